@@ -1,0 +1,62 @@
+"""Airflow jobs that are configured by a row in PostgreSQL and run as pods through kubectl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Describe the provider to Airflow (entry point ``apache_airflow_provider``).
+
+    :return: a document that is valid in Airflow's ``provider_info.schema.json``.
+    """
+    return {
+        "package-name": "airflow-provider-dagconfig",
+        "name": "DAG configuration",
+        "description": "Jobs that are configured by a row in PostgreSQL and run as pods through kubectl.",
+        "versions": [__version__],
+        "hooks": [
+            {
+                "integration-name": "DAG configuration",
+                "python-modules": ["airflow_provider_dagconfig.hooks.dag_config"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "DAG configuration",
+                "python-modules": ["airflow_provider_dagconfig.operators.kubectl_run"],
+            }
+        ],
+        "integrations": [
+            {
+                "integration-name": "DAG configuration",
+                "external-doc-url": "https://pypi.org/project/airflow-provider-dagconfig/",
+                "tags": ["software"],
+            }
+        ],
+        "cli": ["airflow_provider_dagconfig.cli.get_dagconfig_commands"],
+        "config": {
+            "dagconfig": {
+                "description": "Where the configuration store is.",
+                "options": {
+                    "postgres_conn_id": {
+                        "description": "The Airflow connection of the database that holds the configuration.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "dagconfig_db",
+                        "default": "postgres_default",
+                    },
+                    "schema": {
+                        "description": "The database schema that holds the configuration tables.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "job_settings",
+                        "default": "financial_screener",
+                    },
+                },
+            }
+        },
+    }

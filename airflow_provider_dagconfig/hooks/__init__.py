@@ -1,0 +1,1 @@
+"""The hook that reads and writes the configuration store."""

@@ -1,0 +1,1 @@
+"""The operator that runs a pod with the configuration of a row."""

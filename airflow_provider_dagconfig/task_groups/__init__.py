@@ -1,0 +1,1 @@
+"""The task group that runs once for each exchange group."""
