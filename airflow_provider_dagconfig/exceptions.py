@@ -1,8 +1,8 @@
 """
 What can go wrong with the configuration store: one class a cause, so that callers can tell them apart.
 
-Each message says what was wrong, where (connection id, schema, row) and what to do; none holds a password. What happens to
-a pod is not here.
+Each message says what was wrong, where (connection id, schema, row) and what to do; none holds a password. What
+happens to a pod is not here.
 """
 
 from __future__ import annotations

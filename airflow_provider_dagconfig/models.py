@@ -1,8 +1,8 @@
 """
 What a row of the configuration store means: quantities, a job's configuration, an exchange group, a change.
 
-All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the hook reads the rows, and
-kubectl/manifest.py says what becomes of the values in a pod.
+All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the hook reads the
+rows, and kubectl/manifest.py says what becomes of the values in a pod.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Quantity:
     """
     An amount of CPU (cores) or memory (bytes), as Kubernetes writes it: ``500m``, ``1.5``, ``2Gi``, ``1e9``.
 
-    Two quantities are equal when their values are: ``Quantity.parse("1000m") == Quantity.parse("1")``. ``str()`` gives the text
-    as it was written.
+    Two quantities are equal when their values are: ``Quantity.parse("1000m") == Quantity.parse("1")``. ``str()`` gives
+    the text as it was written.
 
-    Source of the rules: the grammar at ``resource.Quantity`` in Kubernetes' API reference. What Kubernetes accepts but changes
-    silently is refused: more than 2^63-1 (it is capped) and parts of 1n (they are rounded up).
+    Source of the rules: the grammar at ``resource.Quantity`` in Kubernetes' API reference. What Kubernetes accepts but
+    changes silently is refused: more than 2^63-1 (it is capped) and parts of 1n (they are rounded up).
     """
 
     value: Fraction
@@ -182,7 +182,7 @@ class DagConfig:
     """1 to 10, higher first."""
     description: str | None = None
     origin: str = ""
-    """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that they are defaults, and why."""
+    """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
     updated_at: datetime | None = None
     """When the row was last written; None without a row."""
     change: Change | None = None
@@ -200,14 +200,11 @@ class DagConfig:
             request, limit = getattr(self, f"{resource}_request"), getattr(self, f"{resource}_limit")
             if request > limit:
                 raise self._invalid(
-                    f"{resource}_request", f"is over {resource}_limit {limit.text!r}; lower it, or raise the limit"
+                    f"{resource}_request",
+                    f"is over {resource}_limit {limit.text!r}; lower it, or raise the limit",
+                    limit,
                 )
-        for column, least in (
-            ("batch_size", 1),
-            ("timeout_seconds", 1),
-            ("max_retries", 0),
-            ("retry_delay_minutes", 0),
-        ):
+        for column, least in _LEAST.items():
             if getattr(self, column) < least:
                 raise self._invalid(column, f"is too small; write {least} or more")
 
@@ -230,8 +227,8 @@ class DagConfig:
         """
         Read a row of ``dag_configuration``.
 
-        A disabled job does not run, so a value of its row that cannot be used is replaced by the column's default: the job
-        can be switched off at night whatever else is wrong with its row. ``origin`` says so then.
+        A disabled job does not run, so a value of its row that cannot be used is replaced by the column's default: the
+        job can be switched off at night whatever else is wrong with its row. ``origin`` says so then.
 
         :param row: column to value, as PostgreSQL's driver gives them; columns that DagConfig lacks are ignored.
         :raises InvalidRowError: the first value that cannot be used.
@@ -275,8 +272,8 @@ class DagConfig:
             values[f.name] = value
         return values
 
-    def _invalid(self, column: str, problem: str) -> InvalidRowError:
-        return _invalid(vars(self), self.schema, column, problem)
+    def _invalid(self, column: str, problem: str, instead: object = None) -> InvalidRowError:
+        return _invalid(vars(self), self.schema, column, problem, instead)
 
 
 _DEFAULTS: dict[str, Any] = {
@@ -293,6 +290,7 @@ _DEFAULTS: dict[str, Any] = {
     "priority": 5,
     "description": None,
 }
+_LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
 _PARAMETERS_OF_UPDATE = (
     "cpu_request",
     "cpu_limit",
@@ -320,9 +318,9 @@ def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
     return typed
 
 
-def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str) -> InvalidRowError:
+def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str, instead: object = None) -> InvalidRowError:
     dag_name, job_name = row["dag_name"], row["job_name"]
-    remedy = _update_statement(schema, dag_name, job_name, column, _DEFAULTS[column])
+    remedy = _update_statement(schema, dag_name, job_name, column, instead or _DEFAULTS[column])
     return InvalidRowError(f"{dag_name}/{job_name}", column, row[column], problem, remedy)
 
 
@@ -335,10 +333,9 @@ def _update_statement(schema: str, dag_name: str, job_name: str, column: str, va
     row = f"{_literal(dag_name)}, {_literal(job_name)}"
     if column in _PARAMETERS_OF_UPDATE:
         return f"SELECT {_identifier(schema)}.update_dag_config({row}, p_{column} => {_literal(value)});"
-    return (
-        f"UPDATE {_identifier(schema)}.dag_configuration SET {_identifier(column)} = {_literal(value)}"
-        f" WHERE (dag_name, job_name) = ({row});"
-    )
+    # Shown to a person, never executed here.
+    table, assignment = f"{_identifier(schema)}.dag_configuration", f"{_identifier(column)} = {_literal(value)}"
+    return f"UPDATE {table} SET {assignment} WHERE (dag_name, job_name) = ({row});"  # noqa: S608
 
 
 def _identifier(name: str) -> str:
