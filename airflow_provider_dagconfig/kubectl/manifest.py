@@ -1,0 +1,616 @@
+"""The manifest of a task's pod: plain data in, the JSON document that ``kubectl create`` reads out.
+
+In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how a pod that was
+found is recognized. Not in it: Airflow, the database, the kubernetes client (its models, and the Kubernetes provider's ``Secret``,
+are recognized by their attributes), and any process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from json import dumps
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_provider_dagconfig.kubectl import names
+from airflow_provider_dagconfig.models import Quantity
+
+if TYPE_CHECKING:
+    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
+
+PREFIX = "airflow-provider-dagconfig"
+"""Of the annotations that the operator writes."""
+
+XCOM_PATH = "/airflow/xcom/return.json"
+"""What a container writes here, up to 4,096 bytes, the kubelet puts into the pod's status (its termination message)."""
+
+MAX_ANNOTATION_BYTES = 240 * 1024
+"""Kubernetes allows 256 KiB for all keys and values together; the rest is for what the cluster itself writes on a pod."""
+
+BASE_CONTAINER_NAME = "base"
+
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+_FREE_KEYS = frozenset(
+    # The fields whose keys are the user's own, not the names of fields.
+    {"annotations", "labels", "limits", "matchLabels", "nodeSelector", "options", "requests", "volumeAttributes"}
+)
+
+
+class ManifestError(ValueError):
+    """A parameter can't be part of a pod. The message names the parameter, its value and what to write instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRequest:
+    """
+    All that a pod is made from: who runs it, with which configuration, and what the DAG's author wants.
+
+    Where KubernetesPodOperator has a parameter of that name, it means the same here. Values may be plain dicts (in Kubernetes'
+    camelCase) or the kubernetes client's models. CPU, memory and the deadline come from ``dag_config``, so there is no parameter for them.
+
+    :param try_number: counts from 1
+    :param map_index: -1 for a task that is not mapped
+    :param namespace: where the pod runs
+    :param name: the first word of the pod's name, see :func:`names.pod_name`
+    :param cmds: the entrypoint, instead of the image's
+    :param arguments: the entrypoint's arguments, instead of the image's; numbers become text
+    :param env_vars: a dict of texts, or a list of ``V1EnvVar``
+    :param env_from: a list of ``V1EnvFromSource``
+    :param configmaps: names of config maps whose entries become environment variables
+    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields: ``{"deploy_type": "env", "deploy_target":
+        "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod holds references only, never a value.
+    :param labels: keys must be valid. Values are made valid (:func:`names.label_value`), as those of the ids are: they come from
+        templates, and a group's name or a run id must not keep a job from running.
+    :param annotations: keys must be valid, and none of ours
+    :param image_pull_secrets: names, ``V1LocalObjectReference``, or one text with commas
+    :param termination_grace_period: seconds between SIGTERM and SIGKILL
+    :param container_resources: resources other than cpu and memory, such as ``{"limits": {"nvidia.com/gpu": 1}}``
+    :param do_xcom_push: the container may write JSON to /airflow/xcom/return.json, at most 4,096 bytes
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    dag_config: DagConfig
+    image: str | None
+    map_index: int = -1
+    try_number: int = 1
+    exchange_group: ExchangeGroup | None = None
+    namespace: str = "default"
+    name: str | None = None
+    cmds: Sequence[Any] | None = None
+    arguments: Sequence[Any] | None = None
+    env_vars: Mapping[str, Any] | Sequence[Any] | None = None
+    env_from: Sequence[Any] | None = None
+    configmaps: Sequence[str] | None = None
+    secrets: Sequence[Any] | None = None
+    volumes: Sequence[Any] | None = None
+    volume_mounts: Sequence[Any] | None = None
+    labels: Mapping[str, Any] | None = None
+    annotations: Mapping[str, Any] | None = None
+    node_selector: Mapping[str, Any] | None = None
+    tolerations: Sequence[Any] | None = None
+    affinity: Any = None
+    service_account_name: str | None = None
+    automount_service_account_token: bool | None = None
+    image_pull_policy: str | None = None
+    image_pull_secrets: str | Sequence[Any] | None = None
+    security_context: Any = None
+    container_security_context: Any = None
+    container_resources: Any = None
+    termination_grace_period: int | None = None
+    do_xcom_push: bool = False
+    base_container_name: str = BASE_CONTAINER_NAME
+    ports: Sequence[Any] | None = None
+    init_containers: Sequence[Any] | None = None
+    hostnetwork: bool = False
+    host_aliases: Sequence[Any] | None = None
+    hostname: str | None = None
+    subdomain: str | None = None
+    dnspolicy: str | None = None
+    dns_config: Any = None
+    schedulername: str | None = None
+    priority_class_name: str | None = None
+    runtime_class_name: str | None = None
+
+
+def build_pod(request: PodRequest) -> dict[str, Any]:
+    """
+    Make the manifest: a dict that ``json.dumps`` takes, the same one for the same request.
+
+    :raises ManifestError: for the first parameter that can't be part of a pod
+    """
+    secret_env, secret_env_from, secret_volumes, secret_mounts = _secrets(request.secrets)
+    container = {
+        "name": _checked("base_container_name", request.base_container_name, names.is_label, "an RFC 1123 label"),
+        "image": _image(request.image),
+        "imagePullPolicy": _pull_policy(request.image_pull_policy),
+        "command": _texts("cmds", request.cmds),
+        "args": _texts("arguments", request.arguments),
+        "ports": _fields("ports", request.ports),
+        "env": _env([*_env_vars(request.env_vars), *secret_env]),
+        "envFrom": [
+            *_fields("env_from", request.env_from),
+            *({"configMapRef": {"name": name}} for name in _texts("configmaps", request.configmaps)),
+            *secret_env_from,
+        ],
+        "resources": _resources(request.dag_config, request.container_resources),
+        "volumeMounts": [*_fields("volume_mounts", request.volume_mounts), *secret_mounts],
+        "securityContext": _field("container_security_context", request.container_security_context),
+        "terminationMessagePath": XCOM_PATH if request.do_xcom_push else None,
+        # A container that fails without a message leaves the end of its log there (2,048 bytes, 80 lines).
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": request.dag_config.timeout_seconds,
+        "terminationGracePeriodSeconds": _seconds("termination_grace_period", request.termination_grace_period),
+        "serviceAccountName": _optional_subdomain("service_account_name", request.service_account_name),
+        "automountServiceAccountToken": request.automount_service_account_token,
+        "imagePullSecrets": _image_pull_secrets(request.image_pull_secrets),
+        "nodeSelector": _node_selector(request.node_selector),
+        "tolerations": _fields("tolerations", request.tolerations),
+        "affinity": _field("affinity", request.affinity),
+        "securityContext": _field("security_context", request.security_context),
+        "hostNetwork": request.hostnetwork or None,
+        "hostAliases": _fields("host_aliases", request.host_aliases),
+        "hostname": request.hostname,
+        "subdomain": request.subdomain,
+        "dnsPolicy": request.dnspolicy,
+        "dnsConfig": _field("dns_config", request.dns_config),
+        "schedulerName": request.schedulername,
+        "priorityClassName": request.priority_class_name,
+        "runtimeClassName": request.runtime_class_name,
+        "initContainers": _fields("init_containers", request.init_containers),
+        "containers": [_given(container)],
+        "volumes": [*_fields("volumes", request.volumes), *secret_volumes],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": names.pod_name(
+                request.dag_id, request.run_id, request.task_id, request.map_index, _optional_text("name", request.name)
+            ),
+            "namespace": _checked("namespace", request.namespace, names.is_label, "an RFC 1123 label"),
+            "labels": _labels(request),
+            "annotations": _annotations(request),
+        },
+        "spec": _given(spec),
+    }
+
+
+def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
+    """
+    Write a configuration as annotations, with the names that templates use for its values.
+
+    ``airflow-provider-dagconfig/memory_limit``, ``.../origin``, ``.../change.changed_by``, ``.../exchange_group.exchanges``.
+    What is None is left out; lists are joined with commas.
+    """
+    values = dag_config.as_dict()
+    if exchange_group is not None:
+        values["exchange_group"] = exchange_group.as_dict()
+    return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
+
+
+def task_annotations(
+    dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, try_number: int = 1
+) -> dict[str, str]:
+    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, run-id, task-id, map-index, try-number."""
+    ids = {
+        "dag-id": _readable(dag_id),
+        "run-id": _readable(run_id),
+        "task-id": _readable(task_id),
+        "map-index": str(-1 if map_index is None else map_index),
+        "try-number": str(try_number),
+    }
+    return {f"{PREFIX}/{name}": text for name, text in ids.items()}
+
+
+def annotation(pod: Mapping[str, Any], name: str) -> str | None:
+    """
+    Read one of our annotations of a pod, by its name without the prefix: ``annotation(pod, "try-number")``.
+
+    :param pod: a manifest, or what the API server answered
+    """
+    value = ((pod.get("metadata") or {}).get("annotations") or {}).get(f"{PREFIX}/{name}")
+    return None if value is None else str(value)
+
+
+def try_number(pod: Mapping[str, Any]) -> int | None:
+    """Read which try made a pod; None where the pod doesn't say."""
+    text = annotation(pod, "try-number")
+    return int(text) if text and text.isdecimal() else None
+
+
+def belongs_to(pod: Mapping[str, Any], dag_id: str, run_id: str, task_id: str, map_index: int | None = -1) -> bool:
+    """Tell whether a pod was made for a task instance, whichever its try; a pod that only has the same name was not."""
+    ids = task_annotations(dag_id, run_id, task_id, map_index)
+    del ids[f"{PREFIX}/try-number"]
+    return all(annotation(pod, key.removeprefix(f"{PREFIX}/")) == text for key, text in ids.items())
+
+
+def to_plain(value: Any) -> Any:
+    """
+    Turn the kubernetes client's models into plain data, as its ``ApiClient.sanitize_for_serialization`` does.
+
+    Models (anything with ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates ISO 8601
+    texts, at any depth. What is None in a model or dict is left out; all else stays.
+    """
+    if hasattr(value, "attribute_map") and hasattr(value, "openapi_types"):
+        value = {value.attribute_map[name]: getattr(value, name) for name in value.openapi_types}
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is None or has nothing in it."""
+    return {key: value for key, value in fields.items() if value is not None and value != [] and value != {}}
+
+
+def _fields(parameter: str, values: Any) -> list[dict[str, Any]]:
+    """Read a list of models or dicts."""
+    if values is None:
+        return []
+    if not isinstance(values, list | tuple):
+        raise ManifestError(f"{parameter} is a {_kind(values)}, no list; write [{_shown(values)}]")
+    return [_field(f"{parameter}[{index}]", value) or {} for index, value in enumerate(values)]
+
+
+def _field(parameter: str, value: Any) -> dict[str, Any] | None:
+    """Read a model or dict."""
+    if value is None:
+        return None
+    plain = to_plain(value)
+    if not isinstance(plain, dict):
+        raise ManifestError(
+            f"{parameter} is {_shown(value)}; write a dict with Kubernetes' fields, or a model of the kubernetes client"
+        )
+    _check_keys(parameter, plain)
+    return plain
+
+
+def _check_keys(parameter: str, value: Any) -> None:
+    """Refuse names that no field of Kubernetes has: the API server would drop them without a word."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_keys(f"{parameter}[{index}]", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or "_" in key:
+                camel = re.sub(r"_+([A-Za-z0-9])", lambda match: match[1].upper(), str(key))
+                raise ManifestError(
+                    f"{parameter} has {key!r}, but Kubernetes' fields are in camelCase; write {camel!r}"
+                )
+            if key not in _FREE_KEYS:
+                _check_keys(f"{parameter}.{key}", item)
+    elif isinstance(value, str):
+        _text(parameter, value)
+
+
+def _text(parameter: str, value: Any) -> str:
+    """
+    Read a text that a process may get: a number or time becomes what a template would have written for it.
+
+    None, booleans and containers are refused: what they'd become ("None", "True") is nearly never what was meant.
+    """
+    if isinstance(value, str):
+        text = str.__str__(value)
+        if "\0" in text or not _is_utf8(text):
+            raise ManifestError(
+                f"{parameter} {_shown(value)} has a NUL or a lone surrogate, which no process can be given; take it out"
+            )
+        return text
+    if value is None:
+        raise ManifestError(f"{parameter} is None; give it a text ('' for an empty one), or leave it out")
+    if isinstance(value, bool):
+        raise ManifestError(f"{parameter} is {value}; write the text that is meant, 'true' or 'True', say")
+    if isinstance(value, int | float | Decimal | date | time | UUID | Quantity):
+        return str(value)
+    raise ManifestError(f"{parameter} is a {_kind(value)}, {_shown(value)}; write a text")
+
+
+def _texts(parameter: str, values: Any) -> list[str]:
+    """Read a list of texts."""
+    if values is None:
+        return []
+    if isinstance(values, str):
+        raise ManifestError(
+            f"{parameter} is the text {_shown(values)}, no list of texts; write one text a word, as in ['--mode', 'full']"
+        )
+    if not isinstance(values, list | tuple):
+        raise ManifestError(f"{parameter} is a {_kind(values)}, {_shown(values)}; write a list of texts")
+    return [_text(f"{parameter}[{index}]", value) for index, value in enumerate(values)]
+
+
+def _optional_text(parameter: str, value: Any) -> str | None:
+    return None if value is None else _text(parameter, value)
+
+
+def _optional_subdomain(parameter: str, value: Any) -> str | None:
+    return None if value is None else _checked(parameter, value, names.is_subdomain, "an RFC 1123 subdomain")
+
+
+def _checked(parameter: str, value: Any, is_valid: Callable[[str], bool], rule: str) -> str:
+    text = _text(parameter, value)
+    if not is_valid(text):
+        raise ManifestError(
+            f"{parameter} {_shown(text)} is not {rule}: write lower case letters, digits and '-', a letter or digit at both ends"
+        )
+    return text
+
+
+def _image(image: Any) -> str:
+    if image is None or image == "":
+        raise ManifestError(f"image is {image!r}; give the operator the image that the job runs in")
+    text = _text("image", image)
+    if text != text.strip():
+        raise ManifestError(f"image {_shown(text)} has white space at an end; write {text.strip()!r}")
+    return text
+
+
+def _pull_policy(policy: Any) -> str | None:
+    if policy is None:
+        return None
+    if policy in _PULL_POLICIES:
+        return str(policy)
+    raise ManifestError(
+        f"image_pull_policy {_shown(policy)} is unknown; write {', '.join(_PULL_POLICIES[:-1])} or Never"
+    )
+
+
+def _seconds(parameter: str, value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ManifestError(f"{parameter} is {_shown(value)}; write a whole number of seconds, 0 or more")
+
+
+def _resources(dag_config: DagConfig, others: Any) -> dict[str, dict[str, str]]:
+    resources = _field("container_resources", others) or {}
+    of_the_row = {
+        "requests": {"cpu": str(dag_config.cpu_request), "memory": str(dag_config.memory_request)},
+        "limits": {"cpu": str(dag_config.cpu_limit), "memory": str(dag_config.memory_limit)},
+    }
+    for kind, amounts in of_the_row.items():
+        for resource, amount in (resources.get(kind) or {}).items():
+            if resource in amounts:
+                raise ManifestError(
+                    f"container_resources has {kind} of {resource}; take it out, {resource} comes from {dag_config.origin}. "
+                    f"To change it: {dag_config.update_statement(f'{resource}_{kind[:-1]}', str(amount))}"
+                )
+            amounts[resource] = _text(f"container_resources.{kind}[{resource!r}]", amount)
+    return {**resources, **of_the_row}
+
+
+def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
+    if isinstance(env_vars, Mapping):
+        return [{"name": name, "value": _text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
+    entries = _fields("env_vars", env_vars)
+    return [
+        {**entry, "value": _text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry
+        for entry in entries
+    ]
+
+
+def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Check the names: each a name that every supported API server takes, and none twice."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name = entry.get("name")
+        if not isinstance(name, str) or not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
+            raise ManifestError(
+                f"{_shown(name)} is no name of an environment variable; write letters, digits, '_', '-' and '.', no digit first"
+            )
+        if name in by_name:
+            raise ManifestError(f"the environment variable {name} is set twice by env_vars and secrets; leave one out")
+        by_name[name] = entry
+    return list(by_name.values())
+
+
+def _secrets(
+    secrets: Any,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Read secrets: what they add to env, envFrom, volumes and volumeMounts."""
+    env: list[dict[str, Any]] = []
+    env_from: list[dict[str, Any]] = []
+    volumes: dict[str, dict[str, Any]] = {}
+    mounts: list[dict[str, Any]] = []
+    if secrets is not None and not isinstance(secrets, list | tuple):
+        raise ManifestError(f"secrets is a {_kind(secrets)}, no list; write [...] around it")
+    for index, given in enumerate(secrets or ()):
+        where = f"secrets[{index}]"
+        secret = _secret(where, given)
+        name, target, key, items = secret["secret"], secret["deploy_target"], secret["key"], secret["items"]
+        if secret["deploy_type"] == "env" and key is not None:
+            env.append({"name": target, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
+        elif secret["deploy_type"] == "env":
+            env_from.append({"secretRef": {"name": name}})
+        else:
+            if not isinstance(target, str) or not target.startswith("/"):
+                raise ManifestError(
+                    f"{where}: deploy_target is {_shown(target)}; write the directory to mount {name} in"
+                )
+            source = {"secretName": name} | ({"items": items} if items else {})
+            # Of the content only, so that the same request makes the same pod; two mounts of one secret share a volume.
+            volume = (
+                f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source, sort_keys=True), length=8)}"
+            )
+            volumes[volume] = {"name": volume, "secret": source}
+            mounts.append({"name": volume, "mountPath": target, "readOnly": True})
+    return env, env_from, list(volumes.values()), mounts
+
+
+def _secret(where: str, given: Any) -> dict[str, Any]:
+    """Read a ``Secret`` of the Kubernetes provider, or a dict with its fields."""
+    fields = ("deploy_type", "deploy_target", "secret", "key", "items")
+    example = (
+        "{'deploy_type': 'env', 'deploy_target': 'DATABASE_URL', 'secret': 'postgres-secret', 'key': 'DATABASE_URL'}"
+    )
+    if isinstance(given, Mapping):
+        if unknown := sorted(set(map(str, given)) - set(fields)):
+            # Not shown: what else is in there may be the secret itself.
+            raise ManifestError(f"{where} has {', '.join(unknown)}; a secret is written as {example}")
+        secret = {field: given.get(field) for field in fields}
+        if secret["deploy_type"] == "volume" and secret["key"] is not None:
+            raise ManifestError(
+                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}] instead of 'key'"
+            )
+    elif all(hasattr(given, field) for field in ("deploy_type", "deploy_target", "secret")):
+        secret = {field: getattr(given, field, None) for field in fields}
+    else:
+        raise ManifestError(f"{where} is a {_kind(given)}; write airflow's Secret(...) or {example}")
+    if secret["deploy_type"] not in ("env", "volume"):
+        raise ManifestError(f"{where}: deploy_type is {_shown(secret['deploy_type'])}; write 'env' or 'volume'")
+    if not isinstance(secret["secret"], str) or not names.is_subdomain(secret["secret"]):
+        raise ManifestError(f"{where}: secret is {_shown(secret['secret'])}; write the name of a Kubernetes secret")
+    if secret["key"] is not None and secret["deploy_target"] is None:
+        raise ManifestError(f"{where}: key needs deploy_target, the environment variable that gets its value")
+    if secret["deploy_type"] == "env" and secret["key"] is None and secret["deploy_target"] is not None:
+        raise ManifestError(
+            f"{where}: deploy_target {_shown(secret['deploy_target'])} needs the key that it gets; leave both out to get all keys"
+        )
+    return {**secret, "items": _fields(f"{where}.items", secret["items"] or None)}
+
+
+def _image_pull_secrets(references: Any) -> list[dict[str, str]]:
+    if isinstance(references, str):
+        references = [name.strip() for name in references.split(",") if name.strip()]
+    if references is not None and not isinstance(references, list | tuple):
+        references = [references]
+    return [
+        {"name": reference} if isinstance(reference, str) else (_field(f"image_pull_secrets[{index}]", reference) or {})
+        for index, reference in enumerate(references or ())
+    ]
+
+
+def _node_selector(selector: Any) -> dict[str, str]:
+    texts = _mapping("node_selector", selector)
+    for key, text in texts.items():
+        if not names.is_qualified_name(key) or not names.is_label_value(text):
+            raise ManifestError(f"node_selector has {_shown(key)}: {_shown(text)}, which no node can have as a label")
+    return texts
+
+
+def _labels(request: PodRequest) -> dict[str, str]:
+    """Labels are for selecting pods, so the ids are in them as far as a label's value can hold them; annotations hold them in full."""
+    labels: dict[str, str] = {}
+    for key, value in (_mapping("labels", request.labels, none="")).items():
+        if not names.is_qualified_name(key):
+            raise ManifestError(
+                f"labels has the key {_shown(key)} (value {_shown(value)}), which is no label's key: at most {names.MAX_LABEL_LENGTH} "
+                "letters, digits, '-', '_' and '.', a letter or digit at both ends, with a domain and '/' before them at most"
+            )
+        labels[key] = names.label_value(value)
+    ids = {
+        "dag_id": request.dag_id,
+        "run_id": request.run_id,
+        "task_id": request.task_id,
+        "map_index": str(request.map_index) if request.map_index is not None and request.map_index >= 0 else None,
+        "try_number": str(request.try_number),
+        "job_name": request.dag_config.job_name,
+        "exchange_group": None if request.exchange_group is None else request.exchange_group.group_name,
+        "app.kubernetes.io/managed-by": PREFIX,
+    }
+    return labels | {key: names.label_value(text) for key, text in ids.items() if text is not None}
+
+
+def _annotations(request: PodRequest) -> dict[str, str]:
+    wanted: dict[str, str] = {}
+    for key, value in _mapping("annotations", request.annotations, none="").items():
+        prefix, slash, name = key.rpartition("/")
+        if not names.is_qualified_name(f"{prefix.lower()}{slash}{name}"):
+            raise ManifestError(
+                f"annotations has {_shown(key)}, which is no annotation's key: at most {names.MAX_LABEL_LENGTH} letters, digits, "
+                "'-', '_' and '.', a letter or digit at both ends, with a domain and '/' before them at most"
+            )
+        if prefix.lower() == PREFIX:
+            raise ManifestError(f"annotations has {_shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
+        wanted[key] = value
+    ids = task_annotations(request.dag_id, request.run_id, request.task_id, request.map_index, request.try_number)
+    size_of_ids = sum(len(text.encode()) for item in ids.items() for text in item)
+    wanted |= config_annotations(request.dag_config, request.exchange_group)
+    return _fit(wanted, MAX_ANNOTATION_BYTES - size_of_ids) | ids
+
+
+def _fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
+    """
+    Cut the longest values, and mark them as cut, until keys and values have no more than ``room`` bytes; short ones stay whole.
+
+    :raises ManifestError: when there are so many that marks alone would not fit
+    """
+    sizes = {key: len(text.encode()) for key, text in annotations.items()}
+    room -= sum(len(key.encode()) for key in annotations)
+    if sum(sizes.values()) <= room:
+        return dict(annotations)
+    mark = "... (cut, of {} bytes)"
+    low, high = 0, max(sizes.values())
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if sum(min(size, middle) for size in sizes.values()) <= room else (low, middle - 1)
+    if low < 100:
+        raise ManifestError(
+            f"{len(annotations)} annotations have more than Kubernetes takes, {MAX_ANNOTATION_BYTES} bytes; write fewer"
+        )
+    fitting = {}
+    for key, text in annotations.items():
+        if sizes[key] > low:
+            end = mark.format(sizes[key])
+            text = text.encode()[: low - len(end)].decode("utf-8", "ignore") + end
+        fitting[key] = text
+    return fitting
+
+
+def _mapping(parameter: str, values: Any, none: str | None = None) -> dict[str, str]:
+    """Read a dict of texts; ``none`` is what None becomes where it isn't refused."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ManifestError(f"{parameter} is a {_kind(values)}, {_shown(values)}; write a dict")
+    texts: dict[str, str] = {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise ManifestError(f"{parameter} has the key {_shown(key)}; write a text")
+        if value is None and none is not None:
+            value = none
+        texts[key] = _readable(value) if isinstance(value, str) else _text(f"{parameter}[{key!r}]", value)
+    return texts
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
+    """Give each value that isn't None with its dotted name, as text."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        elif isinstance(value, list | tuple):
+            yield f"{path}{name}", ",".join(_readable(str(item)) for item in value)
+        elif value is not None:
+            yield f"{path}{name}", str(value).lower() if isinstance(value, bool) else _readable(str(value))
+
+
+def _readable(text: str) -> str:
+    r"""Write a lone surrogate, which is in no valid UTF-8, as the six characters ``\udce9``."""
+    return str.__str__(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _is_utf8(text: str) -> bool:
+    return _readable(text) == text
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _shown(value: Any) -> str:
+    """Show a value in a message, with the middle left out of a long one."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}"

@@ -1,0 +1,134 @@
+"""Names and labels of pods: pure functions of the ids Airflow gives a task instance.
+
+In it: what makes a pod's name valid, recognizable and one a task instance, what makes a text a label's value, and Kubernetes' rules
+for names and keys. Not in it: which names, labels and annotations a pod gets (``manifest``).
+
+Airflow's ids are wider than Kubernetes' names: dag and task ids hold any Unicode word character, dots and dashes up to 250
+characters, and a run id whatever ``[scheduler] allowed_run_id_pattern`` lets through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+
+MAX_LABEL_LENGTH = 63
+"""Kubernetes: Names, RFC 1123 label, 63 characters; a label's value and a key's name are as long at most."""
+
+_DIGEST_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""As Kubernetes' own suffixes (apimachinery, util/rand): no vowels, so no words, and nothing that looks like something else."""
+
+_DIGEST_LENGTH = 12
+"""27 ** 12 is 57 bits: a billion names of the same words meet with a chance of 3 in 1,000."""
+
+_RFC_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_RFC_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)
+
+
+def pod_name(dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, name: str | None = None) -> str:
+    """
+    Name the pod of a task instance: ``collect-data-collection-equities-20251028t213000-0-k7x2mzq4bw9c``.
+
+    The words are there to be recognized, shortened where the room is short; the last one is a digest of the four ids, so names differ
+    where ids differ in any character. Every try of a task instance has the same name: a second pod beside a running one is
+    refused by the API server.
+
+    :param map_index: -1 or None for a task that is not mapped
+    :param name: the first word instead of the task's id. It must not change from try to try (no try number, no time of day), or each
+        try has a pod of its own.
+    :return: an RFC 1123 label of at most 63 characters
+    """
+    map_index = -1 if map_index is None else int(map_index)
+    tail = [digest(dag_id, run_id, task_id, map_index)]
+    if map_index >= 0:
+        tail.insert(0, str(map_index))
+    words = [word for word in (slug(name or "") or slug(task_id), slug(dag_id), _run_word(run_id)) if word]
+    words = words or ["pod"]
+    room = MAX_LABEL_LENGTH - len("-".join(["", *tail])) - (len(words) - 1)
+    return "-".join([*shorten(words, room), *tail])
+
+
+def slug(text: str) -> str:
+    """
+    Write a text in lower case letters, digits and single dashes; accents go, all else becomes a dash. May be empty.
+
+    The Unicode tables are those of version 3.2, which every Python has: a name is the same on workers with different Pythons.
+    """
+    tables = unicodedata.ucd_3_2_0
+    plain = "".join(c for c in tables.normalize("NFKD", text) if not tables.combining(c))
+    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-").lower()
+
+
+def digest(*ids: str | int, length: int = _DIGEST_LENGTH) -> str:
+    """Give letters and digits, of 4.75 bits each, that differ where any of the ids does: no two lists of ids are encoded alike."""
+    canonical = json.dumps(ids, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    number = int.from_bytes(hashlib.sha256(canonical).digest(), "big")
+    letters = []
+    for _ in range(length):
+        number, letter = divmod(number, len(_DIGEST_ALPHABET))
+        letters.append(_DIGEST_ALPHABET[letter])
+    return "".join(letters)
+
+
+def shorten(words: list[str], room: int) -> list[str]:
+    """Cut the longest words until all of them together have no more than ``room`` characters; short ones stay whole."""
+    cap = max((n for n in range(1, room + 1) if sum(min(len(word), n) for word in words) <= room), default=1)
+    spare = room - sum(min(len(word), cap) for word in words)
+    shortened = []
+    for word in words:
+        extra = min(max(len(word) - cap, 0), spare)
+        spare -= extra
+        shortened.append(word[: cap + extra].strip("-"))
+    return shortened
+
+
+def label_value(text: str) -> str:
+    """
+    Make a text a label's value: itself where it is one, else what is left of it without the characters that are not allowed, and a hash.
+
+    It is the value that KubernetesPodOperator gives the same text (``make_safe_label_value``), so selectors written for its pods
+    find ours; where that one fails or is no valid value (nothing is left but the hash, a lone surrogate), ours is valid.
+
+    :return: at most 63 letters, digits, ``-``, ``_`` and ``.``, with a letter or digit at both ends; empty for an empty text
+    """
+    if is_label_value(text):
+        return text
+    kept = re.sub(r"[^A-Za-z0-9_.-]", "", text).strip("-_.")
+    hashed = hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:9]
+    return f"{kept[: MAX_LABEL_LENGTH - len(hashed) - 1]}-{hashed}" if kept else hashed
+
+
+def is_label_value(text: str) -> bool:
+    """Kubernetes: Labels and Selectors, Syntax and character set (of values)."""
+    return len(text) <= MAX_LABEL_LENGTH and (text == "" or _QUALIFIED_NAME.fullmatch(text) is not None)
+
+
+def is_qualified_name(key: str) -> bool:
+    """Kubernetes: Labels and Selectors, Syntax and character set (of keys): ``name`` or ``example.com/name``."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and not is_subdomain(prefix):
+        return False
+    return len(name) <= MAX_LABEL_LENGTH and _QUALIFIED_NAME.fullmatch(name) is not None
+
+
+def is_subdomain(name: str) -> bool:
+    """Kubernetes: Names, RFC 1123 subdomain, 253 characters."""
+    return len(name) <= 253 and _RFC_1123_SUBDOMAIN.fullmatch(name) is not None
+
+
+def is_label(name: str) -> bool:
+    """Kubernetes: Names, RFC 1123 label, 63 characters."""
+    return len(name) <= MAX_LABEL_LENGTH and _RFC_1123_LABEL.fullmatch(name) is not None
+
+
+def _run_word(run_id: str) -> str:
+    """What a person looks for in a run id: its date and time, ``20251028t213000``, where it has them."""
+    timestamp = _TIMESTAMP.search(run_id)
+    if timestamp is None:
+        return slug(run_id)
+    year, month, day, hour, minute, second = timestamp.groups()
+    return f"{year}{month}{day}t{hour}{minute}{second}"
