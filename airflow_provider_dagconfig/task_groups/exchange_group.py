@@ -1,0 +1,192 @@
+"""
+The task group that runs its tasks once for each enabled exchange group, and the small operator that lists them.
+
+What a group's job is configured with is not here: each task asks for its own row when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from airflow.sdk import BaseOperator, TaskGroup, TriggerRule, XComArg
+from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput, MappedArgument
+from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow.sdk import Context
+    from airflow.sdk.definitions._internal.mixins import DependencyMixin
+    from airflow.sdk.definitions.edges import EdgeModifier
+
+_ARGUMENT = "exchange_group"
+
+
+class ListExchangeGroupsOperator(BaseOperator):
+    """
+    Read the enabled exchange groups from PostgreSQL, highest priority first, then by name.
+
+    The names are its XCom, a list of strings. An empty list is no failure: what is mapped over it is skipped.
+
+    :param postgres_conn_id: the Airflow connection of the configuration store; (templated) default: as
+        :class:`~airflow_provider_dagconfig.hooks.dag_config.DagConfigHook` has it.
+    :param config_schema: the database schema of the configuration tables; (templated) default: the hook's.
+    """
+
+    template_fields: Sequence[str] = ("postgres_conn_id", "config_schema")
+    ui_color = "#e8f0fe"
+
+    def __init__(self, *, postgres_conn_id: str | None = None, config_schema: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.postgres_conn_id = postgres_conn_id
+        self.config_schema = config_schema
+
+    def execute(self, context: Context) -> list[str]:  # noqa: ARG002
+        # Every parse of a DAG file imports this module; only a run needs the database's client.
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+        groups = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema).get_exchange_groups()
+        for group in groups:
+            self.log.info("%s: priority %d, %s", group.group_name, group.priority, ", ".join(group.exchanges))
+        if not groups:
+            self.log.warning(
+                "No exchange group is enabled, so there is nothing to run and the mapped tasks are skipped. "
+                "Enable one: UPDATE exchange_groups SET enabled = TRUE WHERE group_name = '...'"
+            )
+        return [group.group_name for group in groups]
+
+
+@attrs.define(init=False, repr=False, eq=False)
+class ExchangeGroupTaskGroup(MappedTaskGroup):
+    """
+    A task group that is mapped over the enabled exchange groups when the DAG runs, one instance a group.
+
+    It puts a task before itself that lists the groups, so nothing is read while a DAG file is parsed, and a group
+    that was added, changed or disabled takes part in the next run. Instances start in order of priority. A task that
+    is skipped or fails affects only the tasks after it in its own instance. The grid shows the group's name instead
+    of the map index, for every task that has no ``map_index_template`` of its own.
+
+    .. code-block:: python
+
+        with ExchangeGroupTaskGroup(group_id="collect") as group:
+            ConfiguredKubectlRunOperator(
+                task_id="run",
+                job_name=group.exchange_group,
+                exchange_group=group.exchange_group,
+                image="financial-data-collector:latest",
+            )
+
+    What is upstream of the group is upstream of the listing task too. With no enabled group all tasks are skipped.
+
+    Airflow's limits for mapped task groups hold: they don't nest, no task in it may have the trigger rule
+    ``always``, and no task in it may be expanded.
+
+    :param group_id: the group's id. The listing task stands beside the group: ``<group_id>_exchange_groups``.
+    :param list_task_id: another id for the listing task.
+    :param postgres_conn_id: the Airflow connection of the configuration store, for the listing task; also for the
+        :class:`~airflow_provider_dagconfig.operators.kubectl_run.ConfiguredKubectlRunOperator` in the group that
+        name none.
+    :param config_schema: the database schema of the configuration tables, passed on likewise.
+    :param default_args: defaults for the tasks in the group and for the listing task.
+    :param task_group_args: :class:`~airflow.sdk.TaskGroup`'s other arguments: ``prefix_group_id``, ``parent_group``,
+        ``dag``, ``tooltip``, ``doc_md``, ``ui_color``, ``ui_fgcolor``, ``add_suffix_on_collision``,
+        ``group_display_name``.
+    :raises ValueError: nested with another mapped task group, or a task in it has the trigger rule ``always``.
+    """
+
+    list_task: ListExchangeGroupsOperator = attrs.field(init=False)
+    """The task that lists the groups."""
+
+    def __init__(
+        self,
+        group_id: str,
+        *,
+        list_task_id: str | None = None,
+        postgres_conn_id: str | None = None,
+        config_schema: str | None = None,
+        default_args: dict[str, Any] | None = None,
+        **task_group_args: Any,
+    ) -> None:
+        # The base class wants what it maps over before the task exists that makes it: the group's id, its DAG and
+        # its defaults, which the task needs, are settled by the base class.
+        expand_input = DictOfListsExpandInput({})
+        task_group_args |= {"group_id": group_id, "default_args": default_args or {}, "expand_input": expand_input}
+        self.__attrs_init__(**task_group_args)
+        if outer := next(_outer_mapped_groups(self), None):
+            raise ValueError(
+                f"ExchangeGroupTaskGroup {self.group_id!r} is inside the mapped task group {outer.group_id!r}: Airflow "
+                "can't nest mapped task groups. Put it beside that group, or use a plain TaskGroup around it."
+            )
+        self.list_task = ListExchangeGroupsOperator(
+            task_id=list_task_id or f"{self._group_id}_exchange_groups",
+            task_group=self.parent_group,
+            dag=self.dag,
+            default_args=self.default_args,
+            do_xcom_push=True,
+            doc_md="Lists the enabled exchange groups, in order of priority.",
+            **_given(postgres_conn_id=postgres_conn_id, config_schema=config_schema),
+        )
+        expand_input.value[_ARGUMENT] = XComArg(self.list_task)
+
+    @property
+    def exchange_group(self) -> MappedArgument:
+        """The name of an instance's exchange group: for any templated argument of a task in the group, whole."""
+        return MappedArgument(input=self._expand_input, key=_ARGUMENT)
+
+    def update_relative(
+        self, other: DependencyMixin, upstream: bool = True, edge_modifier: EdgeModifier | None = None
+    ) -> None:
+        """Let what is upstream of the group be upstream of the listing task."""
+        super().update_relative(other, upstream, edge_modifier)
+        if upstream:
+            self.list_task.set_upstream([task for task in other.leaves if task is not self.list_task])
+
+    def __enter__(self) -> ExchangeGroupTaskGroup:
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        try:
+            if exc_type is None:
+                self._refuse_what_cannot_be_mapped()
+                for task in self.iter_tasks():
+                    self._complete(task)
+                self.set_upstream(self.list_task)
+        finally:
+            # Not MappedTaskGroup's, which stays the current group when it raises.
+            TaskGroup.__exit__(self, exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
+
+    def _refuse_what_cannot_be_mapped(self) -> None:
+        for group in self.get_task_group_dict().values():
+            if group is not self and isinstance(group, MappedTaskGroup):
+                raise ValueError(
+                    f"The mapped task group {group.group_id!r} is inside ExchangeGroupTaskGroup {self.group_id!r}: "
+                    "Airflow can't nest mapped task groups. Put it beside that group."
+                )
+        for task in self.iter_tasks():
+            if task.trigger_rule == TriggerRule.ALWAYS:
+                raise ValueError(
+                    f"Task {task.task_id!r} in ExchangeGroupTaskGroup {self.group_id!r} has the trigger rule 'always', "
+                    "which would start it before the exchange groups are known. Use 'all_done'."
+                )
+
+    def _complete(self, task: Any) -> None:
+        """Fill in what a task in the group leaves open: the name that the grid shows, and the configuration store."""
+        if task.map_index_template is None:
+            task.map_index_template = (
+                f"{{{{ ti.xcom_pull(task_ids='{self.list_task.task_id}', map_indexes=-1)[ti.map_index] }}}}"
+            )
+
+
+def _outer_mapped_groups(group: TaskGroup) -> Any:
+    parent = group.parent_group
+    return parent.iter_mapped_task_groups() if parent is not None else iter(())
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Leave out what is None, so that default_args can still supply it."""
+    return {name: value for name, value in arguments.items() if value is not None}
