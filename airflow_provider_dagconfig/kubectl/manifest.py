@@ -1,18 +1,19 @@
-"""The manifest of a task's pod: plain data in, the JSON document that ``kubectl create`` reads out.
+"""
+The manifest of a task's pod: plain data goes in, the document that ``kubectl create`` reads comes out.
 
-In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how a pod that was
-found is recognized. Not in it: Airflow, the database, the kubernetes client (its models, and the Kubernetes provider's ``Secret``,
-are recognized by their attributes), and any process.
+In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how a
+pod is recognized as the one of a task instance. Not in it: Airflow, the database, any process, and the kubernetes
+client; its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from decimal import Decimal
 from json import dumps
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -29,12 +30,16 @@ XCOM_PATH = "/airflow/xcom/return.json"
 """What a container writes here, up to 4,096 bytes, the kubelet puts into the pod's status (its termination message)."""
 
 MAX_ANNOTATION_BYTES = 240 * 1024
-"""Kubernetes allows 256 KiB for all keys and values together; the rest is for what the cluster itself writes on a pod."""
+"""Kubernetes takes 256 KiB of keys and values; the rest is for what the cluster itself writes on a pod."""
 
 BASE_CONTAINER_NAME = "base"
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+_RULE_OF_KEYS = (
+    f"a key is at most {names.MAX_LABEL_LENGTH} letters, digits, '-', '_' and '.', with a letter or digit at both ends;"
+    " it may have a domain and '/' before it"
+)
 _FREE_KEYS = frozenset(
     # The fields whose keys are the user's own, not the names of fields.
     {"annotations", "labels", "limits", "matchLabels", "nodeSelector", "options", "requests", "volumeAttributes"}
@@ -42,7 +47,7 @@ _FREE_KEYS = frozenset(
 
 
 class ManifestError(ValueError):
-    """A parameter can't be part of a pod. The message names the parameter, its value and what to write instead."""
+    """A parameter can't be part of a pod. The message names the parameter and what to write instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +55,28 @@ class PodRequest:
     """
     All that a pod is made from: who runs it, with which configuration, and what the DAG's author wants.
 
-    Where KubernetesPodOperator has a parameter of that name, it means the same here. Values may be plain dicts (in Kubernetes'
-    camelCase) or the kubernetes client's models. CPU, memory and the deadline come from ``dag_config``, so there is no parameter for them.
+    Where KubernetesPodOperator has a parameter of that name, it means the same here. Structures may be dicts with
+    Kubernetes' fields (camelCase) or the kubernetes client's models. CPU, memory and the deadline come from
+    ``dag_config``.
 
-    :param try_number: counts from 1
+    :param image: the container's image; None is an error that says so
     :param map_index: -1 for a task that is not mapped
-    :param namespace: where the pod runs
+    :param try_number: counts from 1
     :param name: the first word of the pod's name, see :func:`names.pod_name`
     :param cmds: the entrypoint, instead of the image's
-    :param arguments: the entrypoint's arguments, instead of the image's; numbers become text
-    :param env_vars: a dict of texts, or a list of ``V1EnvVar``
-    :param env_from: a list of ``V1EnvFromSource``
+    :param arguments: the entrypoint's arguments, instead of the image's. Numbers become text.
+    :param env_vars: a dict of texts, or a list of ``V1EnvVar``. A value may refer to a secret's as ``$(DATABASE_URL)``.
     :param configmaps: names of config maps whose entries become environment variables
-    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields: ``{"deploy_type": "env", "deploy_target":
-        "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod holds references only, never a value.
-    :param labels: keys must be valid. Values are made valid (:func:`names.label_value`), as those of the ids are: they come from
-        templates, and a group's name or a run id must not keep a job from running.
-    :param annotations: keys must be valid, and none of ours
-    :param image_pull_secrets: names, ``V1LocalObjectReference``, or one text with commas
+    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields: ``{"deploy_type": "env",
+        "deploy_target": "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod holds
+        references, never a value.
+    :param labels: keys must be valid. Values are made valid as those of the ids are (:func:`names.label_value`): they
+        come from templates, and a group's name or a run's id must not keep a job from running. Where a key is one of
+        the operator's own (dag_id, run_id, task_id, map_index, try_number, job_name, exchange_group,
+        app.kubernetes.io/managed-by), the operator's value stays.
+    :param annotations: keys must be valid, and none that starts with ``airflow-provider-dagconfig/``. Values that are
+        too long for Kubernetes are cut.
+    :param image_pull_secrets: names, ``V1LocalObjectReference``, or names in one text with commas
     :param termination_grace_period: seconds between SIGTERM and SIGKILL
     :param container_resources: resources other than cpu and memory, such as ``{"limits": {"nvidia.com/gpu": 1}}``
     :param do_xcom_push: the container may write JSON to /airflow/xcom/return.json, at most 4,096 bytes
@@ -127,13 +136,14 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     """
     secret_env, secret_env_from, secret_volumes, secret_mounts = _secrets(request.secrets)
     container = {
-        "name": _checked("base_container_name", request.base_container_name, names.is_label, "an RFC 1123 label"),
+        "name": _label("base_container_name", request.base_container_name),
         "image": _image(request.image),
         "imagePullPolicy": _pull_policy(request.image_pull_policy),
         "command": _texts("cmds", request.cmds),
         "args": _texts("arguments", request.arguments),
         "ports": _fields("ports", request.ports),
-        "env": _env([*_env_vars(request.env_vars), *secret_env]),
+        # Secrets first: a value may refer to a variable that stands before it.
+        "env": _env([*secret_env, *_env_vars(request.env_vars)]),
         "envFrom": [
             *_fields("env_from", request.env_from),
             *({"configMapRef": {"name": name}} for name in _texts("configmaps", request.configmaps)),
@@ -150,22 +160,24 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "restartPolicy": "Never",
         "activeDeadlineSeconds": request.dag_config.timeout_seconds,
         "terminationGracePeriodSeconds": _seconds("termination_grace_period", request.termination_grace_period),
-        "serviceAccountName": _optional_subdomain("service_account_name", request.service_account_name),
-        "automountServiceAccountToken": request.automount_service_account_token,
+        "serviceAccountName": _optional_text("service_account_name", request.service_account_name),
+        "automountServiceAccountToken": _switch(
+            "automount_service_account_token", request.automount_service_account_token
+        ),
         "imagePullSecrets": _image_pull_secrets(request.image_pull_secrets),
         "nodeSelector": _node_selector(request.node_selector),
         "tolerations": _fields("tolerations", request.tolerations),
         "affinity": _field("affinity", request.affinity),
         "securityContext": _field("security_context", request.security_context),
-        "hostNetwork": request.hostnetwork or None,
+        "hostNetwork": _switch("hostnetwork", request.hostnetwork) or None,
         "hostAliases": _fields("host_aliases", request.host_aliases),
-        "hostname": request.hostname,
-        "subdomain": request.subdomain,
-        "dnsPolicy": request.dnspolicy,
+        "hostname": _optional_text("hostname", request.hostname),
+        "subdomain": _optional_text("subdomain", request.subdomain),
+        "dnsPolicy": _optional_text("dnspolicy", request.dnspolicy),
         "dnsConfig": _field("dns_config", request.dns_config),
-        "schedulerName": request.schedulername,
-        "priorityClassName": request.priority_class_name,
-        "runtimeClassName": request.runtime_class_name,
+        "schedulerName": _optional_text("schedulername", request.schedulername),
+        "priorityClassName": _optional_text("priority_class_name", request.priority_class_name),
+        "runtimeClassName": _optional_text("runtime_class_name", request.runtime_class_name),
         "initContainers": _fields("init_containers", request.init_containers),
         "containers": [_given(container)],
         "volumes": [*_fields("volumes", request.volumes), *secret_volumes],
@@ -177,7 +189,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
             "name": names.pod_name(
                 request.dag_id, request.run_id, request.task_id, request.map_index, _optional_text("name", request.name)
             ),
-            "namespace": _checked("namespace", request.namespace, names.is_label, "an RFC 1123 label"),
+            "namespace": _label("namespace", request.namespace),
             "labels": _labels(request),
             "annotations": _annotations(request),
         },
@@ -189,8 +201,8 @@ def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | No
     """
     Write a configuration as annotations, with the names that templates use for its values.
 
-    ``airflow-provider-dagconfig/memory_limit``, ``.../origin``, ``.../change.changed_by``, ``.../exchange_group.exchanges``.
-    What is None is left out; lists are joined with commas.
+    ``airflow-provider-dagconfig/memory_limit``, and with the same prefix ``origin``, ``change.changed_by``,
+    ``exchange_group.exchanges``. What is None is left out; lists are joined with commas.
     """
     values = dag_config.as_dict()
     if exchange_group is not None:
@@ -201,7 +213,7 @@ def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | No
 def task_annotations(
     dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, try_number: int = 1
 ) -> dict[str, str]:
-    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, run-id, task-id, map-index, try-number."""
+    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
     ids = {
         "dag-id": _readable(dag_id),
         "run-id": _readable(run_id),
@@ -239,8 +251,8 @@ def to_plain(value: Any) -> Any:
     """
     Turn the kubernetes client's models into plain data, as its ``ApiClient.sanitize_for_serialization`` does.
 
-    Models (anything with ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates ISO 8601
-    texts, at any depth. What is None in a model or dict is left out; all else stays.
+    Models (all that has ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates
+    ISO 8601 texts, at any depth. What is None in a model or dict is left out; all else stays.
     """
     if hasattr(value, "attribute_map") and hasattr(value, "openapi_types"):
         value = {value.attribute_map[name]: getattr(value, name) for name in value.openapi_types}
@@ -300,36 +312,35 @@ def _check_keys(parameter: str, value: Any) -> None:
 
 def _text(parameter: str, value: Any) -> str:
     """
-    Read a text that a process may get: a number or time becomes what a template would have written for it.
+    Read a text for a process or a field: a number or time becomes what a template would have written for it.
 
-    None, booleans and containers are refused: what they'd become ("None", "True") is nearly never what was meant.
+    None, booleans and containers are refused: what they would become ("None", "True") is hardly ever meant. Messages
+    don't show the value, which may be a password.
     """
     if isinstance(value, str):
         text = str.__str__(value)
-        if "\0" in text or not _is_utf8(text):
-            raise ManifestError(
-                f"{parameter} {_shown(value)} has a NUL or a lone surrogate, which no process can be given; take it out"
-            )
+        if "\0" in text or _readable(text) != text:
+            raise ManifestError(f"{parameter} has a NUL or a lone surrogate in it, which no process can be given")
         return text
     if value is None:
         raise ManifestError(f"{parameter} is None; give it a text ('' for an empty one), or leave it out")
     if isinstance(value, bool):
-        raise ManifestError(f"{parameter} is {value}; write the text that is meant, 'true' or 'True', say")
-    if isinstance(value, int | float | Decimal | date | time | UUID | Quantity):
+        raise ManifestError(
+            f"{parameter} is {value}, a boolean; write the text that is meant, such as 'true' or 'True'"
+        )
+    if isinstance(value, Number | date | time | UUID | Quantity):
         return str(value)
-    raise ManifestError(f"{parameter} is a {_kind(value)}, {_shown(value)}; write a text")
+    raise ManifestError(f"{parameter} is a {_kind(value)}; write a text")
 
 
 def _texts(parameter: str, values: Any) -> list[str]:
     """Read a list of texts."""
     if values is None:
         return []
-    if isinstance(values, str):
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         raise ManifestError(
-            f"{parameter} is the text {_shown(values)}, no list of texts; write one text a word, as in ['--mode', 'full']"
+            f"{parameter} is a {_kind(values)}; write a list of texts, as in ['python', '-m', 'collector']"
         )
-    if not isinstance(values, list | tuple):
-        raise ManifestError(f"{parameter} is a {_kind(values)}, {_shown(values)}; write a list of texts")
     return [_text(f"{parameter}[{index}]", value) for index, value in enumerate(values)]
 
 
@@ -337,15 +348,22 @@ def _optional_text(parameter: str, value: Any) -> str | None:
     return None if value is None else _text(parameter, value)
 
 
-def _optional_subdomain(parameter: str, value: Any) -> str | None:
-    return None if value is None else _checked(parameter, value, names.is_subdomain, "an RFC 1123 subdomain")
-
-
-def _checked(parameter: str, value: Any, is_valid: Callable[[str], bool], rule: str) -> str:
+def _label(parameter: str, value: Any) -> str:
     text = _text(parameter, value)
-    if not is_valid(text):
+    if not names.is_label(text):
         raise ManifestError(
-            f"{parameter} {_shown(text)} is not {rule}: write lower case letters, digits and '-', a letter or digit at both ends"
+            f"{parameter} is {_shown(text)}; write at most {names.MAX_LABEL_LENGTH} lower case letters, digits and '-',"
+            " with a letter or digit at both ends (RFC 1123 label)"
+        )
+    return text
+
+
+def _subdomain(parameter: str, value: Any) -> str:
+    text = _text(parameter, value)
+    if not names.is_subdomain(text):
+        raise ManifestError(
+            f"{parameter} is {_shown(text)}; write at most 253 lower case letters, digits, '-' and '.', with a letter"
+            " or digit at both ends (RFC 1123 subdomain)"
         )
     return text
 
@@ -355,7 +373,7 @@ def _image(image: Any) -> str:
         raise ManifestError(f"image is {image!r}; give the operator the image that the job runs in")
     text = _text("image", image)
     if text != text.strip():
-        raise ManifestError(f"image {_shown(text)} has white space at an end; write {text.strip()!r}")
+        raise ManifestError(f"image is {_shown(text)}, with white space at an end; write {text.strip()!r}")
     return text
 
 
@@ -364,9 +382,13 @@ def _pull_policy(policy: Any) -> str | None:
         return None
     if policy in _PULL_POLICIES:
         return str(policy)
-    raise ManifestError(
-        f"image_pull_policy {_shown(policy)} is unknown; write {', '.join(_PULL_POLICIES[:-1])} or Never"
-    )
+    raise ManifestError(f"image_pull_policy is {_shown(policy)}; write one of {', '.join(_PULL_POLICIES)}")
+
+
+def _switch(parameter: str, value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise ManifestError(f"{parameter} is {_shown(value)}; write True or False")
 
 
 def _seconds(parameter: str, value: Any) -> int | None:
@@ -375,44 +397,44 @@ def _seconds(parameter: str, value: Any) -> int | None:
     raise ManifestError(f"{parameter} is {_shown(value)}; write a whole number of seconds, 0 or more")
 
 
-def _resources(dag_config: DagConfig, others: Any) -> dict[str, dict[str, str]]:
+def _resources(dag_config: DagConfig, others: Any) -> dict[str, Any]:
+    """Join the row's CPU and memory with other resources, which a row has no columns for."""
     resources = _field("container_resources", others) or {}
-    of_the_row = {
-        "requests": {"cpu": str(dag_config.cpu_request), "memory": str(dag_config.memory_request)},
-        "limits": {"cpu": str(dag_config.cpu_limit), "memory": str(dag_config.memory_limit)},
-    }
-    for kind, amounts in of_the_row.items():
-        for resource, amount in (resources.get(kind) or {}).items():
-            if resource in amounts:
-                raise ManifestError(
-                    f"container_resources has {kind} of {resource}; take it out, {resource} comes from {dag_config.origin}. "
-                    f"To change it: {dag_config.update_statement(f'{resource}_{kind[:-1]}', str(amount))}"
-                )
-            amounts[resource] = _text(f"container_resources.{kind}[{resource!r}]", amount)
-    return {**resources, **of_the_row}
+    for kind in ("requests", "limits"):
+        column = kind.removesuffix("s")
+        amounts = _mapping(f"container_resources.{kind}", resources.get(kind))
+        for resource in {"cpu", "memory"} & amounts.keys():
+            raise ManifestError(
+                f"container_resources has {kind} of {resource}; take it out, {resource} is from {dag_config.origin}."
+                f" To have them there: {dag_config.update_statement(f'{resource}_{column}', amounts[resource])}"
+            )
+        amounts["cpu"] = str(getattr(dag_config, f"cpu_{column}"))
+        amounts["memory"] = str(getattr(dag_config, f"memory_{column}"))
+        resources[kind] = amounts
+    return resources
 
 
 def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
     if isinstance(env_vars, Mapping):
         return [{"name": name, "value": _text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
-    entries = _fields("env_vars", env_vars)
     return [
         {**entry, "value": _text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry
-        for entry in entries
+        for entry in _fields("env_vars", env_vars)
     ]
 
 
 def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Check the names: each a name that every supported API server takes, and none twice."""
+    """Check the names: each one that every supported API server takes, and none twice."""
     by_name: dict[str, dict[str, Any]] = {}
     for entry in entries:
         name = entry.get("name")
         if not isinstance(name, str) or not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
             raise ManifestError(
-                f"{_shown(name)} is no name of an environment variable; write letters, digits, '_', '-' and '.', no digit first"
+                f"{_shown(name)} is no name of an environment variable; write letters, digits, '_', '-' and '.',"
+                " with no digit first"
             )
         if name in by_name:
-            raise ManifestError(f"the environment variable {name} is set twice by env_vars and secrets; leave one out")
+            raise ManifestError(f"the environment variable {name} is set twice; take one out of env_vars or secrets")
         by_name[name] = entry
     return list(by_name.values())
 
@@ -436,10 +458,6 @@ def _secrets(
         elif secret["deploy_type"] == "env":
             env_from.append({"secretRef": {"name": name}})
         else:
-            if not isinstance(target, str) or not target.startswith("/"):
-                raise ManifestError(
-                    f"{where}: deploy_target is {_shown(target)}; write the directory to mount {name} in"
-                )
             source = {"secretName": name} | ({"items": items} if items else {})
             # Of the content only, so that the same request makes the same pod; two mounts of one secret share a volume.
             volume = (
@@ -463,32 +481,34 @@ def _secret(where: str, given: Any) -> dict[str, Any]:
         secret = {field: given.get(field) for field in fields}
         if secret["deploy_type"] == "volume" and secret["key"] is not None:
             raise ManifestError(
-                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}] instead of 'key'"
+                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}],"
+                " not 'key'"
             )
     elif all(hasattr(given, field) for field in ("deploy_type", "deploy_target", "secret")):
         secret = {field: getattr(given, field, None) for field in fields}
     else:
         raise ManifestError(f"{where} is a {_kind(given)}; write airflow's Secret(...) or {example}")
-    if secret["deploy_type"] not in ("env", "volume"):
-        raise ManifestError(f"{where}: deploy_type is {_shown(secret['deploy_type'])}; write 'env' or 'volume'")
-    if not isinstance(secret["secret"], str) or not names.is_subdomain(secret["secret"]):
-        raise ManifestError(f"{where}: secret is {_shown(secret['secret'])}; write the name of a Kubernetes secret")
-    if secret["key"] is not None and secret["deploy_target"] is None:
-        raise ManifestError(f"{where}: key needs deploy_target, the environment variable that gets its value")
-    if secret["deploy_type"] == "env" and secret["key"] is None and secret["deploy_target"] is not None:
+    deploy_type, target, key = secret["deploy_type"], secret["deploy_target"], secret["key"]
+    if deploy_type not in ("env", "volume"):
+        raise ManifestError(f"{where}: deploy_type is {_shown(deploy_type)}; write 'env' or 'volume'")
+    if deploy_type == "env" and (key is None) != (target is None):
         raise ManifestError(
-            f"{where}: deploy_target {_shown(secret['deploy_target'])} needs the key that it gets; leave both out to get all keys"
+            f"{where}: an environment variable needs deploy_target (its name) and key (of the secret); leave out both"
+            " to have all keys as variables"
         )
+    if deploy_type == "volume" and (not isinstance(target, str) or not target.startswith("/")):
+        raise ManifestError(f"{where}: deploy_target is {_shown(target)}; write the directory to mount the secret in")
+    _subdomain(f"{where}: secret", secret["secret"])
     return {**secret, "items": _fields(f"{where}.items", secret["items"] or None)}
 
 
-def _image_pull_secrets(references: Any) -> list[dict[str, str]]:
+def _image_pull_secrets(references: Any) -> list[dict[str, Any]]:
     if isinstance(references, str):
         references = [name.strip() for name in references.split(",") if name.strip()]
-    if references is not None and not isinstance(references, list | tuple):
-        references = [references]
     return [
-        {"name": reference} if isinstance(reference, str) else (_field(f"image_pull_secrets[{index}]", reference) or {})
+        {"name": _subdomain(f"image_pull_secrets[{index}]", reference)}
+        if isinstance(reference, str)
+        else (_field(f"image_pull_secrets[{index}]", reference) or {})
         for index, reference in enumerate(references or ())
     ]
 
@@ -497,31 +517,29 @@ def _node_selector(selector: Any) -> dict[str, str]:
     texts = _mapping("node_selector", selector)
     for key, text in texts.items():
         if not names.is_qualified_name(key) or not names.is_label_value(text):
-            raise ManifestError(f"node_selector has {_shown(key)}: {_shown(text)}, which no node can have as a label")
+            raise ManifestError(f"node_selector has {_shown(key)}: {_shown(text)}, which no node can have as its label")
     return texts
 
 
 def _labels(request: PodRequest) -> dict[str, str]:
-    """Labels are for selecting pods, so the ids are in them as far as a label's value can hold them; annotations hold them in full."""
+    """Labels are to select pods by: they hold the ids as far as a label can; in full they are in the annotations."""
     labels: dict[str, str] = {}
-    for key, value in (_mapping("labels", request.labels, none="")).items():
+    for key, value in _mapping("labels", request.labels, none="").items():
         if not names.is_qualified_name(key):
-            raise ManifestError(
-                f"labels has the key {_shown(key)} (value {_shown(value)}), which is no label's key: at most {names.MAX_LABEL_LENGTH} "
-                "letters, digits, '-', '_' and '.', a letter or digit at both ends, with a domain and '/' before them at most"
-            )
+            raise ManifestError(f"labels has the key {_shown(key)} (its value is {_shown(value)}); {_RULE_OF_KEYS}")
         labels[key] = names.label_value(value)
-    ids = {
+    mapped = request.map_index is not None and request.map_index >= 0
+    own = {
         "dag_id": request.dag_id,
         "run_id": request.run_id,
         "task_id": request.task_id,
-        "map_index": str(request.map_index) if request.map_index is not None and request.map_index >= 0 else None,
+        "map_index": str(request.map_index) if mapped else None,
         "try_number": str(request.try_number),
         "job_name": request.dag_config.job_name,
         "exchange_group": None if request.exchange_group is None else request.exchange_group.group_name,
         "app.kubernetes.io/managed-by": PREFIX,
     }
-    return labels | {key: names.label_value(text) for key, text in ids.items() if text is not None}
+    return labels | {key: names.label_value(text) for key, text in own.items() if text is not None}
 
 
 def _annotations(request: PodRequest) -> dict[str, str]:
@@ -529,10 +547,7 @@ def _annotations(request: PodRequest) -> dict[str, str]:
     for key, value in _mapping("annotations", request.annotations, none="").items():
         prefix, slash, name = key.rpartition("/")
         if not names.is_qualified_name(f"{prefix.lower()}{slash}{name}"):
-            raise ManifestError(
-                f"annotations has {_shown(key)}, which is no annotation's key: at most {names.MAX_LABEL_LENGTH} letters, digits, "
-                "'-', '_' and '.', a letter or digit at both ends, with a domain and '/' before them at most"
-            )
+            raise ManifestError(f"annotations has the key {_shown(key)}; {_RULE_OF_KEYS}")
         if prefix.lower() == PREFIX:
             raise ManifestError(f"annotations has {_shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
         wanted[key] = value
@@ -544,9 +559,10 @@ def _annotations(request: PodRequest) -> dict[str, str]:
 
 def _fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
     """
-    Cut the longest values, and mark them as cut, until keys and values have no more than ``room`` bytes; short ones stay whole.
+    Cut the longest values, and mark them as cut, until keys and values have at most ``room`` bytes; short ones stay
+    whole.
 
-    :raises ManifestError: when there are so many that marks alone would not fit
+    :raises ManifestError: when there are so many that little more than the marks would be left
     """
     sizes = {key: len(text.encode()) for key, text in annotations.items()}
     room -= sum(len(key.encode()) for key in annotations)
@@ -600,10 +616,6 @@ def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]
 def _readable(text: str) -> str:
     r"""Write a lone surrogate, which is in no valid UTF-8, as the six characters ``\udce9``."""
     return str.__str__(text).encode("utf-8", "backslashreplace").decode()
-
-
-def _is_utf8(text: str) -> bool:
-    return _readable(text) == text
 
 
 def _kind(value: Any) -> str:

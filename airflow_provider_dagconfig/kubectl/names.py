@@ -1,10 +1,11 @@
-"""Names and labels of pods: pure functions of the ids Airflow gives a task instance.
+"""
+Names and labels of pods: pure functions of the ids that Airflow gives a task instance.
 
-In it: what makes a pod's name valid, recognizable and one a task instance, what makes a text a label's value, and Kubernetes' rules
-for names and keys. Not in it: which names, labels and annotations a pod gets (``manifest``).
+In it: what makes a pod's name valid, recognizable and one a task instance, what makes a text a label's value, and
+Kubernetes' rules for names and keys. Not in it: which labels and annotations a pod gets (manifest.py).
 
-Airflow's ids are wider than Kubernetes' names: dag and task ids hold any Unicode word character, dots and dashes up to 250
-characters, and a run id whatever ``[scheduler] allowed_run_id_pattern`` lets through.
+Airflow's ids are wider than Kubernetes' names: a dag's or task's id has up to 250 word characters of any script, dots
+and dashes, and a run's id whatever ``[scheduler] allowed_run_id_pattern`` lets through.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ MAX_LABEL_LENGTH = 63
 """Kubernetes: Names, RFC 1123 label, 63 characters; a label's value and a key's name are as long at most."""
 
 _DIGEST_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-"""As Kubernetes' own suffixes (apimachinery, util/rand): no vowels, so no words, and nothing that looks like something else."""
+"""That of Kubernetes' own suffixes (apimachinery, util/rand): no vowels, so no words, and nothing easily misread."""
 
 _DIGEST_LENGTH = 12
-"""27 ** 12 is 57 bits: a billion names of the same words meet with a chance of 3 in 1,000."""
+"""27 ** 12 is 57 bits: among ten million pods of the same words, two have the same name with a chance of 1 in 3,000."""
 
 _RFC_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _RFC_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -33,13 +34,13 @@ def pod_name(dag_id: str, run_id: str, task_id: str, map_index: int | None = -1,
     """
     Name the pod of a task instance: ``collect-data-collection-equities-20251028t213000-0-k7x2mzq4bw9c``.
 
-    The words are there to be recognized, shortened where the room is short; the last one is a digest of the four ids, so names differ
-    where ids differ in any character. Every try of a task instance has the same name: a second pod beside a running one is
-    refused by the API server.
+    The words are there to be recognized, and cut where the room is short; the last one is a digest of the four ids, so
+    names differ where ids differ in any character. All tries of a task instance have the same name: the API server
+    refuses a second pod beside one that runs.
 
     :param map_index: -1 or None for a task that is not mapped
-    :param name: the first word instead of the task's id. It must not change from try to try (no try number, no time of day), or each
-        try has a pod of its own.
+    :param name: the first word, instead of the task's id. It must not change from try to try (no try number, no time of
+        day in it), or each try has a pod of its own.
     :return: an RFC 1123 label of at most 63 characters
     """
     map_index = -1 if map_index is None else int(map_index)
@@ -56,7 +57,7 @@ def slug(text: str) -> str:
     """
     Write a text in lower case letters, digits and single dashes; accents go, all else becomes a dash. May be empty.
 
-    The Unicode tables are those of version 3.2, which every Python has: a name is the same on workers with different Pythons.
+    The Unicode tables are those of version 3.2, which every Python has: workers with different Pythons agree on a name.
     """
     tables = unicodedata.ucd_3_2_0
     plain = "".join(c for c in tables.normalize("NFKD", text) if not tables.combining(c))
@@ -64,7 +65,7 @@ def slug(text: str) -> str:
 
 
 def digest(*ids: str | int, length: int = _DIGEST_LENGTH) -> str:
-    """Give letters and digits, of 4.75 bits each, that differ where any of the ids does: no two lists of ids are encoded alike."""
+    """Give letters and digits, of 4.75 bits each, that differ where an id does: no two lists of ids are encoded alike."""
     canonical = json.dumps(ids, ensure_ascii=False).encode("utf-8", "surrogatepass")
     number = int.from_bytes(hashlib.sha256(canonical).digest(), "big")
     letters = []
@@ -88,12 +89,13 @@ def shorten(words: list[str], room: int) -> list[str]:
 
 def label_value(text: str) -> str:
     """
-    Make a text a label's value: itself where it is one, else what is left of it without the characters that are not allowed, and a hash.
+    Make a text a label's value: itself where it is one, else its allowed characters and a hash of it.
 
-    It is the value that KubernetesPodOperator gives the same text (``make_safe_label_value``), so selectors written for its pods
-    find ours; where that one fails or is no valid value (nothing is left but the hash, a lone surrogate), ours is valid.
+    It is what KubernetesPodOperator makes of the same text (``make_safe_label_value``), so selectors written for its
+    pods find ours. Where that fails (a lone surrogate) or is not valid itself (no allowed character but the hash), ours
+    is.
 
-    :return: at most 63 letters, digits, ``-``, ``_`` and ``.``, with a letter or digit at both ends; empty for an empty text
+    :return: at most 63 letters, digits, ``-``, ``_`` and ``.``, a letter or digit at both ends; empty for an empty text
     """
     if is_label_value(text):
         return text
