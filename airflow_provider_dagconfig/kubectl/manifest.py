@@ -275,7 +275,7 @@ def _fields(parameter: str, values: Any) -> list[dict[str, Any]]:
     if values is None:
         return []
     if not isinstance(values, list | tuple):
-        raise ManifestError(f"{parameter} is a {_kind(values)}, no list; write [{_shown(values)}]")
+        raise ManifestError(f"{parameter} is a {_kind(values)}, no list; write [...] around it")
     return [_field(f"{parameter}[{index}]", value) or {} for index, value in enumerate(values)]
 
 
@@ -286,7 +286,7 @@ def _field(parameter: str, value: Any) -> dict[str, Any] | None:
     plain = to_plain(value)
     if not isinstance(plain, dict):
         raise ManifestError(
-            f"{parameter} is {_shown(value)}; write a dict with Kubernetes' fields, or a model of the kubernetes client"
+            f"{parameter} is a {_kind(value)}; write a dict with Kubernetes' fields, or a model of the kubernetes client"
         )
     _check_keys(parameter, plain)
     return plain

@@ -65,7 +65,7 @@ def slug(text: str) -> str:
 
 
 def digest(*ids: str | int, length: int = _DIGEST_LENGTH) -> str:
-    """Give letters and digits, of 4.75 bits each, that differ where an id does: no two lists of ids are encoded alike."""
+    """Give letters and digits, of 4.75 bits each, that differ where an id does: no two lists of ids encode alike."""
     canonical = json.dumps(ids, ensure_ascii=False).encode("utf-8", "surrogatepass")
     number = int.from_bytes(hashlib.sha256(canonical).digest(), "big")
     letters = []

@@ -1,0 +1,187 @@
+"""
+Which cluster kubectl talks to, and with whose credentials: from the task's parameters, the Airflow connection, KUBECONFIG.
+
+The words and their order are those of the Kubernetes provider's connection (``in_cluster``, ``kube_config_path``, ``kube_config``,
+``cluster_context``, ``namespace``, ``disable_verify_ssl``), read without importing it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class ClusterAccessError(ValueError):
+    """No usable credentials: names where they were looked for and what to do. Never shows them."""
+
+
+@dataclass(frozen=True)
+class ClusterAccess:
+    """
+    One way to a cluster.
+
+    :param source: where it comes from, for error messages.
+    :param kubeconfig: the path of a kubeconfig, or several joined with ``:``; None where ``content`` holds it.
+    :param content: a kubeconfig as JSON; kept out of the repr, written to a file of mode 0600 while a task runs.
+    :param context: the context in the kubeconfig; None is its current one.
+    :param namespace: the connection's namespace.
+    :param verify: whether kubectl verifies the server's certificate.
+    """
+
+    source: str
+    kubeconfig: str | None = None
+    content: str | None = field(default=None, repr=False)
+    context: str | None = None
+    namespace: str | None = None
+    verify: bool = True
+
+    @contextmanager
+    def environment(self) -> Iterator[dict[str, str]]:
+        """The environment that ``kubectl.sh`` reads; a temporary kubeconfig is gone when the block ends."""
+        variables = {}
+        if self.context:
+            variables["KUBE_CONTEXT"] = self.context
+        if not self.verify:
+            variables["INSECURE"] = "1"
+        if self.content is None:
+            if self.kubeconfig:
+                variables["KUBECONFIG"] = self.kubeconfig
+            yield variables
+            return
+        with tempfile.TemporaryDirectory(prefix="dagconfig-") as directory:  # mode 0700
+            path = os.path.join(directory, "kubeconfig")
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(self.content)
+            yield {**variables, "KUBECONFIG": path}
+
+
+def resolve_access(
+    extra: Mapping[str, Any],
+    *,
+    connection: str,
+    config_file: str | None = None,
+    cluster_context: str | None = None,
+    in_cluster: bool | None = None,
+    service_account: Path = SERVICE_ACCOUNT,
+) -> ClusterAccess:
+    """
+    Choose the credentials: the task's parameters first, then the connection, then KUBECONFIG or kubectl's own defaults.
+
+    :param extra: the connection's extra fields; empty where there is no connection.
+    :param connection: the connection's id, for messages.
+    :param service_account: where Kubernetes mounts a pod's own credentials.
+    :raises ClusterAccessError: for fields that exclude each other, a file that is not there, a kubeconfig that is no JSON object.
+    """
+
+    def field_of(name: str) -> Any:
+        # Connections made before Airflow 2.3 carry a prefix.
+        value = extra.get(name, extra.get(f"extra__kubernetes__{name}"))
+        return None if value == "" else value
+
+    context = cluster_context or field_of("cluster_context")
+    namespace = field_of("namespace")
+    verify = not _truth(field_of("disable_verify_ssl"))
+    named = f"connection {connection!r}"
+    if config_file:
+        return ClusterAccess("config_file", _existing(config_file, "config_file"), None, context, namespace, verify)
+    chosen = [name for name in ("in_cluster", "kube_config_path", "kube_config") if field_of(name)]
+    if in_cluster is not None:
+        chosen = [name for name in chosen if name != "in_cluster"] + ["in_cluster"] * in_cluster
+    elif "in_cluster" in chosen and not _truth(field_of("in_cluster")):
+        chosen.remove("in_cluster")
+    if len(chosen) > 1:
+        raise ClusterAccessError(f"{named} sets {' and '.join(chosen)}: keep one of them, they exclude each other")
+    if chosen == ["in_cluster"]:
+        return _in_cluster(service_account, namespace, verify)
+    if chosen == ["kube_config_path"]:
+        path = _existing(field_of("kube_config_path"), f"kube_config_path of {named}")
+        return ClusterAccess(named, path, None, context, namespace, verify)
+    if chosen == ["kube_config"]:
+        return ClusterAccess(named, None, _kubeconfig_json(field_of("kube_config"), named), context, namespace, verify)
+    return _default(service_account, context, namespace, verify, named)
+
+
+def _default(
+    service_account: Path, context: str | None, namespace: str | None, verify: bool, named: str
+) -> ClusterAccess:
+    if variable := os.environ.get("KUBECONFIG"):
+        if not any(os.path.exists(path) for path in variable.split(os.pathsep)):
+            raise ClusterAccessError(f"KUBECONFIG={variable}: there is no such file")
+        return ClusterAccess("KUBECONFIG", variable, None, context, namespace, verify)
+    home = Path.home() / ".kube" / "config"
+    if home.exists():
+        return ClusterAccess(str(home), str(home), None, context, namespace, verify)
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return _in_cluster(service_account, namespace, verify)
+    raise ClusterAccessError(
+        f"no Kubernetes credentials: {named} sets none of in_cluster, kube_config_path and kube_config, KUBECONFIG is not "
+        f"set, there is no {home}, and this is no pod. Set one of them"
+    )
+
+
+def _existing(path: str, what: str) -> str:
+    if not os.path.isfile(path):
+        raise ClusterAccessError(f"{what}: there is no file {path} on this worker")
+    if not os.access(path, os.R_OK):
+        raise ClusterAccessError(f"{what}: {path} can't be read by this worker's user")
+    return path
+
+
+def _truth(value: Any) -> bool:
+    return value is True or str(value).lower() in ("true", "1", "yes", "t", "y", "on")
+
+
+def _kubeconfig_json(value: Any, named: str) -> str:
+    if not isinstance(value, Mapping):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ClusterAccessError(
+                f"kube_config of {named} is no JSON: give the output of `kubectl config view --raw --flatten -o json`"
+            ) from None
+    if not isinstance(value, Mapping) or not value.get("clusters"):
+        raise ClusterAccessError(f"kube_config of {named} has no clusters: it is not a kubeconfig")
+    return json.dumps(value)
+
+
+def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> ClusterAccess:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    token = service_account / "token"
+    if not host or not token.exists():
+        raise ClusterAccessError(
+            f"in_cluster is set, but this worker is no pod with a service account (KUBERNETES_SERVICE_HOST and {token})"
+        )
+    if ":" in host:
+        host = f"[{host}]"
+    own = service_account / "namespace"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "in-cluster",
+                "cluster": {
+                    "server": f"https://{host}:{port}",
+                    **({"certificate-authority": str(service_account / "ca.crt")} if verify else {}),
+                },
+            }
+        ],
+        # A file, not its content: Kubernetes renews the token.
+        "users": [{"name": "in-cluster", "user": {"tokenFile": str(token)}}],
+        "contexts": [{"name": "in-cluster", "context": {"cluster": "in-cluster", "user": "in-cluster"}}],
+        "current-context": "in-cluster",
+    }
+    return ClusterAccess(
+        "in_cluster",
+        content=json.dumps(config),
+        namespace=namespace or (own.read_text().strip() if own.exists() else None),
+        verify=verify,
+    )

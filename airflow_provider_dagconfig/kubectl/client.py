@@ -1,0 +1,215 @@
+"""The only place where processes are started: ``kubectl.sh`` in bash, one request a process, about one pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("kubectl.sh")
+# kubectl gives up after REQUEST_TIMEOUT; this is for what hangs before it asks (a credential plugin).
+_PROCESS_TIMEOUT = 60
+
+
+class Fault(Enum):
+    """What kind of no kubectl brought back."""
+
+    ALREADY_EXISTS = "already exists"
+    CONFLICT = "conflict"
+    EXPIRED = "resource version expired"
+    FORBIDDEN = "forbidden"
+    INVALID = "invalid"
+    MISCONFIGURED = "misconfigured"
+    NOT_FOUND = "not found"
+    NOT_READY = "container not started"
+    UNREACHABLE = "unreachable"
+
+
+_BY_REASON = {
+    "AlreadyExists": Fault.ALREADY_EXISTS,
+    "BadRequest": Fault.INVALID,
+    "Conflict": Fault.CONFLICT,
+    "Expired": Fault.EXPIRED,
+    "Forbidden": Fault.FORBIDDEN,
+    "Gone": Fault.EXPIRED,
+    "Invalid": Fault.INVALID,
+    "MethodNotAllowed": Fault.MISCONFIGURED,
+    "NotFound": Fault.NOT_FOUND,
+    "RequestEntityTooLarge": Fault.INVALID,
+    "Unauthorized": Fault.MISCONFIGURED,
+    "UnsupportedMediaType": Fault.MISCONFIGURED,
+}
+_REASON = re.compile(r"^Error from server \((\w+)\): (.*)", re.DOTALL | re.MULTILINE)
+# What kubectl says before it has reached any server; waiting does not mend it.
+_MISCONFIGURED = re.compile(
+    r"context .* does not exist|error loading config|Error in configuration|no configuration has been provided|"
+    r"invalid configuration|must be logged in|x509:|unknown flag|executable .* not found|unable to read|no such file",
+    re.IGNORECASE,
+)
+
+
+class KubectlError(Exception):
+    """
+    A request that kubectl could not make, or that the API server refused.
+
+    :param fault: what kind of no it was.
+    :param message: kubectl's sentence, which holds the API server's.
+    """
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.message = message
+
+
+def read_error(exit_code: int, stderr: str) -> KubectlError:
+    """Read what kubectl wrote to standard error. What is not known is taken for a server out of reach, and tried again."""
+    text = stderr.strip() or f"kubectl ended with exit code {exit_code} and said nothing"
+    if match := _REASON.search(text):
+        reason, sentence = match.groups()
+        if reason == "BadRequest" and "is waiting to start" in sentence:
+            return KubectlError(Fault.NOT_READY, sentence)
+        return KubectlError(_BY_REASON.get(reason, Fault.UNREACHABLE), sentence.strip())
+    if exit_code == 127 or _MISCONFIGURED.search(text):
+        return KubectlError(Fault.MISCONFIGURED, text)
+    return KubectlError(Fault.UNREACHABLE, text)
+
+
+class Stream:
+    """A request whose answer is read as it comes; :meth:`fileno` makes it fit for ``selectors``."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        self._stdout = self._process.stdout
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._stdout.fileno()
+
+    def read(self) -> bytes:
+        """What has come; empty at the end."""
+        return os.read(self.fileno(), 1 << 16)
+
+    def error(self) -> KubectlError | None:
+        """Wait for the end, after :meth:`read` gave nothing; None for a good end."""
+        exit_code = self._process.wait()
+        self._stdout.close()
+        self._stderr.seek(0)
+        stderr = self._stderr.read().decode(errors="replace")
+        self._stderr.close()
+        return read_error(exit_code, stderr) if exit_code else None
+
+    def close(self) -> None:
+        """End the request; may be called more than once."""
+        if self._stdout.closed:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stdout.close()
+        self._stderr.close()
+
+
+class Kubectl:
+    """
+    The requests about one pod.
+
+    :param environment: from :meth:`ClusterAccess.environment`; added to this process's own.
+    :param namespace: the pod's namespace.
+    :param pod: the pod's name.
+    :param container: the container whose log is read.
+    """
+
+    def __init__(self, environment: Mapping[str, str], namespace: str, pod: str, container: str = "base") -> None:
+        self.namespace = namespace
+        self.pod = pod
+        self._environment = {
+            **os.environ,
+            **environment,
+            "NAMESPACE": namespace,
+            "POD": pod,
+            "CONTAINER": container,
+        }
+
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """POST the manifest; the pod as the API server took it."""
+        return self._object("create", manifest)
+
+    def get(self) -> dict[str, Any]:
+        """The pod as it is now."""
+        return self._object("get")
+
+    def replace(self, pod: Mapping[str, Any]) -> dict[str, Any]:
+        """PUT the pod, whose ``resourceVersion`` must be the current one."""
+        return self._object("replace", pod)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened to the pod, as the API server lists it."""
+        items: list[dict[str, Any]] = self._object("events").get("items", [])
+        return items
+
+    def delete(self, seconds: int = 10) -> None:
+        """Ask for the deletion; no error where the pod is gone. Takes so many seconds at most."""
+        try:
+            self._request("delete", REQUEST_TIMEOUT=f"{seconds}s")
+        except KubectlError as error:
+            if error.fault is not Fault.NOT_FOUND:
+                raise
+
+    def watch(self, resource_version: str) -> Stream:
+        """Each change after the version, a JSON object a line."""
+        return self._stream("watch", RESOURCE_VERSION=resource_version)
+
+    def log(self, since: str | None, *, follow: bool) -> Stream:
+        """The container's log with times, from a moment (RFC 3339), and what is still to come where it is followed."""
+        return self._stream("log" if follow else "log-rest", **({"SINCE": since} if since else {}))
+
+    def _stream(self, verb: str, **variables: str) -> Stream:
+        return Stream(["bash", str(SCRIPT), verb], {**self._environment, **variables})
+
+    def _object(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._request(verb, json.dumps(body).encode() if body is not None else b"")
+        try:
+            document: dict[str, Any] = json.loads(answer)
+        except ValueError:
+            raise KubectlError(
+                Fault.UNREACHABLE, f"the answer to {verb} is no JSON: {answer[:200].decode(errors='replace')!r}"
+            ) from None
+        return document
+
+    def _request(self, verb: str, body: bytes = b"", **variables: str) -> bytes:
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["bash", str(SCRIPT), verb],  # noqa: S607
+                input=body,
+                capture_output=True,
+                env={**self._environment, **variables},
+                timeout=_PROCESS_TIMEOUT,
+                start_new_session=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise KubectlError(Fault.MISCONFIGURED, "there is no bash on this worker: install it") from None
+        except subprocess.TimeoutExpired:
+            raise KubectlError(Fault.UNREACHABLE, f"kubectl gave no answer to {verb} in {_PROCESS_TIMEOUT} s") from None
+        if done.returncode:
+            raise read_error(done.returncode, done.stderr.decode(errors="replace"))
+        return done.stdout

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# One request to the Kubernetes API about one pod, made by kubectl. Values come by the environment and standard input, never
+# as text of a command. By hand:
+#
+#   NAMESPACE=default POD=demo ./kubectl.sh create <pod.json
+#   NAMESPACE=default POD=demo ./kubectl.sh log
+#
+#   create     POST the manifest on standard input; prints the pod as the API server took it
+#   get        the pod
+#   watch      each change of the pod after RESOURCE_VERSION, one JSON object a line, for WATCH_SECONDS
+#   log        the log of CONTAINER from SINCE (RFC 3339; default: all of it), each line with its time; goes on while it runs
+#   log-rest   the same without waiting for more
+#   events     what happened to the pod
+#   replace    PUT the pod on standard input
+#   delete     asks for the pod's deletion; its own grace period holds
+#
+# Also read: KUBECTL (default kubectl), KUBECONFIG, KUBE_CONTEXT, INSECURE (1: don't verify the server), REQUEST_TIMEOUT (10s).
+# kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
+set -euo pipefail
+
+kubectl=${KUBECTL:-kubectl}
+if ! command -v "$kubectl" >/dev/null; then
+  echo "kubectl.sh: no $kubectl on this machine: install kubectl (Debian: apt-get install kubernetes-client)" >&2
+  exit 127
+fi
+
+flags=()
+[[ -z ${KUBE_CONTEXT:-} ]] || flags+=(--context "$KUBE_CONTEXT")
+[[ ${INSECURE:-} != 1 ]] || flags+=(--insecure-skip-tls-verify=true)
+once=(--request-timeout "${REQUEST_TIMEOUT:-10s}")
+
+pods="/api/v1/namespaces/${NAMESPACE:?the namespace}/pods"
+pod="$pods/${POD:?the name of the pod}"
+log="$pod/log?container=${CONTAINER:-base}&timestamps=true${SINCE:+&sinceTime=$SINCE}"
+
+case ${1:-} in
+  create) exec "$kubectl" "${flags[@]}" "${once[@]}" create --raw "$pods" -f - ;;
+  get) exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw "$pod" ;;
+  watch)
+    query="watch=true&fieldSelector=metadata.name%3D$POD&timeoutSeconds=${WATCH_SECONDS:-300}"
+    exec "$kubectl" "${flags[@]}" get --raw "$pods?$query${RESOURCE_VERSION:+&resourceVersion=$RESOURCE_VERSION}"
+    ;;
+  log) exec "$kubectl" "${flags[@]}" get --raw "$log&follow=true" ;;
+  log-rest) exec "$kubectl" "${flags[@]}" get --raw "$log" ;;
+  events)
+    exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw \
+      "/api/v1/namespaces/$NAMESPACE/events?fieldSelector=involvedObject.kind%3DPod,involvedObject.name%3D$POD"
+    ;;
+  replace) exec "$kubectl" "${flags[@]}" "${once[@]}" replace --raw "$pod" -f - ;;
+  delete) exec "$kubectl" "${flags[@]}" "${once[@]}" delete --raw "$pod" ;;
+  *)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,567 @@
+"""
+The life of one pod for one try of a task: create or adopt it, follow it to its end, collect its log, clean up.
+
+One thread waits on kubectl's output with ``selectors``; nothing here knows Airflow or the database. What a status means is said in
+``outcome``; which request is made how in ``client`` and ``kubectl.sh``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_dagconfig.kubectl import outcome as outcomes
+from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream
+from airflow_provider_dagconfig.kubectl.logs import LogLines
+from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, try_number
+from airflow_provider_dagconfig.kubectl.outcome import End, Existing, Outcome, Running, Waiting, read_status
+
+Pod = Mapping[str, Any]
+
+LAST_LINES = 10
+"""How many of the log's last lines an error shows."""
+
+# The base container has ended and the pod's phase does not follow: another container goes on.
+_PHASE_FOLLOWS = 5.0
+# How long after the time a node had for a deletion or a deadline it is taken for lost.
+_NODE_ANSWERS = 30.0
+# Silence after which the rest of a log is fetched in a request of its own.
+_LOG_ENDS = 10.0
+# A followed log that is silent may have stalled (the kubelet rotated the file): asked for anew, ever more seldom.
+_LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
+_KILL_SECONDS = 4
+
+
+class PodKilled(Exception):
+    """The run was told to stop; the pod's deletion was asked for."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended, the pod as it was last seen, and the last lines of its log."""
+
+    outcome: Outcome
+    pod: Pod
+    last_lines: list[str]
+
+
+class Pauses:
+    """Growing pauses between attempts, in seconds: 1, 2, 4 ... 30, each up to a fifth longer, so that tasks don't ask in step."""
+
+    def __init__(self, longest: float = 30.0) -> None:
+        self._longest = longest
+        self._next = 1.0
+
+    def next(self) -> float:
+        """The pause before the next attempt."""
+        pause, self._next = self._next, min(self._next * 2, self._longest)
+        return pause * random.uniform(1, 1.2)  # noqa: S311
+
+    def reset(self) -> None:
+        """Begin again with the shortest."""
+        self._next = 1.0
+
+
+def _same_task(pod: Pod, manifest: Pod) -> bool:
+    names = ("dag-id", "run-id", "task-id", "map-index")
+    return all(annotation(pod, name) == annotation(manifest, name) is not None for name in names)
+
+
+def _collected(pod: Pod) -> dict[str, Any]:
+    """The pod with the mark that its end was reported, so that a cleared task runs anew."""
+    metadata = pod["metadata"]
+    return {
+        **pod,
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), f"{PREFIX}/collected": "true"}},
+    }
+
+
+class PodRun:
+    """
+    One pod, from its manifest to its end.
+
+    :param kubectl: the requests about the pod.
+    :param manifest: the pod to create; its annotations say whose it is.
+    :param startup_timeout: seconds until the base container has to have started, and until the API server has to have taken
+        the pod.
+    :param timeout: seconds the pod may run; the kubelet holds it to that (activeDeadlineSeconds), the run only waits.
+    :param grace_period: seconds between a deletion and the container's end at most.
+    :param on_finish_action: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod`` or ``keep_pod``, for a pod that has
+        ended. One that has not is always deleted.
+    :param on_line: takes each line of the container's log; None reads no log.
+    :param note: takes what the run has to say.
+    """
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        manifest: Mapping[str, Any],
+        *,
+        startup_timeout: float,
+        timeout: float,
+        grace_period: float = 30.0,
+        on_finish_action: str = "delete_pod",
+        on_line: Callable[[str], None] | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._kubectl = kubectl
+        self._manifest = manifest
+        self._container: str = manifest["spec"]["containers"][0]["name"]
+        self._startup_timeout = startup_timeout
+        self._timeout = timeout
+        self._grace_period = grace_period
+        self._on_finish_action = on_finish_action
+        self._on_line = on_line
+        self._note = note
+
+        self._pod: Pod = manifest
+        self._view: Waiting | Running | Outcome = Waiting("Pending")
+        self._may_exist = False
+        self._deletion_asked = False
+        self._killed = False
+        self._gone = False
+        self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
+        self._unreachable: KubectlError | None = None
+
+        self._watch: Stream | None = None
+        self._events_rest = b""
+        self._watch_from: str | None = None
+        self._watch_due = 0.0
+        self._watch_pauses = Pauses()
+
+        self._log: Stream | None = None
+        self._log_lines = LogLines()
+        self._log_due = self._log_heard_at = self._log_ended_at = 0.0
+        self._log_is_whole = False
+        self._log_patience = _LOG_STALLS
+        self._log_pauses = Pauses()
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+
+        # kill() runs in a signal handler; Python resumes an interrupted wait, so the wait is on a pipe too.
+        self._wake_read: int
+        self._wake_write: int | None
+        self._wake_read, self._wake_write = os.pipe()
+
+    def run(self) -> Ended:
+        """
+        Run the pod to its end.
+
+        :raises KubectlError: the API server refused something, or was out of reach until the deadline.
+        :raises PodKilled: after :meth:`kill`.
+        """
+        try:
+            self._see(self._start())
+            outcome = self._follow()
+            self._collect_log()
+            self._finish(outcome)
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._close()
+        return Ended(outcome, self._pod, list(self._last_lines))
+
+    def kill(self) -> None:
+        """
+        End it from outside, fit for a signal handler: one request for the pod's deletion, its grace period respected.
+
+        :meth:`run` then raises :class:`PodKilled`.
+        """
+        self._killed = True
+        if self._wake_write is not None:  # else the run is over
+            os.write(self._wake_write, b"k")
+        self._abandon()
+
+    # --- starting ---
+
+    def _start(self) -> Pod:
+        """Create the pod, or adopt the one that an earlier create made; never two."""
+        self._created_at = time.monotonic()
+        pauses = Pauses(5.0)
+        while True:
+            self._stop_if_killed()
+            try:
+                self._may_exist = True
+                pod = self._kubectl.create(self._manifest)
+                self._deletion_asked = False  # of what was there before
+                return pod
+            except KubectlError as error:
+                if error.fault is Fault.ALREADY_EXISTS:
+                    if existing := self._existing():
+                        return existing
+                    waits_for = f"pod {self._kubectl.pod} of an earlier try is still being deleted"
+                elif error.fault is Fault.UNREACHABLE:
+                    waits_for = f"the API server can't be reached: {error.message}"
+                else:
+                    self._may_exist = False
+                    raise
+            if time.monotonic() - self._created_at > self._startup_timeout:
+                raise KubectlError(
+                    Fault.UNREACHABLE, f"not created in startup_timeout_seconds = {self._startup_timeout:g}: {waits_for}"
+                )
+            pause = pauses.next()
+            self._note(f"Not created yet, next attempt in {pause:.0f} s: {waits_for}")
+            self._pause(pause)
+
+    def _existing(self) -> Pod | None:
+        """Look at the pod that has the name: adopt it, or see it off and give None."""
+        try:
+            pod = self._kubectl.get()
+            if not _same_task(pod, self._manifest):
+                self._may_exist = False
+                raise KubectlError(
+                    Fault.ALREADY_EXISTS,
+                    f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} exists and is not this task's: "
+                    "its annotations name another task or none. Delete or rename it",
+                )
+            same_try = try_number(pod) == try_number(self._manifest)
+            verdict = outcomes.judge_existing(
+                pod, same_try=same_try, collected=annotation(pod, "collected") is not None
+            )
+            if verdict is Existing.REPLACE:
+                self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
+                self._kubectl.delete()
+        except KubectlError as error:
+            if error.fault in (Fault.NOT_FOUND, Fault.UNREACHABLE):
+                return None
+            raise
+        if verdict is not Existing.ADOPT:
+            return None
+        if not same_try:
+            self._note(
+                f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
+                f"it was made with ({annotation(pod, 'origin')})"
+            )
+        return pod
+
+    # --- following ---
+
+    def _follow(self) -> Outcome:
+        while True:
+            self._stop_if_killed()
+            outcome = self._decide()
+            if outcome is not None:
+                return outcome
+            self._connect()
+            for stream in self._wait(self._seconds_to_next_step()):
+                if stream is self._watch:
+                    self._take_events(stream)
+                else:
+                    self._take_log(stream)
+
+    def _decide(self) -> Outcome | None:
+        """The end, where it is known; waits that have become too long are ends too."""
+        now = time.monotonic()
+        if isinstance(self._view, Outcome):
+            return self._view
+        if self._gone:
+            ended = self._view.ended if isinstance(self._view, Running) else None
+            return ended or outcomes.deleted_by_others(self._pod)
+        if self._deleting_at and (late := now - self._deleting_at) > self._grace_period + _NODE_ANSWERS:
+            return outcomes.node_lost(self._pod, late)
+        if isinstance(self._view, Waiting):
+            if self._view.hopeless:
+                return outcomes.not_started(self._view)
+            if now - self._created_at > self._startup_timeout:
+                self._raise_if_unreachable("startup_timeout_seconds", self._startup_timeout)
+                return outcomes.not_started(self._with_event(self._view), self._startup_timeout)
+            return None
+        if self._view.ended and now - self._container_ended_at > _PHASE_FOLLOWS:
+            return self._view.ended
+        if now - self._started_at > self._timeout + self._grace_period + _NODE_ANSWERS:
+            self._raise_if_unreachable("timeout_seconds", self._timeout)
+            return Outcome(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "and its node has not ended it")
+        return None
+
+    def _raise_if_unreachable(self, what: str, seconds: float) -> None:
+        if self._unreachable:
+            raise KubectlError(
+                Fault.UNREACHABLE,
+                f"the API server could not be reached until the deadline ({what} = {seconds:g}): {self._unreachable.message}",
+            )
+
+    def _seconds_to_next_step(self) -> float:
+        now = time.monotonic()
+        steps = [now + 30.0]
+        if self._watch is None:
+            steps.append(self._watch_due)
+        if self._log is None and self._wants_log():
+            steps.append(self._log_due)
+        if self._log is not None:
+            steps.append(self._log_heard_at + self._log_patience)
+        if isinstance(self._view, Waiting):
+            steps.append(self._created_at + self._startup_timeout)
+        if self._container_ended_at:
+            steps.append(self._container_ended_at + _PHASE_FOLLOWS)
+        if self._deleting_at:
+            steps.append(self._deleting_at + self._grace_period + _NODE_ANSWERS)
+        if self._started_at:
+            steps.append(self._started_at + self._timeout + self._grace_period + _NODE_ANSWERS)
+        return max(0.0, min(steps) - now) + 0.01
+
+    def _see(self, pod: Pod) -> None:
+        """Take a newer state of the pod."""
+        self._pod = pod
+        self._watch_from = pod["metadata"]["resourceVersion"]
+        now = time.monotonic()
+        before, self._view = self._view, read_status(pod, self._container)
+        if isinstance(self._view, Waiting):
+            if isinstance(before, Waiting):
+                self._view = outcomes.more_telling(before, self._view)
+            if self._view != before:
+                self._note(f"Pod {self._kubectl.pod} waits: {self._view.reason} {self._view.message}".rstrip())
+        elif not self._started_at and isinstance(self._view, Running):
+            self._started_at = now
+            self._note(f"Pod {self._kubectl.pod} runs on {pod.get('spec', {}).get('nodeName', 'its node')}")
+        if isinstance(self._view, Running) and self._view.ended:
+            self._container_ended_at = self._container_ended_at or now
+        if pod["metadata"].get("deletionTimestamp"):
+            self._deleting_at = self._deleting_at or now
+
+    def _connect(self) -> None:
+        """Open what is closed and due: the watch, and the log once there is one."""
+        now = time.monotonic()
+        if self._watch is None and now >= self._watch_due:
+            try:
+                if self._watch_from is None:
+                    self._see(self._kubectl.get())
+                    self._heard()
+                    if isinstance(self._view, Outcome):
+                        return
+                assert self._watch_from is not None
+                self._watch = self._kubectl.watch(self._watch_from)
+            except KubectlError as error:
+                self._lost_watch(error)
+        if self._log is None and self._wants_log() and now >= self._log_due:
+            self._open_log(follow=True)
+
+    def _take_events(self, watch: Stream) -> None:
+        """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
+        if chunk := watch.read():
+            self._events_rest += chunk
+            *lines, self._events_rest = self._events_rest.split(b"\n")
+            for line in lines:
+                self._take_event(json.loads(line))
+            return
+        self._watch, self._events_rest = None, b""
+        error = watch.error()
+        self._watch_from = None
+        if error is None:  # the API server ends each watch after its timeoutSeconds
+            self._watch_due = time.monotonic() + 0.5
+        else:
+            self._lost_watch(error)
+
+    def _take_event(self, event: Mapping[str, Any]) -> None:
+        kind, pod = event["type"], event["object"]
+        if kind == "ERROR":  # the version is too old: the next look starts anew
+            self._watch_from = None
+            return
+        self._heard()
+        self._see(pod)
+        self._gone = kind == "DELETED"
+
+    def _heard(self) -> None:
+        self._watch_pauses.reset()
+        if self._unreachable:
+            self._unreachable = None
+            self._note("The API server answers again")
+
+    def _lost_watch(self, error: KubectlError) -> None:
+        if error.fault is Fault.NOT_FOUND:
+            self._gone = True
+            return
+        if error.fault not in (Fault.UNREACHABLE, Fault.EXPIRED):
+            raise error
+        self._watch_from = None
+        pause = self._watch_pauses.next()
+        self._watch_due = time.monotonic() + pause
+        if error.fault is Fault.UNREACHABLE:
+            self._unreachable = error
+            self._note(f"The API server can't be reached, next attempt in {pause:.0f} s: {error.message}")
+
+    def _with_event(self, waiting: Waiting) -> Waiting:
+        """Add the last warning about the pod where its status has no sentence (a volume that can't be mounted)."""
+        if waiting.message:
+            return waiting
+        try:
+            warnings = [event for event in self._kubectl.events() if event.get("type") == "Warning"]
+        except KubectlError:
+            return waiting
+        if not warnings:
+            return waiting
+        last = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+        return Waiting(waiting.reason, f"{last.get('reason')}: {last.get('message')}")
+
+    # --- the log ---
+
+    def _wants_log(self) -> bool:
+        return self._on_line is not None and not self._log_is_whole and isinstance(self._view, Running)
+
+    def _open_log(self, *, follow: bool) -> None:
+        self._log_lines.begin()
+        self._log = self._kubectl.log(self._log_lines.since, follow=follow)
+        self._log_heard_at = time.monotonic()
+
+    def _take_log(self, log: Stream) -> None:
+        if chunk := log.read():
+            self._log_heard_at, self._log_patience = time.monotonic(), _LOG_STALLS
+            self._log_pauses.reset()
+            for line in self._log_lines.feed(chunk):
+                self._emit(line)
+            return
+        self._log = None
+        error = log.error()
+        now = time.monotonic()
+        if error is None:
+            # A good end of a container that goes on is none: the kubelet went away.
+            self._log_is_whole = isinstance(self._view, Outcome) or bool(self._container_ended_at)
+            self._log_ended_at, self._log_due = now, now + 3.0
+        elif error.fault is Fault.NOT_READY:
+            self._log_due = now + 0.5
+        elif error.fault in (Fault.UNREACHABLE, Fault.NOT_FOUND, Fault.INVALID):
+            self._log_due = now + self._log_pauses.next()
+        else:
+            raise error
+
+    def _emit(self, line: str) -> None:
+        self._last_lines.append(line)
+        if self._on_line:
+            self._on_line(line)
+
+    def _collect_log(self) -> None:
+        """Read the log to its end, now that nothing more is written to it."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        if self._on_line is None or not self._has_run():
+            return
+        # The followed log ended by itself within the moment that the pod's status takes to say so.
+        if self._log is None and self._log_ended_at and time.monotonic() - self._log_ended_at < 3.0:
+            self._log_is_whole = True
+        attempts = Pauses()
+        deadline = time.monotonic() + 60.0
+        while not self._log_is_whole:
+            self._stop_if_killed()
+            if self._log is None:
+                self._open_log(follow=False)
+            assert self._log is not None
+            if not self._wait(_LOG_ENDS):
+                self._log.close()
+                self._log = None
+                continue
+            try:
+                self._take_log_to_its_end(self._log)
+            except KubectlError as error:
+                if error.fault is not Fault.UNREACHABLE or time.monotonic() > deadline:
+                    self._note(f"The end of the log can't be read: {error.message}")
+                    break
+                self._pause(attempts.next())
+        for line in self._log_lines.end():
+            self._emit(line)
+
+    def _take_log_to_its_end(self, log: Stream) -> None:
+        if chunk := log.read():
+            for line in self._log_lines.feed(chunk):
+                self._emit(line)
+            return
+        self._log = None
+        if error := log.error():
+            raise error
+        self._log_is_whole = True
+
+    def _has_run(self) -> bool:
+        statuses = self._pod.get("status", {}).get("containerStatuses", ())
+        states = [status.get("state", {}) for status in statuses if status["name"] == self._container]
+        return any("running" in state or "terminated" in state for state in states)
+
+    # --- ending ---
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Delete the pod, or mark it as collected where it is to be kept."""
+        if self._gone:
+            return
+        terminal = self._pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        keep = terminal and (
+            self._on_finish_action in ("keep_pod", "delete_active_pod")
+            or (self._on_finish_action == "delete_succeeded_pod" and outcome.end is not End.SUCCEEDED)
+        )
+        pauses = Pauses(8.0)
+        for attempts_left in (3, 2, 1, 0):
+            try:
+                if keep:
+                    self._kubectl.replace(_collected(self._pod))
+                else:
+                    self._kubectl.delete()
+                return
+            except KubectlError as error:
+                if error.fault is Fault.NOT_FOUND:
+                    return
+                if error.fault is Fault.CONFLICT:
+                    self._pod = self._kubectl.get()
+                elif error.fault is not Fault.UNREACHABLE or not attempts_left:
+                    verb = "marked as collected" if keep else "deleted"
+                    self._note(
+                        f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be {verb}: {error.message}"
+                    )
+                    return
+            self._pause(pauses.next())
+
+    def _abandon(self) -> None:
+        """Ask for the deletion of a pod whose end nobody waits for; once, since there may be little time."""
+        if not self._may_exist or self._gone or self._deletion_asked:
+            return
+        self._deletion_asked = True
+        try:
+            self._kubectl.delete(_KILL_SECONDS)
+        except KubectlError as error:
+            self._deletion_asked = False
+            self._note(
+                f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
+                f"It ends by itself after {self._timeout:g} s (activeDeadlineSeconds)"
+            )
+        else:
+            self._note(f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace")
+
+    # --- waiting ---
+
+    def _wait(self, seconds: float) -> list[Stream]:
+        """Wait until a stream has something or the time is over."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            for stream in (self._watch, self._log):
+                if stream is not None:
+                    selector.register(stream, selectors.EVENT_READ)
+            ready = [key.fileobj for key, _ in selector.select(seconds)]
+        now = time.monotonic()
+        if self._log is not None and self._log not in ready and now - self._log_heard_at > self._log_patience:
+            self._log.close()
+            self._log, self._log_due = None, now
+            self._log_patience = min(self._log_patience * 2, _LOG_STALLS_MOST)
+        return [stream for stream in ready if isinstance(stream, Stream)]
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, but not through :meth:`kill`."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            selector.select(seconds)
+        self._stop_if_killed()
+
+    def _stop_if_killed(self) -> None:
+        if self._killed:
+            raise PodKilled(f"pod {self._kubectl.pod}: the task was told to stop")
+
+    def _close(self) -> None:
+        for stream in (self._watch, self._log):
+            if stream is not None:
+                stream.close()
+        wake_write, self._wake_write = self._wake_write, None
+        if wake_write is not None:
+            os.close(wake_write)
+            os.close(self._wake_read)

@@ -1,0 +1,111 @@
+"""
+The bytes of log requests turned into lines, each once and in order. Pure: no process, no clock.
+
+A log is asked for with ``timestamps=true``, so that a request made after a lost connection can be matched with what was
+delivered before: the kubelet sets an RFC 3339 time before each line (source: Kubernetes API, ``PodLogOptions``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+# A container runtime stores a long line in pieces of this size; kubelets before 1.27 set a time before each piece.
+_PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
+# stdout and stderr are stamped before they are written to the same file, so neighbours may be out of order by a little.
+OVERLAP_NS = 5 * 10**9
+
+
+def _nanoseconds(stamp: re.Match[bytes]) -> int:
+    second, fraction, zone = (part.decode() if part else "" for part in stamp.groups())
+    whole = datetime.fromisoformat(second + ("+00:00" if zone == "Z" else zone))
+    return int(whole.timestamp()) * 10**9 + int(fraction.ljust(9, "0") or 0)
+
+
+def _join_pieces(text: bytes) -> bytes:
+    for size in _PIECE_SIZES:
+        if len(text) <= size or not _STAMP.match(text, size):
+            continue
+        pieces, position = [text[:size]], size
+        while stamp := _STAMP.match(text, position):
+            pieces.append(text[stamp.end() : stamp.end() + size])
+            position = stamp.end() + size
+        return b"".join([*pieces, text[position:]])
+    return text
+
+
+class LogLines:
+    """
+    The lines of one container's log over as many requests as it takes.
+
+    Call :meth:`begin` before each request, :meth:`feed` with what it sends, :meth:`end` when the log is complete.
+    A line that is no UTF-8 keeps its bytes as ``\\xNN``.
+    """
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._newest = 0
+        self._recent: deque[tuple[int, int]] = deque()
+        self._repeated: Counter[tuple[int, int]] = Counter()
+        self._resume_from = 0
+
+    @property
+    def since(self) -> str | None:
+        """The ``sinceTime`` for the next request, to the second; None while nothing was delivered."""
+        if not self._newest:
+            return None
+        return datetime.fromtimestamp((self._newest - OVERLAP_NS) // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def begin(self) -> None:
+        """Start a request: an unfinished line of the one before is dropped, since it comes again in whole."""
+        self._rest.clear()
+        self._repeated = Counter(self._recent)
+        self._resume_from = self._newest - OVERLAP_NS
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """
+        Take bytes of any length.
+
+        :return: the lines they complete that were not delivered before, without time and line end.
+        """
+        *complete, rest = chunk.split(b"\n")
+        for line in complete:
+            self._rest.append(line)
+            yield from self._deliver(b"".join(self._rest))
+            self._rest.clear()
+        if rest:
+            self._rest.append(rest)
+
+    def end(self) -> Iterator[str]:
+        """
+        Take the end of the log.
+
+        :return: the last line, where the container wrote no line end after it.
+        """
+        if self._rest:
+            yield from self._deliver(b"".join(self._rest))
+            self._rest.clear()
+
+    def _deliver(self, line: bytes) -> Iterator[str]:
+        text = line
+        if stamp := _STAMP.match(line):
+            text = line[stamp.end() :]
+            if self._is_repeated(_nanoseconds(stamp), hash(line)):
+                return
+        yield _join_pieces(text).decode(errors="backslashreplace")
+
+    def _is_repeated(self, time: int, digest: int) -> bool:
+        if self._newest and time < self._resume_from:
+            return True
+        key = (time, digest)
+        if self._repeated[key] > 0:
+            self._repeated[key] -= 1
+            return True
+        self._newest = max(self._newest, time)
+        self._recent.append(key)
+        while self._recent and self._recent[0][0] < self._newest - OVERLAP_NS:
+            self._recent.popleft()
+        return False

@@ -1,0 +1,289 @@
+"""
+What a pod's status says: is it waiting, running, or how did it end; and what a person is told about it. Pure.
+
+The rules are those of Kubernetes (Pod Lifecycle; kubelet's container states). Terminal is a pod in phase Succeeded or Failed; a
+pod has no condition `complete`, that is a Job's.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from airflow_provider_dagconfig.models import DagConfig
+
+Pod = Mapping[str, Any]
+
+# Waiting for these to pass is waiting in vain: the manifest or what it names has to change.
+_HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
+# The kubelet reports its own slow cache with CreateContainerConfigError too; that passes.
+_PASSING = re.compile(r"failed to sync (secret|configmap) cache")
+# status.reason of a pod that the cluster ended or refused, whatever its container did.
+_CLUSTER_REASONS = re.compile(
+    r"Evicted|Preempt|NodeLost|NodeShutdown|Shutdown|Terminated|NodeAffinity|UnexpectedAdmissionError|OutOf\w+"
+)
+
+
+class End(Enum):
+    """How a pod ended, as far as the task is concerned."""
+
+    SUCCEEDED = "succeeded"
+    EXITED = "exited"
+    OUT_OF_MEMORY = "out of memory"
+    DEADLINE_EXCEEDED = "deadline exceeded"
+    NOT_STARTED = "not started"
+    CLUSTER = "ended by the cluster"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    The end of a pod.
+
+    :param end: what the task makes of it.
+    :param reason: Kubernetes' word for it, such as ``Completed``, ``OOMKilled``, ``Evicted``.
+    :param message: the kubelet's, scheduler's or runtime's sentence; may be empty.
+    :param exit_code: of the base container, 0 to 255; None where it did not run to an end.
+    :param result: the termination message of the base container, at most 4096 bytes; carries ``do_xcom_push``.
+    """
+
+    end: End
+    reason: str
+    message: str = ""
+    exit_code: int | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """
+    The base container has not started.
+
+    :param reason: such as ``ContainerCreating``, ``ImagePullBackOff``, ``Unschedulable``.
+    :param message: the kubelet's or scheduler's sentence; may be empty.
+    :param hopeless: waiting longer does not help.
+    """
+
+    reason: str
+    message: str = ""
+    hopeless: bool = False
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    The base container has started and the pod is in no terminal phase.
+
+    :param ended: what the container's own state says where it has ended already: the phase follows within a moment, or
+        never, where another container (an injected sidecar) goes on.
+    """
+
+    ended: Outcome | None = None
+
+
+class Existing(Enum):
+    """What to do about a pod that already has the name."""
+
+    ADOPT = "adopt"
+    REPLACE = "replace"
+    WAIT = "wait until it is gone"
+
+
+def judge_existing(pod: Pod, *, same_try: bool, collected: bool) -> Existing:
+    """
+    Decide about a pod of the same task instance that is already there.
+
+    :param same_try: the pod was made for the very try that asks (its create went through, the answer was lost).
+    :param collected: the pod's end was already reported to a task.
+    """
+    if pod["metadata"].get("deletionTimestamp"):
+        return Existing.WAIT
+    phase = pod.get("status", {}).get("phase")
+    if collected or (phase == "Failed" and not same_try):
+        return Existing.REPLACE
+    return Existing.ADOPT
+
+
+def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcome:
+    """Read how far a pod is, from the object that the API server sends."""
+    status = pod.get("status", {})
+    phase = status.get("phase", "Pending")
+    state = _container_state(status.get("containerStatuses", ()), container)
+    terminated = state.get("terminated")
+    if ended := _ended_by_the_pod(pod, terminated):
+        return ended
+    if phase == "Failed":
+        return _ended_by_the_container(terminated) if terminated else _failed_without_container(status)
+    if terminated:
+        return Running(ended=_ended_by_the_container(terminated))
+    if "running" in state or (phase == "Running" and not state):
+        return Running()
+    return _waiting(status)
+
+
+def _container_state(statuses: Iterable[Pod], name: str) -> Mapping[str, Any]:
+    return next((status.get("state", {}) for status in statuses if status["name"] == name), {})
+
+
+def _ended_by_the_pod(pod: Pod, terminated: Mapping[str, Any] | None) -> Outcome | None:
+    """The ends that stand above the container's exit code."""
+    status = pod.get("status", {})
+    phase, reason, message = status.get("phase"), status.get("reason", ""), status.get("message", "")
+    exit_code = terminated.get("exitCode") if terminated else None
+    if terminated and _ended_after_deletion(pod, terminated):
+        return deleted_by_others(pod)
+    if phase == "Succeeded":
+        result = terminated.get("message") if terminated else None
+        return Outcome(End.SUCCEEDED, "Completed", exit_code=0, result=result)
+    if reason == "DeadlineExceeded":
+        return Outcome(End.DEADLINE_EXCEEDED, reason, message, exit_code)
+    if terminated and terminated.get("reason") == "OOMKilled":
+        return Outcome(End.OUT_OF_MEMORY, "OOMKilled", terminated.get("message", ""), exit_code)
+    if phase == "Failed" and (disruption := _disruption(status)):
+        return Outcome(End.CLUSTER, *disruption, exit_code)
+    if phase == "Failed" and _CLUSTER_REASONS.fullmatch(reason):
+        return Outcome(End.CLUSTER, reason, message, exit_code)
+    return None
+
+
+def _disruption(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why the cluster ended a pod, which Kubernetes says since 1.25: eviction, preemption, a node's taint."""
+    for condition in status.get("conditions", ()):
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return condition.get("reason", "Disruption"), condition.get("message", "")
+    return None
+
+
+def _ended_after_deletion(pod: Pod, terminated: Mapping[str, Any]) -> bool:
+    """A container that ends once its pod is being deleted did so because of that, whatever its exit code."""
+    deleted = pod["metadata"].get("deletionTimestamp")
+    if not deleted or not terminated.get("finishedAt"):
+        return False
+    grace = timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return _time(terminated["finishedAt"]) >= _time(deleted) - grace
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def deleted_by_others(pod: Pod) -> Outcome:
+    """The end of a pod that was deleted, and not by the task."""
+    if disruption := _disruption(pod.get("status", {})):
+        return Outcome(End.CLUSTER, *disruption)
+    return Outcome(End.CLUSTER, "Deleted", "somebody deleted it while it ran, and not this task")
+
+
+def node_lost(pod: Pod, seconds: float) -> Outcome:
+    """The end of a pod whose deletion the node does not confirm."""
+    node = pod.get("spec", {}).get("nodeName", "its node")
+    return Outcome(End.CLUSTER, "NodeLost", f"{node} has not answered the pod's deletion for {seconds:.0f} s")
+
+
+def _ended_by_the_container(terminated: Mapping[str, Any]) -> Outcome:
+    exit_code, message = terminated["exitCode"], terminated.get("message")
+    if exit_code == 0:
+        return Outcome(End.SUCCEEDED, "Completed", exit_code=0, result=message)
+    return Outcome(End.EXITED, terminated.get("reason") or "Error", message or "", exit_code)
+
+
+def _failed_without_container(status: Mapping[str, Any]) -> Outcome:
+    for container in status.get("initContainerStatuses", ()):
+        terminated = container.get("state", {}).get("terminated")
+        if terminated and terminated["exitCode"]:
+            reason = f"init container {container['name']}: {terminated.get('reason') or 'Error'}"
+            return Outcome(End.EXITED, reason, terminated.get("message", ""), terminated["exitCode"])
+    return Outcome(End.CLUSTER, status.get("reason") or "Failed", status.get("message", ""))
+
+
+def _waiting(status: Mapping[str, Any]) -> Waiting:
+    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        waiting = container.get("state", {}).get("waiting")
+        if waiting and waiting.get("reason") not in (None, "PodInitializing"):
+            reason, message = waiting["reason"], waiting.get("message", "")
+            return Waiting(reason, message, hopeless=reason in _HOPELESS and not _PASSING.search(message))
+    for condition in status.get("conditions", ()):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return Waiting(condition.get("reason", "Unschedulable"), condition.get("message", ""))
+    return Waiting(status.get("reason", "Pending"), status.get("message", ""))
+
+
+def more_telling(before: Waiting, now: Waiting) -> Waiting:
+    """Keep the sentence that names the cause: ``ImagePullBackOff`` comes after it and may say only that it waits."""
+    if now.reason == "ImagePullBackOff" and before.reason in ("ErrImagePull", "ImagePullBackOff"):
+        return Waiting(now.reason, max(before.message, now.message, key=len), now.hopeless)
+    return now
+
+
+def not_started(waiting: Waiting, seconds: float | None = None) -> Outcome:
+    """The end of a pod that never started: at once where waiting is in vain, else after so many seconds."""
+    after = "" if seconds is None else f"not started after startup_timeout_seconds = {seconds:g}: "
+    return Outcome(End.NOT_STARTED, waiting.reason, after + (waiting.message or "the API server gave no reason"))
+
+
+def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[str] = ()) -> str:
+    """
+    Say what happened, whose fault it was and what to do, for the task's log.
+
+    :param pod: the pod as it was last seen: the limits it really had are read from it.
+    :param config: the row in force; its name and remedy go into the text.
+    :param last_lines: the last lines of the container's log.
+    """
+    name = f"Pod {pod['metadata']['name']}"
+    job = f"{config.dag_name}/{config.job_name} ({config.origin})"
+    detail = f": {outcome.message}" if outcome.message else ""
+    if outcome.end is End.OUT_OF_MEMORY:
+        limit = _memory_limit(pod) or str(config.memory_limit)
+        remedy = config.update_statement("memory_limit", twice(limit))
+        return (
+            f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}. "
+            f"To give it more from the next run on:\n{remedy}"
+        )
+    if outcome.end is End.DEADLINE_EXCEEDED:
+        seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
+        remedy = config.update_statement("timeout_seconds", seconds * 2)
+        return (
+            f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}. "
+            f"To give it more from the next run on:\n{remedy}{_tail(last_lines)}"
+        )
+    if outcome.end is End.NOT_STARTED:
+        return f"{name} did not start ({outcome.reason}){detail}"
+    if outcome.end is End.CLUSTER:
+        return (
+            f"{name} was ended by the cluster ({outcome.reason}){detail}. The job itself did not fail; it can run again."
+            f"{_tail(last_lines)}"
+        )
+    # Without a message of its own, the kubelet gives the log's end as one.
+    return f"{name} failed with exit code {_exit_code(outcome)} ({outcome.reason}){_tail(last_lines) or detail}"
+
+
+def twice(quantity: str) -> str:
+    """Double a quantity and keep its unit: ``1.5Gi`` becomes ``3Gi``."""
+    number, unit = re.fullmatch(r"([+-]?[\d.]+)(.*)", quantity).groups()  # type: ignore[union-attr]
+    return f"{(Decimal(number) * 2).normalize():f}{unit}"
+
+
+def _memory_limit(pod: Pod) -> str | None:
+    containers = pod.get("spec", {}).get("containers") or [{}]
+    limit: str | None = containers[0].get("resources", {}).get("limits", {}).get("memory")
+    return limit
+
+
+def _exit_code(outcome: Outcome) -> str:
+    code = outcome.exit_code
+    if code is not None and code > 128:
+        try:
+            return f"{code} ({signal.Signals(code - 128).name})"
+        except ValueError:
+            pass
+    return str(code)
+
+
+def _tail(lines: Sequence[str]) -> str:
+    return "\nThe last lines of its log:\n" + "\n".join(f"  {line[:500]}" for line in lines) if lines else ""

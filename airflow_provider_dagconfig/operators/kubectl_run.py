@@ -1,0 +1,382 @@
+"""
+The operator that runs a job's pod with what the job's row says.
+
+It joins the parts and holds no rules of its own: the row is read in ``hooks/dag_config``, the pod is made in
+``kubectl/manifest`` and lives in ``kubectl/lifecycle``, and what its end means is said in ``kubectl/outcome``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, AirflowSkipException
+
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
+from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
+from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
+from airflow_provider_dagconfig.kubectl.outcome import End, explain
+
+if TYPE_CHECKING:
+    import jinja2
+    from airflow.sdk import Context
+
+    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
+
+_DEFAULT_GRACE_PERIOD = 30
+"""Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
+
+_POD_PARAMETERS = [
+    parameter.name
+    for parameter in fields(PodRequest)
+    if parameter.name not in ("dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group")
+]
+"""The parameters of the operator that go into the pod as they are: they have the same names there."""
+
+_ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
+
+
+class ConfiguredKubectlRunOperator(BaseOperator):
+    """
+    Run one job in a pod, with CPU, memory, deadline, batch size and exchanges as its row says at that moment.
+
+    The row is read once a try, before templates are rendered: every templated parameter may use ``{{ dag_config.batch_size }}``
+    (a :class:`~airflow_provider_dagconfig.models.DagConfig`) and ``{{ exchange_group.exchanges | join(',') }}`` (an
+    :class:`~airflow_provider_dagconfig.models.ExchangeGroup`, None without one). A job whose row is disabled is skipped. The
+    pod is driven by kubectl in a bash subprocess. Parameters that KubernetesPodOperator also has carry its names and
+    meaning; they take plain values, and the kubernetes client's models too.
+
+    :param job_name: the job's name in ``dag_configuration``. (templated)
+    :param dag_name: the DAG's name there; default: the DAG's id. (templated)
+    :param exchange_group: the name of the group the job works on, in ``exchange_groups``; default: none. (templated)
+    :param postgres_conn_id: the connection of the configuration's database; default: ``[dagconfig] postgres_conn_id``,
+        which is ``postgres_default`` where it isn't set. (templated)
+    :param config_schema: its schema; default: ``[dagconfig] schema``, which is ``financial_screener`` where it isn't set.
+        (templated)
+    :param kubernetes_conn_id: the Kubernetes provider's connection; where there is none, KUBECONFIG, ``~/.kube/config`` and the
+        pod's own service account are tried in this order. (templated)
+    :param config_file: the path of a kubeconfig, before what the connection says. (templated)
+    :param cluster_context: the kubeconfig's context. (templated)
+    :param in_cluster: use the service account of the pod that the worker runs in.
+    :param namespace: default: the connection's, else ``default``. (templated)
+    :param image: the container's image. (templated)
+    :param name: the first word of the pod's name; default: the task's id. The same for every try. (templated)
+    :param cmds: the entrypoint, in place of the image's. (templated)
+    :param arguments: its arguments. (templated)
+    :param env_vars: a dict, or a list of ``V1EnvVar``. (templated)
+    :param env_from: a list of ``V1EnvFromSource``. (templated)
+    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields; the pod holds references, never values.
+    :param labels: for the pod, beside the operator's own. (templated)
+    :param annotations: for the pod, beside the operator's own. (templated)
+    :param startup_timeout_seconds: seconds until the container has to run, an image's pull included.
+    :param termination_grace_period: seconds that a deleted pod has to end by itself; default: Kubernetes' 30.
+    :param get_logs: whether the container's output becomes the task's log.
+    :param on_finish_action: what becomes of a pod that has ended: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod``
+        or ``keep_pod``. One that has not (a task that was killed, a startup timeout) is always deleted.
+    :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
+    :param skip_on_exit_code: an exit code, or several, that skip the task.
+    :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
+    :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong.
+    :raises AirflowException: the pod failed.
+    """
+
+    _selectors: Sequence[str] = ("job_name", "dag_name", "exchange_group", "postgres_conn_id", "config_schema")
+
+    template_fields: Sequence[str] = (
+        "job_name",
+        "dag_name",
+        "exchange_group",
+        "postgres_conn_id",
+        "config_schema",
+        "dag_config",
+        "kubernetes_conn_id",
+        "config_file",
+        "cluster_context",
+        "namespace",
+        "image",
+        "name",
+        "cmds",
+        "arguments",
+        "env_vars",
+        "env_from",
+        "configmaps",
+        "labels",
+        "annotations",
+        "volumes",
+        "volume_mounts",
+        "node_selector",
+        "hostname",
+        "base_container_name",
+    )
+    template_fields_renderers = {"dag_config": "json", "env_vars": "py"}  # noqa: RUF012
+    ui_color = "#d5e8f7"
+
+    def __init__(
+        self,
+        *,
+        job_name: str = "all",
+        dag_name: str | None = None,
+        exchange_group: str | None = None,
+        postgres_conn_id: str | None = None,
+        config_schema: str | None = None,
+        kubernetes_conn_id: str | None = "kubernetes_default",
+        config_file: str | None = None,
+        cluster_context: str | None = None,
+        in_cluster: bool | None = None,
+        namespace: str | None = None,
+        image: str | None = None,
+        name: str | None = None,
+        cmds: Sequence[str] | None = None,
+        arguments: Sequence[str] | None = None,
+        env_vars: Mapping[str, str] | Sequence[Any] | None = None,
+        env_from: Sequence[Any] | None = None,
+        configmaps: Sequence[str] | None = None,
+        secrets: Sequence[Any] | None = None,
+        volumes: Sequence[Any] | None = None,
+        volume_mounts: Sequence[Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        node_selector: Mapping[str, str] | None = None,
+        tolerations: Sequence[Any] | None = None,
+        affinity: Any = None,
+        service_account_name: str | None = None,
+        automount_service_account_token: bool | None = None,
+        image_pull_policy: str | None = None,
+        image_pull_secrets: str | Sequence[Any] | None = None,
+        security_context: Any = None,
+        container_security_context: Any = None,
+        container_resources: Any = None,
+        base_container_name: str = BASE_CONTAINER_NAME,
+        ports: Sequence[Any] | None = None,
+        init_containers: Sequence[Any] | None = None,
+        hostnetwork: bool = False,
+        host_aliases: Sequence[Any] | None = None,
+        hostname: str | None = None,
+        subdomain: str | None = None,
+        dnspolicy: str | None = None,
+        dns_config: Any = None,
+        schedulername: str | None = None,
+        priority_class_name: str | None = None,
+        runtime_class_name: str | None = None,
+        startup_timeout_seconds: int = 120,
+        termination_grace_period: int | None = None,
+        get_logs: bool = True,
+        on_finish_action: str = "delete_pod",
+        do_xcom_push: bool = False,
+        skip_on_exit_code: int | Container[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(do_xcom_push=do_xcom_push, **kwargs)
+        if on_finish_action not in _ON_FINISH_ACTIONS:
+            raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
+        self.job_name = job_name
+        self.dag_name = dag_name
+        self.exchange_group = exchange_group
+        self.postgres_conn_id = postgres_conn_id
+        self.config_schema = config_schema
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.config_file = config_file
+        self.cluster_context = cluster_context
+        self.in_cluster = in_cluster
+        self.namespace = namespace
+        self.image = image
+        self.name = name
+        self.cmds = cmds
+        self.arguments = arguments
+        # Plain data, so that templates inside the kubernetes client's models are rendered too.
+        self.env_vars = to_plain(env_vars)
+        self.env_from = to_plain(env_from)
+        self.configmaps = configmaps
+        self.secrets = secrets
+        self.volumes = to_plain(volumes)
+        self.volume_mounts = to_plain(volume_mounts)
+        self.labels = labels
+        self.annotations = annotations
+        self.node_selector = node_selector
+        self.tolerations = tolerations
+        self.affinity = affinity
+        self.service_account_name = service_account_name
+        self.automount_service_account_token = automount_service_account_token
+        self.image_pull_policy = image_pull_policy
+        self.image_pull_secrets = image_pull_secrets
+        self.security_context = security_context
+        self.container_security_context = container_security_context
+        self.container_resources = container_resources
+        self.base_container_name = base_container_name
+        self.ports = ports
+        self.init_containers = init_containers
+        self.hostnetwork = hostnetwork
+        self.host_aliases = host_aliases
+        self.hostname = hostname
+        self.subdomain = subdomain
+        self.dnspolicy = dnspolicy
+        self.dns_config = dns_config
+        self.schedulername = schedulername
+        self.priority_class_name = priority_class_name
+        self.runtime_class_name = runtime_class_name
+        self.startup_timeout_seconds = startup_timeout_seconds
+        self.termination_grace_period = termination_grace_period
+        self.get_logs = get_logs
+        self.on_finish_action = on_finish_action
+        self.skip_on_exit_code = skip_on_exit_code
+        self.dag_config: dict[str, Any] | None = None
+        """The configuration in force, once it is resolved; shown in the Rendered tab."""
+        self._config: DagConfig | None = None
+        self._group: ExchangeGroup | None = None
+        self._run: PodRun | None = None
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+    ) -> None:
+        """Resolve the configuration between the parameters that choose it and those that may use it."""
+        if parent is not self:
+            super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+            return
+        super()._do_render_template_fields(self, self._selectors, context, jinja_env, seen_oids)
+        self._resolve(context)
+        rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
+        super()._do_render_template_fields(self, rest, context, jinja_env, seen_oids)
+
+    def _resolve(self, context: Context) -> None:
+        """Read the row and the group, once a try, and put them at the templates' disposal."""
+        dag_name = self.dag_name or self.dag_id
+        if self._config is None:
+            hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
+            self._config, self._group = hook.get_task_config(dag_name, self.job_name, self.exchange_group)
+            self.log.info("Configuration of %s/%s from %s", dag_name, self.job_name, self._config.origin)
+        self.dag_config = self._config.as_dict()
+        # Context is a TypedDict; the names are this operator's.
+        context["dag_config"] = self._config  # type: ignore[typeddict-unknown-key]
+        context["exchange_group"] = self._group  # type: ignore[typeddict-unknown-key]
+        if not self._config.enabled:
+            by = f" {self._config.disabled_change}" if self._config.disabled_change else ""
+            raise AirflowSkipException(f"{dag_name}/{self.job_name} is disabled: switched off{by} ({self._config.origin})")
+        if self._group is not None and not self._group.enabled:
+            raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled")
+
+    def execute(self, context: Context) -> Any:
+        """
+        Run the pod and wait for its end.
+
+        :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
+        """
+        if self._config is None:  # executed without a rendering, as a test may do
+            self._resolve(context)
+        assert self._config is not None
+        try:
+            access = self._access()
+            manifest = build_pod(self._pod_request(context, self._config, access))
+            with access.environment() as environment:
+                ended = self._run_pod(manifest, environment, self._config)
+        except (ClusterAccessError, ManifestError) as error:
+            raise AirflowFailException(str(error)) from None
+        except KubectlError as error:
+            raise self._refused(error) from None
+        except PodKilled as error:
+            raise AirflowException(str(error)) from None
+        return self._conclude(ended, self._config)
+
+    def on_kill(self) -> None:
+        """Delete the pod; Airflow calls this when the task is killed or its ``execution_timeout`` is over."""
+        if self._run is not None:
+            self._run.kill()
+
+    def _run_pod(self, manifest: Mapping[str, Any], environment: Mapping[str, str], config: DagConfig) -> Ended:
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        self.log.info(
+            "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
+            *(name, namespace, config.cpu_request, config.cpu_limit),
+            *(config.memory_request, config.memory_limit, config.timeout_seconds),
+        )
+        self._run = PodRun(
+            Kubectl(environment, namespace, name, self.base_container_name),
+            manifest,
+            startup_timeout=self.startup_timeout_seconds,
+            timeout=config.timeout_seconds,
+            grace_period=_DEFAULT_GRACE_PERIOD if self.termination_grace_period is None else self.termination_grace_period,
+            on_finish_action=self.on_finish_action,
+            on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
+            note=lambda text: self.log.info("%s", text),
+        )
+        return self._run.run()
+
+    def _conclude(self, ended: Ended, config: DagConfig) -> Any:
+        outcome = ended.outcome
+        if outcome.end is End.SUCCEEDED:
+            self.log.info("Pod %s succeeded", ended.pod["metadata"]["name"])
+            return self._result(outcome.result) if self.do_xcom_push else None
+        message = explain(outcome, ended.pod, config, ended.last_lines)
+        if outcome.end is End.EXITED and self._is_skip(outcome.exit_code):
+            raise AirflowSkipException(message)
+        raise AirflowException(message)
+
+    def _is_skip(self, exit_code: int | None) -> bool:
+        codes = self.skip_on_exit_code
+        if codes is None or exit_code is None:
+            return False
+        return exit_code == codes if isinstance(codes, int) else exit_code in codes
+
+    def _result(self, text: str | None) -> Any:
+        if not text:
+            return None
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise AirflowException(
+                f"do_xcom_push: what the container wrote to /airflow/xcom/return.json ({len(text.encode())} bytes) is no JSON: "
+                f"{error}. At most 4,096 bytes get through; leave larger results in storage and return where they are"
+            ) from None
+
+    def _refused(self, error: KubectlError) -> AirflowException:
+        if error.fault is Fault.UNREACHABLE:
+            return AirflowException(error.message)
+        if error.fault is Fault.FORBIDDEN:
+            return AirflowFailException(
+                f"Kubernetes forbids it: {error.message}. The task needs get, watch, create, update and delete on pods, and get on "
+                "pods/log, in its namespace"
+            )
+        return AirflowFailException(f"Kubernetes refused it ({error.fault.value}): {error.message}")
+
+    def _access(self) -> ClusterAccess:
+        extra: Mapping[str, Any] = {}
+        if self.kubernetes_conn_id:
+            try:
+                extra = BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson
+            except AirflowNotFoundException:
+                if self.kubernetes_conn_id != "kubernetes_default":
+                    raise ClusterAccessError(
+                        f"there is no connection {self.kubernetes_conn_id!r} (kubernetes_conn_id of task {self.task_id}): "
+                        f"airflow connections add {self.kubernetes_conn_id} --conn-type kubernetes --conn-extra ..."
+                    ) from None
+        return resolve_access(
+            extra,
+            connection=str(self.kubernetes_conn_id),
+            config_file=self.config_file,
+            cluster_context=self.cluster_context,
+            in_cluster=self.in_cluster,
+        )
+
+    def _pod_request(self, context: Context, config: DagConfig, access: ClusterAccess) -> PodRequest:
+        ti = context["ti"]
+        own = {name: getattr(self, name) for name in _POD_PARAMETERS}
+        own |= {"namespace": self.namespace or access.namespace or "default"}
+        return PodRequest(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+            try_number=ti.try_number,
+            dag_config=config,
+            exchange_group=self._group,
+            **own,
+        )
