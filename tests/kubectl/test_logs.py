@@ -1,0 +1,102 @@
+"""LogLines: every line once and in order, whatever happens to the requests that bring them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_dagconfig.kubectl.logs import LogLines
+
+START = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
+
+
+def stamp(milliseconds: float) -> bytes:
+    return (START + timedelta(milliseconds=milliseconds)).isoformat(timespec="microseconds").replace("+00:00", "Z ").encode()
+
+
+def read(log: LogLines, *chunks: bytes) -> list[str]:
+    log.begin()
+    return [line for chunk in chunks for line in log.feed(chunk)]
+
+
+def test_lines_come_without_their_times() -> None:
+    assert read(LogLines(), stamp(0) + b"one\n" + stamp(1) + b"\n" + stamp(2) + b"three\n") == ["one", "", "three"]
+
+
+def test_bytes_that_are_no_utf_8_are_shown_and_nothing_is_lost() -> None:
+    assert read(LogLines(), stamp(0) + b"caf\xc3\xa9 \xff\xfe\n") == [r"café \xff\xfe"]
+
+
+def test_a_last_line_without_an_end_comes_at_the_end_of_the_log() -> None:
+    log = LogLines()
+    assert read(log, stamp(0) + b"one\n" + stamp(1) + b"two") == ["one"]
+    assert list(log.end()) == ["two"]
+
+
+def test_half_a_line_of_a_broken_request_is_dropped_since_it_comes_again_in_whole() -> None:
+    log = LogLines()
+    assert read(log, stamp(0) + b"one\n" + stamp(1) + b"tw") == ["one"]
+    assert read(log, stamp(0) + b"one\n" + stamp(1) + b"two\n") == ["two"]
+
+
+def test_a_sentence_of_the_kubelet_without_a_time_is_a_line_too() -> None:
+    assert read(LogLines(), b"unable to retrieve container logs\n") == ["unable to retrieve container logs"]
+
+
+@pytest.mark.parametrize("size", [16 * 1024, 8 * 1024], ids=["containerd", "CRI-O"])
+@pytest.mark.parametrize("length", [1_000_000, 16 * 1024, 32 * 1024, 16 * 1024 + 1, 10])
+def test_a_long_line_in_stamped_pieces_is_one_line(size: int, length: int) -> None:
+    text = bytes(ord("a") + i % 26 for i in range(length))
+    pieces = [text[i : i + size] for i in range(0, length, size)]
+    assert read(LogLines(), b"".join(stamp(i) + piece for i, piece in enumerate(pieces)) + b"\n") == [text.decode()]
+
+
+def test_a_time_in_a_line_of_the_program_stays() -> None:
+    text = "the job began at 2026-11-23T02:14:05Z and went on"
+    assert read(LogLines(), stamp(0) + text.encode() + b"\n") == [text]
+
+
+def test_equal_lines_at_the_same_moment_are_as_many_as_were_written() -> None:
+    log = LogLines()
+    same = stamp(0) + b"tick\n"
+    assert read(log, same * 3) == ["tick"] * 3
+    assert read(log, same * 5) == ["tick"] * 2
+
+
+def test_the_next_request_asks_from_before_the_newest_line() -> None:
+    log = LogLines()
+    assert log.since is None
+    read(log, stamp(7_900) + b"one\n")
+    assert log.since == "2026-11-23T02:14:07Z"
+
+
+@st.composite
+def logs_and_cuts(draw: st.DrawFn) -> tuple[list[tuple[float, str]], list[int], int]:
+    """Lines with times that are out of order by less than a second, places where requests break, and a chunk size."""
+    steps = draw(st.lists(st.integers(0, 3000), min_size=1, max_size=60))
+    jitters = draw(st.lists(st.integers(0, 900), min_size=len(steps), max_size=len(steps)))
+    words = draw(st.lists(st.sampled_from(["a", "b", ""]), min_size=len(steps), max_size=len(steps)))
+    now, lines = 0, []
+    for step, jitter, word in zip(steps, jitters, words, strict=True):
+        now += step
+        lines.append((now + jitter, word))
+    cuts = draw(st.lists(st.integers(0, 60 * 32), max_size=6))
+    return lines, sorted(cuts), draw(st.integers(1, 200))
+
+
+@given(logs_and_cuts())
+def test_every_line_comes_once_and_in_order_however_often_the_request_breaks(
+    case: tuple[list[tuple[float, str]], list[int], int],
+) -> None:
+    lines, cuts, size = case
+    log, delivered = LogLines(), []
+    for cut in [*cuts, None]:
+        # As the kubelet does: whole lines from the asked moment on.
+        since = datetime.fromisoformat(log.since.replace("Z", "+00:00")) if log.since else None
+        wanted = [(t, text) for t, text in lines if since is None or START + timedelta(milliseconds=t) >= since]
+        answer = b"".join(stamp(t) + text.encode() + b"\n" for t, text in wanted)[:cut]
+        delivered += read(log, *(answer[i : i + size] for i in range(0, len(answer), size)))
+    assert delivered == [text for _, text in lines]

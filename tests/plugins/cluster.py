@@ -1,0 +1,162 @@
+"""
+The clusters that the operator's tests run on: the local pods always, and the real one where KUBECONFIG names it.
+
+The same test runs on both. What only a real cluster can do carries the marker ``cluster`` and asks for ``real_cluster``; what freezes
+or kills a component asks for ``components``, which drives the command in CLUSTER_CONTROL (``COMMAND freeze kubelet``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+KUBECONFIG = os.environ.get("KUBECONFIG")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Something that answers kubectl."""
+
+    kubeconfig: str
+    is_real: bool
+
+    def kubectl(self, *arguments: str, body: Any = None, check: bool = True) -> str:
+        """Run kubectl with the administrator's credentials; gives its standard output."""
+        done = subprocess.run(
+            ["kubectl", "--kubeconfig", self.kubeconfig, *arguments],
+            input=None if body is None else json.dumps(body),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of its own for a test."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def kubeconfig(self) -> str:
+        return self.cluster.kubeconfig
+
+    def pods(self) -> list[dict[str, Any]]:
+        """All pods in it, those being deleted too."""
+        items: list[dict[str, Any]] = json.loads(self.cluster.kubectl("get", "--raw", self.path))["items"]
+        return items
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.name}/pods"
+
+    def create_secret(self, name: str, **values: str) -> None:
+        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+        self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{self.name}/secrets", "-f", "-", body=manifest)
+
+    def wait_for_pod(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
+        """Wait until one of its pods is as wanted."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for pod in self.pods():
+                if condition(pod):
+                    return pod
+            time.sleep(0.1)
+        raise AssertionError(f"no such pod in {seconds} s; there are {json.dumps(self.pods())[:2000]}")
+
+    def wait_until_empty(self, seconds: float = 45) -> None:
+        deadline = time.monotonic() + seconds
+        while self.pods():
+            assert time.monotonic() < deadline, f"still there: {[pod['metadata'] for pod in self.pods()]}"
+            time.sleep(0.2)
+
+
+def is_running(pod: dict[str, Any]) -> bool:
+    return any("running" in status["state"] for status in pod["status"].get("containerStatuses", ()))
+
+
+def _real() -> Cluster:
+    if not KUBECONFIG:
+        pytest.skip("no KUBECONFIG: this test needs a real Kubernetes cluster")
+    return Cluster(KUBECONFIG, is_real=True)
+
+
+@pytest.fixture(scope="session")
+def real_cluster() -> Cluster:
+    """The cluster in KUBECONFIG; skips without one."""
+    return _real()
+
+
+@pytest.fixture(scope="session", params=["local-pods", pytest.param("cluster", marks=pytest.mark.cluster)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The local pods, then the real cluster."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl on this machine")
+    if request.param == "cluster":
+        return _real()
+    return Cluster(str(request.getfixturevalue("local_pods").kubeconfig), is_real=False)
+
+
+def _new_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    name = f"dagconfig-test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    if cluster.is_real:
+        # A pod is refused until the namespace has its service account.
+        deadline = time.monotonic() + 20
+        while not cluster.kubectl("-n", name, "get", "serviceaccount", "default", "-o", "name", check=False):
+            assert time.monotonic() < deadline, "the namespace got no service account"
+            time.sleep(0.1)
+    try:
+        yield Namespace(cluster, name)
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace on the local pods, then one on the real cluster."""
+    yield from _new_namespace(cluster)
+
+
+@pytest.fixture
+def real_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace on the real cluster."""
+    yield from _new_namespace(real_cluster)
+
+
+@dataclass
+class Components:
+    """Faults of the cluster's components."""
+
+    command: str
+
+    def __call__(self, action: str, component: str) -> None:
+        subprocess.run([self.command, action, component], check=True, capture_output=True)
+
+    def up(self) -> None:
+        subprocess.run([self.command, "up"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def components(real_cluster: Cluster) -> Iterator[Components]:
+    """Freeze, thaw and kill; all is well again after the test."""
+    command = os.environ.get("CLUSTER_CONTROL")
+    if not command:
+        pytest.skip("no CLUSTER_CONTROL: this test freezes components of the cluster, and needs the command that does it")
+    yield Components(command)
+    for component in ("etcd", "kube-apiserver", "kubelet", "kube-controller-manager", "kube-scheduler"):
+        subprocess.run([command, "thaw", component], check=False, capture_output=True)
+    subprocess.run([command, "up"], check=True, capture_output=True)
