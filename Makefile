@@ -1,0 +1,45 @@
+# make demo   the provider at work: PostgreSQL, Airflow and pods on this machine, before and after a change of the rows
+# make test   the tests; those of a real cluster run where KUBECONFIG names one, and skip otherwise
+# make lint   ruff, mypy, shellcheck
+# make wheel  the wheel, in dist/
+#
+# Each does its own set-up. Needed beforehand: Python 3.10 to 3.14, make, bash and a package index.
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3.14 python3.10 python3))
+BIN := .venv/bin
+READY := .venv/.ready
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo test test-cluster lint wheel kubectl
+
+demo: $(READY) kubectl
+	$(BIN)/python -m airflow_provider_dagconfig.demo
+
+test: $(READY) kubectl
+	$(BIN)/python -m pytest
+
+# Only what runs on a real cluster, from KUBECONFIG.
+test-cluster: $(READY) kubectl
+	$(BIN)/python -m pytest -m cluster
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
+
+wheel: $(READY)
+	$(BIN)/uv build --wheel
+
+$(READY): pyproject.toml setup.cfg uv.lock
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet "$$(sed -n 's/^  "\(uv==[^"]*\)",$$/\1/p' pyproject.toml)"; }
+	$(BIN)/uv sync --quiet --locked
+	@touch $@
+
+kubectl:
+	@command -v kubectl >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	  echo "Installing Debian's kubernetes-client" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends kubernetes-client >/dev/null && exit 0; \
+	fi; \
+	echo "kubectl is missing: install it (Debian, as root: apt-get install kubernetes-client) and run this again" >&2; exit 1
