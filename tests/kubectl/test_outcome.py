@@ -1,0 +1,221 @@
+"""Reading a pod's status, and what a person is told about its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from airflow_provider_dagconfig.kubectl.outcome import (
+    End,
+    Existing,
+    Outcome,
+    Running,
+    Waiting,
+    explain,
+    judge_existing,
+    more_telling,
+    not_started,
+    read_status,
+    twice,
+)
+from airflow_provider_dagconfig.models import DagConfig, Quantity
+
+DELETION = {"deletionTimestamp": "2026-11-23T02:00:30Z", "deletionGracePeriodSeconds": 30}
+CONFIG = dataclasses.replace(
+    DagConfig.defaults("data_collection_equities", "us_markets"),
+    memory_limit=Quantity.parse("2Gi"),
+    origin="financial_screener.dag_configuration, row 1",
+)
+
+
+def pod(phase: str, state: dict[str, Any] | None = None, *, metadata: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    if state is not None:
+        status["containerStatuses"] = [{"name": "istio-proxy", "state": {"running": {}}}, {"name": "base", "state": state}]
+    return {
+        "metadata": {"name": "collect", **(metadata or {})},
+        "spec": {"activeDeadlineSeconds": 600, "containers": [{"name": "base", "resources": {"limits": {"memory": "2Gi"}}}]},
+        "status": {"phase": phase, **status},
+    }
+
+
+def terminated(exit_code: int, reason: str = "Error", finished: str = "2026-11-23T01:59:00Z", **more: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": finished, **more}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def condition(kind: str, status: str, reason: str, message: str) -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+@pytest.mark.parametrize(
+    ("status", "end", "reason", "exit_code"),
+    [
+        pytest.param(pod("Succeeded", terminated(0, "Completed")), End.SUCCEEDED, "Completed", 0, id="succeeded"),
+        pytest.param(pod("Failed", terminated(3)), End.EXITED, "Error", 3, id="exit-code"),
+        pytest.param(pod("Failed", terminated(128, "StartError")), End.EXITED, "StartError", 128, id="command-not-found"),
+        pytest.param(pod("Failed", terminated(137, "OOMKilled")), End.OUT_OF_MEMORY, "OOMKilled", 137, id="oom"),
+        pytest.param(pod("Running", terminated(137, "OOMKilled")), End.OUT_OF_MEMORY, "OOMKilled", 137, id="oom-before-the-phase"),
+        pytest.param(pod("Failed", reason="DeadlineExceeded"), End.DEADLINE_EXCEEDED, "DeadlineExceeded", None, id="deadline"),
+        pytest.param(
+            pod("Failed", terminated(137), reason="DeadlineExceeded"),
+            *(End.DEADLINE_EXCEEDED, "DeadlineExceeded", 137),
+            id="deadline-after-the-kill",
+        ),
+        pytest.param(pod("Failed", reason="Evicted", message="low on memory"), End.CLUSTER, "Evicted", None, id="evicted"),
+        pytest.param(pod("Failed", terminated(137), reason="Evicted"), End.CLUSTER, "Evicted", 137, id="evicted-while-running"),
+        pytest.param(pod("Failed", reason="OutOfcpu"), End.CLUSTER, "OutOfcpu", None, id="refused-by-the-kubelet"),
+        pytest.param(pod("Failed", reason="NodeLost"), End.CLUSTER, "NodeLost", None, id="node-lost"),
+        pytest.param(
+            pod("Failed", terminated(143), conditions=[condition("DisruptionTarget", "True", "PreemptionByScheduler", "no room")]),
+            *(End.CLUSTER, "PreemptionByScheduler", 143),
+            id="preempted",
+        ),
+        pytest.param(
+            pod("Running", terminated(143, finished="2026-11-23T02:00:01Z"), metadata=DELETION),
+            *(End.CLUSTER, "Deleted", None),
+            id="deleted-by-somebody",
+        ),
+        pytest.param(
+            pod("Succeeded", terminated(0, finished="2026-11-23T02:00:01Z"), metadata=DELETION),
+            *(End.CLUSTER, "Deleted", None),
+            id="deleted-and-it-ended-politely",
+        ),
+        pytest.param(
+            pod("Succeeded", terminated(0, finished="2026-11-23T01:59:59Z"), metadata=DELETION),
+            *(End.SUCCEEDED, "Completed", 0),
+            id="deleted-after-its-end",
+        ),
+        pytest.param(
+            pod(
+                "Failed",
+                waiting("PodInitializing"),
+                initContainerStatuses=[{"name": "fetch", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}],
+            ),
+            *(End.EXITED, "init container fetch: Error", 7),
+            id="init-container",
+        ),
+    ],
+)
+def test_a_pod_that_has_ended_says_how(status: dict[str, Any], end: End, reason: str, exit_code: int | None) -> None:
+    outcome = read_status(status)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.end, outcome.reason, outcome.exit_code) == (end, reason, exit_code)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(pod("Pending"), Waiting("Pending"), id="new"),
+        pytest.param(
+            pod("Pending", conditions=[condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available")]),
+            Waiting("Unschedulable", "0/3 nodes are available"),
+            id="unschedulable",
+        ),
+        pytest.param(pod("Pending", waiting("ContainerCreating")), Waiting("ContainerCreating"), id="creating"),
+        pytest.param(
+            pod("Pending", waiting("ErrImageNeverPull", "not present")),
+            Waiting("ErrImageNeverPull", "not present", hopeless=True),
+            id="image-never-pulled",
+        ),
+        pytest.param(
+            pod("Pending", waiting("CreateContainerConfigError", 'secret "x" not found')),
+            Waiting("CreateContainerConfigError", 'secret "x" not found', hopeless=True),
+            id="missing-secret",
+        ),
+        pytest.param(
+            pod("Pending", waiting("CreateContainerConfigError", "failed to sync secret cache: timed out")),
+            Waiting("CreateContainerConfigError", "failed to sync secret cache: timed out"),
+            id="the-kubelet-is-slow",
+        ),
+        pytest.param(
+            pod("Pending", waiting("ImagePullBackOff", "Back-off")), Waiting("ImagePullBackOff", "Back-off"), id="image-may-still-come"
+        ),
+        pytest.param(
+            pod(
+                "Pending",
+                waiting("PodInitializing"),
+                initContainerStatuses=[{"name": "fetch", "state": waiting("InvalidImageName", "bad")}],
+            ),
+            Waiting("InvalidImageName", "bad", hopeless=True),
+            id="init-container",
+        ),
+        pytest.param(pod("Running", waiting("ErrImagePull", "no")), Waiting("ErrImagePull", "no"), id="only-the-sidecar-runs"),
+        pytest.param(pod("Running", {"running": {}}), Running(), id="running"),
+        pytest.param(
+            pod("Running", terminated(0, "Completed")),
+            Running(ended=Outcome(End.SUCCEEDED, "Completed", exit_code=0)),
+            id="ended-while-a-sidecar-goes-on",
+        ),
+    ],
+)
+def test_a_pod_that_has_not_ended_says_how_far_it_is(status: dict[str, Any], expected: Waiting | Running) -> None:
+    assert read_status(status) == expected
+
+
+@pytest.mark.parametrize(
+    ("existing", "same_try", "collected", "expected"),
+    [
+        pytest.param(pod("Running"), False, False, Existing.ADOPT, id="runs-since-an-earlier-try"),
+        pytest.param(pod("Pending"), True, False, Existing.ADOPT, id="made-by-a-create-whose-answer-was-lost"),
+        pytest.param(pod("Succeeded"), False, False, Existing.ADOPT, id="succeeded-while-nobody-watched"),
+        pytest.param(pod("Succeeded"), False, True, Existing.REPLACE, id="succeeded-and-was-reported"),
+        pytest.param(pod("Failed"), False, False, Existing.REPLACE, id="failed-in-an-earlier-try"),
+        pytest.param(pod("Failed"), True, False, Existing.ADOPT, id="failed-in-this-try"),
+        pytest.param(pod("Running", metadata=DELETION), True, False, Existing.WAIT, id="being-deleted"),
+    ],
+)
+def test_a_pod_that_is_already_there(existing: dict[str, Any], same_try: bool, collected: bool, expected: Existing) -> None:
+    assert judge_existing(existing, same_try=same_try, collected=collected) is expected
+
+
+def test_out_of_memory_names_the_limit_its_row_and_the_statement_that_raises_it() -> None:
+    text = explain(Outcome(End.OUT_OF_MEMORY, "OOMKilled", exit_code=137), pod("Failed"), CONFIG)
+    assert "memory_limit = 2Gi of data_collection_equities/us_markets (financial_screener.dag_configuration, row 1)" in text
+    assert text.endswith(
+        "SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets', p_memory_limit => '4Gi');"
+    )
+
+
+def test_a_deadline_names_the_seconds_their_row_and_the_statement_that_raises_them() -> None:
+    text = explain(Outcome(End.DEADLINE_EXCEEDED, "DeadlineExceeded"), pod("Failed"), CONFIG, ["at asset 400"])
+    assert "timeout_seconds = 600 of data_collection_equities/us_markets" in text
+    assert "p_timeout_seconds => 1200);" in text
+    assert "at asset 400" in text
+
+
+def test_an_exit_code_comes_with_its_signal_and_the_last_lines() -> None:
+    text = explain(Outcome(End.EXITED, "Error", "a message", 139), pod("Failed"), CONFIG, ["before", "core dumped"])
+    assert "exit code 139 (SIGSEGV)" in text
+    assert text.endswith("before\n  core dumped")
+
+
+def test_an_end_by_the_cluster_says_that_it_was_not_the_job() -> None:
+    text = explain(Outcome(End.CLUSTER, "Evicted", "The node was low on resource: memory."), pod("Failed"), CONFIG)
+    assert "by the cluster (Evicted): The node was low on resource: memory." in text
+    assert "The job itself did not fail" in text
+
+
+def test_a_pod_that_never_started_names_the_timeout_and_the_schedulers_sentence() -> None:
+    outcome = not_started(Waiting("Unschedulable", "0/3 nodes are available: 3 Insufficient memory."), 120)
+    text = explain(outcome, pod("Pending"), CONFIG)
+    assert "startup_timeout_seconds = 120" in text
+    assert "3 Insufficient memory" in text
+
+
+def test_the_cause_of_a_failed_pull_outlives_the_back_off() -> None:
+    cause = Waiting("ErrImagePull", "rpc error: failed to resolve reference: no such host")
+    assert more_telling(cause, Waiting("ImagePullBackOff", "Back-off pulling image")).message == cause.message
+    assert more_telling(cause, Waiting("ContainerCreating")).message == ""
+
+
+@pytest.mark.parametrize(
+    ("quantity", "double"), [("2Gi", "4Gi"), ("1.5Gi", "3Gi"), ("500M", "1000M"), ("1e3", "2e3"), ("0.25Gi", "0.5Gi")]
+)
+def test_twice_a_quantity_keeps_its_unit(quantity: str, double: str) -> None:
+    assert twice(quantity) == double
+    assert Quantity.parse(double).value == 2 * Quantity.parse(quantity).value
