@@ -1,0 +1,518 @@
+"""
+The HTTP side: paths, Status objects, discovery, watches and logs as kubectl asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from time import time_ns
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from airflow_provider_dagconfig.demo.local_pods.admission import Problem, admit, containers, refuse
+from airflow_provider_dagconfig.demo.local_pods.logs import LogOptions
+from airflow_provider_dagconfig.demo.local_pods.node import FINISHED, Node
+from airflow_provider_dagconfig.demo.local_pods.store import (
+    RESOURCES,
+    ApiError,
+    Object,
+    Resource,
+    Selector,
+    Store,
+    field_selector,
+    label_selector,
+    not_found,
+    now,
+    timestamp,
+)
+
+# The API server ends a watch after 30 to 60 minutes.
+_LONGEST_WATCH_SECONDS = 1800
+_FIXED = {"spec", "status"}
+
+
+def application(store: Store, node: Node, token: str) -> ASGIApp:
+    """Make the application. Every request needs the token."""
+    api = _Api(store, node)
+    reading, writing = ["GET"], ["POST", "DELETE"]
+    single = [*reading, "PUT", "PATCH", "DELETE"]
+    routes = [
+        *(Route(path, _ok) for path in ("/readyz", "/livez", "/healthz")),
+        Route("/version", _version),
+        Route("/api", _versions),
+        Route("/apis", _groups),
+        Route("/api/v1", _resources),
+        Route("/openapi/v2", _openapi),
+        Route("/api/v1/namespaces/{namespace}/pods/{name}/log", _handled(api.log)),
+        Route("/api/v1/namespaces/{namespace}/{plural}", _handled(api.collection), methods=reading + writing),
+        Route("/api/v1/namespaces/{namespace}/{plural}/{name}", _handled(api.single), methods=single),
+        Route("/api/v1/{plural}", _handled(api.collection), methods=reading + writing),
+        Route("/api/v1/{plural}/{name}", _handled(api.single), methods=single),
+    ]
+    handlers: Any = {ApiError: _refused, HTTPException: _unknown}
+    return _Authenticated(Starlette(routes=routes, exception_handlers=handlers), token)
+
+
+class _Authenticated:
+    """Lets only requests with the token through."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._wanted = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._wanted):
+                refusal = _json(ApiError(401, "Unauthorized", "Unauthorized").status, 401)
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _json(content: Object, code: int = 200) -> Response:
+    body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
+    return Response(body, status_code=code, media_type="application/json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return _json(error.status, error.code)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Answer for a path or a method that there is not."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        message = "the server does not allow this method on the requested resource"
+        return _json(ApiError(405, "MethodNotAllowed", message, {}).status, 405)
+    return _json(_missing().status, 404)
+
+
+def _missing() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def _handled(handler: Callable[[Request, Resource], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        resource = RESOURCES.get(request.path_params.get("plural", "pods"))
+        if resource is None or (not resource.namespaced and "namespace" in request.path_params):
+            raise _missing()
+        return await handler(request, resource)
+
+    return handle
+
+
+async def _ok(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _version(request: Request) -> Response:
+    told = {
+        "major": "1",
+        "minor": "20",
+        "gitVersion": "v1.20.2+local-pods-no-kubernetes",
+        "gitCommit": "none: local pods, a stand-in of airflow-provider-dagconfig; this is no Kubernetes",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "none",
+        "platform": "local/processes",
+    }
+    return _json(told)
+
+
+async def _versions(request: Request) -> Response:
+    return _json({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+
+
+async def _groups(request: Request) -> Response:
+    return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
+
+
+async def _resources(request: Request) -> Response:
+    listed: list[Object] = [
+        {
+            "name": resource.plural,
+            "singularName": resource.kind.lower(),
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": resource.verbs,
+            "shortNames": resource.short_names,
+        }
+        for resource in RESOURCES.values()
+    ]
+    log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
+    return _json({"kind": "APIResourceList", "groupVersion": "v1", "resources": [*listed, log]})
+
+
+async def _openapi(request: Request) -> Response:
+    """Give a document without any schema, so that kubectl leaves validation to the server."""
+    media_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    # Field 1, a string of 3 bytes: the version of the format.
+    return Response(b"\n\x032.0", media_type=media_type)
+
+
+class _Api:
+    def __init__(self, store: Store, node: Node) -> None:
+        self._store = store
+        self._node = node
+
+    async def collection(self, request: Request, resource: Resource) -> Response:
+        namespace = request.path_params.get("namespace", "")
+        if request.method == "POST":
+            return await self._create(request, resource, namespace)
+        query = request.query_params
+        by_field = field_selector(resource.plural, query.get("fieldSelector", ""))
+        by_label = label_selector(query.get("labelSelector", ""))
+
+        def selector(found: Object) -> bool:
+            return by_field(found) and by_label(found)
+
+        if request.method == "DELETE":
+            return await self._delete_all(resource, namespace, selector)
+        if query.get("watch") in ("1", "true"):
+            return self._watch(request, resource, namespace, selector)
+        items = [found for found in self._store.list(resource.plural, namespace) if selector(found)]
+        listed = {
+            "kind": f"{resource.kind}List",
+            "apiVersion": "v1",
+            "metadata": {"resourceVersion": str(self._store.version)},
+            "items": items,
+        }
+        return _json(listed)
+
+    async def _create(self, request: Request, resource: Resource, namespace: str) -> Response:
+        if "create" not in resource.verbs or (resource.namespaced and not namespace):
+            raise HTTPException(405)
+        new = admit(resource.plural, await _body(request, resource), namespace)
+        if resource.namespaced:
+            self._admit_into(resource, new)
+        if request.query_params.get("dryRun"):
+            return _json(new, 201)
+        return _json(self._store.create(resource.plural, new), 201)
+
+    def _admit_into(self, resource: Resource, new: Object) -> None:
+        """
+        Check what an object needs around it.
+
+        :raises ApiError: NotFound without the namespace, Forbidden where it ends, or without the service account.
+        """
+        namespace, name = new["metadata"]["namespace"], new["metadata"]["name"]
+        if self._store.get("namespaces", "", namespace)["status"]["phase"] == "Terminating":
+            message = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise _forbidden(resource.plural, name, message, [cause])
+        account = new["spec"]["serviceAccountName"] if resource.plural == "pods" else "default"
+        if account != "default" and self._store.find("serviceaccounts", namespace, account) is None:
+            message = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+            raise _forbidden("pods", name, message)
+
+    def _watch(self, request: Request, resource: Resource, namespace: str, selector: Selector) -> Response:
+        query = request.query_params
+        version = query.get("resourceVersion") or "0"
+        if not version.isdecimal():
+            message = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise ApiError(500, "", message)
+        since = int(version) or None
+        seconds = _number(query.get("timeoutSeconds")) or _LONGEST_WATCH_SECONDS
+
+        async def lines() -> AsyncIterator[bytes]:
+            changes = self._store.watch(resource.plural, namespace, selector, since)
+            until = asyncio.get_running_loop().time() + seconds
+            try:
+                while (left := until - asyncio.get_running_loop().time()) > 0:
+                    change, found = await asyncio.wait_for(changes.__anext__(), left)
+                    yield _line(change, found)
+            except asyncio.TimeoutError:
+                pass
+            except ApiError as error:
+                yield _line("ERROR", error.status)
+            finally:
+                await changes.aclose()  # type: ignore[attr-defined]
+
+        return StreamingResponse(lines(), media_type="application/json")
+
+    async def single(self, request: Request, resource: Resource) -> Response:
+        key = request.path_params.get("namespace", ""), request.path_params["name"]
+        if resource.namespaced and not key[0]:
+            raise _missing()
+        found = self._store.get(resource.plural, *key)
+        if request.method == "GET":
+            return _json(found)
+        if request.method == "DELETE":
+            return _json(await self._delete(request, resource, found))
+        new = await _body(request, resource)
+        if request.method == "PATCH":
+            kind = request.headers.get("content-type", "").partition(";")[0]
+            if kind not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+                raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+            new = _merged(found, new)
+        return _json(self._store.update(resource.plural, *key, lambda now_: _replaced(resource, now_, new)))
+
+    async def _delete(self, request: Request, resource: Resource, found: Object) -> Object:
+        options = await _body(request, resource, empty={})
+        uid, wanted = found["metadata"]["uid"], (options.get("preconditions") or {}).get("uid")
+        if wanted and wanted != uid:
+            name = found["metadata"]["name"]
+            message = (
+                f'Operation cannot be fulfilled on {resource.kind} "{name}": the UID in the precondition ({wanted}) '
+                f"does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+            )
+            raise ApiError(409, "Conflict", message, {"name": name, "kind": resource.kind})
+        grace = options.get("gracePeriodSeconds")
+        if grace is None:
+            grace = _number(request.query_params.get("gracePeriodSeconds"))
+        return self._end(resource, found, grace)
+
+    async def _delete_all(self, resource: Resource, namespace: str, selector: Selector) -> Response:
+        if not resource.namespaced or not namespace:
+            raise HTTPException(405)
+        for found in [found for found in self._store.list(resource.plural, namespace) if selector(found)]:
+            self._end(resource, found, None)
+        return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+
+    def _end(self, resource: Resource, found: Object, grace: int | None) -> Object:
+        """Delete an object: a pod when its processes have ended, a namespace when it is empty, others at once."""
+        if resource.plural == "pods":
+            return self._end_pod(found, grace)
+        if resource.plural == "namespaces":
+            return self._end_namespace(found)
+        name, uid = found["metadata"]["name"], found["metadata"]["uid"]
+        self._store.remove(resource.plural, found["metadata"].get("namespace", ""), name)
+        details = {"name": name, "kind": resource.plural, "uid": uid}
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+    def _end_pod(self, found: Object, grace: int | None) -> Object:
+        metadata = found["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        if grace is None:
+            grace = found["spec"]["terminationGracePeriodSeconds"]
+        if grace < 0 or not found["spec"].get("nodeName") or found["status"]["phase"] in FINISHED:
+            grace = 0
+        # An end that is under way can only be made shorter.
+        if metadata.get("deletionGracePeriodSeconds", grace + 1) <= grace:
+            return found
+        until = timestamp(datetime.now(timezone.utc) + timedelta(seconds=grace))
+        marks = {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
+        ending = self._store.update("pods", *key, lambda pod: pod["metadata"].update(marks))
+        if grace == 0:
+            self._store.remove("pods", *key)
+        return ending
+
+    def _end_namespace(self, found: Object) -> Object:
+        name = found["metadata"]["name"]
+        if name == "default":
+            raise _forbidden("namespaces", name, "this namespace may not be deleted")
+
+        def mark(namespace: Object) -> None:
+            namespace["metadata"].setdefault("deletionTimestamp", now())
+            namespace["status"] = {"phase": "Terminating"}
+
+        ending = self._store.update("namespaces", "", name, mark)
+        task = asyncio.ensure_future(self._empty(name))
+        self._emptying.add(task)
+        task.add_done_callback(self._emptying.discard)
+        return ending
+
+    _emptying: set[asyncio.Task[None]] = set()
+
+    async def _empty(self, namespace: str) -> None:
+        """Delete all that a namespace holds, and then itself."""
+        for resource in RESOURCES.values():
+            if resource.namespaced:
+                for found in list(self._store.list(resource.plural, namespace)):
+                    self._end(resource, found, None)
+        while any(self._store.list("pods", namespace)):
+            await asyncio.sleep(0.1)
+        for event in list(self._store.list("events", namespace)):
+            self._end(RESOURCES["events"], event, None)
+        if self._store.find("namespaces", "", namespace) is not None:
+            self._store.remove("namespaces", "", namespace)
+
+    async def log(self, request: Request, resource: Resource) -> Response:
+        namespace, name = request.path_params["namespace"], request.path_params["name"]
+        query = request.query_params
+        pod = self._store.find("pods", namespace, name)
+        if pod is None:
+            raise not_found("pods", name)
+        options = _log_options(query, name)
+        container = _container(pod, query.get("container", ""))
+        if not pod["spec"].get("nodeName"):
+            return PlainTextResponse("")
+        previous = query.get("previous") in ("1", "true")
+        log = self._node.log(pod["metadata"]["uid"], container, previous=previous)
+        if log is None:
+            raise ApiError(400, "BadRequest", _no_log(pod, container, previous=previous))
+        return StreamingResponse(log.read(options), media_type="text/plain")
+
+
+def _no_log(pod: Object, container: str, *, previous: bool) -> str:
+    name = pod["metadata"]["name"]
+    if previous:
+        return f'previous terminated container "{container}" in pod "{name}" not found'
+    status = pod["status"]
+    reason = "ContainerCreating"
+    for each in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
+        if each["name"] == container:
+            reason = each["state"].get("waiting", {}).get("reason", reason)
+    told = {
+        "ErrImagePull": "image can't be pulled",
+        "ImagePullBackOff": "trying and failing to pull image",
+    }.get(reason, reason)
+    return f'container "{container}" in pod "{name}" is waiting to start: {told}'
+
+
+def _container(pod: Object, wanted: str) -> str:
+    name = pod["metadata"]["name"]
+    names = [container["name"] for _, container in containers(pod["spec"])]
+    if wanted and wanted not in names:
+        raise ApiError(400, "BadRequest", f"container {wanted} is not valid for pod {name}")
+    if wanted:
+        return wanted
+    mains = [container["name"] for container in pod["spec"]["containers"]]
+    if len(mains) > 1:
+        message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(mains)}]"
+        raise ApiError(400, "BadRequest", message)
+    return str(mains[0])
+
+
+def _log_options(query: Any, name: str) -> LogOptions:
+    tail, limit = _number(query.get("tailLines")), _number(query.get("limitBytes"))
+    since, seconds = query.get("sinceTime"), _number(query.get("sinceSeconds"))
+    problems: list[Problem] = []
+    if tail is not None and tail < 0:
+        message = f"Invalid value: {tail}: must be greater than or equal to 0"
+        problems.append(("FieldValueInvalid", "tailLines", message))
+    if limit is not None and limit < 1:
+        problems.append(("FieldValueInvalid", "limitBytes", f"Invalid value: {limit}: must be greater than 0"))
+    if since and seconds is not None:
+        message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        problems.append(("FieldValueForbidden", "[]", message))
+    refuse("PodLogOptions", name, problems)
+    since_ns = time_ns() - seconds * 1_000_000_000 if seconds is not None else None
+    if since:
+        since_ns = _nanoseconds(since)
+    return LogOptions(
+        follow=query.get("follow") in ("1", "true"),
+        timestamps=query.get("timestamps") in ("1", "true"),
+        tail_lines=tail,
+        limit_bytes=limit,
+        since_ns=since_ns,
+    )
+
+
+def _nanoseconds(text: str) -> int:
+    """Read an RFC 3339 time. A ``metav1.Time`` knows whole seconds only."""
+    try:
+        when = datetime.fromisoformat(text.partition(".")[0].rstrip("Z") + "+00:00") if text.endswith("Z") else None
+        when = when or datetime.fromisoformat(text)
+    except ValueError:
+        shape = "2006-01-02T15:04:05Z07:00"
+        raise ApiError(400, "BadRequest", f'parsing time "{text}" as "{shape}": cannot parse "{text}" as "2006"') from None
+    return int(when.timestamp()) * 1_000_000_000
+
+
+def _number(text: str | None) -> int | None:
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise ApiError(400, "BadRequest", message) from None
+
+
+def _forbidden(plural: str, name: str, message: str, causes: list[Object] | None = None) -> ApiError:
+    details = {"name": name, "kind": plural, **({"causes": causes} if causes else {})}
+    return ApiError(403, "Forbidden", f'{plural} "{name}" is forbidden: {message}', details)
+
+
+async def _body(request: Request, resource: Resource, empty: Object | None = None) -> Any:
+    body = await request.body()
+    if not body and empty is not None:
+        return empty
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        shown = body[:200].decode(errors="replace") or "<empty>"
+        message = (
+            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
+            f"json parse error: {error} ({shown})"
+        )
+        raise ApiError(400, "BadRequest", message) from None
+
+
+def _line(change: str, found: Object) -> bytes:
+    return json.dumps({"type": change, "object": found}, separators=(",", ":")).encode() + b"\n"
+
+
+def _merged(old: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict) or not isinstance(old, dict):
+        return patch
+    new = {**old, **{key: _merged(old.get(key), value) for key, value in patch.items()}}
+    return {key: value for key, value in new.items() if value is not None}
+
+
+def _replaced(resource: Resource, old: Object, new: Object) -> Object:
+    """
+    Say what an object is after an update.
+
+    :raises ApiError: Conflict where it has changed meanwhile, Invalid where something may not be changed.
+    """
+    name = old["metadata"]["name"]
+    given = new.get("metadata") or {}
+    if given.get("name", name) != name:
+        message = f"the name of the object ({given['name']}) does not match the name on the URL ({name})"
+        raise ApiError(400, "BadRequest", message)
+    conflict = f'Operation cannot be fulfilled on {resource.plural} "{name}": '
+    version, uid = given.get("resourceVersion"), given.get("uid")
+    details = {"name": name, "kind": resource.plural}
+    if uid and uid != old["metadata"]["uid"]:
+        told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+        raise ApiError(409, "Conflict", conflict + told, details)
+    if version and version != old["metadata"]["resourceVersion"]:
+        told = "the object has been modified; please apply your changes to the latest version and try again"
+        raise ApiError(409, "Conflict", conflict + told, details)
+    checked = {**new, "metadata": {**given, "name": name, "resourceVersion": ""}}
+    checked = admit(resource.plural, json.loads(json.dumps(checked)), old["metadata"].get("namespace", ""))
+    if resource.plural == "pods" and _fixed_spec(checked["spec"]) != _fixed_spec(old["spec"]):
+        message = (
+            "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, "
+            "`spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to "
+            "existing tolerations)"
+        )
+        refuse("Pod", name, [("FieldValueForbidden", "spec", message)])
+    kept = {key: old[key] for key in _FIXED & old.keys()}
+    free = {key: value for key, value in checked.items() if key not in ("kind", "apiVersion", "metadata")}
+    metadata = {key: value for key, value in old["metadata"].items() if key not in ("labels", "annotations")}
+    changed = {key: given[key] for key in ("labels", "annotations") if given.get(key)}
+    return {
+        "kind": resource.kind,
+        "apiVersion": "v1",
+        "metadata": {**metadata, **changed},
+        **free,
+        **kept,
+    }
+
+
+def _fixed_spec(spec: Object) -> Object:
+    changeable = ("activeDeadlineSeconds", "tolerations", "nodeName")
+    return {
+        **{key: value for key, value in spec.items() if key not in changeable},
+        "containers": [{**container, "image": ""} for container in spec["containers"]],
+    }

@@ -1,0 +1,134 @@
+"""
+What a container's process gets: its command line, environment and files. Pure, but for looking which files there are.
+
+There is no file system of its own for a process, so the paths that a container would see are replaced in its command
+line and environment by where the files are on this machine: those of its image's directory, its termination message
+and its volumes.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Object = dict[str, Any]
+Lookup = Callable[[str, str], Object | None]
+
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+_PATH = re.compile(r"(?<![\w.$/~-])/[\w.@+/-]+")
+_SHELL_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+
+
+class ConfigError(Exception):
+    """What the environment needs is not there: the kubelet's CreateContainerConfigError, in its words."""
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """
+    Replace ``$(NAME)`` by the variable's value; ``$$`` is a dollar sign, and an unknown name stays as it is.
+
+    Kubernetes: Define Dependent Environment Variables.
+    """
+    return _REFERENCE.sub(
+        lambda found: "$" if found[1] is None else variables.get(found[1], found[0]),
+        text,
+    )
+
+
+def translate(text: str, files: Mapping[str, Path], root: Path | None) -> str:
+    """
+    Replace the paths in a text that a container would have.
+
+    :param files: where a container's files and directories are.
+    :param root: the directory that holds what the image would, if it has one.
+    """
+
+    def local(found: re.Match[str]) -> str:
+        path = found[0]
+        for inside, outside in files.items():
+            if path == inside or path.startswith(f"{inside}/"):
+                return f"{outside}{path[len(inside) :]}"
+        if root is not None and path.strip("/") and (root / path.lstrip("/")).exists():
+            return f"{root}{path}"
+        return path
+
+    return _PATH.sub(local, text)
+
+
+def variables(pod: Object, container: Object, secret: Lookup, config_map: Lookup) -> dict[str, str]:
+    """
+    Give the variables that a container's manifest names.
+
+    :param secret: gives a secret by namespace and name.
+    :param config_map: the same for a config map.
+    :raises ConfigError: a secret, a config map or a key is missing and not optional.
+    """
+    found: dict[str, str] = {}
+    for source in container.get("envFrom") or []:
+        for key, value in _entries(pod, source, secret, config_map):
+            name = f"{source.get('prefix') or ''}{key}"
+            if _SHELL_NAME.fullmatch(name):
+                found[name] = value
+    for variable in container.get("env") or []:
+        source = variable.get("valueFrom")
+        value = expand(variable.get("value") or "", found)
+        if source:
+            looked_up = _value(pod, container, source, secret, config_map)
+            if looked_up is None:
+                continue
+            value = looked_up
+        found[variable["name"]] = value
+    return found
+
+
+def _entries(pod: Object, source: Object, secret: Lookup, config_map: Lookup) -> Iterator[tuple[str, str]]:
+    for key, lookup, kind in (("secretRef", secret, "secret"), ("configMapRef", config_map, "configmap")):
+        reference = source.get(key)
+        if reference:
+            yield from sorted(_data(pod, reference, lookup, kind).items())
+
+
+def _value(pod: Object, container: Object, source: Object, secret: Lookup, config_map: Lookup) -> str | None:
+    for ref, lookup, kind in (("secretKeyRef", secret, "Secret"), ("configMapKeyRef", config_map, "ConfigMap")):
+        reference = source.get(ref)
+        if reference:
+            data = _data(pod, reference, lookup, kind.lower())
+            if reference["key"] in data:
+                return data[reference["key"]]
+            if reference.get("optional"):
+                return None
+            namespace = pod["metadata"]["namespace"]
+            raise ConfigError(f"couldn't find key {reference['key']} in {kind} {namespace}/{reference['name']}")
+    if source.get("fieldRef"):
+        return _field(pod, source["fieldRef"].get("fieldPath", ""))
+    if source.get("resourceFieldRef"):
+        kind, _, resource = source["resourceFieldRef"].get("resource", "").partition(".")
+        return str(container.get("resources", {}).get(kind, {}).get(resource, "0"))
+    return None
+
+
+def _data(pod: Object, reference: Object, lookup: Lookup, kind: str) -> dict[str, str]:
+    name = reference.get("name") or ""
+    source = lookup(pod["metadata"]["namespace"], name)
+    if source is None:
+        if reference.get("optional"):
+            return {}
+        raise ConfigError(f'{kind} "{name}" not found')
+    data: dict[str, str] = source.get("data") or {}
+    if kind == "configmap":
+        return data
+    # A variable holds bytes; surrogates carry those that are no text.
+    return {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in data.items()}
+
+
+def _field(pod: Object, path: str) -> str:
+    keyed = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
+    if keyed:
+        return str((pod["metadata"].get(keyed[1]) or {}).get(keyed[2], ""))
+    value: Any = pod
+    for name in path.split("."):
+        value = value.get(name, "") if isinstance(value, dict) else ""
+    return str(value)
