@@ -1,0 +1,75 @@
+"""
+The demo's processes on this machine: each writes to a file, and none outlives the demo.
+
+The pods of the stand-in for a cluster are not here: ``local_pods`` has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def start(
+    command: Sequence[str | os.PathLike[str]], log: Path, environment: Mapping[str, str] | None = None, **popen: Any
+) -> subprocess.Popen[bytes]:
+    """
+    Start a process in a group of its own: Ctrl-C is for the demo, which then stops all of them in order.
+
+    :param log: the file for what it writes.
+    :param environment: its whole environment; default: this process's.
+    """
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603
+            command,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            **popen,
+        )
+
+
+def stop(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals, seconds: float) -> None:
+    """
+    Stop processes, all at once, with what they started.
+
+    :param number: the signal that asks for it.
+    :param seconds: how long they have together; then they are killed.
+    """
+    processes = list(processes)
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def free_port() -> int:
+    """Find a port of the loopback address that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process if the demo is killed and can't do it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
