@@ -1,13 +1,18 @@
 """
-What can go wrong with the configuration store: one class a cause, so that callers can tell them apart.
+What can go wrong with the configuration store: one class a cause, so that callers can tell them apart, and the
+translation of the database's errors into them.
 
-Each message says what was wrong, where (connection id, schema, row) and what to do; none holds a password. What
-happens to a pod is not here.
+Each message says what was wrong, where (connection, schema, row) and what to do; none holds a password. What happens to
+a pod is not here.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from airflow.sdk.exceptions import AirflowException
+
+from airflow_provider_dagconfig.models import quoted_schema
 
 
 class DagConfigError(AirflowException):
@@ -19,7 +24,11 @@ class DagConfigUnreachableError(DagConfigError):
 
 
 class DagConfigNotMigratedError(DagConfigError):
-    """The database answers, but the schema, a table, a column or a function that the migrations make is missing."""
+    """The database answers, but a table, a column or a function that the migrations make is missing."""
+
+
+class DagConfigSchemaNotFoundError(DagConfigNotMigratedError):
+    """The database answers, but has no such schema: it was never migrated, or the schema's name is wrong."""
 
 
 class DagConfigNotAllowedError(DagConfigError):
@@ -32,3 +41,77 @@ class DagConfigNotFoundError(DagConfigError):
 
 class DagConfigInvalidError(DagConfigError):
     """A row holds a value that cannot be used; the message names the row, the column, the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Which database and schema a message is about."""
+
+    connection: str
+    """As a person says it: ``connection 'postgres_default' (airflow@db:5432/screener)``, without a password."""
+    schema: str
+    user: str
+    """The database's user, for the statements that grant a privilege."""
+    migrate_command: str = "airflow dagconfig migrate"
+
+    def __str__(self) -> str:
+        return f"{self.connection}, schema {self.schema}"
+
+    def explain(self, error: Exception, *, for_writing: bool = False) -> DagConfigError:
+        """
+        Say what an error of the database means for the configuration store.
+
+        :param error: a ``psycopg.Error``; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
+        :param for_writing: whether a change was tried: it needs more privileges than reading.
+        """
+        sqlstate: str = getattr(error, "sqlstate", None) or ""
+        said = _said(error)
+        if sqlstate == "42501":
+            return DagConfigNotAllowedError(f"{said} ({self}). Its owner may run: {self._grants(for_writing)}")
+        if sqlstate in _MISSING_OBJECT:
+            return DagConfigNotMigratedError(f"{said} ({self}). To bring the database up to date: {self.migrate_command}")
+        if sqlstate[:2] in _REFUSED_VALUE:
+            return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
+        if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
+            return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
+        return DagConfigError(f"{said} ({self})")
+
+    def _grants(self, for_writing: bool) -> str:
+        schema = quoted_schema(self.schema)
+        user = '"' + self.user.replace('"', '""') + '"'
+        tables = ("dag_configuration", "exchange_groups", "dag_configuration_audit")
+        grants = [f"GRANT USAGE ON SCHEMA {schema} TO {user};"]
+        grants += [f"GRANT SELECT ON {', '.join(f'{schema}.{table}' for table in tables)} TO {user};"]
+        if for_writing:
+            grants += [
+                f"GRANT INSERT, UPDATE ON {schema}.dag_configuration TO {user};",
+                f"GRANT USAGE ON SEQUENCE {schema}.dag_configuration_id_seq TO {user};",
+            ]
+        return " ".join(grants)
+
+
+_MISSING_OBJECT = {
+    "3F000",  # no such schema
+    "42P01",  # no such table
+    "42703",  # no such column
+    "42883",  # no such function
+}
+_REFUSED_VALUE = {
+    "22",  # too long, out of range
+    "23",  # a constraint
+    "P0",  # raised by a trigger or function
+}
+_NO_CONNECTION = {
+    "08",  # connection lost
+    "28",  # login refused
+    "3D",  # no such database
+    "53",  # too many connections
+    "57",  # starting up, shutting down
+}
+
+
+def _said(error: Exception) -> str:
+    """Give the server's message with its detail and hint, or what the driver says, as one line."""
+    diagnosis = getattr(error, "diag", None)
+    parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
+    return ". ".join(part for part in parts if part) or " ".join(str(error).split())

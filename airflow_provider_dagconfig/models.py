@@ -332,15 +332,15 @@ def _mended_together(column: str) -> tuple[str, ...]:
 def _update_statement(schema: str, dag_name: str, job_name: str, column: str, value: object) -> str:
     row = f"{_literal(dag_name)}, {_literal(job_name)}"
     if column in _PARAMETERS_OF_UPDATE:
-        return f"SELECT {_identifier(schema)}.update_dag_config({row}, p_{column} => {_literal(value)});"
+        return f"SELECT {quoted_schema(schema)}.update_dag_config({row}, p_{column} => {_literal(value)});"
     # Shown to a person, never executed here.
-    table, assignment = f"{_identifier(schema)}.dag_configuration", f"{_identifier(column)} = {_literal(value)}"
-    return f"UPDATE {table} SET {assignment} WHERE (dag_name, job_name) = ({row});"  # noqa: S608
+    table = f"{quoted_schema(schema)}.dag_configuration"
+    return f"UPDATE {table} SET {column} = {_literal(value)} WHERE (dag_name, job_name) = ({row});"  # noqa: S608
 
 
-def _identifier(name: str) -> str:
-    """Quote an SQL identifier where it needs it."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+def quoted_schema(schema: str) -> str:
+    """Quote a schema's name for SQL; the default one needs it not, and is easier to read without."""
+    return schema if schema == DEFAULT_SCHEMA else '"' + schema.replace('"', '""') + '"'
 
 
 def _literal(value: object) -> str:
