@@ -1,9 +1,9 @@
 """
 The manifest of a task's pod: plain data goes in, the document that ``kubectl create`` reads comes out.
 
-In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how a
-pod is recognized as the one of a task instance. Not in it: Airflow, the database, any process, and the kubernetes
-client; its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
+In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how the
+annotations of a pod that was found are read. Not in it: Airflow, the database, any process, and the kubernetes client;
+its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class PodRequest:
     :param image_pull_secrets: names, ``V1LocalObjectReference``, or names in one text with commas
     :param termination_grace_period: seconds between SIGTERM and SIGKILL
     :param container_resources: resources other than cpu and memory, such as ``{"limits": {"nvidia.com/gpu": 1}}``
+    :param base_container_name: the container's name; None is ``base``
     :param do_xcom_push: the container may write JSON to /airflow/xcom/return.json, at most 4,096 bytes
     """
 
@@ -114,7 +115,7 @@ class PodRequest:
     container_resources: Any = None
     termination_grace_period: int | None = None
     do_xcom_push: bool = False
-    base_container_name: str = BASE_CONTAINER_NAME
+    base_container_name: str | None = None
     ports: Sequence[Any] | None = None
     init_containers: Sequence[Any] | None = None
     hostnetwork: bool = False
@@ -136,7 +137,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     """
     secret_env, secret_env_from, secret_volumes, secret_mounts = _secrets(request.secrets)
     container = {
-        "name": _label("base_container_name", request.base_container_name),
+        "name": _label("base_container_name", request.base_container_name or BASE_CONTAINER_NAME),
         "image": _image(request.image),
         "imagePullPolicy": _pull_policy(request.image_pull_policy),
         "command": _texts("cmds", request.cmds),
@@ -161,9 +162,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "activeDeadlineSeconds": request.dag_config.timeout_seconds,
         "terminationGracePeriodSeconds": _seconds("termination_grace_period", request.termination_grace_period),
         "serviceAccountName": _optional_text("service_account_name", request.service_account_name),
-        "automountServiceAccountToken": _switch(
-            "automount_service_account_token", request.automount_service_account_token
-        ),
+        "automountServiceAccountToken": _switch("automount_service_account_token", request.automount_service_account_token),
         "imagePullSecrets": _image_pull_secrets(request.image_pull_secrets),
         "nodeSelector": _node_selector(request.node_selector),
         "tolerations": _fields("tolerations", request.tolerations),
@@ -210,9 +209,7 @@ def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | No
     return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
 
 
-def task_annotations(
-    dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, try_number: int = 1
-) -> dict[str, str]:
+def task_annotations(dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, try_number: int = 1) -> dict[str, str]:
     """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
     ids = {
         "dag-id": _readable(dag_id),
@@ -240,24 +237,18 @@ def try_number(pod: Mapping[str, Any]) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def belongs_to(pod: Mapping[str, Any], dag_id: str, run_id: str, task_id: str, map_index: int | None = -1) -> bool:
-    """Tell whether a pod was made for a task instance, whichever its try; a pod that only has the same name was not."""
-    ids = task_annotations(dag_id, run_id, task_id, map_index)
-    del ids[f"{PREFIX}/try-number"]
-    return all(annotation(pod, key.removeprefix(f"{PREFIX}/")) == text for key, text in ids.items())
-
-
 def to_plain(value: Any) -> Any:
     """
     Turn the kubernetes client's models into plain data, as its ``ApiClient.sanitize_for_serialization`` does.
 
     Models (all that has ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates
-    ISO 8601 texts, at any depth. What is None in a model or dict is left out; all else stays.
+    ISO 8601 texts, at any depth. A model's attributes that are None are left out; all else stays.
     """
     if hasattr(value, "attribute_map") and hasattr(value, "openapi_types"):
-        value = {value.attribute_map[name]: getattr(value, name) for name in value.openapi_types}
+        attributes = {field: getattr(value, name) for name, field in value.attribute_map.items()}
+        return {field: to_plain(item) for field, item in attributes.items() if item is not None}
     if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items() if item is not None}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     if isinstance(value, datetime | date):
@@ -283,13 +274,22 @@ def _field(parameter: str, value: Any) -> dict[str, Any] | None:
     """Read a model or dict."""
     if value is None:
         return None
-    plain = to_plain(value)
+    plain = _without_none(to_plain(value))
     if not isinstance(plain, dict):
         raise ManifestError(
             f"{parameter} is a {_kind(value)}; write a dict with Kubernetes' fields, or a model of the kubernetes client"
         )
     _check_keys(parameter, plain)
     return plain
+
+
+def _without_none(value: Any) -> Any:
+    """A field that is None is a field that is not given."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
 
 
 def _check_keys(parameter: str, value: Any) -> None:
@@ -301,9 +301,7 @@ def _check_keys(parameter: str, value: Any) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or "_" in key:
                 camel = re.sub(r"_+([A-Za-z0-9])", lambda match: match[1].upper(), str(key))
-                raise ManifestError(
-                    f"{parameter} has {key!r}, but Kubernetes' fields are in camelCase; write {camel!r}"
-                )
+                raise ManifestError(f"{parameter} has {key!r}, but Kubernetes' fields are in camelCase; write {camel!r}")
             if key not in _FREE_KEYS:
                 _check_keys(f"{parameter}.{key}", item)
     elif isinstance(value, str):
@@ -325,9 +323,7 @@ def _text(parameter: str, value: Any) -> str:
     if value is None:
         raise ManifestError(f"{parameter} is None; give it a text ('' for an empty one), or leave it out")
     if isinstance(value, bool):
-        raise ManifestError(
-            f"{parameter} is {value}, a boolean; write the text that is meant, such as 'true' or 'True'"
-        )
+        raise ManifestError(f"{parameter} is {value}, a boolean; write the text that is meant, such as 'true' or 'True'")
     if isinstance(value, Number | date | time | UUID | Quantity):
         return str(value)
     raise ManifestError(f"{parameter} is a {_kind(value)}; write a text")
@@ -338,9 +334,7 @@ def _texts(parameter: str, values: Any) -> list[str]:
     if values is None:
         return []
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        raise ManifestError(
-            f"{parameter} is a {_kind(values)}; write a list of texts, as in ['python', '-m', 'collector']"
-        )
+        raise ManifestError(f"{parameter} is a {_kind(values)}; write a list of texts, as in ['python', '-m', 'collector']")
     return [_text(f"{parameter}[{index}]", value) for index, value in enumerate(values)]
 
 
@@ -460,9 +454,7 @@ def _secrets(
         else:
             source = {"secretName": name} | ({"items": items} if items else {})
             # Of the content only, so that the same request makes the same pod; two mounts of one secret share a volume.
-            volume = (
-                f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source, sort_keys=True), length=8)}"
-            )
+            volume = f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source, sort_keys=True), length=8)}"
             volumes[volume] = {"name": volume, "secret": source}
             mounts.append({"name": volume, "mountPath": target, "readOnly": True})
     return env, env_from, list(volumes.values()), mounts
@@ -471,9 +463,7 @@ def _secrets(
 def _secret(where: str, given: Any) -> dict[str, Any]:
     """Read a ``Secret`` of the Kubernetes provider, or a dict with its fields."""
     fields = ("deploy_type", "deploy_target", "secret", "key", "items")
-    example = (
-        "{'deploy_type': 'env', 'deploy_target': 'DATABASE_URL', 'secret': 'postgres-secret', 'key': 'DATABASE_URL'}"
-    )
+    example = "{'deploy_type': 'env', 'deploy_target': 'DATABASE_URL', 'secret': 'postgres-secret', 'key': 'DATABASE_URL'}"
     if isinstance(given, Mapping):
         if unknown := sorted(set(map(str, given)) - set(fields)):
             # Not shown: what else is in there may be the secret itself.
@@ -481,8 +471,7 @@ def _secret(where: str, given: Any) -> dict[str, Any]:
         secret = {field: given.get(field) for field in fields}
         if secret["deploy_type"] == "volume" and secret["key"] is not None:
             raise ManifestError(
-                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}],"
-                " not 'key'"
+                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}], not 'key'"
             )
     elif all(hasattr(given, field) for field in ("deploy_type", "deploy_target", "secret")):
         secret = {field: getattr(given, field, None) for field in fields}
