@@ -112,7 +112,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         running = asyncio.ensure_future(node.run())
         address = f"https://{_in_url(arguments.host)}:{listening.getsockname()[1]}"
         access.write_kubeconfig(arguments.kubeconfig, address)
-        print(f"Local pods are at {address}; KUBECONFIG={arguments.kubeconfig}. {_DISCLAIMER}", flush=True)  # noqa: T201
+        print(f"Local pods are at {address}; KUBECONFIG={arguments.kubeconfig}. {_DISCLAIMER}", flush=True)
         watching = asyncio.ensure_future(_parent_ended() if arguments.end_with_parent else ended.wait())
         await asyncio.wait({watching, asyncio.ensure_future(ended.wait()), serving, running}, return_when=asyncio.FIRST_COMPLETED)
         running.cancel()

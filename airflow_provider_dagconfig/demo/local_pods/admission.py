@@ -337,7 +337,7 @@ def _default_pod(spec: Object) -> None:
         latest = "@" not in image and tag in ("", "latest")
         container["imagePullPolicy"] = container.get("imagePullPolicy") or ("Always" if latest else "IfNotPresent")
     account = spec.get("serviceAccountName") or "default"
-    defaults = {
+    defaults: Object = {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 30,
         "dnsPolicy": "ClusterFirst",

@@ -9,7 +9,6 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
-from time import time_ns
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,8 +18,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_provider_dagconfig.demo.local_pods.admission import Problem, admit, containers, refuse
-from airflow_provider_dagconfig.demo.local_pods.logs import LogOptions
+from airflow_provider_dagconfig.demo.local_pods import discovery, pod_logs, protobuf, tables
+from airflow_provider_dagconfig.demo.local_pods.admission import admit, refuse
 from airflow_provider_dagconfig.demo.local_pods.node import FINISHED, Node
 from airflow_provider_dagconfig.demo.local_pods.store import (
     RESOURCES,
@@ -31,7 +30,6 @@ from airflow_provider_dagconfig.demo.local_pods.store import (
     Store,
     field_selector,
     label_selector,
-    not_found,
     now,
     timestamp,
 )
@@ -47,13 +45,8 @@ def application(store: Store, node: Node, token: str) -> ASGIApp:
     reading, writing = ["GET"], ["POST", "DELETE"]
     single = [*reading, "PUT", "PATCH", "DELETE"]
     routes = [
-        *(Route(path, _ok) for path in ("/readyz", "/livez", "/healthz")),
-        Route("/version", _version),
-        Route("/api", _versions),
-        Route("/apis", _groups),
-        Route("/api/v1", _resources),
-        Route("/openapi/v2", _openapi),
-        Route("/api/v1/namespaces/{namespace}/pods/{name}/log", _handled(api.log)),
+        *discovery.routes(),
+        Route("/api/v1/namespaces/{namespace}/pods/{name}/log", api.log),
         Route("/api/v1/namespaces/{namespace}/{plural}", _handled(api.collection), methods=reading + writing),
         Route("/api/v1/namespaces/{namespace}/{plural}/{name}", _handled(api.single), methods=single),
         Route("/api/v1/{plural}", _handled(api.collection), methods=reading + writing),
@@ -85,12 +78,12 @@ def _json(content: Object, code: int = 200) -> Response:
     return Response(body, status_code=code, media_type="application/json")
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return _json(error.status, error.code)
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
+async def _unknown(_: Request, error: Exception) -> Response:
     """Answer for a path or a method that there is not."""
     if isinstance(error, HTTPException) and error.status_code == 405:
         message = "the server does not allow this method on the requested resource"
@@ -104,7 +97,7 @@ def _missing() -> ApiError:
 
 def _handled(handler: Callable[[Request, Resource], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
-        resource = RESOURCES.get(request.path_params.get("plural", "pods"))
+        resource = RESOURCES.get(request.path_params["plural"])
         if resource is None or (not resource.namespaced and "namespace" in request.path_params):
             raise _missing()
         return await handler(request, resource)
@@ -112,60 +105,11 @@ def _handled(handler: Callable[[Request, Resource], Awaitable[Response]]) -> Cal
     return handle
 
 
-async def _ok(request: Request) -> Response:
-    return PlainTextResponse("ok")
-
-
-async def _version(request: Request) -> Response:
-    told = {
-        "major": "1",
-        "minor": "20",
-        "gitVersion": "v1.20.2+local-pods-no-kubernetes",
-        "gitCommit": "none: local pods, a stand-in of airflow-provider-dagconfig; this is no Kubernetes",
-        "gitTreeState": "",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "none",
-        "compiler": "none",
-        "platform": "local/processes",
-    }
-    return _json(told)
-
-
-async def _versions(request: Request) -> Response:
-    return _json({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
-
-
-async def _groups(request: Request) -> Response:
-    return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
-
-
-async def _resources(request: Request) -> Response:
-    listed: list[Object] = [
-        {
-            "name": resource.plural,
-            "singularName": resource.kind.lower(),
-            "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": resource.verbs,
-            "shortNames": resource.short_names,
-        }
-        for resource in RESOURCES.values()
-    ]
-    log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
-    return _json({"kind": "APIResourceList", "groupVersion": "v1", "resources": [*listed, log]})
-
-
-async def _openapi(request: Request) -> Response:
-    """Give a document without any schema, so that kubectl leaves validation to the server."""
-    media_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-    # Field 1, a string of 3 bytes: the version of the format.
-    return Response(b"\n\x032.0", media_type=media_type)
-
-
 class _Api:
     def __init__(self, store: Store, node: Node) -> None:
         self._store = store
         self._node = node
+        self._emptying: set[asyncio.Task[None]] = set()
 
     async def collection(self, request: Request, resource: Resource) -> Response:
         namespace = request.path_params.get("namespace", "")
@@ -183,13 +127,11 @@ class _Api:
         if query.get("watch") in ("1", "true"):
             return self._watch(request, resource, namespace, selector)
         items = [found for found in self._store.list(resource.plural, namespace) if selector(found)]
-        listed = {
-            "kind": f"{resource.kind}List",
-            "apiVersion": "v1",
-            "metadata": {"resourceVersion": str(self._store.version)},
-            "items": items,
-        }
-        return _json(listed)
+        version = str(self._store.version)
+        if tables.wanted(request.headers.get("accept", "")):
+            return _json(tables.table(resource.plural, items, version))
+        metadata = {"resourceVersion": version}
+        return _json({"kind": f"{resource.kind}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     async def _create(self, request: Request, resource: Resource, namespace: str) -> Response:
         if "create" not in resource.verbs or (resource.namespaced and not namespace):
@@ -228,7 +170,9 @@ class _Api:
             message = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
             raise ApiError(500, "", message)
         since = int(version) or None
-        seconds = _number(query.get("timeoutSeconds")) or _LONGEST_WATCH_SECONDS
+        seconds = pod_logs.number(query.get("timeoutSeconds")) or _LONGEST_WATCH_SECONDS
+
+        as_table = tables.wanted(request.headers.get("accept", ""))
 
         async def lines() -> AsyncIterator[bytes]:
             changes = self._store.watch(resource.plural, namespace, selector, since)
@@ -236,6 +180,8 @@ class _Api:
             try:
                 while (left := until - asyncio.get_running_loop().time()) > 0:
                     change, found = await asyncio.wait_for(changes.__anext__(), left)
+                    if as_table:
+                        found = tables.table(resource.plural, [found], found["metadata"]["resourceVersion"])
                     yield _line(change, found)
             except asyncio.TimeoutError:
                 pass
@@ -252,6 +198,8 @@ class _Api:
             raise _missing()
         found = self._store.get(resource.plural, *key)
         if request.method == "GET":
+            if tables.wanted(request.headers.get("accept", "")):
+                return _json(tables.table(resource.plural, [found], found["metadata"]["resourceVersion"]))
             return _json(found)
         if request.method == "DELETE":
             return _json(await self._delete(request, resource, found))
@@ -275,7 +223,7 @@ class _Api:
             raise ApiError(409, "Conflict", message, {"name": name, "kind": resource.kind})
         grace = options.get("gracePeriodSeconds")
         if grace is None:
-            grace = _number(request.query_params.get("gracePeriodSeconds"))
+            grace = pod_logs.number(request.query_params.get("gracePeriodSeconds"))
         return self._end(resource, found, grace)
 
     async def _delete_all(self, resource: Resource, namespace: str, selector: Selector) -> Response:
@@ -328,8 +276,6 @@ class _Api:
         task.add_done_callback(self._emptying.discard)
         return ending
 
-    _emptying: set[asyncio.Task[None]] = set()
-
     async def _empty(self, namespace: str) -> None:
         """Delete all that a namespace holds, and then itself."""
         for resource in RESOURCES.values():
@@ -343,97 +289,19 @@ class _Api:
         if self._store.find("namespaces", "", namespace) is not None:
             self._store.remove("namespaces", "", namespace)
 
-    async def log(self, request: Request, resource: Resource) -> Response:
-        namespace, name = request.path_params["namespace"], request.path_params["name"]
-        query = request.query_params
-        pod = self._store.find("pods", namespace, name)
-        if pod is None:
-            raise not_found("pods", name)
-        options = _log_options(query, name)
-        container = _container(pod, query.get("container", ""))
+    async def log(self, request: Request) -> Response:
+        """Give a container's log."""
+        query, name = request.query_params, request.path_params["name"]
+        pod = self._store.get("pods", request.path_params["namespace"], name)
+        options = pod_logs.options(query, name)
+        container = pod_logs.container_name(pod, query.get("container", ""))
         if not pod["spec"].get("nodeName"):
             return PlainTextResponse("")
         previous = query.get("previous") in ("1", "true")
         log = self._node.log(pod["metadata"]["uid"], container, previous=previous)
         if log is None:
-            raise ApiError(400, "BadRequest", _no_log(pod, container, previous=previous))
+            raise pod_logs.no_log(pod, container, previous=previous)
         return StreamingResponse(log.read(options), media_type="text/plain")
-
-
-def _no_log(pod: Object, container: str, *, previous: bool) -> str:
-    name = pod["metadata"]["name"]
-    if previous:
-        return f'previous terminated container "{container}" in pod "{name}" not found'
-    status = pod["status"]
-    reason = "ContainerCreating"
-    for each in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
-        if each["name"] == container:
-            reason = each["state"].get("waiting", {}).get("reason", reason)
-    told = {
-        "ErrImagePull": "image can't be pulled",
-        "ImagePullBackOff": "trying and failing to pull image",
-    }.get(reason, reason)
-    return f'container "{container}" in pod "{name}" is waiting to start: {told}'
-
-
-def _container(pod: Object, wanted: str) -> str:
-    name = pod["metadata"]["name"]
-    names = [container["name"] for _, container in containers(pod["spec"])]
-    if wanted and wanted not in names:
-        raise ApiError(400, "BadRequest", f"container {wanted} is not valid for pod {name}")
-    if wanted:
-        return wanted
-    mains = [container["name"] for container in pod["spec"]["containers"]]
-    if len(mains) > 1:
-        message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(mains)}]"
-        raise ApiError(400, "BadRequest", message)
-    return str(mains[0])
-
-
-def _log_options(query: Any, name: str) -> LogOptions:
-    tail, limit = _number(query.get("tailLines")), _number(query.get("limitBytes"))
-    since, seconds = query.get("sinceTime"), _number(query.get("sinceSeconds"))
-    problems: list[Problem] = []
-    if tail is not None and tail < 0:
-        message = f"Invalid value: {tail}: must be greater than or equal to 0"
-        problems.append(("FieldValueInvalid", "tailLines", message))
-    if limit is not None and limit < 1:
-        problems.append(("FieldValueInvalid", "limitBytes", f"Invalid value: {limit}: must be greater than 0"))
-    if since and seconds is not None:
-        message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
-        problems.append(("FieldValueForbidden", "[]", message))
-    refuse("PodLogOptions", name, problems)
-    since_ns = time_ns() - seconds * 1_000_000_000 if seconds is not None else None
-    if since:
-        since_ns = _nanoseconds(since)
-    return LogOptions(
-        follow=query.get("follow") in ("1", "true"),
-        timestamps=query.get("timestamps") in ("1", "true"),
-        tail_lines=tail,
-        limit_bytes=limit,
-        since_ns=since_ns,
-    )
-
-
-def _nanoseconds(text: str) -> int:
-    """Read an RFC 3339 time. A ``metav1.Time`` knows whole seconds only."""
-    try:
-        when = datetime.fromisoformat(text.partition(".")[0].rstrip("Z") + "+00:00") if text.endswith("Z") else None
-        when = when or datetime.fromisoformat(text)
-    except ValueError:
-        shape = "2006-01-02T15:04:05Z07:00"
-        raise ApiError(400, "BadRequest", f'parsing time "{text}" as "{shape}": cannot parse "{text}" as "2006"') from None
-    return int(when.timestamp()) * 1_000_000_000
-
-
-def _number(text: str | None) -> int | None:
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise ApiError(400, "BadRequest", message) from None
 
 
 def _forbidden(plural: str, name: str, message: str, causes: list[Object] | None = None) -> ApiError:
@@ -446,6 +314,8 @@ async def _body(request: Request, resource: Resource, empty: Object | None = Non
     if not body and empty is not None:
         return empty
     try:
+        if request.headers.get("content-type") == protobuf.MEDIA_TYPE:
+            return protobuf.decode(body)
         return json.loads(body)
     except ValueError as error:
         shown = body[:200].decode(errors="replace") or "<empty>"

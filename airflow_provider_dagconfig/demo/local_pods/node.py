@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig.demo.local_pods import environment
 from airflow_provider_dagconfig.demo.local_pods.access import NAME
@@ -215,10 +215,13 @@ class Node:
             "apiVersion": "v1",
             **({"fieldPath": f"spec.containers{{{container}}}"} if container else {}),
         }
+
+        def again(event: Object) -> None:
+            event.update(count=event["count"] + 1, lastTimestamp=now())
+
         for seen in self.store.list("events", namespace):
             if seen["involvedObject"] == about and (seen["reason"], seen["message"]) == (reason, message):
-                again = {"count": seen["count"] + 1, "lastTimestamp": now()}
-                self.store.update("events", namespace, seen["metadata"]["name"], lambda event: {**event, **again})
+                self.store.update("events", namespace, seen["metadata"]["name"], again)
                 return
         self.store.create(
             "events",

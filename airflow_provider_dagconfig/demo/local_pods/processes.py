@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 # A process that left its session can hold the pipe open after the container ended; a container's end would not wait.
 _DRAIN_SECONDS = 2.0
@@ -52,7 +52,7 @@ class Process(asyncio.Protocol):
         """Hand on what the process wrote."""
         self._output(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Note that nobody can write any more."""
         self._drained.set()
 
@@ -103,7 +103,7 @@ class Processes:
                 cwd=cwd,
                 env=dict(env),
                 start_new_session=True,
-                preexec_fn=_end_with_parent if _libc is not None else None,  # noqa: PLW1509
+                preexec_fn=_end_with_parent if _libc is not None else None,
             )
         except BaseException:
             os.close(read_end)
