@@ -6,13 +6,16 @@ What a group's job is configured with is not here: each task asks for its own ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule, XComArg
 from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput, MappedArgument
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,18 +47,35 @@ class ListExchangeGroupsOperator(BaseOperator):
         self.config_schema = config_schema
 
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002
-        # Every parse of a DAG file imports this module; only a run needs the database's client.
-        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-
-        groups = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema).get_exchange_groups()
-        for group in groups:
-            self.log.info("%s: priority %d, %s", group.group_name, group.priority, ", ".join(group.exchanges))
-        if not groups:
+        hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
+        names = hook.get_exchange_group_names()
+        if names:
+            self.log.info("Enabled exchange groups, highest priority first: %s", ", ".join(names))
+        else:
             self.log.warning(
-                "No exchange group is enabled, so there is nothing to run and the mapped tasks are skipped. "
-                "Enable one: UPDATE exchange_groups SET enabled = TRUE WHERE group_name = '...'"
+                "No exchange group is enabled, so there is nothing to run and the mapped tasks are skipped. To enable one: "
+                "UPDATE %s.exchange_groups SET enabled = TRUE WHERE group_name = '...'",
+                hook.config_schema,
             )
-        return [group.group_name for group in groups]
+        return names
+
+
+@attrs.define(kw_only=True)
+class ExchangeGroupName(MappedArgument):
+    """
+    The name of an instance's exchange group, as an argument that is resolved when the task's templates are rendered.
+
+    It labels the task instance at once: a task that is skipped or fails while its templates are rendered, as one
+    whose job is disabled, gets no label from Airflow.
+    """
+
+    _label_template: str
+
+    def resolve(self, context: Mapping[str, Any]) -> Any:
+        name = super().resolve(context)
+        if context.get("map_index_template") == self._label_template:
+            context["ti"].rendered_map_index = name
+        return name
 
 
 @attrs.define(init=False, repr=False, eq=False)
@@ -131,13 +151,23 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
         expand_input.value[_ARGUMENT] = XComArg(self.list_task)
 
     @property
-    def exchange_group(self) -> MappedArgument:
-        """The name of an instance's exchange group: for any templated argument of a task in the group, whole."""
-        return MappedArgument(input=self._expand_input, key=_ARGUMENT)
+    def exchange_group(self) -> Any:
+        """
+        The name of an instance's exchange group, for the tasks in the group.
 
-    def update_relative(
-        self, other: DependencyMixin, upstream: bool = True, edge_modifier: EdgeModifier | None = None
-    ) -> None:
+        It goes into any templated argument, or into an argument of a ``@task`` function, as the whole value.
+        """
+        return ExchangeGroupName(
+            input=self._expand_input,
+            key=_ARGUMENT,
+            label_template=self._label_template,
+        )
+
+    @property
+    def _label_template(self) -> str:
+        return f"{{{{ ti.xcom_pull(task_ids='{self.list_task.task_id}', map_indexes=-1)[ti.map_index] }}}}"
+
+    def update_relative(self, other: DependencyMixin, upstream: bool = True, edge_modifier: EdgeModifier | None = None) -> None:
         """Let what is upstream of the group be upstream of the listing task."""
         super().update_relative(other, upstream, edge_modifier)
         if upstream:
@@ -147,9 +177,7 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
         super().__enter__()
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None) -> None:
         try:
             if exc_type is None:
                 self._refuse_what_cannot_be_mapped()
@@ -177,9 +205,10 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
     def _complete(self, task: Any) -> None:
         """Fill in what a task in the group leaves open: the name that the grid shows, and the configuration store."""
         if task.map_index_template is None:
-            task.map_index_template = (
-                f"{{{{ ti.xcom_pull(task_ids='{self.list_task.task_id}', map_indexes=-1)[ti.map_index] }}}}"
-            )
+            task.map_index_template = self._label_template
+        if isinstance(task, ConfiguredKubectlRunOperator):
+            task.postgres_conn_id = task.postgres_conn_id or self.list_task.postgres_conn_id
+            task.config_schema = task.config_schema or self.list_task.config_schema
 
 
 def _outer_mapped_groups(group: TaskGroup) -> Any:

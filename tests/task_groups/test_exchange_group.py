@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pendulum
@@ -11,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
 from plugins.dag_runs import DagRunResult
 
-from airflow_provider_dagconfig.models import ExchangeGroup
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
 Run = Callable[..., DagRunResult]
@@ -36,28 +37,34 @@ class Job(BaseOperator):
         return self.exchange_group
 
 
-def exchange_group(name: str, priority: int = 5) -> ExchangeGroup:
-    return ExchangeGroup(
-        group_name=name,
-        display_name=name,
-        exchanges=(name.upper(),),
-        primary_timezone="UTC",
-        market_open_utc=None,
-        market_close_utc=None,
-        enabled=True,
-        priority=priority,
-        description=None,
-    )
+@dataclass
+class Store:
+    """A database with three enabled exchange groups, and the changes that the tests make in it."""
+
+    database: Any
+
+    def disable(self, *names: str) -> None:
+        self.database.execute(
+            "UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = ANY(%s)", [list(names)]
+        )
+
+    def add(self, name: str, priority: int) -> None:
+        self.database.execute(
+            "INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority) "
+            "VALUES (%s, %s, ARRAY[%s], %s)",
+            [name, name, name.upper(), priority],
+        )
+
+    def set_priority(self, name: str, priority: int) -> None:
+        self.database.execute("UPDATE financial_screener.exchange_groups SET priority = %s WHERE group_name = %s", [priority, name])
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> list[ExchangeGroup]:
-    """What the hook answers: the hook's own tests show that it reads the database in this order."""
-    groups = [exchange_group("us_markets", 10), exchange_group("lse", 9), exchange_group("german_markets", 8)]
-    monkeypatch.setattr(
-        "airflow_provider_dagconfig.hooks.dag_config.DagConfigHook.get_exchange_groups", lambda hook: list(groups)
-    )
-    return groups
+def store(migrated_database: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", migrated_database.airflow_connection().get_uri())
+    store = Store(migrated_database)
+    store.disable("european_markets")
+    return store
 
 
 def new_dag(dag_id: str = "grouped", **kwargs: Any) -> DAG:
@@ -83,19 +90,19 @@ def chain(**job: Any) -> DAG:
     return dag
 
 
-def test_each_group_gets_its_instance_in_order_of_priority(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_each_group_gets_its_instance_in_order_of_priority(store: Store, run_dag: Run) -> None:
     run = run_dag(single())
     assert run.state == "success"
     assert run.xcoms("collect.run") == ["us_markets", "lse", "german_markets"]
 
 
-def test_the_grid_shows_the_groups_names_for_every_kind_of_task(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_the_grid_shows_the_groups_names_for_every_kind_of_task(store: Store, run_dag: Run) -> None:
     run = run_dag(chain())
     assert run.labels("collect.run") == ["us_markets", "lse", "german_markets"]
     assert run.labels("collect.check") == ["us_markets", "lse", "german_markets"]
 
 
-def test_the_grid_shows_the_name_while_the_task_runs(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_the_grid_shows_the_name_while_the_task_runs(store: Store, run_dag: Run) -> None:
     with new_dag() as dag, ExchangeGroupTaskGroup(group_id="collect"):
 
         @task
@@ -106,27 +113,40 @@ def test_the_grid_shows_the_name_while_the_task_runs(store: list[ExchangeGroup],
     assert run_dag(dag).xcoms("collect.look") == ["us_markets", "lse", "german_markets"]
 
 
-def test_the_grid_shows_the_name_of_a_failed_instance(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_the_grid_shows_the_name_of_a_failed_instance(store: Store, run_dag: Run) -> None:
     assert run_dag(single(broken=("lse",))).labels("collect.run")[1] == "lse"
 
 
-def test_a_label_of_the_tasks_own_is_kept(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_the_grid_shows_the_name_of_an_instance_that_ends_while_its_templates_are_rendered(store: Store, run_dag: Run) -> None:
+    class SkippedEarly(Job):
+        def render_template_fields(self, context, jinja_env=None):
+            super().render_template_fields(context, jinja_env)
+            raise AirflowSkipException("switched off")
+
+    with new_dag() as dag, ExchangeGroupTaskGroup(group_id="collect") as group:
+        SkippedEarly(task_id="run", exchange_group=group.exchange_group)
+    run = run_dag(dag)
+    assert run.states("collect.run") == ["skipped"] * 3
+    assert run.labels("collect.run") == ["us_markets", "lse", "german_markets"]
+
+
+def test_a_label_of_the_tasks_own_is_kept(store: Store, run_dag: Run) -> None:
     run = run_dag(single(map_index_template="number {{ ti.map_index }}"))
     assert run.labels("collect.run") == ["number 0", "number 1", "number 2"]
 
 
-def test_a_new_a_changed_and_a_removed_group_take_part_in_the_next_run(
-    store: list[ExchangeGroup], run_dag: Run
-) -> None:
+def test_a_new_a_changed_and_a_removed_group_take_part_in_the_next_run(store: Store, run_dag: Run) -> None:
     dag = single()
     run_dag(dag)
-    store[:] = [exchange_group("lse", 10), exchange_group("asian_markets", 6)]
+    store.add("asian_markets", priority=6)
+    store.set_priority("german_markets", 10)
+    store.disable("us_markets")
     run = run_dag(dag)
-    assert run.xcoms("collect.run") == ["lse", "asian_markets"]
-    assert run.labels("collect.run") == ["lse", "asian_markets"]
+    assert run.xcoms("collect.run") == ["german_markets", "lse", "asian_markets"]
+    assert run.labels("collect.run") == ["german_markets", "lse", "asian_markets"]
 
 
-def test_a_skipped_task_skips_the_rest_of_its_own_instance_only(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_a_skipped_task_skips_the_rest_of_its_own_instance_only(store: Store, run_dag: Run) -> None:
     run = run_dag(chain(disabled=("lse",)))
     assert run.states("collect.run") == ["success", "skipped", "success"]
     assert run.states("collect.check") == ["success", "skipped", "success"]
@@ -134,7 +154,7 @@ def test_a_skipped_task_skips_the_rest_of_its_own_instance_only(store: list[Exch
     assert run.state == "success"
 
 
-def test_a_failed_task_stops_its_own_instance_only(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_a_failed_task_stops_its_own_instance_only(store: Store, run_dag: Run) -> None:
     run = run_dag(chain(broken=("us_markets",)))
     assert run.states("collect.run") == ["failed", "success", "success"]
     assert run.states("collect.check") == ["upstream_failed", "success", "success"]
@@ -143,9 +163,9 @@ def test_a_failed_task_stops_its_own_instance_only(store: list[ExchangeGroup], r
 
 
 def test_without_an_enabled_group_everything_is_skipped_and_the_log_says_why(
-    store: list[ExchangeGroup], run_dag: Run, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    store: Store, run_dag: Run, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.clear()
+    store.disable("us_markets", "lse", "german_markets")
     run = run_dag(chain())
     assert run.state == "success"
     assert run.states("collect_exchange_groups") == ["success"]
@@ -154,7 +174,7 @@ def test_without_an_enabled_group_everything_is_skipped_and_the_log_says_why(
     assert "No exchange group is enabled" in "".join(capfd.readouterr()) + caplog.text
 
 
-def test_what_is_upstream_of_the_group_is_upstream_of_its_list_too(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_what_is_upstream_of_the_group_is_upstream_of_its_list_too(store: Store, run_dag: Run) -> None:
     with new_dag() as dag:
         before = Job(task_id="before", exchange_group="all", disabled=("all",))
         with ExchangeGroupTaskGroup(group_id="collect") as group:
@@ -165,14 +185,14 @@ def test_what_is_upstream_of_the_group_is_upstream_of_its_list_too(store: list[E
     assert run.states("collect.run") == ["skipped"]
 
 
-def test_tasks_of_a_plain_group_inside_take_part(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_tasks_of_a_plain_group_inside_take_part(store: Store, run_dag: Run) -> None:
     with new_dag() as dag, ExchangeGroupTaskGroup(group_id="collect") as group, TaskGroup("inner"):
         Job(task_id="run", exchange_group=group.exchange_group)
     run = run_dag(dag)
     assert run.labels("collect.inner.run") == ["us_markets", "lse", "german_markets"]
 
 
-def test_a_dag_may_have_several_groups(store: list[ExchangeGroup], run_dag: Run) -> None:
+def test_a_dag_may_have_several_groups(store: Store, run_dag: Run) -> None:
     with new_dag() as dag:
         for name in ("first", "second"):
             with ExchangeGroupTaskGroup(group_id=name) as group:
@@ -220,6 +240,16 @@ def test_the_store_given_to_the_group_goes_before_its_defaults() -> None:
     ):
         Job(task_id="run", exchange_group=group.exchange_group)
     assert (group.list_task.postgres_conn_id, group.list_task.config_schema) == ("store", "jobs")
+
+
+def test_the_configured_operators_in_the_group_read_the_same_store_unless_they_name_another() -> None:
+    with new_dag(), ExchangeGroupTaskGroup("collect", postgres_conn_id="store", config_schema="jobs") as group:
+        same = ConfiguredKubectlRunOperator(task_id="same", exchange_group=group.exchange_group)
+        other = ConfiguredKubectlRunOperator(
+            task_id="other", exchange_group=group.exchange_group, postgres_conn_id="elsewhere", config_schema="mine"
+        )
+    assert (same.postgres_conn_id, same.config_schema) == ("store", "jobs")
+    assert (other.postgres_conn_id, other.config_schema) == ("elsewhere", "mine")
 
 
 def test_a_dag_with_a_group_survives_serialization() -> None:
