@@ -9,12 +9,12 @@ its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from json import dumps
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from airflow_provider_dagconfig.kubectl import names
@@ -135,7 +135,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
 
     :raises ManifestError: for the first parameter that can't be part of a pod
     """
-    secret_env, secret_env_from, secret_volumes, secret_mounts = _secrets(request.secrets)
+    secrets = _secrets(request.secrets)
     container = {
         "name": _label("base_container_name", request.base_container_name or BASE_CONTAINER_NAME),
         "image": _image(request.image),
@@ -144,14 +144,14 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "args": _texts("arguments", request.arguments),
         "ports": _fields("ports", request.ports),
         # Secrets first: a value may refer to a variable that stands before it.
-        "env": _env([*secret_env, *_env_vars(request.env_vars)]),
+        "env": _env([*secrets.env, *_env_vars(request.env_vars)]),
         "envFrom": [
             *_fields("env_from", request.env_from),
             *({"configMapRef": {"name": name}} for name in _texts("configmaps", request.configmaps)),
-            *secret_env_from,
+            *secrets.env_from,
         ],
         "resources": _resources(request.dag_config, request.container_resources),
-        "volumeMounts": [*_fields("volume_mounts", request.volume_mounts), *secret_mounts],
+        "volumeMounts": [*_fields("volume_mounts", request.volume_mounts), *secrets.mounts],
         "securityContext": _field("container_security_context", request.container_security_context),
         "terminationMessagePath": XCOM_PATH if request.do_xcom_push else None,
         # A container that fails without a message leaves the end of its log there (2,048 bytes, 80 lines).
@@ -179,7 +179,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "runtimeClassName": _optional_text("runtime_class_name", request.runtime_class_name),
         "initContainers": _fields("init_containers", request.init_containers),
         "containers": [_given(container)],
-        "volumes": [*_fields("volumes", request.volumes), *secret_volumes],
+        "volumes": [*_fields("volumes", request.volumes), *secrets.volumes],
     }
     return {
         "apiVersion": "v1",
@@ -433,14 +433,17 @@ def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(by_name.values())
 
 
-def _secrets(
-    secrets: Any,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Read secrets: what they add to env, envFrom, volumes and volumeMounts."""
-    env: list[dict[str, Any]] = []
-    env_from: list[dict[str, Any]] = []
-    volumes: dict[str, dict[str, Any]] = {}
-    mounts: list[dict[str, Any]] = []
+class _References(NamedTuple):
+    """What secrets add to a pod; none of it is a secret's value."""
+
+    env: list[dict[str, Any]]
+    env_from: list[dict[str, Any]]
+    volumes: list[dict[str, Any]]
+    mounts: list[dict[str, Any]]
+
+
+def _secrets(secrets: Any) -> _References:
+    references = _References([], [], [], [])
     if secrets is not None and not isinstance(secrets, list | tuple):
         raise ManifestError(f"secrets is a {_kind(secrets)}, no list; write [...] around it")
     for index, given in enumerate(secrets or ()):
@@ -448,16 +451,18 @@ def _secrets(
         secret = _secret(where, given)
         name, target, key, items = secret["secret"], secret["deploy_target"], secret["key"], secret["items"]
         if secret["deploy_type"] == "env" and key is not None:
-            env.append({"name": target, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
+            references.env.append({"name": target, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
         elif secret["deploy_type"] == "env":
-            env_from.append({"secretRef": {"name": name}})
+            references.env_from.append({"secretRef": {"name": name}})
         else:
             source = {"secretName": name} | ({"items": items} if items else {})
-            # Of the content only, so that the same request makes the same pod; two mounts of one secret share a volume.
-            volume = f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source, sort_keys=True), length=8)}"
-            volumes[volume] = {"name": volume, "secret": source}
-            mounts.append({"name": volume, "mountPath": target, "readOnly": True})
-    return env, env_from, list(volumes.values()), mounts
+            # The name is of the content only: the same request makes the same pod, two mounts of a secret share a volume.
+            volume_name = f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source), length=8)}"
+            volume = {"name": volume_name, "secret": source}
+            if volume not in references.volumes:
+                references.volumes.append(volume)
+            references.mounts.append({"name": volume_name, "mountPath": target, "readOnly": True})
+    return references
 
 
 def _secret(where: str, given: Any) -> dict[str, Any]:
@@ -591,7 +596,7 @@ def _mapping(parameter: str, values: Any, none: str | None = None) -> dict[str, 
     return texts
 
 
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     """Give each value that isn't None with its dotted name, as text."""
     for name, value in values.items():
         if isinstance(value, Mapping):
