@@ -9,6 +9,7 @@ a pod is not here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -43,6 +44,9 @@ class DagConfigInvalidError(DagConfigError):
     """A row holds a value that cannot be used; the message names the row, the column, the value and the remedy."""
 
 
+Purpose = Literal["reading", "writing", "migrating"]
+
+
 @dataclass(frozen=True)
 class Store:
     """Which database and schema a message is about."""
@@ -57,17 +61,17 @@ class Store:
     def __str__(self) -> str:
         return f"{self.connection}, schema {self.schema}"
 
-    def explain(self, error: Exception, *, for_writing: bool = False) -> DagConfigError:
+    def explain(self, error: Exception, *, purpose: Purpose = "reading") -> DagConfigError:
         """
         Say what an error of the database means for the configuration store.
 
         :param error: a ``psycopg.Error``; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
-        :param for_writing: whether a change was tried: it needs more privileges than reading.
+        :param purpose: what was tried; it decides which privileges are needed.
         """
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         said = _said(error)
         if sqlstate == "42501":
-            return DagConfigNotAllowedError(f"{said} ({self}). Its owner may run: {self._grants(for_writing)}")
+            return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{said} ({self}). To bring the database up to date: {self.migrate_command}")
         if sqlstate[:2] in _REFUSED_VALUE:
@@ -76,18 +80,22 @@ class Store:
             return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
         return DagConfigError(f"{said} ({self})")
 
-    def _grants(self, for_writing: bool) -> str:
+    def _needed(self, purpose: Purpose) -> str:
+        if purpose == "migrating":
+            return (
+                "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
+            )
         schema = quoted_schema(self.schema)
         user = '"' + self.user.replace('"', '""') + '"'
         tables = ("dag_configuration", "exchange_groups", "dag_configuration_audit")
         grants = [f"GRANT USAGE ON SCHEMA {schema} TO {user};"]
         grants += [f"GRANT SELECT ON {', '.join(f'{schema}.{table}' for table in tables)} TO {user};"]
-        if for_writing:
+        if purpose == "writing":
             grants += [
                 f"GRANT INSERT, UPDATE ON {schema}.dag_configuration TO {user};",
                 f"GRANT USAGE ON SEQUENCE {schema}.dag_configuration_id_seq TO {user};",
             ]
-        return " ".join(grants)
+        return f"Its owner may run: {' '.join(grants)}"
 
 
 _MISSING_OBJECT = {

@@ -24,6 +24,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigNotMigratedError,
     DagConfigSchemaNotFoundError,
     DagConfigUnreachableError,
+    Purpose,
     Store,
 )
 from airflow_provider_dagconfig.models import (
@@ -241,7 +242,7 @@ class DagConfigHook(PostgresHook):
             "updated_by": updated_by,
             **{column: None if value is None else str(value) for column, value in quantities.items()},
         }
-        with self._open(for_writing=True) as connection, connection.transaction():
+        with self._open("writing") as connection, connection.transaction():
             _rows(connection, _UPDATE.format(schema=self._schema), parameters)
             row = _rows(connection, self._task_config_query(), parameters)[0]
             # Raised inside the transaction, so that an invalid row is rolled back.
@@ -280,16 +281,16 @@ class DagConfigHook(PostgresHook):
             raise DagConfigInvalidError(str(error)) from error
 
     @contextmanager
-    def _open(self, *, for_writing: bool = False) -> Iterator[psycopg.Connection[Any]]:
+    def _open(self, purpose: Purpose = "reading") -> Iterator[psycopg.Connection[Any]]:
         """Open a connection where each statement is its own transaction; close it at the end; explain what goes wrong."""
-        store = self._store()
+        store = self.store
         try:
             with closing(self.get_conn()) as opened:
                 connection: Any = opened
                 connection.autocommit = True
                 yield connection
         except psycopg.Error as error:
-            explained = store.explain(error, for_writing=for_writing)
+            explained = store.explain(error, purpose=purpose)
             if isinstance(explained, DagConfigNotMigratedError):
                 explained = self._missing_schema(store) or explained
             raise explained from error
@@ -316,10 +317,11 @@ class DagConfigHook(PostgresHook):
         similar = difflib.get_close_matches(name, names, n=1)
         meant = f" Did you mean {similar[0]!r}?" if similar else ""
         return DagConfigNotFoundError(
-            f"There is no exchange group {name!r} ({self._store()}).{meant} There are: {', '.join(names) or 'none'}."
+            f"There is no exchange group {name!r} ({self.store}).{meant} There are: {', '.join(names) or 'none'}."
         )
 
-    def _store(self) -> Store:
+    @property
+    def store(self) -> Store:
         """
         Name the database and schema for messages.
 

@@ -1,0 +1,365 @@
+"""
+Applies the numbered .sql files to a database, and records what it applied. What the files say is theirs; the command line is
+in cli.py.
+
+Each migration is one transaction, which first takes a lock (``pg_advisory_xact_lock``: it needs no session, so PgBouncer in
+transaction mode is fine, and it ends with the transaction, so a killed run leaves nothing to clean up), then reads what is
+applied, and only then decides what to do. Two runs at once are safe for that reason alone: the second waits, and finds
+nothing left.
+
+Why not a library. The files are plain SQL for psql, with function bodies between ``$$``; psycopg sends such a file to the
+server as it is. What is left to do is a list of files, a table and a lock.
+
+* yoyo-migrations 9.0.0 reads .sql files, but cuts them into statements with sqlparse, which has to guess at ``$$`` bodies;
+  its hash is one of the migration's name, so an edited file goes unnoticed; its lock is a row, which a killed run leaves
+  behind (``yoyo break-lock``).
+* Alembic, which Airflow brings along, can be driven without revision files, from scripts made at run time, by way of
+  functions that it does not document. It reads the current version before a lock of ours could be taken, has no checksum,
+  and no word for a database that is to be adopted: lock, record, checksum, adoption and the execution of the file would
+  still be written here, with its one-column version table as a second record beside ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import class_row
+
+from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigUnreachableError, Store
+from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
+
+CONNECT_SECONDS = 10
+
+_FILE = re.compile(r"(?P<version>[0-9]{3})_(?P<name>[a-z0-9_]+)(?P<down>\.down)?\.sql")
+_FIRST = 8
+# The name goes into function bodies, string literals and format() patterns of the files, so it must mean nothing there.
+_SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+
+_RECORD = sql.SQL("""
+    CREATE TABLE {schema}.dagconfig_migrations (
+        version integer PRIMARY KEY,
+        name text NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
+        applied_by text NOT NULL DEFAULT session_user
+    )
+""")
+
+
+class MigrationError(DagConfigError):
+    """A migration cannot be applied: its file was edited, it is unknown, or the database refused it."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered file, with its way back."""
+
+    version: int
+    name: str
+    up: str
+    down: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.version:03}_{self.name}.sql"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file with the schema's default name, so that it is the same in every database."""
+        return hashlib.sha256(self.up.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of ``dagconfig_migrations``."""
+
+    version: int
+    name: str
+    checksum: str
+    applied_at: datetime
+    applied_by: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was done by one transaction."""
+
+    version: int
+    file: str
+    action: Literal["applied", "adopted", "reverted"]
+    """adopted: the tables were there already, without a record; their rows stayed as they were."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known about one migration."""
+
+    version: int
+    file: str
+    state: Literal["applied", "pending", "not recorded", "edited", "unknown"]
+    """
+    not recorded: its tables are there, and migrating adopts them. edited: the file is not the one that was applied. unknown:
+    a later version of this package applied it.
+    """
+    applied_at: datetime | None
+    applied_by: str | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database and the schema in it that is migrated."""
+
+    connect: Callable[[], Any]
+    """Opens a psycopg connection."""
+    store: Store
+
+    @classmethod
+    def from_url(cls, url: str, schema: str = DEFAULT_SCHEMA) -> Target:
+        """
+        Take a database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
+
+        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        """
+        parameters = _parameters(url)
+        user, host = parameters.get("user") or "", parameters.get("host") or "localhost"
+        where = f"{user}@{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or ''}"
+        defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "airflow-provider-dagconfig"}
+        return cls(
+            connect=lambda: psycopg.connect(**{**defaults, **parameters}),
+            store=Store(f"database {where}", schema, user, migrate_command="airflow dagconfig migrate --url URL"),
+        )
+
+    @property
+    def schema(self) -> str:
+        return self.store.schema
+
+
+def migrate(target: Target | str, to: int | None = None, *, waiting: Callable[[], None] | None = None) -> list[Step]:
+    """
+    Bring a database to a version.
+
+    :param target: the database, or its URL (with the default schema).
+    :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
+        back loses the data of what is reverted.
+    :param waiting: called when another run holds the lock.
+    :return: what was done; nothing, if the database was there already.
+    :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
+        migration, of which nothing is left then.
+    :raises DagConfigUnreachableError: there is no connection.
+    :raises DagConfigNotAllowedError: the user may not do it.
+    """
+    return list(migrating(target, to, waiting=waiting))
+
+
+def migrating(target: Target | str, to: int | None = None, *, waiting: Callable[[], None] | None = None) -> Iterator[Step]:
+    """Do what :func:`migrate` does, a step at a time."""
+    target = Target.from_url(target) if isinstance(target, str) else target
+    _check_schema(target.schema)
+    versions = [migration.version for migration in available()]
+    if to is not None and to >= _FIRST and to not in versions:
+        raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
+    with _connection(target) as connection:
+        while step := _step(connection, target, to, waiting):
+            yield step
+
+
+def status(target: Target | str) -> list[State]:
+    """Say for each migration whether it is applied. Changes nothing, and needs SELECT on ``dagconfig_migrations`` only."""
+    target = Target.from_url(target) if isinstance(target, str) else target
+    _check_schema(target.schema)
+    with _connection(target) as connection:
+        records = _records(connection, target.schema)
+        tables_are_there = _exists(connection, target.schema, "dag_configuration")
+    states = []
+    for migration in available():
+        record = records.pop(migration.version, None)
+        state: Any = "pending"
+        if record is not None:
+            state = "applied" if record.checksum == migration.checksum else "edited"
+        elif migration.version == _FIRST and tables_are_there:
+            state = "not recorded"
+        states.append(_state(migration.version, migration.file, state, record))
+    states += [_state(r.version, f"{r.version:03}_{r.name}.sql", "unknown", r) for r in records.values()]
+    return states
+
+
+@cache
+def available() -> Sequence[Migration]:
+    """Give the migrations that this version of the package has, in order."""
+    texts: dict[tuple[int, str], dict[str, str]] = {}
+    for file in files("airflow_provider_dagconfig.migrations").iterdir():
+        if match := _FILE.fullmatch(file.name):
+            key = int(match["version"]), match["name"]
+            texts.setdefault(key, {})["down" if match["down"] else "up"] = file.read_text(encoding="utf-8")
+    return [Migration(version, name, **both) for (version, name), both in sorted(texts.items())]
+
+
+def _state(version: int, file: str, state: Any, record: Record | None) -> State:
+    at, by = (record.applied_at, record.applied_by) if record else (None, None)
+    return State(version, file, state, at, by)
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """Read a connection URL without ever showing it."""
+    scheme, separator, rest = url.partition("://")
+    # A raw @ or / in a password moves the borders of the parts, and a message would then show a piece of it as the host.
+    is_url = bool(separator) and scheme.partition("+")[0] in ("postgresql", "postgres")
+    if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
+        try:
+            return dict(conninfo_to_dict(f"postgresql://{rest}"))
+        except psycopg.Error:
+            pass
+    raise DagConfigUnreachableError(
+        "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
+        " in USER and PASSWORD the characters @ : / ? # % are written %40 %3A %2F %3F %23 %25"
+    )
+
+
+def _check_schema(schema: str) -> None:
+    if not _SCHEMA.fullmatch(schema):
+        raise MigrationError(
+            f"{schema!r} cannot be the configuration's schema: write a letter or _, then letters, digits, '_', '-' or '.',"
+            " at most 63 in all, and not pg_ at the start"
+        )
+
+
+@contextmanager
+def _connection(target: Target) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection without session state; close it at the end; explain what goes wrong."""
+    try:
+        with closing(target.connect()) as opened:
+            connection: psycopg.Connection[Any] = opened
+            connection.autocommit = True
+            # After a wait for the lock, each statement must see what the other run has committed.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
+            connection.prepare_threshold = None
+            yield connection
+    except psycopg.Error as error:
+        raise target.store.explain(error, purpose="migrating") from error
+
+
+def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, waiting: Callable[[], None] | None) -> Step | None:
+    """Do the next thing that leads to the version, in one transaction; None when there is nothing left to do."""
+    with connection.transaction():
+        _lock(connection, target.schema, waiting)
+        records = _records(connection, target.schema)
+        _check_unedited(records)
+        missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]
+        surplus = [] if to is None else sorted(version for version in records if version > to)
+        if missing or surplus:
+            _check_known(records)
+        if missing:
+            return _apply(connection, target, missing[0])
+        if surplus:
+            return _revert(connection, target, surplus[-1])
+        if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
+            raise MigrationError(
+                f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
+                f" {target.store.migrate_command}"
+            )
+        return None
+
+
+def _lock(connection: psycopg.Connection[Any], schema: str, waiting: Callable[[], None] | None) -> None:
+    key = {"key": zlib.crc32(f"airflow-provider-dagconfig migrations of {schema}".encode())}
+    acquired = connection.execute("SELECT pg_catalog.pg_try_advisory_xact_lock(%(key)s::bigint)", key).fetchone()
+    if acquired == (True,):
+        return
+    if waiting is not None:
+        waiting()
+    connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%(key)s::bigint)", key)
+
+
+def _exists(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
+    found = connection.execute(
+        "SELECT pg_catalog.to_regclass(%(name)s) IS NOT NULL", {"name": f"{quoted_schema(schema)}.{table}"}
+    ).fetchone()
+    return found == (True,)
+
+
+def _records(connection: psycopg.Connection[Any], schema: str) -> dict[int, Record]:
+    if not _exists(connection, schema, "dagconfig_migrations"):
+        return {}
+    query = sql.SQL("""
+        SELECT version, name, checksum, applied_at, applied_by FROM {schema}.dagconfig_migrations ORDER BY version
+    """).format(schema=sql.Identifier(schema))
+    with connection.cursor(row_factory=class_row(Record)) as cursor:
+        return {record.version: record for record in cursor.execute(query)}
+
+
+def _check_unedited(records: dict[int, Record]) -> None:
+    for migration in available():
+        record = records.get(migration.version)
+        if record is not None and record.checksum != migration.checksum:
+            raise MigrationError(
+                f"{migration.file} has been edited since {record.applied_by} applied it on {record.applied_at:%Y-%m-%d}"
+                f" (SHA-256 was {record.checksum[:12]}, is {migration.checksum[:12]}). Reinstall"
+                " airflow-provider-dagconfig to restore the file, and write what should change as a new migration"
+            )
+
+
+def _check_known(records: dict[int, Record]) -> None:
+    unknown = sorted(records.keys() - {migration.version for migration in available()})
+    if unknown:
+        record = records[unknown[-1]]
+        raise MigrationError(
+            f"{record.applied_by} applied {record.version:03}_{record.name}.sql on {record.applied_at:%Y-%m-%d}, which this"
+            " version of airflow-provider-dagconfig does not have. Install the version that has it, or a later one"
+        )
+
+
+def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migration) -> Step:
+    is_there = migration.version == _FIRST and _exists(connection, target.schema, "dag_configuration")
+    _run(connection, target, migration.up, migration.file)
+    schema = sql.Identifier(target.schema)
+    if not _exists(connection, target.schema, "dagconfig_migrations"):
+        connection.execute(_RECORD.format(schema=schema))
+    connection.execute(
+        sql.SQL("""
+            INSERT INTO {schema}.dagconfig_migrations (version, name, checksum)
+            VALUES (%(version)s, %(name)s, %(checksum)s)
+        """).format(schema=schema),
+        {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
+    )
+    return Step(migration.version, migration.file, "adopted" if is_there else "applied")
+
+
+def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -> Step:
+    migration = next(m for m in available() if m.version == version)
+    file = migration.file.replace(".sql", ".down.sql")
+    _run(connection, target, migration.down, file)
+    connection.execute(
+        sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = %(version)s").format(
+            schema=sql.Identifier(target.schema)
+        ),
+        {"version": version},
+    )
+    return Step(version, file, "reverted")
+
+
+def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: str) -> None:
+    """Send a whole file to the server, for the schema that is meant."""
+    statements = re.sub(rf"\b{DEFAULT_SCHEMA}\b", lambda _: quoted_schema(target.schema), text)
+    try:
+        connection.execute(statements.encode())
+    except psycopg.Error as error:
+        if error.sqlstate == "42501":
+            raise
+        explained = target.store.explain(error, purpose="migrating")
+        if isinstance(explained, DagConfigUnreachableError):
+            raise
+        raise MigrationError(f"{file} was refused, and nothing of it is left: {explained}") from error
