@@ -16,8 +16,9 @@ client looks for ``NotFound``), and its watches know no resource versions, so a 
 tried. What would be left of it is the HTTP server, and Starlette with uvicorn come with Airflow itself.
 
 The modules: store.py (objects and watches), admission.py (what a new object must look like), environment.py (what a
-process gets), processes.py, logs.py, node.py (a pod's life), api.py (HTTP) with pod_logs.py, tables.py, discovery.py and
-protobuf.py, access.py (certificate, token, kubeconfig), __main__.py (the command). This one starts it from Python.
+process gets), processes.py, logs.py, container.py, pod.py (a pod's life), node.py, api.py (HTTP) with pod_logs.py,
+tables.py, discovery.py and protobuf.py, access.py (certificate, token, kubeconfig), __main__.py (the command). This one
+starts it from Python.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ import uvicorn
 
 from airflow_provider_dagconfig.demo.local_pods.access import Access
 from airflow_provider_dagconfig.demo.local_pods.api import application
-from airflow_provider_dagconfig.demo.local_pods.node import Image, Node, machine
+from airflow_provider_dagconfig.demo.local_pods.container import Image
+from airflow_provider_dagconfig.demo.local_pods.node import Node, machine
 from airflow_provider_dagconfig.demo.local_pods.store import Store
 from airflow_provider_dagconfig.models import Quantity
 
@@ -97,7 +98,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         node = Node(store, images, Path(directory), arguments.cpu, arguments.memory)
         config = uvicorn.Config(
             application(store, node, access.token),
-            log_level="warning",
+            log_level="error",
             access_log=False,
             lifespan="off",
             server_header=False,

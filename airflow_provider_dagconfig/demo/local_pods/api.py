@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_dagconfig.demo.local_pods import discovery, pod_logs, protobuf, tables
 from airflow_provider_dagconfig.demo.local_pods.admission import admit, refuse
-from airflow_provider_dagconfig.demo.local_pods.node import FINISHED, Node
+from airflow_provider_dagconfig.demo.local_pods.node import Node
 from airflow_provider_dagconfig.demo.local_pods.store import (
     RESOURCES,
     ApiError,
@@ -37,6 +37,7 @@ from airflow_provider_dagconfig.demo.local_pods.store import (
 # The API server ends a watch after 30 to 60 minutes.
 _LONGEST_WATCH_SECONDS = 1800
 _FIXED = {"spec", "status"}
+_FINISHED = ("Succeeded", "Failed")
 
 
 def application(store: Store, node: Node, token: str) -> ASGIApp:
@@ -229,9 +230,11 @@ class _Api:
     async def _delete_all(self, resource: Resource, namespace: str, selector: Selector) -> Response:
         if not resource.namespaced or not namespace:
             raise HTTPException(405)
-        for found in [found for found in self._store.list(resource.plural, namespace) if selector(found)]:
+        items = [found for found in self._store.list(resource.plural, namespace) if selector(found)]
+        for found in items:
             self._end(resource, found, None)
-        return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+        metadata = {"resourceVersion": str(self._store.version)}
+        return _json({"kind": f"{resource.kind}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     def _end(self, resource: Resource, found: Object, grace: int | None) -> Object:
         """Delete an object: a pod when its processes have ended, a namespace when it is empty, others at once."""
@@ -249,7 +252,7 @@ class _Api:
         key = metadata["namespace"], metadata["name"]
         if grace is None:
             grace = found["spec"]["terminationGracePeriodSeconds"]
-        if grace < 0 or not found["spec"].get("nodeName") or found["status"]["phase"] in FINISHED:
+        if grace < 0 or not found["spec"].get("nodeName") or found["status"]["phase"] in _FINISHED:
             grace = 0
         # An end that is under way can only be made shorter.
         if metadata.get("deletionGracePeriodSeconds", grace + 1) <= grace:
