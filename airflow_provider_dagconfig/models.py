@@ -193,17 +193,24 @@ class DagConfig:
     """The database schema of the row."""
 
     def __post_init__(self) -> None:
-        for column in ("cpu_request", "cpu_limit", "memory_request", "memory_limit"):
-            if getattr(self, column).value <= 0:
-                raise self._invalid(column, "is no amount to run with; write more than 0")
         for resource in ("cpu", "memory"):
             request, limit = getattr(self, f"{resource}_request"), getattr(self, f"{resource}_limit")
+            if request.value < 0:
+                raise self._invalid(f"{resource}_request", "is less than nothing; write 0 or more")
+            if limit < _LEAST_LIMIT[resource]:
+                raise self._invalid(
+                    f"{resource}_limit",
+                    f"is too little for a container to start; write {_LEAST_LIMIT[resource]} or more",
+                )
             if request > limit:
                 raise self._invalid(
                     f"{resource}_request",
                     f"is over {resource}_limit {limit.text!r}; lower it, or raise the limit",
                     limit,
                 )
+        for column in ("cpu_request", "cpu_limit"):
+            if getattr(self, column).value % _FINEST_CPU:
+                raise self._invalid(column, "is finer than 1m, to which Kubernetes would round it up; write whole m")
         for column, least in _LEAST.items():
             if getattr(self, column) < least:
                 raise self._invalid(column, f"is too small; write {least} or more")
@@ -290,6 +297,8 @@ _DEFAULTS: dict[str, Any] = {
     "priority": 5,
     "description": None,
 }
+_LEAST_LIMIT = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
+_FINEST_CPU = Fraction(1, 1000)
 _LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
 _PARAMETERS_OF_UPDATE = (
     "cpu_request",
