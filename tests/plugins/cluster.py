@@ -59,6 +59,10 @@ class Namespace:
         items: list[dict[str, Any]] = json.loads(self.cluster.kubectl("get", "--raw", self.path))["items"]
         return items
 
+    def left(self) -> list[str]:
+        """The names of the pods in it that nobody has asked to delete."""
+        return [pod["metadata"]["name"] for pod in self.pods() if "deletionTimestamp" not in pod["metadata"]]
+
     @property
     def path(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"

@@ -1,0 +1,369 @@
+"""ConfiguredKubectlRunOperator on pods: each test runs on the local pods, and on the real cluster where KUBECONFIG names one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
+from plugins.cluster import is_running
+from plugins.tasks import Tasks
+
+from airflow_provider_dagconfig.kubectl import manifest as manifests
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+PREFIX = manifests.PREFIX
+
+
+def test_a_job_runs_with_what_its_row_says(tasks: Tasks) -> None:
+    tasks.configure(cpu_limit="750m", memory_limit="64Mi", timeout_seconds=77, batch_size=321)
+    seen: list[dict[str, Any]] = []
+    task = tasks.run(
+        *("sh", "-c", 'echo "$0 $1 $MARKETS"; sleep 2'),
+        arguments=["batch {{ dag_config.batch_size }}", "in {{ exchange_group.primary_timezone }}"],
+        env_vars={"MARKETS": "{{ exchange_group.exchanges | join(',') }}"},
+        labels={"market": "{{ exchange_group.group_name }}"},
+        exchange_group="us_markets",
+        while_running=lambda _: seen.append(tasks.namespace.wait_for_pod(is_running)),
+    )
+    assert (task.state, task.error) == ("success", "")
+    assert "batch 321 in America/New_York NYSE,NASDAQ" in task.log
+    [pod] = seen
+    [container] = pod["spec"]["containers"]
+    assert container["resources"] == {
+        "requests": {"cpu": "50m", "memory": "16Mi"},
+        "limits": {"cpu": "750m", "memory": "64Mi"},
+    }
+    assert pod["spec"]["activeDeadlineSeconds"] == 77
+    assert pod["metadata"]["labels"]["market"] == "us_markets"
+    annotations = pod["metadata"]["annotations"]
+    assert annotations[f"{PREFIX}/batch_size"] == "321"
+    assert annotations[f"{PREFIX}/memory_limit"] == "64Mi"
+    assert annotations[f"{PREFIX}/exchange_group.exchanges"] == "NYSE,NASDAQ"
+    assert "dag_configuration, row" in annotations[f"{PREFIX}/origin"]
+    assert task.operator.dag_config is not None
+    assert task.operator.dag_config["memory_limit"] == "64Mi"
+    tasks.namespace.wait_until_empty()
+
+
+def test_the_log_comes_while_the_pod_runs(tasks: Tasks) -> None:
+    seen: list[bool] = []
+
+    def watch(_: object) -> None:
+        tasks.namespace.wait_for_pod(is_running)
+        deadline = time.monotonic() + 6
+        while "early" not in tasks.log and time.monotonic() < deadline:
+            time.sleep(0.1)
+        seen.append("early" in tasks.log and "late" not in tasks.log)
+
+    task = tasks.run("sh", "-c", "echo early; sleep 8; echo late", while_running=watch)
+    assert task.state == "success"
+    assert seen == [True]
+
+
+def test_a_burst_right_before_the_end_comes_whole_and_in_order(tasks: Tasks) -> None:
+    wanted = [f"line {number}" for number in range(10_000)]
+    task = tasks.run("sh", "-c", "i=0; while [ $i -lt 10000 ]; do echo line $i; i=$((i+1)); done")
+    assert task.state == "success"
+    assert [line for line in task.log if line.startswith("line ")] == wanted
+
+
+def test_long_lines_and_bytes_that_are_no_utf_8_come_whole(tasks: Tasks) -> None:
+    script = r"head -c 1000000 /dev/zero | tr '\0' x; echo; printf 'caf\303\251 \377\376\n'; printf 'no end'"
+    task = tasks.run("sh", "-c", script)
+    assert task.state == "success"
+    assert [len(line) for line in task.log if line.startswith("xxx")] == [1_000_000]
+    assert task.log.index(r"café \xff\xfe") < task.log.index("no end")
+
+
+def test_an_exit_code_fails_with_its_code_and_the_last_lines(tasks: Tasks) -> None:
+    task = tasks.run("sh", "-c", "echo connecting; echo refused >&2; exit 3")
+    assert task.state == "failed"
+    assert "exit code 3 (Error)" in task.error
+    assert "connecting" in task.error
+    assert "refused" in task.error
+    assert tasks.namespace.left() == []
+
+
+@pytest.mark.parametrize(("codes", "state"), [(4, "skipped"), ([3, 4], "skipped"), (5, "failed"), (None, "failed")])
+def test_chosen_exit_codes_skip(tasks: Tasks, codes: Any, state: str) -> None:
+    assert tasks.run("sh", "-c", "exit 4", skip_on_exit_code=codes).state == state
+
+
+def test_out_of_memory_names_the_limit_the_row_and_the_statement(tasks: Tasks) -> None:
+    tasks.configure(memory_limit="32Mi")
+    task = tasks.run("tail", "/dev/zero")
+    assert task.state == "failed"
+    assert "OOMKilled: it needed more than memory_limit = 32Mi of data_collection_equities/us_markets" in task.error
+    statement = task.error.splitlines()[-1]
+    tasks.database.execute(statement)
+    [[limit]] = tasks.database.execute(
+        "SELECT memory_limit FROM financial_screener.get_dag_config('data_collection_equities', 'us_markets')"
+    )
+    assert limit == "64Mi"
+
+
+def test_a_deadline_names_the_seconds_the_row_and_the_statement(tasks: Tasks) -> None:
+    tasks.configure(timeout_seconds=2)
+    task = tasks.run("sh", "-c", "trap 'exit 1' TERM; echo begun; sleep 60 & wait")
+    assert task.state == "failed"
+    assert "DeadlineExceeded" in task.error
+    assert "timeout_seconds = 2 of data_collection_equities/us_markets" in task.error
+    assert "p_timeout_seconds => 4);" in task.error
+    assert "begun" in task.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(
+            {"image": "dagconfig.test/no-such:1", "image_pull_policy": "Never"},
+            ["ErrImageNeverPull", "dagconfig.test/no-such:1"],
+            id="image-never-pulled",
+        ),
+        pytest.param({"image": "no//Such:image"}, ["InvalidImageName", "no//Such:image"], id="image-name"),
+        pytest.param(
+            {"secrets": [{"deploy_type": "env", "deploy_target": "DATABASE_URL", "secret": "no-such", "key": "url"}]},
+            ["CreateContainerConfigError", 'secret "no-such" not found'],
+            id="missing-secret",
+        ),
+    ],
+)
+def test_what_can_never_start_fails_at_once_with_the_kubelets_sentence(tasks: Tasks, arguments: Any, says: list[str]) -> None:
+    begun = time.monotonic()
+    task = tasks.run("true", startup_timeout_seconds=300, **arguments)
+    assert task.state == "failed"
+    assert [word for word in says if word not in task.error] == []
+    assert time.monotonic() - begun < 30
+    assert tasks.namespace.left() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param({"image": "127.0.0.1:9/no-such:1"}, ["no-such:1", "startup_timeout_seconds = 8"], id="image-pull"),
+        pytest.param(
+            {"node_selector": {"no": "such-node"}},
+            ["Unschedulable", "0/1 nodes are available", "startup_timeout_seconds = 8"],
+            id="unschedulable",
+        ),
+    ],
+)
+def test_what_may_still_start_fails_at_the_startup_timeout(tasks: Tasks, arguments: Any, says: list[str]) -> None:
+    begun = time.monotonic()
+    task = tasks.run("true", startup_timeout_seconds=8, **arguments)
+    assert task.state == "failed"
+    assert [word for word in says if word not in task.error] == []
+    assert 8 <= time.monotonic() - begun < 25
+    assert tasks.namespace.left() == []
+
+
+def test_a_pod_that_somebody_deletes_fails_and_says_that_it_was_not_the_job(tasks: Tasks) -> None:
+    def delete(_: object) -> None:
+        pod = tasks.namespace.wait_for_pod(is_running)
+        tasks.namespace.cluster.kubectl("delete", "--raw", f"{tasks.namespace.path}/{pod['metadata']['name']}")
+
+    task = tasks.run("sh", "-c", "trap 'exit 0' TERM; sleep 60 & wait", while_running=delete)
+    assert task.state == "failed"
+    assert "ended by the cluster (Deleted)" in task.error
+    assert "The job itself did not fail" in task.error
+
+
+def test_a_disabled_job_is_skipped_and_says_who_disabled_it(tasks: Tasks) -> None:
+    tasks.configure(enabled=False)
+    task = tasks.run("true")
+    assert task.state == "skipped"
+    assert "data_collection_equities/us_markets is disabled: switched off by postgres at 20" in task.error
+    assert tasks.namespace.pods() == []
+
+
+def test_a_disabled_group_is_skipped(tasks: Tasks) -> None:
+    tasks.database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'lse'")
+    assert tasks.run("true", exchange_group="lse").state == "skipped"
+
+
+def test_a_row_that_can_not_be_used_names_itself(tasks: Tasks) -> None:
+    tasks.configure(memory_limit="2 GB")
+    task = tasks.run("true")
+    assert task.state == "failed"
+    for word in ("memory_limit", "'2 GB'", "data_collection_equities/us_markets", "2Gi"):
+        assert word in task.error
+
+
+def test_a_secret_reaches_the_job_by_reference_and_shows_nowhere(tasks: Tasks) -> None:
+    url = "postgresql://user:s3cret@host/db"
+    tasks.namespace.create_secret("postgres-secret", DATABASE_URL=url)
+    seen: list[dict[str, Any]] = []
+    task = tasks.run(
+        *("sh", "-c", 'printf %s "$DATABASE_URL" | sha256sum; sleep 2'),
+        secrets=[{"deploy_type": "env", "deploy_target": "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}],
+        while_running=lambda _: seen.append(tasks.namespace.wait_for_pod(is_running)),
+    )
+    assert f"{hashlib.sha256(url.encode()).hexdigest()}  -" in task.log
+    assert "s3cret" not in json.dumps(seen) + "".join(task.log)
+
+
+# --- tasks that are told to stop ---
+
+
+def pod_is_deleted_with_grace(tasks: Tasks, seconds: int) -> None:
+    pods = tasks.namespace.pods()
+    assert tasks.namespace.left() == [], "a pod is left that nobody watches"
+    assert {pod["metadata"]["deletionGracePeriodSeconds"] for pod in pods} <= {seconds}
+    tasks.namespace.wait_until_empty()
+
+
+def test_an_execution_timeout_deletes_the_pod_with_its_grace_period(tasks: Tasks) -> None:
+    operator: list[ConfiguredKubectlRunOperator] = []
+    # As Airflow's task runner does it: the timeout is raised out of execute, then on_kill is called.
+    with pytest.raises(AirflowTaskTimeout), timeout(4):
+        tasks.run("sh", "-c", "echo begun; sleep 60", while_running=operator.append, termination_grace_period=7)
+    operator[0].on_kill()
+    pod_is_deleted_with_grace(tasks, 7)
+
+
+def test_a_task_that_is_killed_deletes_the_pod_and_fails(tasks: Tasks) -> None:
+    """SIGTERM calls on_kill, then execute goes on where it was: it must not end well."""
+    main = threading.main_thread().ident
+    assert main is not None
+    ended: list[float] = []
+
+    def kill(operator: ConfiguredKubectlRunOperator) -> None:
+        tasks.namespace.wait_for_pod(is_running)
+        handlers["kill"] = operator
+        ended.append(time.monotonic())
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    handlers: dict[str, ConfiguredKubectlRunOperator] = {}
+    before = signal.signal(signal.SIGUSR1, lambda *_: handlers["kill"].on_kill())
+    try:
+        task = tasks.run("sh", "-c", "trap '' TERM; echo begun; sleep 60", while_running=kill, termination_grace_period=3)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert task.state == "failed"
+    assert "told to stop" in task.error
+    assert time.monotonic() - ended[0] < 5, "SIGKILL would have come first"
+    pod_is_deleted_with_grace(tasks, 3)
+
+
+# --- pods that are already there ---
+
+
+def test_a_pod_of_a_try_whose_worker_died_is_adopted(tasks: Tasks) -> None:
+    """The first try creates the pod and vanishes without a word; the second finds it."""
+    operator = tasks.operator("sh", "-c", "echo only once; sleep 6")
+    manifest = manifest_of(tasks, operator)
+    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
+    task = tasks.run("sh", "-c", "echo only once; sleep 6", try_number=2)
+    assert task.state == "success"
+    assert task.log.count("only once") == 1
+    assert any("Adopting pod" in line and "made by try 1" in line for line in task.log)
+
+
+def test_a_pod_that_succeeded_while_nobody_watched_is_collected_once(tasks: Tasks) -> None:
+    manifest = manifest_of(tasks, tasks.operator("sh", "-c", "echo unseen"))
+    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
+    tasks.namespace.wait_for_pod(lambda pod: pod["status"]["phase"] == "Succeeded")
+    collecting = tasks.run("sh", "-c", "echo unseen", try_number=2, on_finish_action="keep_pod")
+    assert (collecting.state, collecting.log.count("unseen")) == ("success", 1)
+    cleared = tasks.run("sh", "-c", "echo anew", try_number=3)
+    assert (cleared.state, cleared.log.count("anew")) == ("success", 1)
+
+
+def test_a_pod_that_failed_in_an_earlier_try_is_replaced(tasks: Tasks) -> None:
+    first = tasks.run("sh", "-c", "exit 1", on_finish_action="keep_pod")
+    assert first.state == "failed"
+    assert [pod["status"]["phase"] for pod in tasks.namespace.pods()] == ["Failed"]
+    second = tasks.run("sh", "-c", "echo better", try_number=2)
+    assert second.state == "success"
+    assert "better" in second.log
+
+
+def test_a_pod_of_that_name_that_is_not_this_tasks_is_left_alone(tasks: Tasks) -> None:
+    manifest = manifest_of(tasks, tasks.operator("sleep", "30"))
+    manifest["metadata"]["annotations"] = {"owner": "somebody else"}
+    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
+    task = tasks.run("true")
+    assert task.state == "failed"
+    assert "is not this task's" in task.error
+    assert len(tasks.namespace.left()) == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "cmds", "left"),
+    [
+        ("delete_pod", ["false"], 0),
+        ("keep_pod", ["true"], 1),
+        ("delete_succeeded_pod", ["true"], 0),
+        ("delete_succeeded_pod", ["false"], 1),
+        ("delete_active_pod", ["false"], 1),
+    ],
+)
+def test_what_is_left_of_a_pod_that_has_ended(tasks: Tasks, action: str, cmds: list[str], left: int) -> None:
+    tasks.run(*cmds, on_finish_action=action)
+    assert len(tasks.namespace.left()) == left
+
+
+def test_keep_pod_keeps_no_pod_that_has_not_ended(tasks: Tasks) -> None:
+    assert tasks.run("true", node_selector={"no": "such"}, startup_timeout_seconds=3, on_finish_action="keep_pod").state == "failed"
+    assert tasks.namespace.left() == []
+
+
+def manifest_of(tasks: Tasks, operator: ConfiguredKubectlRunOperator, run_id: str = "manual__2026-11-23T02:00:00+00:00") -> Any:
+    """The pod that the task's first try makes."""
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+    return manifests.build_pod(
+        manifests.PodRequest(
+            dag_id=operator.dag_id,
+            run_id=run_id,
+            task_id=operator.task_id,
+            dag_config=DagConfigHook().get_dag_config("data_collection_equities", "us_markets"),
+            namespace=tasks.namespace.name,
+            image=operator.image,
+            image_pull_policy=operator.image_pull_policy,
+            cmds=operator.cmds,
+        )
+    )
+
+
+# --- parameters ---
+
+
+def test_a_parameter_that_can_be_no_part_of_a_pod_fails_before_anything_is_created(tasks: Tasks) -> None:
+    task = tasks.run("true", env_vars={"": "x"})
+    assert task.state == "failed"
+    assert "is no name of an environment variable" in task.error
+    assert tasks.namespace.pods() == []
+
+
+def test_on_finish_action_is_checked_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match=r"on_finish_action is 'remove': write one of delete_pod, .*keep_pod"):
+        ConfiguredKubectlRunOperator(task_id="t", on_finish_action="remove")
+
+
+def test_a_connection_that_does_not_exist_is_named(tasks: Tasks) -> None:
+    task = tasks.run("true", kubernetes_conn_id="k8s_prod")
+    assert task.state == "failed"
+    assert "there is no connection 'k8s_prod'" in task.error
+
+
+def test_the_kubernetes_connection_is_used(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubeconfig = json.loads(tasks.namespace.cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    extra = {"kube_config": json.dumps(kubeconfig), "namespace": tasks.namespace.name}
+    monkeypatch.setenv("AIRFLOW_CONN_LAB", json.dumps({"conn_type": "kubernetes", "extra": extra}))
+    monkeypatch.setenv("KUBECONFIG", "/elsewhere")
+    task = tasks.run("echo", "connected", kubernetes_conn_id="lab", namespace=None)
+    assert (task.state, task.error) == ("success", "")
+    assert "connected" in task.log
+
+
+def test_execution_timeout_is_an_ordinary_parameter(tasks: Tasks) -> None:
+    assert tasks.operator("true", execution_timeout=timedelta(minutes=1)).execution_timeout == timedelta(minutes=1)

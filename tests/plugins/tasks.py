@@ -1,0 +1,128 @@
+"""One task of ConfiguredKubectlRunOperator, rendered and executed as Airflow does it, in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from plugins.cluster import Namespace
+from plugins.postgres import Database
+
+if TYPE_CHECKING:
+    from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+JOB = "us_markets"
+DAG_ID = "data_collection_equities"
+
+
+@dataclass
+class TaskResult:
+    """What became of a task: its state, what it raised, its log and what it returned."""
+
+    state: str
+    error: str
+    log: list[str]
+    result: Any
+    operator: ConfiguredKubectlRunOperator
+
+
+@dataclass
+class Tasks:
+    """Runs tasks against a database and a namespace."""
+
+    database: Database
+    namespace: Namespace
+    log_entries: list[Any] = field(default_factory=list)
+
+    @property
+    def log(self) -> list[str]:
+        """The log of the task that runs, as far as it has come."""
+        return [str(entry["event"]) for entry in self.log_entries]
+
+    def configure(self, **columns: Any) -> None:
+        """Change the job's row, as an operator of the system would."""
+        assignments = ", ".join(f"{column} = %({column})s" for column in columns)
+        self.database.execute(
+            f"UPDATE financial_screener.dag_configuration SET {assignments} WHERE dag_name = %(dag)s AND job_name = %(job)s",
+            {**columns, "dag": DAG_ID, "job": JOB},
+        )
+
+    def operator(self, *cmds: str, **arguments: Any) -> ConfiguredKubectlRunOperator:
+        from airflow.sdk import DAG
+
+        from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+        given = {
+            "task_id": "collect",
+            "dag_name": DAG_ID,
+            "job_name": JOB,
+            "namespace": self.namespace.name,
+            "image": "busybox:latest",
+            "image_pull_policy": "IfNotPresent",
+            "cmds": list(cmds),
+            **arguments,
+        }
+        return ConfiguredKubectlRunOperator(dag=DAG("data_collection_equities"), **given)
+
+    def run(
+        self,
+        *cmds: str,
+        run_id: str = "manual__2026-11-23T02:00:00+00:00",
+        try_number: int = 1,
+        map_index: int = -1,
+        while_running: Callable[[ConfiguredKubectlRunOperator], None] | None = None,
+        **arguments: Any,
+    ) -> TaskResult:
+        """Render and execute; ``while_running`` is called in a thread beside it."""
+        from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
+        operator = self.operator(*cmds, **arguments)
+        ti = SimpleNamespace(
+            dag_id=operator.dag_id, run_id=run_id, task_id=operator.task_id, map_index=map_index, try_number=try_number
+        )
+        context: Any = {"ti": ti, "run_id": run_id, "task": operator}
+        beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
+        state, error, result = "success", "", None
+        with structlog.testing.capture_logs() as self.log_entries:
+            try:
+                operator.render_template_fields(context)
+                if beside:
+                    beside.start()
+                result = operator.execute(context)
+            except AirflowSkipException as exception:
+                state, error = "skipped", str(exception)
+            except AirflowException as exception:
+                state, error = "failed", str(exception)
+            finally:
+                if beside:
+                    beside.join()
+        return TaskResult(state, error, self.log, result, operator)
+
+
+@pytest.fixture
+def store(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """The migrated database as Airflow's connection postgres_default; its jobs fit on a small node."""
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", migrated_database.url)
+    migrated_database.execute(
+        "UPDATE financial_screener.dag_configuration SET cpu_request = '50m', memory_request = '16Mi', memory_limit = '128Mi'"
+    )
+    return migrated_database
+
+
+@pytest.fixture
+def tasks(store: Database, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+    """Tasks on the local pods, then on the real cluster."""
+    monkeypatch.setenv("KUBECONFIG", namespace.kubeconfig)
+    return Tasks(store, namespace)
+
+
+@pytest.fixture
+def real_tasks(store: Database, real_namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+    """Tasks on the real cluster."""
+    monkeypatch.setenv("KUBECONFIG", real_namespace.kubeconfig)
+    return Tasks(store, real_namespace)
