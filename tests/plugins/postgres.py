@@ -72,6 +72,8 @@ class Database:
         """Run statements in a transaction of their own; give the last one's rows."""
         with psycopg.connect(self.url) as connection:
             cursor = connection.execute(sql, params)  # type: ignore[arg-type]
+            while cursor.nextset():
+                pass
             return cursor.fetchall() if cursor.description else []
 
     def psql(self, *arguments: str, script: str | None = None) -> subprocess.CompletedProcess[str]:
