@@ -1,0 +1,288 @@
+"""What only a real cluster does to the operator's pods: rights, evictions, the kubelet's termination message, failing components."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.cluster import Components, Namespace, is_running
+from plugins.tasks import Tasks
+
+from airflow_provider_dagconfig.kubectl.access import resolve_access
+from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.outcome import End
+from airflow_provider_dagconfig.models import DagConfig
+
+pytestmark = pytest.mark.cluster
+
+ALL_RIGHTS = {"pods": ["get", "watch", "create", "update", "delete"], "pods/log": ["get"]}
+TICKS = [f"tick {number}" for number in range(60)]
+TICKING = ("sh", "-c", "i=0; while [ $i -lt 60 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done")
+
+
+# --- rights ---
+
+
+def token_of(namespace: Namespace, rights: dict[str, list[str]]) -> str:
+    """A service account with these rights on its namespace, and a token of it."""
+    kubectl, name = namespace.cluster.kubectl, "worker"
+    kubectl("-n", namespace.name, "create", "serviceaccount", name)
+    rules = [{"apiGroups": [""], "resources": [resource], "verbs": verbs} for resource, verbs in rights.items()]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
+    kubectl("-n", namespace.name, "apply", "-f", "-", body=role)
+    kubectl("-n", namespace.name, "create", "rolebinding", name, f"--role={name}", f"--serviceaccount={namespace.name}:{name}")
+    path = f"/api/v1/namespaces/{namespace.name}/serviceaccounts/{name}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token: str = json.loads(kubectl("create", "--raw", path, "-f", "-", body=request))["status"]["token"]
+    return token
+
+
+def cluster_of(namespace: Namespace) -> Any:
+    config = json.loads(namespace.cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
+    return config["clusters"][0]["cluster"]
+
+
+def log_in(tasks: Tasks, rights: dict[str, list[str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster_of(tasks.namespace)}],
+        "users": [{"name": "u", "user": {"token": token_of(tasks.namespace, rights)}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+
+def test_the_documented_rights_are_enough(real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(real_tasks, ALL_RIGHTS, tmp_path, monkeypatch)
+    for number, action in enumerate(["delete_pod", "keep_pod"]):
+        task = real_tasks.run("echo", "allowed", run_id=f"run-{number}", on_finish_action=action)
+        assert (task.state, task.error, task.log.count("allowed")) == ("success", "", 1)
+    assert not [line for line in task.log if "could not" in line]
+
+
+@pytest.mark.parametrize(
+    ("missing", "verb", "resource"),
+    [("pods create", "create", "pods"), ("pods watch", "watch", "pods"), ("pods/log get", "get", "pods/log")],
+)
+def test_a_missing_right_fails_at_once_and_names_it(
+    real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, verb: str, resource: str
+) -> None:
+    rights = {name: [v for v in verbs if f"{name} {v}" != missing] for name, verbs in ALL_RIGHTS.items()}
+    log_in(real_tasks, {name: verbs for name, verbs in rights.items() if verbs}, tmp_path, monkeypatch)
+    begun = time.monotonic()
+    task = real_tasks.run("sleep", "60")
+    assert task.state == "failed"
+    assert time.monotonic() - begun < 20
+    user = f"system:serviceaccount:{real_tasks.namespace.name}:worker"
+    for word in (f'cannot {verb} resource "{resource}"', real_tasks.namespace.name, user):
+        assert word in task.error
+    assert real_tasks.namespace.left() == []
+
+
+def test_a_wrong_token_fails_at_once(real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(real_tasks, ALL_RIGHTS, tmp_path, monkeypatch)
+    path = tmp_path / "kubeconfig"
+    config = json.loads(path.read_text())
+    config["users"][0]["user"]["token"] = "no-such-token"
+    path.write_text(json.dumps(config))
+    task = real_tasks.run("true")
+    assert task.state == "failed"
+    assert "misconfigured" in task.error
+    assert "no-such-token" not in task.error + "".join(task.log)
+
+
+def test_a_pods_own_service_account_works(real_namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that Kubernetes mounts into a worker's pod, and the variables that it sets there."""
+    cluster = cluster_of(real_namespace)
+    host, port = cluster["server"].removeprefix("https://").rsplit(":", 1)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    (tmp_path / "token").write_text(token_of(real_namespace, ALL_RIGHTS))
+    (tmp_path / "namespace").write_text(real_namespace.name)
+    (tmp_path / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    access = resolve_access({"in_cluster": True}, connection="c", service_account=tmp_path)
+    config = DagConfig.from_row({**DagConfig.defaults("d", "j").as_dict(), "memory_request": "16Mi"}, origin="test")
+    request = PodRequest(
+        **{"dag_id": "d", "run_id": "r", "task_id": "t", "dag_config": config, "namespace": access.namespace},
+        **{"image": "busybox:latest", "image_pull_policy": "IfNotPresent", "cmds": ["echo", "from inside"]},
+    )
+    manifest, lines = build_pod(request), []
+    with access.environment() as environment:
+        kubectl = Kubectl(environment, real_namespace.name, manifest["metadata"]["name"])
+        ended = PodRun(kubectl, manifest, startup_timeout=60, timeout=60, on_line=lines.append, note=print).run()
+    assert (ended.outcome.end, lines) == (End.SUCCEEDED, ["from inside"])
+
+
+# --- what the kubelet does ---
+
+
+def test_what_the_container_wrote_is_pushed(real_tasks: Tasks) -> None:
+    script = """echo '{"rows": 7}' > /airflow/xcom/return.json"""
+    assert real_tasks.run("sh", "-c", script, do_xcom_push=True).result == {"rows": 7}
+    assert real_tasks.run("true", do_xcom_push=True, run_id="nothing-written").result is None
+
+
+def test_a_result_that_is_too_long_says_how_much_gets_through(real_tasks: Tasks) -> None:
+    script = """(printf '"'; head -c 5000 /dev/zero | tr '\\0' x; printf '"') > /airflow/xcom/return.json"""
+    task = real_tasks.run("sh", "-c", script, do_xcom_push=True)
+    assert task.state == "failed"
+    assert "At most 4,096 bytes get through" in task.error
+
+
+def test_an_eviction_says_that_it_was_the_cluster(real_tasks: Tasks) -> None:
+    task = real_tasks.run(
+        *("sh", "-c", "head -c 30000000 /dev/zero > /tmp/too-much; sleep 120"),
+        container_resources={"limits": {"ephemeral-storage": "1Mi"}},
+        termination_grace_period=1,
+    )
+    assert task.state == "failed"
+    assert "ended by the cluster (Evicted)" in task.error
+    assert "ephemeral" in task.error
+    assert "The job itself did not fail" in task.error
+
+
+def test_a_volume_that_can_not_be_mounted_gives_the_kubelets_sentence(real_tasks: Tasks) -> None:
+    task = real_tasks.run(
+        "true",
+        volumes=[{"name": "v", "secret": {"secretName": "no-such"}}],
+        volume_mounts=[{"name": "v", "mountPath": "/v"}],
+        startup_timeout_seconds=10,
+    )
+    assert task.state == "failed"
+    assert 'secret "no-such" not found' in task.error
+
+
+def test_a_command_that_does_not_exist_is_named(real_tasks: Tasks) -> None:
+    task = real_tasks.run("no-such-command")
+    assert task.state == "failed"
+    assert "no-such-command" in task.error
+
+
+# --- components that fail ---
+
+
+def later(seconds: float, action: Callable[[], object]) -> Callable[[object], None]:
+    def wait_then_act(_: object) -> None:
+        time.sleep(seconds)
+        action()
+
+    return wait_then_act
+
+
+@pytest.mark.faults
+def test_a_frozen_api_server_is_waited_for_and_no_line_is_lost(real_tasks: Tasks, components: Components) -> None:
+    def freeze(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        components("freeze", "kube-apiserver")
+        time.sleep(60)
+        components("thaw", "kube-apiserver")
+
+    task = real_tasks.run(*TICKING, while_running=freeze)
+    assert (task.state, task.error) == ("success", "")
+    assert [line for line in task.log if line.startswith("tick")] == TICKS
+
+
+@pytest.mark.faults
+def test_a_restarted_api_server_is_found_again_and_no_line_comes_twice(real_tasks: Tasks, components: Components) -> None:
+    def restart(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        time.sleep(3)
+        components("kill", "kube-apiserver")
+        time.sleep(10)
+        components.up()
+
+    task = real_tasks.run(*TICKING, while_running=restart)
+    assert (task.state, task.error) == ("success", "")
+    assert [line for line in task.log if line.startswith("tick")] == TICKS
+    assert any("can't be reached" in line for line in task.log)
+    assert "The API server answers again" in task.log
+
+
+@pytest.mark.faults
+def test_an_api_server_that_is_away_at_the_start_is_waited_for(real_tasks: Tasks, components: Components) -> None:
+    components("kill", "kube-apiserver")
+    task = real_tasks.run("echo", "at last", while_running=later(6, components.up))
+    assert (task.state, task.error) == ("success", "")
+    assert task.log.count("at last") == 1
+    assert any("Not created yet" in line for line in task.log)
+
+
+@pytest.mark.faults
+def test_an_api_server_that_stays_away_fails_the_task_at_the_startup_timeout(real_tasks: Tasks, components: Components) -> None:
+    components("kill", "kube-apiserver")
+    begun = time.monotonic()
+    task = real_tasks.run("true", startup_timeout_seconds=8)
+    assert task.state == "failed"
+    assert "not created in startup_timeout_seconds = 8: the API server can't be reached" in task.error
+    assert time.monotonic() - begun < 30
+    components.up()
+    assert real_tasks.namespace.pods() == []
+
+
+@pytest.mark.faults
+def test_an_api_server_that_stays_away_while_the_pod_runs_fails_the_task_at_its_deadline(
+    real_tasks: Tasks, components: Components
+) -> None:
+    real_tasks.configure(timeout_seconds=10)
+
+    def kill(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        components("kill", "kube-apiserver")
+
+    task = real_tasks.run("sh", "-c", "sleep 5", while_running=kill, termination_grace_period=1)
+    assert task.state == "failed"
+    assert "could not be reached until the deadline (timeout_seconds = 10)" in task.error
+    components.up()
+    again = real_tasks.run("sh", "-c", "sleep 5", try_number=2)
+    assert again.state == "success", "the pod that succeeded while the API server was away is collected, not started twice"
+    assert any("Adopting pod" in line for line in again.log)
+
+
+@pytest.mark.faults
+def test_a_frozen_etcd_is_waited_for(real_tasks: Tasks, components: Components) -> None:
+    components("freeze", "etcd")
+    task = real_tasks.run("echo", "stored at last", while_running=later(15, lambda: components("thaw", "etcd")))
+    assert (task.state, task.error) == ("success", "")
+    assert task.log.count("stored at last") == 1
+
+
+@pytest.mark.faults
+def test_a_kubelet_that_restarts_under_a_followed_log_loses_no_line(real_tasks: Tasks, components: Components) -> None:
+    def restart(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        time.sleep(3)
+        components("kill", "kubelet")
+        time.sleep(4)
+        components.up()
+
+    task = real_tasks.run(*TICKING, while_running=restart)
+    assert (task.state, task.error) == ("success", "")
+    assert [line for line in task.log if line.startswith("tick")] == TICKS
+
+
+@pytest.mark.faults
+def test_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+    def freeze(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        components("freeze", "kubelet")
+
+    tolerations = [
+        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
+        for taint in ("unreachable", "not-ready")
+    ]
+    task = real_tasks.run(
+        "sleep", "300", while_running=freeze, tolerations=tolerations, termination_grace_period=1, get_logs=False
+    )
+    assert task.state == "failed"
+    assert "ended by the cluster (NodeLost)" in task.error
