@@ -32,7 +32,7 @@ with DAG(
             task_id="run",
             job_name=collect.exchange_group,
             exchange_group=collect.exchange_group,
-            name="data-collector-{{ exchange_group.group_name }}",
+            name="{{ exchange_group.group_name }}",
             namespace="financial-screener",
             image="financial-data-collector:latest",
             image_pull_policy="Never",

@@ -114,7 +114,7 @@ with DAG(
             task_id="run",
             job_name=load.exchange_group,
             exchange_group=load.exchange_group,
-            name="historical-{{ exchange_group.group_name }}",
+            name="{{ exchange_group.group_name }}",
             namespace="financial-screener",
             image="financial-data-collector:latest",
             image_pull_policy="Never",

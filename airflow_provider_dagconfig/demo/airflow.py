@@ -29,8 +29,6 @@ START_SECONDS = 180
 STOP_SECONDS = 20
 _AIRFLOW = [sys.executable, "-m", "airflow"]
 
-FINISHED = frozenset({"success", "failed"})
-
 
 class AirflowRunError(RuntimeError):
     """Airflow did not start, did not answer, or a run did not end in time; says where the logs are."""
@@ -47,6 +45,11 @@ class TaskInstance:
     state: str | None
     seconds: float | None
     try_number: int
+
+    @property
+    def name(self) -> str:
+        """The task's id, with the label of a mapped one."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id} {self.label or self.map_index}"
 
 
 @dataclass
@@ -97,20 +100,30 @@ class Airflow:
 
     def wait_for_run(
         self, dag_id: str, run_id: str, seconds: float, watch: Callable[[list[TaskInstance]], None] = lambda _: None
-    ) -> str:
+    ) -> None:
         """
-        Wait until a run has ended.
+        Wait until a run has succeeded.
 
         :param watch: called with the task instances whenever they were looked at.
-        :return: ``success`` or ``failed``.
+        :raises AirflowRunError: a task failed, whether it will be tried again or not, with the end of its log; or the
+            run did not end in time.
         """
 
         def ended() -> bool:
-            watch(self.task_instances(dag_id, run_id))
-            return self.runs(dag_id).get(run_id) in FINISHED
+            instances = self.task_instances(dag_id, run_id)
+            watch(instances)
+            failed = [instance for instance in instances if instance.state in ("failed", "up_for_retry")]
+            state = self.runs(dag_id).get(run_id)
+            if failed or state == "failed":
+                ends = [f"{one.name}: {one.state}\n{self._end_of_log(dag_id, run_id, one)}" for one in failed]
+                raise AirflowRunError("\n".join([f"The run {run_id} of {dag_id} failed.", *ends]))
+            return state == "success"
 
         self._wait(ended, seconds, f"the run {run_id} of {dag_id}")
-        return self.runs(dag_id)[run_id]
+
+    def _end_of_log(self, dag_id: str, run_id: str, instance: TaskInstance) -> str:
+        log = self.task_log(dag_id, run_id, instance.task_id, instance.map_index, instance.try_number)
+        return "\n".join(log.splitlines()[-20:])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances"
@@ -134,6 +147,13 @@ class Airflow:
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         path += f"/{map_index}" if map_index >= 0 else ""
         self.request("PATCH", path, {"new_state": state})
+
+    def rendered(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Give what the Rendered tab shows."""
+        path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        path += f"/{map_index}" if map_index >= 0 else ""
+        fields: dict[str, Any] = self.request("GET", path)["rendered_fields"]
+        return fields
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
         """Give the messages of a try's log."""

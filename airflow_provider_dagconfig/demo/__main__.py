@@ -1,0 +1,181 @@
+"""
+The demo: ``python -m airflow_provider_dagconfig.demo``.
+
+Two runs of the example DAG data_collection_equities through a real Airflow, with a few rows changed between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timezone
+from importlib.resources import files
+from pathlib import Path
+from typing import NoReturn
+
+from airflow.sdk.exceptions import AirflowException
+from rich.console import Console
+
+from airflow_provider_dagconfig.demo import report
+from airflow_provider_dagconfig.demo.airflow import USER, Airflow, TaskInstance, running_airflow
+from airflow_provider_dagconfig.demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
+from airflow_provider_dagconfig.demo.postgres import Server, running_postgres
+from airflow_provider_dagconfig.migrate import migrate
+
+COLLECTION = "data_collection_equities"
+INDICATORS = "calculate_indicators"
+RUN_SECONDS = 600
+
+CHANGES = """\
+SELECT financial_screener.update_dag_config(
+    'data_collection_equities',
+    'us_markets',
+    p_cpu_limit => '3000m',
+    p_memory_limit => '4Gi',
+    p_batch_size => 750,
+    p_updated_by => 'admin'
+);
+UPDATE financial_screener.dag_configuration
+SET enabled = FALSE
+WHERE dag_name = 'data_collection_equities' AND job_name = 'european_markets';
+INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority)
+VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6);
+"""
+
+
+def main() -> int:
+    """Run the demo; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_dagconfig.demo",
+        description="Run the example DAGs, change a few rows, run them again, and compare. KUBECONFIG names the cluster; "
+        "without it local pods take its place.",
+    )
+    parser.add_argument("--stay", action="store_true", help="leave Airflow running at the end, to look around in it")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    console = Console(highlight=False)
+    # Readable, for the user that PostgreSQL runs as when root starts it; what is secret in it is not.
+    folder = Path(tempfile.mkdtemp(prefix="dagconfig-demo-"))
+    folder.chmod(0o711)
+    try:
+        _demo(console, folder, stay=options.stay)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        console.print("Stopped.")
+        return 128 + signal.SIGINT
+    except (RuntimeError, AirflowException) as error:
+        console.print(f"✗ {error}", markup=False, style="red", soft_wrap=True)
+        console.print(f"Everything it wrote is in {folder}", soft_wrap=True)
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _demo(console: Console, folder: Path, *, stay: bool) -> None:
+    with ExitStack() as stack:
+        with _step(console, "PostgreSQL, with the configuration's tables (migration 008)"):
+            server = stack.enter_context(running_postgres(folder / "postgres"))
+            for database in ("airflow", "screener"):
+                server.execute(f"CREATE DATABASE {database}")
+            migrate(server.url("screener"))
+        with _step(console, "A cluster"):
+            cluster = stack.enter_context(demo_cluster())
+            made = cluster.prepare(
+                {
+                    "postgres-secret": {"DATABASE_URL": server.url("screener")},
+                    "data-api-secrets": {"EODHD_API_KEY": "demo"},
+                }
+            )
+        made_there = f" Made there: {', '.join(made)}." if made else ""
+        console.print(f"  It is {cluster.description}.{made_there}", soft_wrap=True)
+        with _step(console, "Airflow, with LocalExecutor and the example DAGs") as update:
+            airflow = stack.enter_context(
+                running_airflow(
+                    folder / "airflow",
+                    database_url=server.url("airflow"),
+                    dags=Path(str(files("airflow_provider_dagconfig.example_dags"))),
+                    environment={
+                        "AIRFLOW_CONN_POSTGRES_DEFAULT": server.url("screener"),
+                        "KUBECONFIG": cluster.kubeconfig,
+                        # The smallest cluster has room for two of the pods at a time.
+                        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "2",
+                    },
+                    progress=update,
+                )
+            )
+            airflow.wait_for_dags(COLLECTION, INDICATORS)
+            airflow.unpause(COLLECTION, INDICATORS)
+        watch = PodWatch(cluster, folder / "pods.log")
+        stack.callback(watch.close)
+        before = _run(console, airflow, watch, "before")
+        with _step(console, "Three statements"):
+            server.execute(CHANGES, database="screener")
+        console.print(CHANGES, style="cyan", markup=False, soft_wrap=True)
+        after = _run(console, airflow, watch, "after")
+        sections = [(before.get(dag_id, []), after.get(dag_id, [])) for dag_id in (COLLECTION, INDICATORS)]
+        console.print(report.comparison(*sections, width=console.width))
+        console.print(report.audit_trail(_audit_entries(server)))
+        if stay:
+            login = f"user {USER}, password {airflow.password}"
+            console.print(f"Airflow is at {airflow.url}, {login}. Ctrl-C ends it.", soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+
+
+def _run(console: Console, airflow: Airflow, watch: PodWatch, name: str) -> dict[str, list[report.JobRun]]:
+    """
+    Run the collection and the indicators after it.
+
+    :return: what each job did, by the DAG's id.
+    :raises AirflowRunError: a run failed.
+    """
+    known = set(airflow.runs(INDICATORS))
+    run_id = f"{RUN_ID_PREFIX}{name}__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}"
+    with _step(console, f"{COLLECTION}, run {run_id}, and {INDICATORS}") as update:
+
+        def show(instances: list[TaskInstance]) -> None:
+            update(" · ".join(f"{one.label or one.task_id} {one.state or 'waits'}" for one in instances))
+
+        airflow.trigger(COLLECTION, run_id)
+        runs = [(COLLECTION, run_id, "collect.run")]
+        airflow.wait_for_run(COLLECTION, run_id, RUN_SECONDS, watch=show)
+        for triggered in set(airflow.runs(INDICATORS)) - known:
+            runs.append((INDICATORS, triggered, "calculate"))
+            airflow.wait_for_run(INDICATORS, triggered, RUN_SECONDS, watch=show)
+    pods = watch.pods()
+    return {
+        dag_id: report.job_runs(dag_id, run_id, task_id, airflow.task_instances(dag_id, run_id), pods)
+        for dag_id, run_id, task_id in runs
+    }
+
+
+@contextmanager
+def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is being done, and how long it took; gives a function that tells more of it."""
+    began = time.monotonic()
+    with console.status(f"{what} …") as status:
+        yield lambda more: status.update(f"{what}: {more}")
+    console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]", soft_wrap=True)
+
+
+def _audit_entries(server: Server) -> list[report.AuditEntry]:
+    rows = server.execute(
+        "SELECT operation, dag_name, job_name, old_values, new_values, changed_by, changed_at "
+        "FROM financial_screener.dag_configuration_audit WHERE operation <> 'INSERT' ORDER BY audit_id",
+        database="screener",
+    )
+    return [report.AuditEntry(*row) for row in rows]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

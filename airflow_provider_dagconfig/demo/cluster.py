@@ -1,0 +1,219 @@
+"""
+The cluster that the demo's pods run on: the one in KUBECONFIG, or local pods; and what it must hold for the example DAGs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_dagconfig.demo import local_pods, processes
+from airflow_provider_dagconfig.kubectl.manifest import annotation
+
+NAMESPACE = "financial-screener"
+IMAGE = "financial-data-collector:latest"
+RUN_ID_PREFIX = "demo_"
+COLLECTOR = Path(__file__).parent / "collector"
+_PROBE: Mapping[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"generateName": "dagconfig-demo-image-", "labels": {"app": "data-collector", "job-type": "demo"}},
+    "spec": {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": 60,
+        "containers": [
+            {
+                "name": "base",
+                "image": IMAGE,
+                "imagePullPolicy": "Never",
+                "command": ["python", "/app/src/main_enhanced.py", "--help"],
+            }
+        ],
+    },
+}
+_PROBE_SECONDS = 60
+
+HOW_TO_LOAD = f"""\
+The DAGs name the image {IMAGE} with imagePullPolicy Never, so each node must have it before. Build it:
+  docker build -t {IMAGE} {COLLECTOR}
+and load it, as your cluster does that:
+  kind            kind load docker-image {IMAGE}
+  k3d             k3d image import {IMAGE}
+  k3s             docker save {IMAGE} | sudo k3s ctr images import -
+  minikube        minikube image load {IMAGE}
+  containerd      docker save {IMAGE} | sudo ctr -n k8s.io images import -
+"""
+
+
+class ClusterError(RuntimeError):
+    """The cluster can't be used as it is; says what to do."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Something that answers kubectl."""
+
+    kubeconfig: str
+    """As in the environment variable: a path, or several."""
+    description: str
+    is_kubernetes: bool
+
+    def get(self, path: str) -> Any:
+        """Ask for an object; None where there is none."""
+        try:
+            return json.loads(self._kubectl("get", "--raw", path))
+        except ClusterError as error:
+            if "NotFound" in str(error):
+                return None
+            raise
+
+    def create(self, path: str, manifest: Mapping[str, Any]) -> Any:
+        """Create an object; gives it as the API server has it."""
+        return json.loads(self._kubectl("create", "--raw", path, "-f", "-", body=json.dumps(manifest)))
+
+    def prepare(self, secrets: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """
+        Make the namespace and the secrets that are missing; what is there stays as it is.
+
+        :param secrets: values by key, by the secret's name.
+        :return: what was made.
+        :raises ClusterError: the image is not there, or something may not be made.
+        """
+        made = []
+        if self.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+            self.create("/api/v1/namespaces", _object("Namespace", NAMESPACE))
+            made.append(f"namespace {NAMESPACE}")
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+        for name, values in secrets.items():
+            if self.get(f"{path}/{name}") is None:
+                data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+                self.create(path, _object("Secret", name) | {"data": data})
+                made.append(f"secret {name}")
+        if self.is_kubernetes:
+            self._remove_leftovers()
+            self._try_image()
+        return made
+
+    def _try_image(self) -> None:
+        """Run a pod that only shows the collector's help: an image that is missing or another's is seen here."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        pod = self._wait_for(lambda: self._create_if_allowed(path, _PROBE), "the namespace's service account")
+        name = f"{path}/{pod['metadata']['name']}"
+        try:
+            end = self._wait_for(lambda: _end(self.get(name)), f"a pod of the image {IMAGE} to run")
+        finally:
+            self._kubectl("delete", "--raw", name)
+        if end != "Succeeded":
+            raise ClusterError(f"A pod of the image {IMAGE} does not run: {end}.\n{HOW_TO_LOAD}")
+
+    def _create_if_allowed(self, path: str, manifest: Mapping[str, Any]) -> Any:
+        """Create an object; None while the namespace is so new that it has no service account."""
+        try:
+            return self.create(path, manifest)
+        except ClusterError as error:
+            if "serviceaccount" in str(error) or "service account" in str(error):
+                return None
+            raise
+
+    def _wait_for(self, look: Callable[[], Any], what: str) -> Any:
+        deadline = time.monotonic() + _PROBE_SECONDS
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"Waited {_PROBE_SECONDS} s for {what}.\n{HOW_TO_LOAD}")
+            time.sleep(0.5)
+        return found
+
+    def _remove_leftovers(self) -> None:
+        """Delete the pods of a demo that was killed; no other's."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        for pod in self.get(path)["items"]:
+            if (annotation(pod, "run-id") or "").startswith(RUN_ID_PREFIX):
+                self._kubectl("delete", "--raw", f"{path}/{pod['metadata']['name']}")
+
+    def _kubectl(self, *arguments: str, body: str | None = None) -> str:
+        done = subprocess.run(  # noqa: S603
+            ["kubectl", *arguments],  # noqa: S607
+            input=body,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"KUBECONFIG": self.kubeconfig},
+            check=False,
+            timeout=60,
+        )
+        if done.returncode:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+
+@contextmanager
+def demo_cluster() -> Iterator[Cluster]:
+    """
+    Give the cluster in KUBECONFIG; without that variable local pods, for as long as the block lasts.
+
+    :raises ClusterError: there is no kubectl.
+    """
+    if shutil.which("kubectl") is None:
+        raise ClusterError("There is no kubectl on the PATH: install it, the operator works by it.")
+    if kubeconfig := os.environ.get("KUBECONFIG"):
+        yield Cluster(kubeconfig, f"the cluster of KUBECONFIG={kubeconfig}", is_kubernetes=True)
+        return
+    with local_pods.running({IMAGE: COLLECTOR}) as pods:
+        yield Cluster(
+            str(pods.kubeconfig),
+            "local pods. They are no Kubernetes: each container's command runs as a process here",
+            is_kubernetes=False,
+        )
+
+
+class PodWatch:
+    """
+    Every pod of the namespace since the watch began, those too that were deleted meanwhile.
+
+    :param log: the file that holds what the API server tells; there is no secret's value in it.
+    """
+
+    def __init__(self, cluster: Cluster, log: Path) -> None:
+        self._log = log
+        self._process = processes.start(
+            ["kubectl", "get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods?watch=true"],
+            log,
+            os.environ | {"KUBECONFIG": cluster.kubeconfig},
+        )
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """Give the last that was seen of each pod, by its name."""
+        seen: dict[str, dict[str, Any]] = {}
+        for line in self._log.read_text(errors="replace").splitlines(keepends=True):
+            # The last line may still be on its way, and kubectl's complaints are no JSON.
+            if line.startswith("{") and line.endswith("\n"):
+                pod = json.loads(line)["object"]
+                if pod.get("kind") == "Pod":
+                    seen[pod["metadata"]["name"]] = pod
+        return seen
+
+    def close(self) -> None:
+        processes.stop([self._process], signal.SIGTERM, seconds=5)
+
+
+def _end(pod: Mapping[str, Any]) -> str | None:
+    """Say how a pod ended, or why its container does not start; None while it may still."""
+    status = pod["status"]
+    for container in status.get("containerStatuses", ()):
+        waiting = container["state"].get("waiting", {})
+        if waiting.get("reason") not in (None, "ContainerCreating"):
+            return f"{waiting['reason']}: {waiting.get('message', '')}"
+    return status["phase"] if status["phase"] in ("Succeeded", "Failed") else None
+
+
+def _object(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}

@@ -1,0 +1,151 @@
+"""What the demo shows at its end: pure functions from pods, task instances and audit entries to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from airflow_provider_dagconfig.demo.airflow import TaskInstance
+from airflow_provider_dagconfig.kubectl.manifest import annotation
+
+NONE = "-"
+_WIDE = 150
+_NAME_END = 12
+_STATE_STYLES = {"success": "green", "skipped": "magenta", "failed": "red"}
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """What one job did in one run, as its pod's specification and Airflow tell it."""
+
+    job: str
+    pod: str = NONE
+    cpu: str = NONE
+    """Request and limit."""
+    memory: str = NONE
+    """Request and limit."""
+    batch: str = NONE
+    state: str = NONE
+    seconds: str = NONE
+
+
+def job_runs(
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    instances: Iterable[TaskInstance],
+    pods: Mapping[str, Mapping[str, Any]],
+) -> list[JobRun]:
+    """
+    Join the instances of a task with their pods.
+
+    :param pods: by name, as the API server described them.
+    """
+    by_index = {
+        int(annotation(pod, "map-index") or -1): (name, pod)
+        for name, pod in pods.items()
+        if (annotation(pod, "dag-id"), annotation(pod, "run-id"), annotation(pod, "task-id")) == (dag_id, run_id, task_id)
+    }
+    return [
+        _job_run(instance, *by_index.get(instance.map_index, (NONE, None))) for instance in instances if instance.task_id == task_id
+    ]
+
+
+def _job_run(instance: TaskInstance, name: str, pod: Mapping[str, Any] | None) -> JobRun:
+    job, state = instance.label or instance.task_id, instance.state or NONE
+    if pod is None:
+        return JobRun(job=job, state=state)
+    container = pod["spec"]["containers"][0]
+    resources = container["resources"]
+    arguments = container["args"]
+    return JobRun(
+        job=job,
+        pod=name,
+        cpu=f"{resources['requests']['cpu']}/{resources['limits']['cpu']}",
+        memory=f"{resources['requests']['memory']}/{resources['limits']['memory']}",
+        batch=arguments[arguments.index("--batch-size") + 1],
+        state=state,
+        seconds=NONE if instance.seconds is None else f"{instance.seconds:.1f}",
+    )
+
+
+def comparison(*sections: tuple[Sequence[JobRun], Sequence[JobRun]], width: int = 80) -> Table:
+    """
+    Put runs side by side: a line before and a line after for each job, what changed in bold.
+
+    :param sections: the jobs before, and after.
+    :param width: columns of the terminal; a pod's whole name needs more than 80.
+    """
+    table = _table("Before and after the changes")
+    for heading in ("job", "", "pod", "cpu", "memory", "batch", "state", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("batch", "seconds") else "left", no_wrap=True)
+    for before, after in sections:
+        earlier = {run.job: run for run in before}
+        later = {run.job: run for run in after}
+        for job in dict.fromkeys([*earlier, *later]):
+            first, second = earlier.get(job), later.get(job)
+            if first:
+                table.add_row(job, "before", *_cells(first, first, width))
+            if second:
+                table.add_row("" if first else job, "after", *_cells(second, first or JobRun(job), width))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=f"\n{title}", title_justify="left", box=box.SIMPLE, padding=(0, 0), show_edge=False)
+
+
+def _cells(run: JobRun, earlier: JobRun, width: int) -> list[str]:
+    def marked(value: str, other: str) -> str:
+        return f"[bold yellow]{value}[/]" if value != other else value
+
+    style = _STATE_STYLES.get(run.state, "default")
+    return [
+        # The end of a name tells pods apart: the map index and the digest of the task instance's ids.
+        run.pod if width >= _WIDE or len(run.pod) < _NAME_END else f"…{run.pod[-_NAME_END:]}",
+        marked(run.cpu, earlier.cpu),
+        marked(run.memory, earlier.memory),
+        marked(run.batch, earlier.batch),
+        f"[{style}]{run.state}[/]",
+        run.seconds,
+    ]
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One row of ``dag_configuration_audit``."""
+
+    operation: str
+    dag_name: str
+    job_name: str
+    old_values: Mapping[str, Any] | None
+    new_values: Mapping[str, Any] | None
+    changed_by: str | None
+    changed_at: datetime
+
+
+def audit_trail(entries: Iterable[AuditEntry]) -> Table:
+    """Show who changed what, and when."""
+    table = _table("The audit trail (dag_configuration_audit)")
+    for heading in ("when", "who", "job", "what"):
+        table.add_column(heading, overflow="fold")
+    for entry in entries:
+        table.add_row(
+            f"{entry.changed_at:%H:%M:%S}",
+            entry.changed_by or NONE,
+            f"{entry.dag_name}/{entry.job_name}",
+            ", ".join(_changes(entry)) or entry.operation,
+        )
+    return table
+
+
+def _changes(entry: AuditEntry) -> Iterable[str]:
+    old, new = entry.old_values or {}, entry.new_values or {}
+    for column in dict.fromkeys([*old, *new]):
+        if column != "updated_at" and old.get(column) != new.get(column) and old and new:
+            yield f"{column}: {old.get(column)} → {new.get(column)}"
