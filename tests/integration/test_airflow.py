@@ -1,0 +1,246 @@
+"""The example DAGs in a whole Airflow: API server, scheduler, DAG processor, triggerer and LocalExecutor."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.postgres import Database, Server, new_database
+
+import airflow_provider_dagconfig.example_dags
+from airflow_provider_dagconfig.demo import local_pods
+from airflow_provider_dagconfig.demo.airflow import Airflow, running_airflow
+from airflow_provider_dagconfig.demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
+from airflow_provider_dagconfig.kubectl.manifest import annotation
+
+EXAMPLES = Path(airflow_provider_dagconfig.example_dags.__file__).parent
+COLLECTION, HISTORICAL, INDICATORS = "data_collection_equities", "historical_load_equities", "calculate_indicators"
+RUN_SECONDS = 300
+SECRET = "postgresql://somebody:a-secret-value@database/screener"
+
+LONG = f"""
+from airflow.sdk import DAG
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+with DAG("long", schedule=None):
+    ConfiguredKubectlRunOperator(
+        task_id="sleep", namespace="{NAMESPACE}", image="{IMAGE}", image_pull_policy="Never", termination_grace_period=1,
+        cmds=["python", "-c", "import time; print('asleep', flush=True); time.sleep(300)"],
+    )
+"""
+
+
+@dataclass
+class System:
+    """A whole installation: Airflow, its configuration's database and a cluster."""
+
+    airflow: Airflow
+    database: Database
+    cluster: Cluster
+    watch: PodWatch
+    runs: int = 0
+
+    def run(self, dag_id: str) -> str:
+        """Run a DAG to its end; give the run's id."""
+        run_id = self.start(dag_id)
+        self.airflow.wait_for_run(dag_id, run_id, RUN_SECONDS)
+        return run_id
+
+    def start(self, dag_id: str) -> str:
+        self.runs += 1
+        # A cluster may still have a pod of another session's run of the same id.
+        run_id = f"demo_test_{self.runs}_{time.time_ns():x}"
+        self.airflow.trigger(dag_id, run_id)
+        return run_id
+
+    def pods(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """Give the pods of a run by their job's name, those that are gone too."""
+        return {
+            str(annotation(pod, "job_name")): pod
+            for pod in self.watch.pods().values()
+            if (annotation(pod, "dag-id"), annotation(pod, "run-id")) == (dag_id, run_id)
+        }
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        return {instance.name: instance.state for instance in self.airflow.task_instances(dag_id, run_id)}
+
+    def wait_for_new_run(self, dag_id: str, known: dict[str, str]) -> str:
+        """Wait until a run has succeeded that was triggered since; give its id."""
+        [run_id] = set(self.airflow.runs(dag_id)) - set(known)
+        self.airflow.wait_for_run(dag_id, run_id, RUN_SECONDS)
+        return run_id
+
+
+@pytest.fixture(scope="module", params=["local-pods", pytest.param("cluster", marks=pytest.mark.cluster)])
+def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    from airflow_provider_dagconfig.migrate import migrate
+
+    folder = tmp_path_factory.mktemp("airflow")
+    dags = folder / "dags"
+    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "long.py").write_text(LONG)
+    with ExitStack() as stack:
+        if request.param == "cluster":
+            kubeconfig = request.getfixturevalue("real_cluster").kubeconfig
+        else:
+            kubeconfig = str(stack.enter_context(local_pods.running({IMAGE: COLLECTOR})).kubeconfig)
+        cluster = Cluster(kubeconfig, request.param, is_kubernetes=request.param == "cluster")
+        cluster.prepare({"postgres-secret": {"DATABASE_URL": SECRET}, "data-api-secrets": {"EODHD_API_KEY": "another-secret"}})
+        metadata = stack.enter_context(new_database(postgres))
+        database = stack.enter_context(new_database(postgres))
+        migrate(database.url)
+        watch = PodWatch(cluster, folder / "pods.log")
+        stack.callback(watch.close)
+        airflow = stack.enter_context(
+            running_airflow(
+                folder / "home",
+                database_url=metadata.url,
+                dags=dags,
+                environment={
+                    "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
+                    "KUBECONFIG": kubeconfig,
+                    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "2",
+                },
+            )
+        )
+        ids = (COLLECTION, HISTORICAL, INDICATORS, "long")
+        airflow.wait_for_dags(*ids)
+        airflow.unpause(*ids)
+        yield System(airflow, database, cluster, watch)
+
+
+def resources(pod: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return pod["spec"]["containers"][0]["resources"]
+
+
+def option(pod: dict[str, Any], name: str) -> str:
+    """The value that a pod's container gets for an option of its command line."""
+    arguments = pod["spec"]["containers"][0]["args"]
+    return arguments[arguments.index(name) + 1]
+
+
+def test_collection_runs_a_pod_a_group_with_what_the_rows_say_and_then_the_indicators(system: System) -> None:
+    indicators = system.airflow.runs(INDICATORS)
+    run_id = system.run(COLLECTION)
+
+    assert system.states(COLLECTION, run_id) == {
+        "collect_exchange_groups": "success",
+        "collect.run us_markets": "success",
+        "collect.run lse": "success",
+        "collect.run german_markets": "success",
+        "collect.run european_markets": "success",
+        "calculate_indicators": "success",
+    }
+    pods = system.pods(COLLECTION, run_id)
+    assert {job: option(pod, "--exchanges") for job, pod in pods.items()} == {
+        "us_markets": "NYSE,NASDAQ",
+        "lse": "LSE",
+        "german_markets": "FRANKFURT,XETRA",
+        "european_markets": "EURONEXT,BME,SIX",
+    }
+    for job, pod in pods.items():
+        assert resources(pod) == {
+            "requests": {"cpu": "500m", "memory": "1Gi"},
+            "limits": {"cpu": "2", "memory": "2Gi"} if system.cluster.is_kubernetes else {"cpu": "2000m", "memory": "2Gi"},
+        }
+        assert pod["spec"]["activeDeadlineSeconds"] == 600
+        assert option(pod, "--batch-size") == "500"
+        assert pod["metadata"]["labels"]["market"] == job
+
+    triggered = system.wait_for_new_run(INDICATORS, indicators)
+    [pod] = system.pods(INDICATORS, triggered).values()
+    assert option(pod, "--batch-size") == "1000"
+    assert pod["spec"]["activeDeadlineSeconds"] == 3600
+
+
+def test_the_containers_lines_are_in_the_tasks_log_once_and_no_secret_is_anywhere(system: System) -> None:
+    run_id = system.run(INDICATORS)
+    log = system.airflow.task_log(INDICATORS, run_id, "calculate")
+    assert log.count(f"indicators run {run_id}") == 1
+    assert log.count("done: 600 assets") == 1
+    everything = log + str(system.watch.pods()) + str(system.airflow.rendered(INDICATORS, run_id, "calculate"))
+    assert "a-secret-value" not in everything
+
+
+def test_changed_rows_hold_for_the_next_run_without_a_new_parse(system: System) -> None:
+    system.database.execute("""
+        SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets',
+            p_cpu_limit => '3000m', p_memory_limit => '4Gi', p_batch_size => 750, p_updated_by => 'admin');
+        UPDATE financial_screener.dag_configuration SET enabled = FALSE
+        WHERE dag_name = 'data_collection_equities' AND job_name = 'european_markets';
+        UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'german_markets';
+        INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority)
+        VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6)
+    """)
+    indicators = system.airflow.runs(INDICATORS)
+    run_id = system.run(COLLECTION)
+
+    assert system.states(COLLECTION, run_id) == {
+        "collect_exchange_groups": "success",
+        "collect.run us_markets": "success",
+        "collect.run lse": "success",
+        "collect.run european_markets": "skipped",
+        "collect.run asian_markets": "success",
+        "calculate_indicators": "success",
+    }
+    pods = system.pods(COLLECTION, run_id)
+    assert set(pods) == {"us_markets", "lse", "asian_markets"}
+    changed = pods["us_markets"]
+    assert resources(changed)["limits"]["memory"] == "4Gi"
+    assert resources(changed)["limits"]["cpu"] in ("3", "3000m")
+    assert option(changed, "--batch-size") == "750"
+    assert annotation(changed, "change.changed_by") == "admin"
+    assert option(pods["asian_markets"], "--exchanges") == "TSE,HKEX"
+    rendered = system.airflow.rendered(COLLECTION, run_id, "collect.run", map_index=0)
+    assert "750" in str(rendered["dag_config"])
+    system.wait_for_new_run(INDICATORS, indicators)
+
+    system.database.execute("UPDATE financial_screener.exchange_groups SET enabled = TRUE WHERE group_name = 'german_markets'")
+
+
+def test_the_historical_load_gives_its_pods_the_months_dates_and_triggers_the_indicators(system: System) -> None:
+    # Every pod asks for half a CPU: two groups show what all would.
+    system.database.execute("UPDATE financial_screener.exchange_groups SET enabled = group_name IN ('us_markets', 'lse')")
+    indicators = system.airflow.runs(INDICATORS)
+    months = [system.run(HISTORICAL), system.run(HISTORICAL)]
+
+    dates = [system.airflow.xcom(HISTORICAL, run_id, "determine_next_month") for run_id in months]
+    assert dates[1]["end_date"] < dates[0]["start_date"]
+    for run_id, month in zip(months, dates, strict=True):
+        pods = system.pods(HISTORICAL, run_id)
+        assert set(pods) == {"us_markets", "lse"}
+        for pod in pods.values():
+            assert (option(pod, "--start-date"), option(pod, "--end-date")) == (month["start_date"], month["end_date"])
+            assert "--skip-existing" in pod["spec"]["containers"][0]["args"]
+    loaded = system.airflow.request("GET", "/variables/historical_load_equities_months")["value"]
+    assert all(month["start_date"][:7] in loaded for month in dates)
+    triggered = set(system.airflow.runs(INDICATORS)) - set(indicators)
+    assert len(triggered) == 2
+    for run_id in triggered:
+        system.airflow.wait_for_run(INDICATORS, run_id, RUN_SECONDS)
+
+
+def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:
+    run_id = system.start("long")
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+    def pods() -> list[dict[str, Any]]:
+        return [pod for pod in system.cluster.get(path)["items"] if annotation(pod, "run-id") == run_id]
+
+    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods()), 60)
+    system.airflow.set_state("long", run_id, "sleep", "failed")
+    wait_until(lambda: not pods(), 60)
+    assert system.states("long", run_id) == {"sleep": "failed"}
+
+
+def wait_until(condition: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.5)
