@@ -69,11 +69,11 @@ class Store:
         :param purpose: what was tried; it decides which privileges are needed.
         """
         sqlstate: str = getattr(error, "sqlstate", None) or ""
-        said = _said(error)
+        primary, said = _said(error)
         if sqlstate == "42501":
             return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
         if sqlstate in _MISSING_OBJECT:
-            return DagConfigNotMigratedError(f"{said} ({self}). To bring the database up to date: {self.migrate_command}")
+            return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
         if sqlstate[:2] in _REFUSED_VALUE:
             return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
         if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
@@ -118,8 +118,9 @@ _NO_CONNECTION = {
 }
 
 
-def _said(error: Exception) -> str:
-    """Give the server's message with its detail and hint, or what the driver says, as one line."""
+def _said(error: Exception) -> tuple[str, str]:
+    """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
-    return ". ".join(part for part in parts if part) or " ".join(str(error).split())
+    primary = parts[0] or " ".join(str(error).split())
+    return primary, ". ".join(part.rstrip(".") for part in (primary, *parts[1:]) if part)

@@ -1,0 +1,420 @@
+"""The hook on a real database: what it reads, what it changes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import psycopg
+import pytest
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from plugins.postgres import PASSWORD, Database
+
+from airflow_provider_dagconfig.exceptions import (
+    DagConfigError,
+    DagConfigInvalidError,
+    DagConfigNotAllowedError,
+    DagConfigNotFoundError,
+    DagConfigNotMigratedError,
+    DagConfigSchemaNotFoundError,
+    DagConfigUnreachableError,
+)
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.migrate import Target, migrate
+from airflow_provider_dagconfig.models import DagConfig, Quantity
+
+READER = (
+    "USAGE ON SCHEMA financial_screener",
+    "SELECT ON financial_screener.dag_configuration, financial_screener.exchange_groups,"
+    " financial_screener.dag_configuration_audit",
+)
+
+Connect = Callable[..., DagConfigHook]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """A function that gives a hook whose connection id leads to this URL."""
+
+    def hook(url: str, conn_id: str = "postgres_default", **arguments: str) -> DagConfigHook:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", url)
+        return DagConfigHook(postgres_conn_id=conn_id, **arguments)
+
+    return hook
+
+
+@pytest.fixture
+def hook(migrated_database: Database, connect: Connect) -> DagConfigHook:
+    return connect(migrated_database.url)
+
+
+def test_a_job_is_read_with_its_origin_and_its_last_change(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("""
+        SELECT financial_screener.update_dag_config(
+            'data_collection_equities', 'lse', p_memory_limit => '4Gi', p_updated_by => 'ann'
+        )
+    """)
+
+    config = hook.get_dag_config("data_collection_equities", "lse")
+
+    assert config.memory_limit == Quantity.parse("4Gi")
+    assert (config.batch_size, config.timeout_seconds, config.max_retries, config.priority) == (500, 600, 2, 9)
+    assert config.origin == "financial_screener.dag_configuration, row 2"
+    assert config.change is not None
+    assert config.change.changed_by == "ann"
+    assert abs((datetime.now(timezone.utc) - config.change.changed_at).total_seconds()) < 60
+    assert config.updated_at == config.change.changed_at
+
+
+def test_the_job_is_all_where_none_is_named(hook: DagConfigHook) -> None:
+    assert hook.get_dag_config("calculate_indicators").timeout_seconds == 3600
+
+
+def test_a_mistyped_job_gets_the_defaults_and_says_so(hook: DagConfigHook) -> None:
+    config = hook.get_dag_config("data_collection_equities", "lze")
+
+    assert config == DagConfig.defaults("data_collection_equities", "lze")
+    assert config.origin == "defaults: no row for data_collection_equities/lze in financial_screener.dag_configuration"
+
+
+def test_a_disabled_job_says_who_switched_it_off_and_when(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("UPDATE financial_screener.dag_configuration SET enabled = FALSE WHERE job_name = 'all'")
+    migrated_database.execute("SELECT financial_screener.update_dag_config('calculate_indicators', 'all', p_batch_size => 7)")
+
+    config = hook.get_dag_config("calculate_indicators")
+
+    assert (config.enabled, config.batch_size) == (False, 7)
+    assert config.disabled_change is not None
+    assert config.change is not None
+    assert (config.disabled_change.changed_by, config.change.changed_by) == ("postgres", "system")
+    assert config.disabled_change.audit_id < config.change.audit_id
+
+
+def test_a_job_that_runs_again_was_switched_off_by_nobody(hook: DagConfigHook, migrated_database: Database) -> None:
+    for enabled in ("FALSE", "TRUE"):
+        migrated_database.execute(f"UPDATE financial_screener.dag_configuration SET enabled = {enabled}")
+
+    assert hook.get_dag_config("calculate_indicators").disabled_change is None
+
+
+def test_a_job_and_its_group_come_together(hook: DagConfigHook) -> None:
+    config, group = hook.get_task_config("data_collection_equities", "lse", "us_markets")
+
+    assert config == hook.get_dag_config("data_collection_equities", "lse")
+    assert group == hook.get_exchange_group("us_markets")
+
+
+def test_a_job_without_a_group_has_none(hook: DagConfigHook) -> None:
+    assert hook.get_task_config("calculate_indicators", "all", None)[1] is None
+
+
+def test_a_group_of_a_job_without_a_row_is_found(hook: DagConfigHook) -> None:
+    config, group = hook.get_task_config("new_dag", "lse", "lse")
+
+    assert config.origin.startswith("defaults: ")
+    assert group is not None
+    assert group.exchanges == ("LSE",)
+
+
+def test_a_tasks_configuration_is_one_statement_on_one_connection(hook: DagConfigHook, migrated_database: Database) -> None:
+    server = migrated_database.server
+    server.execute(f"ALTER DATABASE {migrated_database.name} SET log_statement = 'all'")
+    server.execute("ALTER SYSTEM SET log_connections = on")
+    server.execute("SELECT pg_reload_conf()")
+    before = server.log.stat().st_size
+
+    hook.get_task_config("data_collection_equities", "lse", "lse")
+
+    server.execute("ALTER SYSTEM RESET log_connections")
+    server.execute("SELECT pg_reload_conf()")
+    log = server.log.read_bytes()[before:].decode()
+    assert log.count(f"user=postgres database={migrated_database.name} application_name=airflow-provider-dagconfig") == 1
+    assert len(re.findall(r"LOG:  (?:statement|execute [^:]+): (?!\s*(?:ALTER|SELECT pg_reload_conf))", log)) == 1
+
+
+def test_groups_come_by_priority_without_disabled_ones(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("""
+        INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority)
+        VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 9);
+        UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'german_markets'
+    """)
+
+    groups = hook.get_exchange_groups()
+
+    assert [group.group_name for group in groups] == ["us_markets", "asian_markets", "lse", "european_markets"]
+    assert groups[1].exchanges == ("TSE", "HKEX")
+    assert hook.get_exchange_group_names() == [group.group_name for group in groups]
+
+
+def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list_of_names(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET exchanges = '{}' WHERE group_name = 'lse'")
+
+    assert "lse" in hook.get_exchange_group_names()
+    for read in (hook.get_exchange_groups, lambda: hook.get_exchange_group("lse"), lambda: hook.get_task_config("d", "j", "lse")):
+        with pytest.raises(DagConfigInvalidError, match=r"exchanges \[\] of exchange group lse is no list of exchange codes"):
+            read()
+
+
+def test_a_disabled_group_is_read_by_its_name(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE")
+
+    assert not hook.get_exchange_group("lse").enabled
+    assert hook.get_exchange_groups() == []
+
+
+@pytest.mark.parametrize("read", ["get_exchange_group", "get_task_config"])
+def test_a_mistyped_group_is_answered_with_what_there_is(hook: DagConfigHook, read: str) -> None:
+    arguments = ["us_market"] if read == "get_exchange_group" else ["d", "j", "us_market"]
+
+    with pytest.raises(DagConfigNotFoundError) as error:
+        getattr(hook, read)(*arguments)
+
+    assert str(error.value).startswith("There is no exchange group 'us_market' (connection 'postgres_default' (postgres@127.0.0.1:")
+    assert str(error.value).endswith("Did you mean 'us_markets'? There are: european_markets, german_markets, lse, us_markets.")
+
+
+def test_a_bad_row_is_named_with_its_remedy(hook: DagConfigHook, migrated_database: Database) -> None:
+    migrated_database.execute("UPDATE financial_screener.dag_configuration SET memory_limit = '2 GB'")
+
+    with pytest.raises(DagConfigInvalidError) as error:
+        hook.get_dag_config("calculate_indicators")
+
+    remedy = str(error.value).partition(" To mend it: ")[2]
+    assert "memory_limit '2 GB' of calculate_indicators/all is no Kubernetes quantity; write 2G or 2Gi" in str(error.value)
+    migrated_database.execute(remedy)
+    assert hook.get_dag_config("calculate_indicators").memory_limit.text == "2Gi"
+
+
+def test_an_adopted_database_is_read_with_its_own_values(adopted_database: Database, connect: Connect) -> None:
+    migrate(adopted_database.url)
+    hook = connect(adopted_database.url)
+
+    assert hook.get_dag_config("data_collection_equities", "us_markets").batch_size == 600
+    assert hook.get_dag_config("historical_load_equities", "lse").origin.startswith("defaults: ")
+    config = hook.get_dag_config("data_collection_equities", "lse")
+    assert not config.enabled
+    assert config.disabled_change is not None
+
+
+def test_a_change_gives_the_new_configuration(hook: DagConfigHook) -> None:
+    config = hook.update_dag_config(
+        "data_collection_equities", "lse", memory_limit="4Gi", cpu_limit=Quantity.parse("3"), batch_size=750, updated_by="ann"
+    )
+
+    assert config == hook.get_dag_config("data_collection_equities", "lse")
+    assert (config.memory_limit.text, config.cpu_limit.text, config.batch_size) == ("4Gi", "3", 750)
+    assert config.memory_request.text == "1Gi"
+    assert config.change is not None
+    assert config.change.changed_by == "ann"
+
+
+def test_a_change_makes_the_row_where_there_is_none(hook: DagConfigHook) -> None:
+    config = hook.update_dag_config("new_dag", timeout_seconds=60)
+
+    assert (config.job_name, config.timeout_seconds, config.origin) == ("all", 60, "financial_screener.dag_configuration, row 10")
+    assert config.change is not None
+    assert config.change.changed_by == "postgres"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        pytest.param({"memory_limit": "512Mi"}, "memory_request '1Gi' of .* is over memory_limit '512Mi'", id="request over limit"),
+        pytest.param({"cpu_limit": "lots"}, "cpu_limit 'lots' of .* is no Kubernetes quantity", id="no quantity"),
+        pytest.param({"batch_size": -5}, "batch_size -5 of .* is too small; write 1 or more", id="too small"),
+        pytest.param({"cpu_limit": "1" * 21}, "value too long for type character varying", id="too long for the column"),
+    ],
+)
+def test_a_change_that_would_leave_a_bad_row_changes_nothing(
+    hook: DagConfigHook, migrated_database: Database, values: dict[str, object], complaint: str
+) -> None:
+    before = hook.get_dag_config("data_collection_equities", "lse")
+
+    with pytest.raises(DagConfigInvalidError, match=complaint):
+        hook.update_dag_config("data_collection_equities", "lse", **values)  # type: ignore[arg-type]
+
+    assert hook.get_dag_config("data_collection_equities", "lse") == before
+
+
+def test_any_name_is_a_value_and_never_sql(hook: DagConfigHook) -> None:
+    name = """'; DROP TABLE dag_configuration; -- % %s %(x)s {schema} \\ " é"""
+
+    assert hook.update_dag_config(name, name, batch_size=7) == hook.get_dag_config(name, name)
+
+
+def test_reading_needs_nothing_but_to_see_the_three_tables(migrated_database: Database, connect: Connect) -> None:
+    migrated_database.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA financial_screener FROM PUBLIC")
+    with migrated_database.role(*READER) as reader:
+        hook = connect(migrated_database.url_of(reader), "reader")
+
+        assert hook.get_task_config("data_collection_equities", "lse", "lse")[0].priority == 9
+        assert len(hook.get_exchange_groups()) == 4
+
+
+@pytest.mark.parametrize("held", [(), READER[:1]], ids=["nothing", "the schema"])
+def test_whoever_may_not_read_is_told_the_grants(migrated_database: Database, connect: Connect, held: tuple[str, ...]) -> None:
+    with migrated_database.role(*held) as user:
+        hook = connect(migrated_database.url_of(user), "stranger")
+        with pytest.raises(DagConfigNotAllowedError, match=rf"permission denied for .* \(connection 'stranger' \({user}@") as error:
+            hook.get_dag_config("calculate_indicators")
+
+        migrated_database.execute(str(error.value).partition("Its owner may run: ")[2])
+        assert hook.get_dag_config("calculate_indicators").batch_size == 1000
+
+
+def test_a_reader_who_changes_something_is_told_the_grants(migrated_database: Database, connect: Connect) -> None:
+    with migrated_database.role(*READER) as reader:
+        hook = connect(migrated_database.url_of(reader), "reader")
+        with pytest.raises(DagConfigNotAllowedError, match="permission denied for table dag_configuration") as error:
+            hook.update_dag_config("calculate_indicators", batch_size=7)
+
+        migrated_database.execute(str(error.value).partition("Its owner may run: ")[2])
+        config = hook.update_dag_config("calculate_indicators", batch_size=7)
+        assert config.change is not None
+        assert (config.batch_size, config.change.changed_by) == (7, reader)
+
+
+@pytest.mark.parametrize("act", [DagConfigHook.get_dag_config, DagConfigHook.update_dag_config], ids=["read", "change"])
+class TestNotMigrated:
+    def test_a_missing_schema_says_how_to_make_it(self, database: Database, connect: Connect, act: Callable[..., object]) -> None:
+        with pytest.raises(DagConfigSchemaNotFoundError) as error:
+            act(connect(database.url), "d")
+
+        assert str(error.value).startswith("There is no schema 'financial_screener' (connection 'postgres_default' (postgres@")
+        assert str(error.value).endswith("To make it: airflow dagconfig migrate")
+
+    def test_a_mistyped_schema_says_where_the_tables_are(
+        self, migrated_database: Database, connect: Connect, act: Callable[..., object]
+    ) -> None:
+        with pytest.raises(DagConfigSchemaNotFoundError) as error:
+            act(connect(migrated_database.url, schema="financial_screner"), "d")
+
+        assert "The configuration's tables are in financial_screener; set [dagconfig] schema." in str(error.value)
+        assert str(error.value).endswith("To make it: airflow dagconfig migrate --schema financial_screner")
+
+    def test_a_schema_without_the_tables_says_to_migrate(
+        self, database: Database, connect: Connect, act: Callable[..., object]
+    ) -> None:
+        database.execute("CREATE SCHEMA financial_screener")
+        with pytest.raises(DagConfigNotMigratedError, match=r"does not exist .*, schema financial_screener\)") as error:
+            act(connect(database.url, "other"), "d")
+
+        assert not isinstance(error.value, DagConfigSchemaNotFoundError)
+        assert str(error.value).endswith("To bring the database up to date: airflow dagconfig migrate --conn-id other")
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        pytest.param("postgresql://u:hush@127.0.0.1:1/db", "Connection refused", id="no server"),
+        pytest.param("postgresql://u:hush@no-such-host.invalid/db", "no-such-host.invalid", id="no such host"),
+        pytest.param("{server}/no_such_database", 'database "no_such_database" does not exist', id="no such database"),
+        pytest.param("{server}/{name}?nonsense=1", "nonsense", id="an unknown parameter"),
+        pytest.param("postgresql://postgres:hush@127.0.0.1:{port}/{name}", "password authentication failed", id="wrong password"),
+        pytest.param("kubernetes://u:hush@", "is of type 'kubernetes'", id="a connection of another kind"),
+    ],
+)
+def test_an_unreachable_database_is_named_without_its_password(
+    migrated_database: Database, connect: Connect, url: str, complaint: str
+) -> None:
+    server = migrated_database.server
+    hook = connect(url.format(server=server.url("").rstrip("/"), port=server.port, name=migrated_database.name), "elsewhere")
+
+    with pytest.raises(DagConfigUnreachableError, match=complaint) as error:
+        hook.get_dag_config("d")
+
+    assert "'elsewhere'" in str(error.value)
+    assert "hush" not in str(error.value)
+    assert PASSWORD not in str(error.value)
+
+
+def test_an_unknown_connection_id_says_how_to_add_it() -> None:
+    with pytest.raises(DagConfigUnreachableError) as error:
+        DagConfigHook("no_such_id").get_dag_config("d")
+
+    assert str(error.value) == (
+        "There is no Airflow connection 'no_such_id' to reach the configuration database by. Add it with:"
+        " airflow connections add no_such_id --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+    )
+
+
+def test_a_connection_that_breaks_off_is_unreachable(migrated_database: Database, connect: Connect) -> None:
+    hook = connect(migrated_database.url)
+    open_one = hook.get_conn
+
+    def killed() -> object:
+        connection = open_one()
+        migrated_database.server.execute(f"SELECT pg_terminate_backend({connection.info.backend_pid}, 5000)")
+        return connection
+
+    hook.get_conn = killed  # type: ignore[method-assign]
+
+    with pytest.raises(DagConfigUnreachableError, match="terminating connection"):
+        hook.get_dag_config("d")
+
+
+def test_every_error_is_of_one_family() -> None:
+    for error in (DagConfigUnreachableError, DagConfigNotMigratedError, DagConfigNotAllowedError, DagConfigInvalidError):
+        assert issubclass(error, DagConfigError)
+
+
+@pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
+def test_the_cursor_that_the_connections_extra_asks_for_makes_no_difference(
+    migrated_database: Database, connect: Connect, cursor: str
+) -> None:
+    assert connect(f"{migrated_database.url}?cursor={cursor}").get_dag_config("calculate_indicators").batch_size == 1000
+
+
+def test_no_connection_stays_open(hook: DagConfigHook, migrated_database: Database) -> None:
+    hook.get_dag_config("calculate_indicators")
+    hook.update_dag_config("calculate_indicators", batch_size=7)
+
+    with psycopg.connect(migrated_database.url) as connection:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        # A backend needs a moment to end after its client has gone.
+        connection.autocommit = True
+        for _ in range(100):
+            if connection.execute(count).fetchone() == (0,):
+                return
+            connection.execute("SELECT pg_sleep(0.02)")
+    pytest.fail("a connection stays open")
+
+
+def test_airflow_cfg_says_where_the_store_is(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(Target.from_url(migrated_database.url, "job_settings"))
+    migrated_database.execute("UPDATE job_settings.dag_configuration SET batch_size = 7")
+    monkeypatch.setenv("AIRFLOW_CONN_DAGCONFIG_DB", migrated_database.url)
+    monkeypatch.setenv("AIRFLOW__DAGCONFIG__POSTGRES_CONN_ID", "dagconfig_db")
+    monkeypatch.setenv("AIRFLOW__DAGCONFIG__SCHEMA", "job_settings")
+
+    config = DagConfigHook().get_dag_config("calculate_indicators")
+
+    assert (config.batch_size, config.origin) == (7, "job_settings.dag_configuration, row 9")
+    assert config.update_statement("batch_size", 8).startswith('SELECT "job_settings".update_dag_config(')
+
+
+def test_the_defaults_are_postgres_default_and_financial_screener() -> None:
+    hook = DagConfigHook()
+
+    assert (hook.get_conn_id(), hook.config_schema) == ("postgres_default", "financial_screener")
+
+
+def test_it_is_a_postgres_hook(hook: DagConfigHook) -> None:
+    assert isinstance(hook, PostgresHook)
+    assert hook.get_first("SELECT count(*) FROM financial_screener.exchange_groups") == (4,)
+
+
+def test_importing_it_costs_no_more_than_importing_the_postgres_hook() -> None:
+    script = """
+import sys
+import airflow.providers.postgres.hooks.postgres
+before = set(sys.modules)
+import airflow_provider_dagconfig.hooks.dag_config
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert set(result.stdout.split()) <= {"airflow_provider_dagconfig", "difflib", "fractions", "decimal", "_decimal", "numbers"}
