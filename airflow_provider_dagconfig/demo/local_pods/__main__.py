@@ -17,7 +17,8 @@ from pathlib import Path
 import uvicorn
 
 from airflow_provider_dagconfig.demo.local_pods.access import Access
-from airflow_provider_dagconfig.demo.local_pods.api import application
+from airflow_provider_dagconfig.demo.local_pods.admission import admit
+from airflow_provider_dagconfig.demo.local_pods.api import application, create_namespace
 from airflow_provider_dagconfig.demo.local_pods.container import Image
 from airflow_provider_dagconfig.demo.local_pods.node import Node, machine
 from airflow_provider_dagconfig.demo.local_pods.store import Store
@@ -93,7 +94,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="local-pods-") as directory, _listen(arguments) as listening:
         access = Access.make()
         store = Store()
-        store.create("namespaces", {"metadata": {"name": "default"}, "spec": {}, "status": {"phase": "Active"}})
+        create_namespace(store, admit("namespaces", {"metadata": {"name": "default"}}, ""))
         images = {"busybox:latest": Image(command=("sh",)), **dict(arguments.image)}
         node = Node(store, images, Path(directory), arguments.cpu, arguments.memory)
         config = uvicorn.Config(

@@ -57,6 +57,17 @@ def application(store: Store, node: Node, token: str) -> ASGIApp:
     return _Authenticated(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
+def create_namespace(store: Store, new: Object) -> Object:
+    """
+    Keep a new namespace, with the service account that its pods have.
+
+    :raises ApiError: AlreadyExists.
+    """
+    namespace = store.create("namespaces", new)
+    store.create("serviceaccounts", {"metadata": {"name": "default", "namespace": new["metadata"]["name"]}})
+    return namespace
+
+
 class _Authenticated:
     """Lets only requests with the token through."""
 
@@ -142,6 +153,8 @@ class _Api:
             self._admit_into(resource, new)
         if request.query_params.get("dryRun"):
             return _json(new, 201)
+        if resource.plural == "namespaces":
+            return _json(create_namespace(self._store, new), 201)
         return _json(self._store.create(resource.plural, new), 201)
 
     def _admit_into(self, resource: Resource, new: Object) -> None:
@@ -160,7 +173,7 @@ class _Api:
             }
             raise _forbidden(resource.plural, name, message, [cause])
         account = new["spec"]["serviceAccountName"] if resource.plural == "pods" else "default"
-        if account != "default" and self._store.find("serviceaccounts", namespace, account) is None:
+        if self._store.find("serviceaccounts", namespace, account) is None:
             message = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
             raise _forbidden("pods", name, message)
 

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +104,15 @@ class Container:
         self._last_state = self.state
         self.state = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
 
-    def signal(self, number: int) -> None:
-        """Send a signal to its processes, if they run."""
+    def terminate(self) -> None:
+        """Ask its process to end, if it runs."""
         if self._process is not None:
-            self._process.signal(number)
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End its processes at once."""
+        if self._process is not None:
+            self._process.kill()
 
     def memory_limit(self) -> tuple[int, int] | None:
         """Give the process id and the limit in bytes, if it runs with one."""
@@ -237,10 +241,6 @@ class Container:
         if not told and code and self.spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             told = log.tail(_FALLBACK_LINES, _FALLBACK_BYTES)
         return told.decode(errors="replace")
-
-    def kill(self) -> None:
-        """End its processes at once."""
-        self.signal(signal.SIGKILL)
 
 
 def _executable(word: str, path: str, cwd: Path) -> str:

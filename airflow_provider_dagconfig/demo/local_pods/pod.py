@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,7 @@ class Pod:
             for container in self.containers:
                 if "running" in container.state:
                     self._tell("Killing", f"Stopping container {container.name}", container)
-                container.signal(signal.SIGTERM)
+                container.terminate()
         asyncio.get_running_loop().call_later(grace, self._kill)
 
     def _kill(self) -> None:

@@ -56,15 +56,21 @@ class Process(asyncio.Protocol):
         """Note that nobody can write any more."""
         self._drained.set()
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the process and its group; does nothing once it has ended."""
+    def terminate(self) -> None:
+        """Ask the process to end, and only it: a container's first process gets the signal, not its children."""
+        if self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process and what is in its group; does nothing once it has ended."""
         if self._status is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def reaped(self, status: int) -> None:
         """End what the process left in its group, as a container ends with its first process; read the rest."""
-        self.signal(signal.SIGKILL)
+        self.kill()
         self._status = status
         self._popen.returncode = os.waitstatus_to_exitcode(status)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -146,12 +152,12 @@ class Processes:
         for pid, held in self.memory().items():
             if held > limits.get(pid, held) and (process := self._running.get(pid)) is not None:
                 process.killed_for_memory = True
-                process.signal(signal.SIGKILL)
+                process.kill()
 
     def kill_all(self) -> None:
         """Kill every process, and on Linux whatever they left behind."""
         for process in self._running.values():
-            process.signal(signal.SIGKILL)
+            process.kill()
         with contextlib.suppress(psutil.Error):
             for orphan in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
