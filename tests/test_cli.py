@@ -1,0 +1,229 @@
+"""`airflow dagconfig` as an operator types it: what it prints, what it refuses, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from airflow.cli.cli_parser import get_parser
+from plugins.postgres import PASSWORD, Database
+
+FIRST = "008_dag_configuration_tables"
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dagconfig(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """A function that runs `airflow dagconfig ARGUMENTS` through Airflow's own parser."""
+
+    def run(*arguments: str) -> Answer:
+        code: object = 0
+        try:
+            parsed = get_parser().parse_args(["dagconfig", *arguments])
+            parsed.func(parsed)
+        except SystemExit as exit_:
+            code = exit_.code
+        captured = capsys.readouterr()
+        if isinstance(code, str):
+            # As Python does it when nobody catches it.
+            return Answer(1, captured.out, captured.err + code)
+        assert isinstance(code, int)
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def default_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
+    return database
+
+
+def test_migrate_uses_the_default_connection_and_says_what_it_did(
+    dagconfig: Callable[..., Answer], default_connection: Database
+) -> None:
+    assert dagconfig("migrate") == Answer(0, f"applied   {FIRST}.sql\n", "")
+    again = dagconfig("migrate")
+    assert again.out.startswith("Nothing to do: connection 'postgres_default' (postgres@127.0.0.1:")
+    assert again.out.endswith(", schema financial_screener is up to date.\n")
+    assert default_connection.execute("SELECT count(*) FROM financial_screener.dag_configuration") == [(9,)]
+
+
+def test_migrate_takes_another_connection_and_schema(
+    dagconfig: Callable[..., Answer], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OWNER", database.url)
+
+    assert dagconfig("migrate", "--conn-id", "owner", "--schema", "job_settings").code == 0
+
+    assert database.execute("SELECT count(*) FROM job_settings.dag_configuration") == [(9,)]
+
+
+def test_migrate_finds_connections_in_airflows_own_database(
+    dagconfig: Callable[..., Answer], database: Database, airflow_metadata: None
+) -> None:
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(Connection(conn_id="in_the_metadata", uri=database.url))
+
+    assert dagconfig("migrate", "--conn-id", "in_the_metadata").out == f"applied   {FIRST}.sql\n"
+
+
+def test_migrate_works_from_a_url_alone(dagconfig: Callable[..., Answer], database: Database) -> None:
+    assert dagconfig("migrate", "--url", database.url) == Answer(0, f"applied   {FIRST}.sql\n", "")
+
+
+def test_migrate_adopts_a_live_database_and_says_so(dagconfig: Callable[..., Answer], adopted_database: Database) -> None:
+    assert dagconfig("migrate", "--url", adopted_database.url).out == f"adopted   {FIRST}.sql\n"
+
+
+def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer], database: Database) -> None:
+    before = dagconfig("migrate", "--status", "--url", database.url, "-o", "json")
+    dagconfig("migrate", "--url", database.url)
+    after = dagconfig("migrate", "--status", "--url", database.url, "-o", "json")
+
+    assert (before.code, after.code) == (3, 0)
+    assert json.loads(before.out) == [{"migration": f"{FIRST}.sql", "state": "pending", "applied_at": "", "applied_by": ""}]
+    assert json.loads(after.out)[0].keys() == {"migration", "state", "applied_at", "applied_by"}
+    assert (json.loads(after.out)[0]["state"], json.loads(after.out)[0]["applied_by"]) == ("applied", "postgres")
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "yaml"])
+def test_status_is_shown_in_airflows_formats(dagconfig: Callable[..., Answer], database: Database, output: str) -> None:
+    shown = dagconfig("migrate", "--status", "--url", database.url, "-o", output).out
+
+    assert f"{FIRST}.sql" in shown
+    assert "pending" in shown
+
+
+@pytest.mark.parametrize("version", ["007", "7", "0", "base"])
+def test_going_back_takes_a_number_or_base(dagconfig: Callable[..., Answer], migrated_database: Database, version: str) -> None:
+    answer = dagconfig("migrate", "--url", migrated_database.url, "--to", version, "--yes")
+
+    assert answer == Answer(0, f"reverted  {FIRST}.down.sql\n", "")
+
+
+def test_going_back_is_not_done_unasked(dagconfig: Callable[..., Answer], migrated_database: Database) -> None:
+    answer = dagconfig("migrate", "--url", migrated_database.url, "--to", "007")
+
+    assert answer.code == 1
+    assert answer.err.startswith(f"This drops what {FIRST}.sql made in database postgres@127.0.0.1:")
+    assert answer.err.endswith("with its data and its audit. To do it without being asked: --yes")
+    assert migrated_database.execute("SELECT count(*) FROM financial_screener.dag_configuration") == [(9,)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "rows"), [("n", [(True,)]), ("", [(True,)]), ("y", [(False,)]), ("Yes", [(False,)]), (EOFError, [(True,)])], ids=str
+)
+def test_at_a_terminal_going_back_is_asked_for(
+    dagconfig: Callable[..., Answer],
+    migrated_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: str | type[EOFError],
+    rows: list[tuple[bool]],
+) -> None:
+    def answered(_: str) -> str:
+        if isinstance(reply, str):
+            return reply
+        raise reply
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", answered)
+
+    dagconfig("migrate", "--url", migrated_database.url, "--to", "007")
+
+    assert migrated_database.execute("SELECT to_regclass('financial_screener.dag_configuration') IS NOT NULL") == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        pytest.param(["--url", "postgresql://u:hush@127.0.0.1:1/db"], 1, "cannot be reached", id="a dead server"),
+        pytest.param(["--url", "postgresql://u:hush/hush@127.0.0.1/db"], 1, "no URL of a PostgreSQL database", id="a bad URL"),
+        pytest.param(["--conn-id", "no_such_id"], 1, "There is no Airflow connection 'no_such_id'", id="a wrong connection id"),
+        pytest.param(["--conn-id", "cluster"], 1, "is of type 'kubernetes'", id="a connection of another kind"),
+        pytest.param(["--conn-id", "x", "--url", "postgresql://u:hush@h/db"], 1, "give one of them", id="two databases"),
+        pytest.param(["--schema", "it's"], 1, "cannot be the configuration's schema", id="a bad schema"),
+        pytest.param(["--to", "012"], 1, "There is no migration 012. There are: 008.", id="an unknown migration"),
+        pytest.param(["--to", "latest"], 2, "'latest' is no migration; write its number, such as 008", id="no number"),
+        pytest.param(["--status", "--url", "postgresql://u:hush@127.0.0.1:1/db"], 1, "cannot be reached", id="status, dead server"),
+    ],
+)
+def test_bad_input_is_answered_in_one_sentence(
+    dagconfig: Callable[..., Answer],
+    default_connection: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    complaint: str,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", "kubernetes://u:hush@")
+
+    answer = dagconfig("migrate", *arguments)
+
+    assert answer.code == code
+    assert complaint in answer.err
+    assert "hush" not in answer.out + answer.err
+    assert default_connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'financial_screener'") == [(0,)]
+
+
+def test_a_missing_privilege_is_answered_in_one_sentence(dagconfig: Callable[..., Answer], database: Database) -> None:
+    with database.role() as user:
+        answer = dagconfig("migrate", "--url", database.url_of(user))
+
+    assert answer.code == 1
+    assert answer.err.startswith("Error: permission denied for database ")
+    assert "To migrate, use a user who owns the schema" in answer.err
+
+
+def test_the_installed_command_works_and_shows_no_password(database: Database, tmp_path: Path) -> None:
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
+    airflow = Path(sys.executable).with_name("airflow")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [airflow, "dagconfig", "migrate", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = run("--url", database.url)
+    failed = run("--url", database.url.replace("secret", "wrong"))
+
+    assert (done.returncode, done.stdout) == (0, f"applied   {FIRST}.sql\n")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("Error: The configuration database cannot be reached")
+    assert "Traceback" not in failed.stderr
+    for text in (PASSWORD, "secret%20of", "wrong%20of", "wrong of"):
+        assert text not in done.stdout + done.stderr + failed.stdout + failed.stderr
+
+
+def test_airflows_other_commands_load_nothing_of_ours_but_the_command_table() -> None:
+    script = """
+import sys
+import airflow.cli.cli_config
+before = set(sys.modules)
+from airflow_provider_dagconfig.cli import get_dagconfig_commands
+get_dagconfig_commands()
+print(*sorted(set(sys.modules) - before))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert set(result.stdout.split()) <= {"airflow_provider_dagconfig", "airflow_provider_dagconfig.cli"}
