@@ -111,6 +111,10 @@ class Cluster:
         name = f"{path}/{pod['metadata']['name']}"
         try:
             end = self._wait_for(lambda: _end(self.get(name)), f"a pod of the image {IMAGE} to run")
+        except ClusterError as error:
+            conditions = (self.get(name) or {}).get("status", {}).get("conditions", ())
+            told = [condition["message"] for condition in conditions if condition.get("message")]
+            raise ClusterError("\n".join([str(error), *told])) from None
         finally:
             self._kubectl("delete", "--raw", name)
         if end != "Succeeded":
@@ -129,7 +133,7 @@ class Cluster:
         deadline = time.monotonic() + _PROBE_SECONDS
         while (found := look()) is None:
             if time.monotonic() > deadline:
-                raise ClusterError(f"Waited {_PROBE_SECONDS} s for {what}.\n{HOW_TO_LOAD}")
+                raise ClusterError(f"Waited {_PROBE_SECONDS} s for {what}.")
             time.sleep(0.5)
         return found
 
