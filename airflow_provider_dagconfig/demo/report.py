@@ -133,7 +133,7 @@ def audit_trail(entries: Iterable[AuditEntry]) -> Table:
     """Show who changed what, and when."""
     table = _table("The audit trail (dag_configuration_audit)")
     for heading in ("when", "who", "job", "what"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != "what")
     for entry in entries:
         table.add_row(
             f"{entry.changed_at:%H:%M:%S}",
