@@ -103,9 +103,27 @@ def log(namespace: Namespace, options: str = "", name: str = "job") -> bytes:
     return done.stdout
 
 
-def watch(namespace: Namespace, options: str) -> list[tuple[str, Object]]:
-    lines = kubectl(namespace, "get", "--raw", f"{namespace.path}?watch=true&{options}").stdout.splitlines()
-    return [(event["type"], event["object"]) for event in map(json.loads, lines)]
+def watch(namespace: Namespace, options: str, until: Callable[[str, Object], bool]) -> list[tuple[str, Object]]:
+    """Watch the namespace's pods until an event is the one that is waited for, or the watch ends."""
+    path = f"{namespace.path}?watch=true&{options}"
+    command = ["kubectl", "--kubeconfig", namespace.kubeconfig, "get", "--raw", path]
+    seen: list[tuple[str, Object]] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        for event in map(json.loads, watching.stdout):
+            seen.append((event["type"], event["object"]))
+            if until(*seen[-1]):
+                watching.terminate()
+                break
+    return seen
+
+
+def ends(_: str, found: Object) -> bool:
+    return has_ended(found)
+
+
+def goes(type_: str, _: Object) -> bool:
+    return type_ == "DELETED"
 
 
 def default_namespace(pods: LocalPods) -> Namespace:
@@ -121,6 +139,20 @@ def local_namespace(local_pods: LocalPods) -> Iterator[Namespace]:
     assert kubectl(new, "create", "namespace", new.name).returncode == 0
     yield new
     kubectl(new, "delete", "namespace", new.name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def finished(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace for tests that change nothing, with the pod ``job`` that wrote three lines and has ended."""
+    shared = Namespace(cluster, f"shared-{uuid.uuid4().hex[:8]}")
+    assert kubectl(shared, "create", "namespace", shared.name).returncode == 0
+    deadline = time.monotonic() + 20
+    while request(shared, "create", body=pod("job", "echo 1; echo 2; echo 3")).get("kind") != "Pod":
+        assert time.monotonic() < deadline, "the namespace takes no pods"
+        time.sleep(0.2)
+    wait(shared, has_ended)
+    yield shared
+    kubectl(shared, "delete", "namespace", shared.name, "--wait=false")
 
 
 # Access
@@ -262,27 +294,27 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("verb", "path", "body", "reason", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_bad_request_is_refused(namespace: Namespace, verb: str, path: str, body: Any, reason: str | None, message: str) -> None:
-    refused = request(namespace, verb, path, body)
+def test_a_bad_request_is_refused(finished: Namespace, verb: str, path: str, body: Any, reason: str | None, message: str) -> None:
+    refused = request(finished, verb, path, body)
     assert refused.get("reason", "no refusal") == reason
     assert message in refused["message"]
 
 
-def test_a_pod_in_another_namespace_than_the_requests_is_refused(namespace: Namespace) -> None:
+def test_a_pod_in_another_namespace_than_the_requests_is_refused(finished: Namespace) -> None:
     manifest = pod()
     manifest["metadata"]["namespace"] = "elsewhere"
-    assert request(namespace, "create", body=manifest)["reason"] == "BadRequest"
+    assert request(finished, "create", body=manifest)["reason"] == "BadRequest"
 
 
-def test_a_pod_in_no_namespace_is_not_found(namespace: Namespace) -> None:
-    nowhere = Namespace(namespace.cluster, "nowhere")
+def test_a_pod_in_no_namespace_is_not_found(finished: Namespace) -> None:
+    nowhere = Namespace(finished.cluster, "nowhere")
     assert request(nowhere, "create", body=pod()) == {"reason": "NotFound", "message": 'namespaces "nowhere" not found'}
 
 
-def test_a_pod_with_no_such_service_account_is_forbidden(namespace: Namespace) -> None:
+def test_a_pod_with_no_such_service_account_is_forbidden(finished: Namespace) -> None:
     manifest = pod()
     manifest["spec"]["serviceAccountName"] = "nobody"
-    refused = request(namespace, "create", body=manifest)
+    refused = request(finished, "create", body=manifest)
     assert refused["reason"] == "Forbidden"
     assert 'serviceaccount "nobody" not found' in refused["message"]
 
@@ -366,12 +398,13 @@ def test_a_replacement_changes_metadata_and_needs_the_latest_version(namespace: 
 
 def test_a_watch_without_a_version_begins_with_what_is_there(namespace: Namespace) -> None:
     start(namespace, pod(nodeSelector={"no": "where"}))
-    assert [type_ for type_, _ in watch(namespace, "fieldSelector=metadata.name=job&timeoutSeconds=1")][:1] == ["ADDED"]
+    (first,) = watch(namespace, "fieldSelector=metadata.name=job", lambda *_: True)
+    assert (first[0], first[1]["metadata"]["name"]) == ("ADDED", "job")
 
 
 def test_a_watch_from_a_version_gives_what_came_after_it_up_to_the_end(namespace: Namespace) -> None:
     version = start(namespace, pod("job", "sleep 1"))["metadata"]["resourceVersion"]
-    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=6&resourceVersion={version}")
+    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=20&resourceVersion={version}", ends)
     assert {type_ for type_, _ in seen} == {"MODIFIED"}
     assert [found["status"]["phase"] for _, found in seen][-1] == "Succeeded"
     versions = [int(found["metadata"]["resourceVersion"]) for _, found in seen]
@@ -379,8 +412,14 @@ def test_a_watch_from_a_version_gives_what_came_after_it_up_to_the_end(namespace
     assert versions[0] > int(version)
 
 
-def test_a_watch_from_a_forgotten_version_is_told_so(namespace: Namespace) -> None:
-    ((type_, status),) = watch(namespace, "resourceVersion=1&timeoutSeconds=5")
+def test_a_watch_ends_at_its_timeout(namespace: Namespace) -> None:
+    begun = time.monotonic()
+    assert watch(namespace, "timeoutSeconds=1", goes) == []
+    assert 1 <= time.monotonic() - begun < 10
+
+
+def test_a_watch_from_a_forgotten_version_is_told_so(finished: Namespace) -> None:
+    ((type_, status),) = watch(finished, "resourceVersion=1&timeoutSeconds=5", goes)
     assert (type_, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
 
 
@@ -388,7 +427,7 @@ def test_a_watch_sees_a_pod_go(namespace: Namespace) -> None:
     start(namespace, pod("job", "exec sleep 100"))
     wait(namespace, is_running)
     version = request(namespace, "delete", "/job?gracePeriodSeconds=1")["metadata"]["resourceVersion"]
-    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=12&resourceVersion={version}")
+    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=30&resourceVersion={version}", goes)
     assert [type_ for type_, _ in seen][-1] == "DELETED"
     assert seen[-1][1]["metadata"]["deletionGracePeriodSeconds"] == 1
 
@@ -397,7 +436,7 @@ def test_a_watch_by_label_sees_pods_come_into_view_and_go(local_namespace: Names
     version = start(local_namespace, pod(nodeSelector={"no": "where"}))["metadata"]["resourceVersion"]
     for change in ("in=view", "in-"):
         assert kubectl(local_namespace, "label", "pod", "job", change).returncode == 0
-    seen = watch(local_namespace, f"labelSelector=in=view&timeoutSeconds=1&resourceVersion={version}")
+    seen = watch(local_namespace, f"labelSelector=in=view&timeoutSeconds=1&resourceVersion={version}", goes)
     assert [type_ for type_, _ in seen] == ["ADDED", "DELETED"]
 
 
@@ -469,9 +508,9 @@ def test_a_deleted_pod_has_its_grace_period(namespace: Namespace, script: str, c
     answer = request(namespace, "delete", "/job?gracePeriodSeconds=3")
     assert answer["metadata"]["deletionGracePeriodSeconds"] == 3
     version = answer["metadata"]["resourceVersion"]
-    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=12&resourceVersion={version}")
-    ends = [state(found)["terminated"]["exitCode"] for _, found in seen if "terminated" in state(found)]
-    assert ends[0] == code
+    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=30&resourceVersion={version}", goes)
+    codes = [state(found)["terminated"]["exitCode"] for _, found in seen if "terminated" in state(found)]
+    assert codes[0] == code
 
 
 def test_a_pod_deleted_without_grace_is_gone_at_once_and_its_processes_too(local_namespace: Namespace, tmp_path: Path) -> None:
@@ -733,10 +772,8 @@ def test_lines_come_with_the_time_they_were_written(namespace: Namespace) -> Non
     ("options", "given"),
     [("tailLines=2", b"2\n3\n"), ("tailLines=0", b""), ("limitBytes=3", b"1\n2"), ("tailLines=9", b"1\n2\n3\n")],
 )
-def test_a_part_of_a_log_can_be_asked_for(namespace: Namespace, options: str, given: bytes) -> None:
-    start(namespace, pod("job", "echo 1; echo 2; echo 3"))
-    wait(namespace, has_ended)
-    assert log(namespace, options) == given
+def test_a_part_of_a_log_can_be_asked_for(finished: Namespace, options: str, given: bytes) -> None:
+    assert log(finished, options) == given
 
 
 BAD_LOG_REQUESTS = {
@@ -750,10 +787,8 @@ BAD_LOG_REQUESTS = {
 
 
 @pytest.mark.parametrize(("options", "refusal"), BAD_LOG_REQUESTS.items(), ids=BAD_LOG_REQUESTS)
-def test_a_log_request_that_makes_no_sense_is_refused(namespace: Namespace, options: str, refusal: tuple[str, str]) -> None:
-    start(namespace, pod("job", "true"))
-    wait(namespace, has_ended)
-    refused = request(namespace, "get", f"/job/log?{options}")
+def test_a_log_request_that_makes_no_sense_is_refused(finished: Namespace, options: str, refusal: tuple[str, str]) -> None:
+    refused = request(finished, "get", f"/job/log?{options}")
     assert refused["reason"] == refusal[0]
     assert refusal[1] in refused["message"]
 
@@ -762,11 +797,11 @@ def test_a_log_request_that_makes_no_sense_is_refused(namespace: Namespace, opti
 
 
 def test_dozens_of_pods_run_and_are_followed_at_once(local_namespace: Namespace) -> None:
-    names = [f"job-{number}" for number in range(30)]
+    names = [f"job-{number}" for number in range(24)]
 
     def run(name: str) -> tuple[bytes, int]:
         version = start(local_namespace, pod(name, f"echo {name}; sleep 1; echo done; exit 4"))["metadata"]["resourceVersion"]
-        seen = watch(local_namespace, f"fieldSelector=metadata.name={name}&timeoutSeconds=8&resourceVersion={version}")
+        seen = watch(local_namespace, f"fieldSelector=metadata.name={name}&timeoutSeconds=60&resourceVersion={version}", ends)
         return log(local_namespace, "follow=true", name), state(seen[-1][1])["terminated"]["exitCode"]
 
     with ThreadPoolExecutor(len(names)) as threads:
