@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_dagconfig.models import quoted_schema
@@ -74,7 +75,7 @@ class Store:
             return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
-        if sqlstate[:2] in _REFUSED_VALUE:
+        if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
             return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
         if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
             return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")

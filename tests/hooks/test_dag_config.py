@@ -245,6 +245,11 @@ def test_any_name_is_a_value_and_never_sql(hook: DagConfigHook) -> None:
     assert hook.update_dag_config(name, name, batch_size=7) == hook.get_dag_config(name, name)
 
 
+def test_a_name_that_postgresql_cannot_hold_is_invalid(hook: DagConfigHook) -> None:
+    with pytest.raises(DagConfigInvalidError, match="cannot contain NUL"):
+        hook.get_dag_config("a\0b")
+
+
 def test_reading_needs_nothing_but_to_see_the_three_tables(migrated_database: Database, connect: Connect) -> None:
     migrated_database.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA financial_screener FROM PUBLIC")
     with migrated_database.role(*READER) as reader:
