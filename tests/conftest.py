@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["plugins.postgres", "plugins.local_pods", "plugins.airflow_home", "plugins.dag_runs", "plugins.cluster", "plugins.tasks"]
+pytest_plugins = [
+    "plugins.postgres",
+    "plugins.local_pods",
+    "plugins.airflow_home",
+    "plugins.dag_runs",
+    "plugins.cluster",
+    "plugins.tasks",
+]

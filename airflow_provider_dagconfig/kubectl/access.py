@@ -109,9 +109,7 @@ def resolve_access(
     return _default(service_account, context, namespace, verify, named)
 
 
-def _default(
-    service_account: Path, context: str | None, namespace: str | None, verify: bool, named: str
-) -> ClusterAccess:
+def _default(service_account: Path, context: str | None, namespace: str | None, verify: bool, named: str) -> ClusterAccess:
     if variable := os.environ.get("KUBECONFIG"):
         if not any(os.path.exists(path) for path in variable.split(os.pathsep)):
             raise ClusterAccessError(f"KUBECONFIG={variable}: there is no such file")

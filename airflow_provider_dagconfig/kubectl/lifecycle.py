@@ -222,9 +222,7 @@ class PodRun:
                     "its annotations name another task or none. Delete or rename it",
                 )
             same_try = try_number(pod) == try_number(self._manifest)
-            verdict = outcomes.judge_existing(
-                pod, same_try=same_try, collected=annotation(pod, "collected") is not None
-            )
+            verdict = outcomes.judge_existing(pod, same_try=same_try, collected=annotation(pod, "collected") is not None)
             if verdict is Existing.REPLACE:
                 self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
                 self._kubectl.delete()

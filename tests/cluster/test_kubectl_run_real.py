@@ -281,8 +281,6 @@ def test_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components:
         {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
         for taint in ("unreachable", "not-ready")
     ]
-    task = real_tasks.run(
-        "sleep", "300", while_running=freeze, tolerations=tolerations, termination_grace_period=1, get_logs=False
-    )
+    task = real_tasks.run("sleep", "300", while_running=freeze, tolerations=tolerations, termination_grace_period=1, get_logs=False)
     assert task.state == "failed"
     assert "ended by the cluster (NodeLost)" in task.error

@@ -120,7 +120,10 @@ def test_the_servers_certificate_is_not_verified_only_where_the_connection_says_
         pytest.param({"kube_config": "s3cret-token: yes"}, {}, "is no JSON", id="yaml"),
         pytest.param({"kube_config": '["s3cret-token"]'}, {}, "has no clusters", id="no-kubeconfig"),
         pytest.param(
-            {"kube_config": KUBECONFIG, "kube_config_path": "/x"}, {}, "kube_config_path and kube_config: keep one", id="two-at-once"
+            {"kube_config": KUBECONFIG, "kube_config_path": "/x"},
+            {},
+            "kube_config_path and kube_config: keep one",
+            id="two-at-once",
         ),
     ],
 )
@@ -133,7 +136,9 @@ def test_bad_credentials_are_refused_by_a_sentence_that_names_them_and_shows_non
     assert "s3cret" not in str(refusal.value)
 
 
-def test_a_kubeconfig_variable_that_names_no_file_is_refused_rather_than_taken_for_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kubeconfig_variable_that_names_no_file_is_refused_rather_than_taken_for_localhost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KUBECONFIG", "/no/such")
     with pytest.raises(ClusterAccessError, match="KUBECONFIG=/no/such"):
         resolve()

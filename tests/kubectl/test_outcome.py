@@ -30,7 +30,9 @@ CONFIG = dataclasses.replace(
 )
 
 
-def pod(phase: str, state: dict[str, Any] | None = None, *, metadata: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+def pod(
+    phase: str, state: dict[str, Any] | None = None, *, metadata: dict[str, Any] | None = None, **status: Any
+) -> dict[str, Any]:
     if state is not None:
         status["containerStatuses"] = [{"name": "istio-proxy", "state": {"running": {}}}, {"name": "base", "state": state}]
     return {
@@ -133,7 +135,9 @@ def test_a_pod_that_has_ended_says_how(status: dict[str, Any], end: End, reason:
             id="the-kubelet-is-slow",
         ),
         pytest.param(
-            pod("Pending", waiting("ImagePullBackOff", "Back-off")), Waiting("ImagePullBackOff", "Back-off"), id="image-may-still-come"
+            pod("Pending", waiting("ImagePullBackOff", "Back-off")),
+            Waiting("ImagePullBackOff", "Back-off"),
+            id="image-may-still-come",
         ),
         pytest.param(
             pod(
