@@ -8,13 +8,18 @@ a pod is not here.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import psycopg
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_provider_dagconfig.models import quoted_schema
+READER_ROLE = "dagconfig_reader"
+EDITOR_ROLE = "dagconfig_editor"
+"""The database's roles that may read the configuration, and change it; the migrations make them."""
 
 
 class DagConfigError(AirflowException):
@@ -38,11 +43,26 @@ class DagConfigNotAllowedError(DagConfigError):
 
 
 class DagConfigNotFoundError(DagConfigError):
-    """There is no such exchange group."""
+    """There is no such job, exchange group, override or audit entry."""
+
+
+class DagConfigStaleError(DagConfigError):
+    """The row has moved on from the version that the change was based on. Nothing was changed."""
+
+    expected_version: int | None = None
+    current_version: int | None = None
+    """None where there is no row any more."""
+
+
+class DagConfigConflictError(DagConfigError):
+    """A later change touched what was to be rolled back, or it is over already. Nothing was changed."""
+
+    detail: Mapping[str, Any] = MappingProxyType({})
+    """What the database said of it: ``columns``, and ``entries``, the audit entries of the later changes."""
 
 
 class DagConfigInvalidError(DagConfigError):
-    """A row holds a value that cannot be used; the message names the row, the column, the value and the remedy."""
+    """A value cannot be used, in a row or for a change; the message names row, column, value and remedy."""
 
 
 Purpose = Literal["reading", "writing", "migrating"]
@@ -73,6 +93,10 @@ class Store:
         primary, said = _said(error)
         if sqlstate == "42501":
             return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
+        if sqlstate == "DC404":
+            return DagConfigNotFoundError(f"{said} ({self})")
+        if sqlstate == "DC409":
+            return self._conflict(error)
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
@@ -81,22 +105,25 @@ class Store:
             return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
         return DagConfigError(f"{said} ({self})")
 
+    def _conflict(self, error: Exception) -> DagConfigError:
+        detail = _detail(error)
+        message = f"{_said(error, with_detail=False)[1]} ({self}). Nothing was changed."
+        if detail.get("kind") == "stale":
+            stale = DagConfigStaleError(message)
+            # 0 is the version of a row that is not there.
+            stale.expected_version, stale.current_version = detail.get("expected"), detail.get("actual") or None
+            return stale
+        conflict = DagConfigConflictError(message)
+        conflict.detail = detail
+        return conflict
+
     def _needed(self, purpose: Purpose) -> str:
         if purpose == "migrating":
             return (
                 "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
             )
-        schema = quoted_schema(self.schema)
         user = '"' + self.user.replace('"', '""') + '"'
-        tables = ("dag_configuration", "exchange_groups", "dag_configuration_audit")
-        grants = [f"GRANT USAGE ON SCHEMA {schema} TO {user};"]
-        grants += [f"GRANT SELECT ON {', '.join(f'{schema}.{table}' for table in tables)} TO {user};"]
-        if purpose == "writing":
-            grants += [
-                f"GRANT INSERT, UPDATE ON {schema}.dag_configuration TO {user};",
-                f"GRANT USAGE ON SEQUENCE {schema}.dag_configuration_id_seq TO {user};",
-            ]
-        return f"Its owner may run: {' '.join(grants)}"
+        return f"Its owner may run: GRANT {EDITOR_ROLE if purpose == 'writing' else READER_ROLE} TO {user};"
 
 
 _MISSING_OBJECT = {
@@ -119,9 +146,19 @@ _NO_CONNECTION = {
 }
 
 
-def _said(error: Exception) -> tuple[str, str]:
+def _said(error: Exception, *, with_detail: bool = True) -> tuple[str, str]:
     """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
     primary = parts[0] or " ".join(str(error).split())
-    return primary, ". ".join(part.rstrip(".") for part in (primary, *parts[1:]) if part)
+    further = parts[1:] if with_detail else parts[2:]
+    return primary, ". ".join(part.rstrip(".") for part in (primary, *further) if part)
+
+
+def _detail(error: Exception) -> dict[str, Any]:
+    """Read the detail that our functions give as JSON."""
+    try:
+        detail = json.loads(getattr(getattr(error, "diag", None), "message_detail", None) or "{}")
+    except ValueError:
+        return {}
+    return detail if isinstance(detail, dict) else {}

@@ -1,5 +1,5 @@
 """
-What a row of the configuration store means: quantities, a job's configuration, an exchange group, a change.
+What the configuration store holds means: quantities, a job's configuration, an exchange group, an override, a change.
 
 All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the hook reads the
 rows, and kubectl/manifest.py says what becomes of the values in a pod.
@@ -10,12 +10,42 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 DEFAULT_SCHEMA = "financial_screener"
+
+OVERRIDE_COLUMNS = (
+    "cpu_request",
+    "cpu_limit",
+    "memory_request",
+    "memory_limit",
+    "batch_size",
+    "timeout_seconds",
+    "max_retries",
+    "retry_delay_minutes",
+    "retry_backoff_enabled",
+    "enabled",
+    "priority",
+)
+"""The columns of a job that an override, or a run, may set."""
+
+CONFIG_COLUMNS = (*OVERRIDE_COLUMNS, "description")
+"""The columns of a job that can be configured."""
+
+GROUP_COLUMNS = (
+    "display_name",
+    "exchanges",
+    "primary_timezone",
+    "market_open_utc",
+    "market_close_utc",
+    "enabled",
+    "priority",
+    "description",
+)
+"""The columns of an exchange group that can be configured."""
 
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
@@ -131,19 +161,217 @@ class Change:
     audit_id: int
     changed_by: str | None
     changed_at: datetime
+    reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the entry as JSON values."""
-        return {
-            "audit_id": self.audit_id,
-            "changed_by": self.changed_by,
-            "changed_at": self.changed_at.isoformat(sep=" ", timespec="seconds"),
-        }
+        return _json_values(self)
 
     def __str__(self) -> str:
-        """For a log line: ``by admin at 2026-11-23 02:14:05+00:00 (audit entry 17)``."""
-        when = self.changed_at.isoformat(sep=" ", timespec="seconds")
-        return f"by {self.changed_by or 'an unknown user'} at {when} (audit entry {self.audit_id})"
+        """For a log line: ``by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)``."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"by {self.changed_by or 'an unknown user'} at {_moment(self.changed_at)} (audit entry {self.audit_id}{why})"
+
+
+@dataclass(frozen=True)
+class Override:
+    """Values that take the place of a job's own until a moment, and then end by themselves."""
+
+    override_id: int
+    dag_name: str
+    job_name: str
+    values: Mapping[str, Any] = field(hash=False)
+    """Column to value, as the table holds them; columns that stay as they are, are not in it."""
+    starts_at: datetime
+    ends_at: datetime
+    """The planned end."""
+    reason: str | None
+    created_by: str | None
+    created_at: datetime
+    ended_at: datetime | None = None
+    """When it was ended before its time; None when it was not."""
+
+    state: Literal["planned", "active", "ended"] = "active"
+    """As it was when it was read."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it was in force when it was read."""
+        return self.state == "active"
+
+    @property
+    def source(self) -> str:
+        """As ``sources`` of a DagConfig names it: ``override 7 until 2026-11-24 06:00:00+00:00``."""
+        return f"override {self.override_id} until {_moment(self.ends_at)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return _json_values(self)
+
+    def __str__(self) -> str:
+        """For a log line: ``override 7 until 2026-11-24 06:00:00+00:00 by ann (month's end)``."""
+        by = f" by {self.created_by}" if self.created_by else ""
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{self.source}{by}{why}"
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One entry of the audit, whole: who changed what, when, why, and the row before and after."""
+
+    audit_id: int
+    operation: str
+    """INSERT, UPDATE, DELETE or TRUNCATE."""
+    table_name: str
+    """dag_configuration, exchange_groups or dag_configuration_overrides."""
+    dag_name: str | None
+    job_name: str | None
+    group_name: str | None
+    override_id: int | None
+    changed_by: str | None
+    """The application's user, where it said one; else the database's."""
+    session_user_name: str | None
+    """The database's user; None in entries that are older than this column."""
+    changed_at: datetime
+    reason: str | None
+    changed_columns: tuple[str, ...]
+    row_version: int | None
+    """The version that the row had after the change, or before it was deleted."""
+    old_values: Mapping[str, Any] | None = field(hash=False)
+    """The row before, as JSON; None where there was none."""
+    new_values: Mapping[str, Any] | None = field(hash=False)
+
+    @property
+    def subject(self) -> str:
+        """What was changed: ``data_collection_equities/lse``, ``exchange group lse``, ``override 7 of ...``."""
+        if self.group_name is not None:
+            return f"exchange group {self.group_name}"
+        job = f"{self.dag_name}/{self.job_name}"
+        return job if self.override_id is None else f"override {self.override_id} of {job}"
+
+    def differences(self) -> dict[str, tuple[Any, Any]]:
+        """Give what the change did: column to the values before and after."""
+        old, new = self.old_values or {}, self.new_values or {}
+        differing = (column for column in {**old, **new} if old.get(column) != new.get(column))
+        columns = self.changed_columns or tuple(column for column in differing if column not in _KEPT_BY_THE_STORE)
+        return {column: (old.get(column), new.get(column)) for column in columns}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return _json_values(self)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job of a listing, whether it can run or not: its row as it is stored, and what is in force."""
+
+    dag_name: str
+    job_name: str
+    row: Mapping[str, Any] | None = field(hash=False)
+    """Configurable column to value as the table holds it; None where only an override says something of the job."""
+    values: Mapping[str, Any] = field(hash=False)
+    """The same columns with what is in force, overrides applied."""
+    sources: Mapping[str, str] = field(hash=False)
+    """Column to where its value in force is from, as in DagConfig."""
+    version: int | None
+    updated_at: datetime | None
+    change: Change | None
+    problem: str | None
+    """Why the job cannot run, with the statement that mends it; None when it can."""
+    overrides: tuple[Override, ...] = ()
+    """Those that are in force."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return _json_values(self)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One exchange group of a listing, whether it can be used or not: its row as it is stored."""
+
+    group_name: str
+    row: Mapping[str, Any] = field(hash=False)
+    """Configurable column to value as the table holds it."""
+    version: int | None
+    updated_at: datetime | None
+    change: Change | None
+    problem: str | None
+    """Why the group cannot be used; None when it can."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return _json_values(self)
+
+
+@dataclass(frozen=True)
+class RuleViolation:
+    """A value that breaks a rule of the store: it was there before the rule."""
+
+    table_name: str
+    row_key: str
+    """``data_collection_equities/lse``, or a group's name."""
+    column_name: str
+    value: str | None
+    rule: str
+    example: str | None
+    """A value that keeps the rule."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return _json_values(self)
+
+
+_KEPT_BY_THE_STORE = ("id", "override_id", "version", "created_at", "created_by", "updated_at")
+
+
+def _json_values(instance: Any) -> dict[str, Any]:
+    return {f.name: _json(getattr(instance, f.name)) for f in fields(instance)}
+
+
+def _json(value: Any) -> Any:
+    """Give a value as JSON has it: quantities as written, times in ISO 8601, our own classes as dicts."""
+    if isinstance(value, Quantity):
+        return value.text
+    if isinstance(value, datetime):
+        return _moment(value)
+    if isinstance(value, time):
+        return value.isoformat()
+    if isinstance(value, Change | Override):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(sep=" ", timespec="seconds")
+
+
+_DURATION = re.compile(
+    r"(?:(?P<weeks>\d+)w)?(?:(?P<days>\d+)d)?(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?", re.ASCII
+)
+_LONGEST_DURATION = timedelta(days=3660)
+
+
+def parse_duration(text: str) -> timedelta:
+    """
+    Read a duration: ``45m``, ``2h``, ``1h30m``, ``3d``, ``2w``; m is minutes.
+
+    :raises ValueError: names the text and what to write instead.
+    """
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise ValueError(f"{text!r} is no duration; write a number with s, m (minutes), h, d or w, such as 45m, 2h, 1h30m or 3d")
+    try:
+        duration = timedelta(**{unit: int(number) for unit, number in match.groupdict(default="0").items()})
+    except (OverflowError, ValueError):
+        duration = _LONGEST_DURATION * 2
+    if not timedelta(0) < duration <= _LONGEST_DURATION:
+        raise ValueError(f"{text!r} is no duration that can be used; write more than nothing, and ten years at most")
+    return duration
 
 
 @dataclass(frozen=True)
@@ -191,6 +419,12 @@ class DagConfig:
     """The entry that switched the job off, when it is disabled."""
     schema: str = DEFAULT_SCHEMA
     """The database schema of the row."""
+    version: int | None = None
+    """The row's version, which grows by one with each change; None without a row."""
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Column to where its value is from: ``row``, ``default``, ``override 7 until 2026-11-24 06:00:00+00:00``, ``run``."""
+    overrides: tuple[Override, ...] = ()
+    """The overrides that are in force, the newest first."""
 
     def __post_init__(self) -> None:
         for resource in ("cpu", "memory"):
@@ -219,7 +453,8 @@ class DagConfig:
     def defaults(cls, dag_name: str, job_name: str, schema: str = DEFAULT_SCHEMA) -> DagConfig:
         """Give what a job without a row runs with: the defaults of the table's columns."""
         origin = f"defaults: no row for {dag_name}/{job_name} in {schema}.dag_configuration"
-        return cls.from_row({**_DEFAULTS, "dag_name": dag_name, "job_name": job_name}, origin=origin, schema=schema)
+        row = {**_DEFAULTS, "dag_name": dag_name, "job_name": job_name, "sources": dict.fromkeys(_DEFAULTS, "default")}
+        return cls.from_row(row, origin=origin, schema=schema)
 
     @classmethod
     def from_row(
@@ -248,9 +483,10 @@ class DagConfig:
             if known["enabled"] is not False:
                 raise
             # What is wrong with a request is mended together with its limit: they must fit each other.
-            known |= {column: _DEFAULTS[column] for column in _mended_together(error.column)}
+            mended = _mended_together(error.column)
+            known |= {column: _DEFAULTS[column] for column in mended}
             return cls.from_row(
-                known,
+                known | {"sources": {**known.get("sources", {}), **dict.fromkeys(mended, "default")}},
                 origin=f"{origin} ({error.column} {_shown(error.value)} {error.problem}; the default is shown)",
                 schema=schema,
                 change=change,
@@ -261,23 +497,24 @@ class DagConfig:
         """
         Give the SQL statement that sets a column of this job, to be copied into psql.
 
+        Where an override has set the column, it is a new override until the same moment: the row would not be heard.
+
         :param value: a str, Quantity, int or bool.
         """
+        for override in self.overrides:
+            if self.sources.get(column) == override.source:
+                ends_at, reason = _literal(override.ends_at.isoformat(sep=" ")), _literal(override.reason)
+                return _call(
+                    self.schema,
+                    "override_dag_config",
+                    *(_literal(self.dag_name), _literal(self.job_name)),
+                    *(f"p_ends_at => {ends_at}", f"p_reason => {reason}", f"p_{column} => {_literal(value)}"),
+                )
         return _update_statement(self.schema, self.dag_name, self.job_name, column, value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None."""
-        values: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Quantity):
-                value = value.text
-            elif isinstance(value, datetime):
-                value = value.isoformat(sep=" ", timespec="seconds")
-            elif isinstance(value, Change):
-                value = value.as_dict()
-            values[f.name] = value
-        return values
+        """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
+        return _json_values(self) | {"overrides": {str(o.override_id): o.as_dict() for o in self.overrides}}
 
     def _invalid(self, column: str, problem: str, instead: object = None) -> InvalidRowError:
         return _invalid(vars(self), self.schema, column, problem, instead)
@@ -300,14 +537,43 @@ _DEFAULTS: dict[str, Any] = {
 _LEAST_LIMIT = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
 _FINEST_CPU = Fraction(1, 1000)
 _LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
-_PARAMETERS_OF_UPDATE = (
-    "cpu_request",
-    "cpu_limit",
-    "memory_request",
-    "memory_limit",
-    "batch_size",
-    "timeout_seconds",
-)
+_RANGES = {
+    "batch_size": (1, 1_000_000),
+    "timeout_seconds": (1, 604_800),
+    "max_retries": (0, 10),
+    "retry_delay_minutes": (0, 1_440),
+    "priority": (1, 10),
+}
+
+
+def checked_value(column: str, value: object) -> str | int | bool:
+    """
+    Check a new value of a job's column by the store's rules, which are stricter than what a row may hold to run.
+
+    :param column: one of OVERRIDE_COLUMNS.
+    :param value: as JSON has it: a text (a whole number, too) for a quantity, a number, true or false.
+    :return: the value for the column.
+    :raises ValueError: says what the value is, and what to write, following the column's name.
+    """
+    default = _DEFAULTS[column]
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{_shown(value)} must be true or false, without quotes")
+        return value
+    if isinstance(default, int):
+        least, most = _RANGES[column]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{_shown(value)} must be a whole number from {least} to {most}, without quotes, such as {default}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | Quantity):
+        raise ValueError(f"{_shown(value)} must be a Kubernetes quantity in quotes, such as {default!r}")
+    resource = column.partition("_")[0]
+    quantity = Quantity.parse(str(value))
+    if quantity < _LEAST_LIMIT[resource]:
+        raise ValueError(f"{str(value)!r} must be at least {_LEAST_LIMIT[resource]}, such as {default!r}")
+    if resource == "cpu" and quantity.value % _FINEST_CPU:
+        raise ValueError(f"{str(value)!r} is finer than 1m, to which Kubernetes would round it up; write whole m, such as '500m'")
+    return quantity.text
 
 
 def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
@@ -328,9 +594,22 @@ def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
 
 
 def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str, instead: object = None) -> InvalidRowError:
-    dag_name, job_name = row["dag_name"], row["job_name"]
-    remedy = _update_statement(schema, dag_name, job_name, column, instead or _DEFAULTS[column])
-    return InvalidRowError(f"{dag_name}/{job_name}", column, row[column], problem, remedy)
+    job = f"{row['dag_name']}/{row['job_name']}"
+    remedy = _remedy(row, schema, column, instead or _DEFAULTS[column])
+    return InvalidRowError(job, column, row[column], problem, remedy)
+
+
+def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> str:
+    """Say how to mend a value, where it is from: the run first, since it goes above all others, then an override."""
+    sources = row.get("sources") or {}
+    involved = [column, *(other for other in _mended_together(column) if other != column)]
+    by_run = [name for name in involved if sources.get(name) == "run"]
+    if by_run:
+        return f'trigger the DAG with another {" and ".join(by_run)} in the conf\'s "dagconfig", or without'
+    for override in row.get("overrides") or ():
+        if override.source in map(sources.get, involved):
+            return _call(schema, "end_override", str(override.override_id))
+    return _update_statement(schema, row["dag_name"], row["job_name"], column, value)
 
 
 def _mended_together(column: str) -> tuple[str, ...]:
@@ -339,12 +618,13 @@ def _mended_together(column: str) -> tuple[str, ...]:
 
 
 def _update_statement(schema: str, dag_name: str, job_name: str, column: str, value: object) -> str:
-    row = f"{_literal(dag_name)}, {_literal(job_name)}"
-    if column in _PARAMETERS_OF_UPDATE:
-        return f"SELECT {quoted_schema(schema)}.update_dag_config({row}, p_{column} => {_literal(value)});"
-    # Shown to a person, never executed here.
-    table = f"{quoted_schema(schema)}.dag_configuration"
-    return f"UPDATE {table} SET {column} = {_literal(value)} WHERE (dag_name, job_name) = ({row});"  # noqa: S608
+    job = (_literal(dag_name), _literal(job_name))
+    return _call(schema, "update_dag_config", *job, f"p_{column} => {_literal(value)}")
+
+
+def _call(schema: str, function: str, *arguments: str) -> str:
+    """Write the call of a function of the store; shown to a person, never executed here."""
+    return f"SELECT {quoted_schema(schema)}.{function}({', '.join(arguments)});"
 
 
 def quoted_schema(schema: str) -> str:
@@ -380,6 +660,8 @@ class ExchangeGroup:
     priority: int = 5
     """1 to 10, higher first."""
     description: str | None = None
+    version: int | None = None
+    """The row's version, which grows by one with each change."""
 
     def __post_init__(self) -> None:
         if not self.exchanges or not all(isinstance(code, str) and code.strip() for code in self.exchanges):
@@ -401,5 +683,4 @@ class ExchangeGroup:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the values as JSON: exchanges as a list, times as ``HH:MM:SS``."""
-        values = vars(self) | {"exchanges": list(self.exchanges)}
-        return {name: value.isoformat() if isinstance(value, time) else value for name, value in values.items()}
+        return _json_values(self)

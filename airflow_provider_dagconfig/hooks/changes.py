@@ -1,0 +1,287 @@
+"""The changes of jobs, exchange groups and overrides, and roll-backs. Each is a function that the migrations make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from psycopg import sql
+
+from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
+from airflow_provider_dagconfig.hooks.connection import with_zone
+from airflow_provider_dagconfig.hooks.history import HistoryHook
+from airflow_provider_dagconfig.models import Quantity, parse_duration
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, JobRow, Override
+
+_CALL = sql.SQL("SELECT {schema}.{function}({parameters}) AS result")
+_TYPES: dict[str, LiteralString] = {
+    "dag_name": "text",
+    "job_name": "text",
+    "group_name": "text",
+    "cpu_request": "text",
+    "cpu_limit": "text",
+    "memory_request": "text",
+    "memory_limit": "text",
+    "batch_size": "integer",
+    "timeout_seconds": "integer",
+    "max_retries": "integer",
+    "retry_delay_minutes": "integer",
+    "retry_backoff_enabled": "boolean",
+    "enabled": "boolean",
+    "priority": "integer",
+    "description": "text",
+    "display_name": "text",
+    "exchanges": "text[]",
+    "primary_timezone": "text",
+    "market_open_utc": "time",
+    "market_close_utc": "time",
+    "starts_at": "timestamptz",
+    "ends_at": "timestamptz",
+    "moment": "timestamptz",
+    "override_id": "bigint",
+    "audit_id": "bigint",
+    "expected_version": "bigint",
+    "updated_by": "text",
+    "reason": "text",
+}
+"""The functions' parameters, which are called as here with p_ before."""
+
+
+class ChangingHook(HistoryHook):
+    """
+    The part of the hook that changes something.
+
+    Each change and its entry in the audit are one transaction. ``updated_by`` is who is booked there, beside the database's
+    user; None: the database's user. ``reason`` is booked with it. With ``expected_version`` the change is made only if the row
+    is still of that version; 0: if there is no row.
+    """
+
+    def update_dag_config(
+        self,
+        dag_name: str,
+        job_name: str = "all",
+        *,
+        cpu_request: str | Quantity | None = None,
+        cpu_limit: str | Quantity | None = None,
+        memory_request: str | Quantity | None = None,
+        memory_limit: str | Quantity | None = None,
+        batch_size: int | None = None,
+        timeout_seconds: int | None = None,
+        max_retries: int | None = None,
+        retry_delay_minutes: int | None = None,
+        retry_backoff_enabled: bool | None = None,
+        enabled: bool | None = None,
+        priority: int | None = None,
+        description: str | None = None,
+        updated_by: str | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> DagConfig:
+        """
+        Change a job's row, or make it; None leaves a value as it is.
+
+        It leaves a job that can run, or one that is disabled, or changes nothing.
+
+        :param description: an empty text removes it.
+        :return: what the job runs with now, overrides applied.
+        :raises DagConfigInvalidError: a value breaks a rule, or the job could not run with it.
+        :raises DagConfigStaleError: the row is not of the expected version.
+        """
+        given = _given(locals())
+        with self.transaction():
+            self._call("update_dag_config", given)
+            # Read inside the transaction, so that a row that cannot be used is rolled back.
+            return self.get_dag_config(dag_name, job_name)
+
+    def delete_dag_config(
+        self,
+        dag_name: str,
+        job_name: str,
+        *,
+        updated_by: str | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> None:
+        """
+        Delete a job's row; from then on the defaults are in force.
+
+        :raises DagConfigNotFoundError: there is no such row.
+        :raises DagConfigStaleError: the row is not of the expected version.
+        """
+        self._call("delete_dag_config", _given(locals()))
+
+    def update_exchange_group(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        exchanges: Sequence[str] | None = None,
+        primary_timezone: str | None = None,
+        market_open_utc: time | None = None,
+        market_close_utc: time | None = None,
+        enabled: bool | None = None,
+        priority: int | None = None,
+        description: str | None = None,
+        updated_by: str | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> ExchangeGroup:
+        """
+        Change a group, or make it (which needs ``exchanges``); None leaves a value as it is.
+
+        :param description: an empty text removes it.
+        :return: the group as it is now.
+        :raises DagConfigInvalidError: a value breaks a rule, or the group could not be used.
+        :raises DagConfigStaleError: the group is not of the expected version.
+        """
+        given = _given(locals())
+        with self.transaction():
+            self._call("update_exchange_group", given)
+            return self.get_exchange_group(name)
+
+    def delete_exchange_group(
+        self, name: str, *, updated_by: str | None = None, reason: str | None = None, expected_version: int | None = None
+    ) -> None:
+        """
+        Delete a group; its jobs' rows stay.
+
+        :raises DagConfigNotFoundError: there is no such group.
+        :raises DagConfigStaleError: the group is not of the expected version.
+        """
+        self._call("delete_exchange_group", _given(locals()))
+
+    def override_dag_config(
+        self,
+        dag_name: str,
+        job_name: str = "all",
+        *,
+        until: datetime | None = None,
+        for_: timedelta | str | None = None,
+        reason: str,
+        starts_at: datetime | None = None,
+        cpu_request: str | Quantity | None = None,
+        cpu_limit: str | Quantity | None = None,
+        memory_request: str | Quantity | None = None,
+        memory_limit: str | Quantity | None = None,
+        batch_size: int | None = None,
+        timeout_seconds: int | None = None,
+        max_retries: int | None = None,
+        retry_delay_minutes: int | None = None,
+        retry_backoff_enabled: bool | None = None,
+        enabled: bool | None = None,
+        priority: int | None = None,
+        updated_by: str | None = None,
+    ) -> Override:
+        """
+        Set values of a job for a time; they end by themselves. Of several overrides the newest wins, value by value.
+
+        :param until: the end; or else
+        :param for_: how long, from ``starts_at`` on: a timedelta, or a text such as ``45m``, ``2h``, ``3d``.
+        :param starts_at: the beginning; None: now.
+        :raises DagConfigInvalidError: a value breaks a rule, also together with the row; or the end is not one.
+        """
+        given = _given(locals())
+        with self.transaction():
+            given["ends_at"] = self._end(until, for_, starts_at)
+            override_id = self._call(
+                "override_dag_config", {name: value for name, value in given.items() if name != "starts_at" or value}
+            )
+            return self.get_override(override_id)
+
+    def end_override(self, override_id: int, *, updated_by: str | None = None, reason: str | None = None) -> Override:
+        """
+        End an override before its time, or drop one that has not begun.
+
+        :raises DagConfigNotFoundError: there is no such override.
+        :raises DagConfigConflictError: it has ended already.
+        """
+        given = _given(locals())
+        with self.transaction():
+            self._call("end_override", given)
+            return self.get_override(override_id)
+
+    def rollback_change(self, audit_id: int, *, updated_by: str | None = None, reason: str | None = None) -> HistoryEntry:
+        """
+        Undo one change: the columns that it changed get their values from before; an override that was made is ended.
+
+        :return: the entry of the roll-back, which is a change itself.
+        :raises DagConfigNotFoundError: there is no such entry.
+        :raises DagConfigConflictError: a later change touched the same columns.
+        :raises DagConfigInvalidError: the row would break a rule.
+        """
+        given = _given(locals())
+        with self.transaction():
+            self._call("rollback_change", given)
+            undone = self.get_change(audit_id)
+            return self.get_history(undone.dag_name, undone.job_name, undone.group_name, limit=1)[0]
+
+    def rollback_dag_config(
+        self,
+        dag_name: str,
+        job_name: str,
+        moment: datetime,
+        *,
+        updated_by: str | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> JobRow:
+        """
+        Give a job's row the values that it had at a moment, whatever happened since; overrides stay.
+
+        :return: the job as it is now.
+        :raises DagConfigNotFoundError: there was no row then.
+        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigInvalidError: the row would break a rule.
+        """
+        given = _given(locals())
+        with self.transaction():
+            self._call("rollback_dag_config", given)
+            return self.get_dag_config_row(dag_name, job_name)
+
+    def _end(self, until: datetime | None, for_: timedelta | str | None, starts_at: datetime | None) -> datetime:
+        """Say when an override ends: at a moment, or so long after its beginning, by the database's clock."""
+        if (until is None) == (for_ is None):
+            raise DagConfigInvalidError("An override needs an end: give until (a moment) or for_ (a duration), one of the two")
+        if until is not None:
+            return with_zone(until, "until")
+        try:
+            duration = parse_duration(for_) if isinstance(for_, str) else for_
+        except ValueError as error:
+            raise DagConfigInvalidError(f"for_ {error}") from None
+        beginning: datetime = starts_at or self._ask(sql.SQL("SELECT now() AS now"), {})[0]["now"]
+        return beginning + cast("timedelta", duration)
+
+    def _call(self, function: str, given: Mapping[str, Any]) -> Any:
+        """Call one function of the migrations, with named parameters, and give its result."""
+        parameters = sql.SQL(", ").join(
+            sql.SQL("{} => {}::{}").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
+            for name in given
+        )
+        names = {"function": sql.Identifier(function), "parameters": parameters}
+        return self._ask(_CALL, given, purpose="writing", **names)[0]["result"]
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Turn a method's arguments, as ``locals()`` gives them at its beginning, into the parameters of its function.
+
+    :raises DagConfigInvalidError: a moment has no time zone.
+    """
+    given: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == "name":
+            given["group_name"] = value
+        elif isinstance(value, Quantity):
+            given[name] = value.text
+        elif isinstance(value, datetime):
+            given[name] = with_zone(value, name)
+        elif name == "exchanges" and value is not None:
+            given[name] = list(value)
+        elif name in _TYPES:
+            given[name] = value
+    return given

@@ -1,0 +1,77 @@
+"""What ``airflow dagconfig doctor`` asks of the database: the server, and what this user may do in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+# Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
+_LOOK = sql.SQL("""
+    WITH store AS (
+        SELECT n.oid, n.nspowner, has_schema_privilege(n.oid, 'USAGE') AS usable
+        FROM pg_catalog.pg_namespace AS n WHERE n.nspname = %(schema)s
+    ), tables AS (
+        SELECT c.oid, c.relname, c.relowner
+        FROM pg_catalog.pg_class AS c JOIN store ON store.oid = c.relnamespace
+        WHERE c.relname IN ('dag_configuration', 'exchange_groups', 'dag_configuration_audit') AND c.relkind IN ('r', 'p')
+    )
+    SELECT
+        current_setting('server_version') AS version,
+        current_setting('server_version_num')::integer / 10000 AS major,
+        session_user::text AS user_name,
+        clock_timestamp() AS clock,
+        current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery() AS read_only,
+        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
+        EXISTS (SELECT FROM store) AS has_schema,
+        (SELECT count(*) = 3 FROM tables) AS has_tables,
+        coalesce((SELECT usable FROM store), false) AND coalesce(
+            (SELECT bool_and(has_table_privilege(oid, 'SELECT')) FROM tables), false
+        ) AS may_read,
+        coalesce((SELECT usable FROM store), false) AND coalesce(
+            (
+                SELECT bool_and(has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE'))
+                FROM tables WHERE relname <> 'dag_configuration_audit'
+            ), false
+        ) AS may_change,
+        coalesce((SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM tables), false) AS owns,
+        coalesce(
+            (SELECT bool_or(has_table_privilege(oid, 'UPDATE') OR has_table_privilege(oid, 'DELETE')) FROM tables
+             WHERE relname = 'dag_configuration_audit'), false
+        ) AS may_forge
+""")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A database and its user, as the catalogs show them."""
+
+    version: str
+    major: int
+    user_name: str
+    clock: datetime
+    read_only: bool
+    """A standby, or a server that is set so."""
+    superuser: bool
+    has_schema: bool
+    has_tables: bool
+    may_read: bool
+    may_change: bool
+    owns: bool
+    """Whether the tables are this user's, who can do anything with them."""
+    may_forge: bool
+    """Whether the audit can be changed: the owner's right only."""
+
+
+def look_at(hook: DagConfigHook) -> Look:
+    """
+    Look at the database.
+
+    :raises DagConfigError: it cannot be reached.
+    """
+    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema})[0])

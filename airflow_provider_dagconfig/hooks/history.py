@@ -1,0 +1,171 @@
+"""The reading of what was and what is temporary: the audit, the overrides, a row at a moment, rows that break rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+from airflow_provider_dagconfig.hooks.connection import with_zone
+from airflow_provider_dagconfig.hooks.reading import ReadingHook, override_of
+from airflow_provider_dagconfig.models import (
+    CONFIG_COLUMNS,
+    GROUP_COLUMNS,
+    HistoryEntry,
+    Override,
+    RuleViolation,
+)
+
+_ENTRY_COLUMNS = sql.SQL("""
+    audit_id, operation, table_name, dag_name, job_name, group_name, override_id, changed_by, session_user_name, changed_at,
+    reason, changed_columns, row_version, old_values, new_values
+""")
+# An equality for each name that is given, so that the index of the job, or of the group, is used.
+_HISTORY = sql.SQL("""
+    SELECT {columns} FROM {schema}.dag_configuration_audit
+    WHERE {conditions}
+    ORDER BY audit_id DESC
+    LIMIT %(limit)s
+""")
+_CONDITIONS = {
+    "dag_name": sql.SQL("dag_name = %(dag_name)s::text"),
+    "job_name": sql.SQL("job_name = %(job_name)s::text"),
+    "group_name": sql.SQL("group_name = %(group_name)s::text"),
+    "since": sql.SQL("changed_at >= %(since)s::timestamptz"),
+    "until": sql.SQL("changed_at < %(until)s::timestamptz"),
+}
+_ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = %(audit_id)s::bigint")
+_OVERRIDES = sql.SQL("""
+    SELECT
+        o.*,
+        CASE
+            WHEN now() >= coalesce(o.ended_at, o.ends_at) THEN 'ended'
+            WHEN now() >= o.starts_at THEN 'active'
+            ELSE 'planned'
+        END AS state
+    FROM {schema}.dag_configuration_overrides AS o
+    WHERE
+        (%(override_id)s::bigint IS NULL OR o.override_id = %(override_id)s::bigint)
+        AND (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
+        AND (%(job_name)s::text IS NULL OR o.job_name = %(job_name)s::text)
+        AND (
+            NOT %(active_only)s::boolean
+            OR (o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at))
+        )
+    ORDER BY o.override_id DESC
+""")
+_CONFIG_AT = sql.SQL("""
+    SELECT {schema}.dag_config_at(%(dag_name)s::text, %(job_name)s::text, %(moment)s::timestamptz) AS row
+""")
+_GROUP_AT = sql.SQL("SELECT {schema}.exchange_group_at(%(group_name)s::text, %(moment)s::timestamptz) AS row")
+_VIOLATIONS = sql.SQL("""
+    SELECT table_name, row_key, column_name, value, rule, example
+    FROM {schema}.rule_violations() ORDER BY table_name, row_key, column_name
+""")
+
+
+class HistoryHook(ReadingHook):
+    """The part of the hook that looks back."""
+
+    def get_history(
+        self,
+        dag_name: str | None = None,
+        job_name: str | None = None,
+        group_name: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+    ) -> list[HistoryEntry]:
+        """
+        Give the entries of the audit, the newest first: all, or those of a DAG, a job (with its overrides) or a group.
+
+        :param since: none that is older.
+        :param until: none of this moment or newer.
+        :param limit: how many at most.
+        """
+        given: dict[str, Any] = {
+            "dag_name": dag_name,
+            "job_name": job_name,
+            "group_name": group_name,
+            "since": since and with_zone(since, "since"),
+            "until": until and with_zone(until, "until"),
+        }
+        conditions = [_CONDITIONS[name] for name, value in given.items() if value is not None]
+        chosen = sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+        rows = self._ask(_HISTORY, {**given, "limit": limit}, columns=_ENTRY_COLUMNS, conditions=chosen)
+        return [_entry(row) for row in rows]
+
+    def get_change(self, audit_id: int) -> HistoryEntry:
+        """
+        Give one entry of the audit.
+
+        :raises DagConfigNotFoundError: there is no such entry.
+        """
+        rows = self._ask(_ENTRY, {"audit_id": audit_id}, columns=_ENTRY_COLUMNS)
+        if not rows:
+            raise DagConfigNotFoundError(f"There is no audit entry {audit_id} ({self.store})")
+        return _entry(rows[0])
+
+    def get_overrides(
+        self, dag_name: str | None = None, job_name: str | None = None, *, active_only: bool = True
+    ) -> list[Override]:
+        """
+        Give the overrides of all jobs, a DAG's or one, the newest first.
+
+        :param active_only: leave out those that have ended and those that begin later.
+        """
+        parameters = {"override_id": None, "dag_name": dag_name, "job_name": job_name, "active_only": active_only}
+        return [override_of(row) for row in self._ask(_OVERRIDES, parameters)]
+
+    def get_override(self, override_id: int) -> Override:
+        """
+        Give one override, whatever its state.
+
+        :raises DagConfigNotFoundError: there is no such override.
+        """
+        parameters = {"override_id": override_id, "dag_name": None, "job_name": None, "active_only": False}
+        rows = self._ask(_OVERRIDES, parameters)
+        if not rows:
+            raise DagConfigNotFoundError(f"There is no override {override_id} ({self.store})")
+        return override_of(rows[0])
+
+    def get_dag_config_at(self, dag_name: str, job_name: str, moment: datetime) -> Mapping[str, Any] | None:
+        """
+        Give a job's row as it was at a moment, whether it could be used or not; None where there was none.
+
+        :return: configurable column to value, and ``version``; what overrides made of it then is not in it.
+        """
+        parameters = {"dag_name": dag_name, "job_name": job_name, "moment": with_zone(moment, "moment")}
+        return _past(self._ask(_CONFIG_AT, parameters)[0]["row"], CONFIG_COLUMNS)
+
+    def get_exchange_group_at(self, name: str, moment: datetime) -> Mapping[str, Any] | None:
+        """
+        Give a group's row as it was at a moment, whether it could be used or not; None where there was none.
+
+        :return: configurable column to value, and ``version``.
+        """
+        row = self._ask(_GROUP_AT, {"group_name": name, "moment": with_zone(moment, "moment")})[0]["row"]
+        return _past(row, GROUP_COLUMNS)
+
+    def get_rule_violations(self) -> list[RuleViolation]:
+        """Give the values that break a rule of the store, because they are older than the rule."""
+        return [RuleViolation(**row) for row in self._ask(_VIOLATIONS, {})]
+
+
+def _entry(row: Mapping[str, Any]) -> HistoryEntry:
+    # Entries from before the audit had these columns are the jobs'.
+    return HistoryEntry(
+        **{
+            **row,
+            "table_name": row["table_name"] or "dag_configuration",
+            "changed_columns": tuple(row["changed_columns"] or ()),
+        }
+    )
+
+
+def _past(row: Mapping[str, Any] | None, columns: tuple[str, ...]) -> Mapping[str, Any] | None:
+    return None if row is None else {column: row.get(column) for column in (*columns, "version")}

@@ -1,0 +1,345 @@
+"""The reading of what is in force: what a task runs with, and what people list."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
+from airflow_provider_dagconfig.hooks.connection import StoreHook, rows_of
+from airflow_provider_dagconfig.models import (
+    CONFIG_COLUMNS,
+    GROUP_COLUMNS,
+    OVERRIDE_COLUMNS,
+    Change,
+    DagConfig,
+    ExchangeGroup,
+    GroupRow,
+    InvalidRowError,
+    JobRow,
+    Override,
+)
+
+# One row a job that is asked for, whatever is missing. What switched a job off is its row's change or an override's.
+_CONFIGS = sql.SQL("""
+    SELECT
+        asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
+        {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
+        change.audit_id, change.changed_by, change.changed_at, change.reason,
+        disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
+        disabled.reason AS disabled_reason
+    FROM ({asked}) AS asked
+    CROSS JOIN LATERAL {schema}.effective_dag_config(asked.dag_name, asked.job_name) AS effective
+    LEFT JOIN {schema}.dag_configuration AS config
+        ON config.dag_name = asked.dag_name AND config.job_name = asked.job_name
+    LEFT JOIN {schema}.exchange_groups AS exchange_group ON exchange_group.group_name = asked.group_name
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(to_jsonb(o) ORDER BY o.override_id DESC) AS overrides
+        FROM {schema}.dag_configuration_overrides AS o
+        WHERE
+            o.dag_name = asked.dag_name AND o.job_name = asked.job_name
+            AND o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at)
+    ) AS active ON true
+    LEFT JOIN LATERAL (
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        FROM {schema}.dag_configuration_audit AS a
+        WHERE a.dag_name = asked.dag_name AND a.job_name = asked.job_name
+        ORDER BY a.audit_id DESC
+        LIMIT 1
+    ) AS change ON config.id IS NOT NULL OR active.overrides IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        FROM {schema}.dag_configuration_audit AS a
+        WHERE
+            a.dag_name = asked.dag_name AND a.job_name = asked.job_name
+            AND a.override_id IS NOT DISTINCT FROM substring(effective.sources ->> 'enabled' FROM 'override ([0-9]+)')::bigint
+            AND a.new_values ->> 'enabled' = 'false' AND a.old_values ->> 'enabled' IS DISTINCT FROM 'false'
+        ORDER BY a.audit_id DESC
+        LIMIT 1
+    ) AS disabled ON NOT effective.enabled
+    ORDER BY asked.dag_name, effective.priority DESC, asked.job_name
+""")
+_ONE_JOB = sql.SQL("SELECT %(dag_name)s::text AS dag_name, %(job_name)s::text AS job_name, %(group_name)s::text AS group_name")
+_ALL_JOBS = sql.SQL("""
+    SELECT c.dag_name::text, c.job_name::text, NULL::text AS group_name
+    FROM {schema}.dag_configuration AS c
+    WHERE %(dag_name)s::text IS NULL OR c.dag_name = %(dag_name)s::text
+    UNION
+    SELECT o.dag_name::text, o.job_name::text, NULL::text
+    FROM {schema}.dag_configuration_overrides AS o
+    WHERE
+        (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
+        AND o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at)
+""")
+_GROUPS = sql.SQL("""
+    SELECT exchange_group.group_name AS group_group_name, {columns}
+    FROM {schema}.exchange_groups AS exchange_group
+    WHERE enabled ORDER BY priority DESC NULLS LAST, group_name
+""")
+_GROUP = sql.SQL("""
+    SELECT exchange_group.group_name AS group_group_name, {columns}
+    FROM {schema}.exchange_groups AS exchange_group
+    WHERE group_name = %(group_name)s
+""")
+_ALL_GROUPS = sql.SQL("""
+    SELECT
+        exchange_group.group_name AS group_group_name, {columns}, exchange_group.updated_at,
+        change.audit_id, change.changed_by, change.changed_at, change.reason
+    FROM {schema}.exchange_groups AS exchange_group
+    LEFT JOIN LATERAL (
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        FROM {schema}.dag_configuration_audit AS a
+        WHERE a.group_name = exchange_group.group_name
+        ORDER BY a.audit_id DESC
+        LIMIT 1
+    ) AS change ON true
+    ORDER BY exchange_group.priority DESC NULLS LAST, exchange_group.group_name
+""")
+_GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
+_JOB_NAMES = sql.SQL("""
+    SELECT job_name::text FROM {schema}.dag_configuration WHERE dag_name = %(dag_name)s
+    UNION
+    SELECT group_name::text FROM {schema}.exchange_groups
+    ORDER BY 1
+""")
+
+
+class ReadingHook(StoreHook):
+    """The part of the hook that reads what is in force."""
+
+    def get_dag_config(self, dag_name: str, job_name: str = "all") -> DagConfig:
+        """
+        Give what a job runs with, overrides applied; also when it is disabled, the defaults when it has no row.
+
+        A mistyped name has no row: ``origin`` of the result says whether defaults are in force.
+
+        :raises DagConfigInvalidError: a value in force cannot be used.
+        """
+        return self.get_task_config(dag_name, job_name, exchange_group=None)[0]
+
+    def get_task_config(
+        self, dag_name: str, job_name: str, exchange_group: str | None, run_overrides: Mapping[str, Any] | None = None
+    ) -> tuple[DagConfig, ExchangeGroup | None]:
+        """
+        Give what a job runs with, overrides applied, and its exchange group, in one round trip.
+
+        :param exchange_group: the group's name; None for a job without one.
+        :param run_overrides: column to value, for this call alone and above all others (see run_overrides.py).
+        :raises DagConfigInvalidError: a value in force, or one of a group's, cannot be used.
+        :raises DagConfigNotFoundError: there is no such group.
+        """
+        parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": exchange_group}
+        with self._open() as connection:
+            row = rows_of(connection, self._configs_query(_ONE_JOB), parameters)[0]
+            if exchange_group is not None and row["group_group_name"] is None:
+                raise self._group_not_found(connection, exchange_group)
+        config = self._config(row, run_overrides or {})
+        return config, None if exchange_group is None else _group(_prefixed(row, "group_"))
+
+    def get_dag_configs(self, dag_name: str | None = None) -> list[JobRow]:
+        """
+        Give all jobs, or a DAG's, by DAG, priority (highest first) and name.
+
+        One that cannot run is among them, and its ``problem`` says why.
+        """
+        with self._open() as connection:
+            rows = rows_of(connection, self._configs_query(_ALL_JOBS), {"dag_name": dag_name})
+        return [self._job_row(row) for row in rows]
+
+    def get_dag_config_row(self, dag_name: str, job_name: str = "all") -> JobRow:
+        """Give one job as ``get_dag_configs`` does; without a row its ``row`` is None and its values are the defaults."""
+        parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": None}
+        with self._open() as connection:
+            return self._job_row(rows_of(connection, self._configs_query(_ONE_JOB), parameters)[0])
+
+    def get_job_names(self, dag_name: str) -> list[str]:
+        """Give the names that a job of a DAG may have: those of its rows and of the exchange groups."""
+        return [row["job_name"] for row in self._ask(_JOB_NAMES, {"dag_name": dag_name})]
+
+    def get_exchange_groups(self) -> list[ExchangeGroup]:
+        """
+        Give the enabled groups, by priority (highest first), then name.
+
+        :raises DagConfigInvalidError: a group has no exchanges.
+        """
+        return [_group(_prefixed(row, "group_")) for row in self._group_rows(_GROUPS)]
+
+    def get_exchange_group_names(self) -> list[str]:
+        """
+        Give the names of the enabled groups, by priority (highest first), then name.
+
+        A group that cannot be used is among them, so that only its own job fails.
+        """
+        return [row["group_group_name"] for row in self._group_rows(_GROUPS)]
+
+    def get_all_exchange_groups(self) -> list[GroupRow]:
+        """
+        Give all groups, disabled ones too, by priority (highest first), then name.
+
+        One that cannot be used is among them, and its ``problem`` says why.
+        """
+        return [_group_row(row) for row in self._group_rows(_ALL_GROUPS)]
+
+    def get_exchange_group(self, name: str) -> ExchangeGroup:
+        """
+        Give one group, also when it is disabled.
+
+        :raises DagConfigNotFoundError: there is no such group.
+        :raises DagConfigInvalidError: it has no exchanges.
+        """
+        with self._open() as connection:
+            rows = rows_of(connection, self._groups_query(_GROUP), {"group_name": name})
+            if not rows:
+                raise self._group_not_found(connection, name)
+        return _group(_prefixed(rows[0], "group_"))
+
+    def _configs_query(self, asked: sql.SQL) -> sql.Composed:
+        return _CONFIGS.format(
+            effective_columns=_select(CONFIG_COLUMNS, "effective", "config_"),
+            row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
+            group_columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"),
+            asked=asked.format(schema=self._schema),
+            schema=self._schema,
+        )
+
+    def _groups_query(self, query: sql.SQL) -> sql.Composed:
+        return query.format(columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"), schema=self._schema)
+
+    def _group_rows(self, query: sql.SQL) -> list[dict[str, Any]]:
+        with self._open() as connection:
+            return rows_of(connection, self._groups_query(query), {})
+
+    def _config(self, row: Mapping[str, Any], run_overrides: Mapping[str, Any]) -> DagConfig:
+        """Read the configuration's part of a row of the query above."""
+        overrides = _overrides(row)
+        origin = f"{self.config_schema}.dag_configuration, row {row['id']}"
+        if row["id"] is None:
+            origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.config_schema}.dag_configuration"
+        in_force = [str(override) for override in overrides]
+        if run_overrides:
+            in_force.append(f"{', '.join(run_overrides)} by the dag run's conf")
+        try:
+            return DagConfig.from_row(
+                {
+                    **_prefixed(row, "config_"),
+                    **run_overrides,
+                    "dag_name": row["dag_name"],
+                    "job_name": row["job_name"],
+                    "updated_at": row["updated_at"],
+                    "version": row["version"],
+                    "sources": _sources(row, overrides) | dict.fromkeys(run_overrides, "run"),
+                    "overrides": overrides,
+                },
+                origin="; ".join([origin, *in_force]),
+                schema=self.config_schema,
+                change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+                disabled_change=_change(row["disabled_audit_id"], row["disabled_by"], row["disabled_at"], row["disabled_reason"]),
+            )
+        except InvalidRowError as error:
+            raise DagConfigInvalidError(str(error)) from error
+
+    def _job_row(self, row: Mapping[str, Any]) -> JobRow:
+        problem = None
+        try:
+            self._config(row, {})
+        except DagConfigInvalidError as error:
+            problem = str(error)
+        overrides = _overrides(row)
+        return JobRow(
+            dag_name=row["dag_name"],
+            job_name=row["job_name"],
+            row=None if row["id"] is None else _prefixed(row, "row_"),
+            values=_prefixed(row, "config_"),
+            sources=_sources(row, overrides),
+            version=row["version"],
+            updated_at=row["updated_at"],
+            change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+            problem=problem,
+            overrides=overrides,
+        )
+
+    def _group_not_found(self, connection: psycopg.Connection[Any], name: str) -> DagConfigNotFoundError:
+        rows = rows_of(connection, _GROUP_NAMES.format(schema=self._schema), {})
+        names = [row["group_name"] for row in rows]
+        similar = difflib.get_close_matches(name, names, n=1)
+        meant = f" Did you mean {similar[0]!r}?" if similar else ""
+        return DagConfigNotFoundError(
+            f"There is no exchange group {name!r} ({self.store}).{meant} There are: {', '.join(names) or 'none'}."
+        )
+
+
+def override_of(row: Mapping[str, Any]) -> Override:
+    """Read a row of ``dag_configuration_overrides``, from the table or as JSON."""
+    moments = {name: _read_moment(row[name]) for name in ("starts_at", "ends_at", "created_at", "ended_at")}
+    return Override(
+        override_id=row["override_id"],
+        dag_name=row["dag_name"],
+        job_name=row["job_name"],
+        values={column: row[column] for column in OVERRIDE_COLUMNS if row[column] is not None},
+        reason=row["reason"],
+        created_by=row["created_by"],
+        state=row["state"],
+        **moments,
+    )
+
+
+def _read_moment(value: Any) -> Any:
+    """Read a moment, in JSON too, where PostgreSQL leaves out zeros that Python 3.10 needs."""
+    if not isinstance(value, str):
+        return value
+    return datetime.fromisoformat(re.sub(r"\.([0-9]+)", lambda fraction: f".{fraction[1]:0<6}", value))
+
+
+def _select(columns: Sequence[str], table: str, prefix: str) -> sql.Composed:
+    """The columns of one table under names that cannot clash with another table's."""
+    return sql.SQL(", ").join(
+        sql.SQL("{}.{} AS {}").format(sql.Identifier(table), sql.Identifier(column), sql.Identifier(prefix + column))
+        for column in columns
+    )
+
+
+def _prefixed(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+
+
+def _overrides(row: Mapping[str, Any]) -> tuple[Override, ...]:
+    return tuple(override_of({**override, "state": "active"}) for override in row["overrides"] or ())
+
+
+def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, str]:
+    """Say of each column where its value is from, and of an override until when."""
+    long = {f"override {override.override_id}": override.source for override in overrides}
+    return {column: long.get(source, source) for column, source in row["sources"].items() if column in CONFIG_COLUMNS}
+
+
+def _group(row: Mapping[str, Any]) -> ExchangeGroup:
+    try:
+        return ExchangeGroup.from_row(row)
+    except InvalidRowError as error:
+        raise DagConfigInvalidError(str(error)) from error
+
+
+def _group_row(row: Mapping[str, Any]) -> GroupRow:
+    values, problem = _prefixed(row, "group_"), None
+    try:
+        _group(values)
+    except DagConfigInvalidError as error:
+        problem = str(error)
+    return GroupRow(
+        group_name=values["group_name"],
+        row={column: values[column] for column in GROUP_COLUMNS},
+        version=values["version"],
+        updated_at=row["updated_at"],
+        change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+        problem=problem,
+    )
+
+
+def _change(audit_id: int | None, changed_by: str | None, changed_at: Any, reason: str | None) -> Change | None:
+    return None if audit_id is None or changed_at is None else Change(audit_id, changed_by, changed_at, reason)
