@@ -1,0 +1,225 @@
+-- 013: take one change back, or a job back to what it was at a moment. Both are changes themselves, with their entries.
+--
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 013_reversal.sql
+--
+-- or `airflow dagconfig migrate`. It needs 012 and may be repeated. The way back is 013_reversal.down.sql. How the schema's name
+-- is replaced is said in 008_dag_configuration_tables.sql.
+
+-- Bring a job's row to a state, in these columns (the whole row, where it has gone). Runs with its caller's privileges.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore_job(p_state jsonb, p_columns text[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present financial_screener.dag_configuration;
+    restored financial_screener.dag_configuration;
+BEGIN
+    SELECT c.* INTO present
+    FROM financial_screener.dag_configuration AS c
+    WHERE c.dag_name = p_state ->> 'dag_name' AND c.job_name = p_state ->> 'job_name'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO financial_screener.dag_configuration
+        SELECT r.* FROM jsonb_populate_record(NULL::financial_screener.dag_configuration, p_state || '{"version": 1}') AS r;
+        RETURN;
+    END IF;
+    restored := jsonb_populate_record(
+        present, (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(p_state) AS s WHERE s.key = ANY(p_columns))
+    );
+    UPDATE financial_screener.dag_configuration AS c SET
+        cpu_request = restored.cpu_request,
+        cpu_limit = restored.cpu_limit,
+        memory_request = restored.memory_request,
+        memory_limit = restored.memory_limit,
+        batch_size = restored.batch_size,
+        timeout_seconds = restored.timeout_seconds,
+        max_retries = restored.max_retries,
+        retry_delay_minutes = restored.retry_delay_minutes,
+        retry_backoff_enabled = restored.retry_backoff_enabled,
+        enabled = restored.enabled,
+        priority = restored.priority,
+        description = restored.description
+    WHERE c.dag_name = present.dag_name AND c.job_name = present.job_name;
+END
+$$;
+
+-- The same for an exchange group's row.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore_group(p_state jsonb, p_columns text[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present financial_screener.exchange_groups;
+    restored financial_screener.exchange_groups;
+BEGIN
+    SELECT g.* INTO present
+    FROM financial_screener.exchange_groups AS g
+    WHERE g.group_name = p_state ->> 'group_name'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO financial_screener.exchange_groups
+        SELECT r.* FROM jsonb_populate_record(NULL::financial_screener.exchange_groups, p_state || '{"version": 1}') AS r;
+        RETURN;
+    END IF;
+    restored := jsonb_populate_record(
+        present, (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(p_state) AS s WHERE s.key = ANY(p_columns))
+    );
+    UPDATE financial_screener.exchange_groups AS g SET
+        display_name = restored.display_name,
+        exchanges = restored.exchanges,
+        primary_timezone = restored.primary_timezone,
+        market_open_utc = restored.market_open_utc,
+        market_close_utc = restored.market_close_utc,
+        enabled = restored.enabled,
+        priority = restored.priority,
+        description = restored.description
+    WHERE g.group_name = present.group_name;
+END
+$$;
+
+-- Take one entry of the audit back: the values before an UPDATE, the row before a DELETE or TRUNCATE, no row before an INSERT;
+-- an override that was made is ended. Refused (DC409) when a later entry touched the same columns; DETAIL is JSON then:
+-- {"kind": "conflict", "columns": [...], "entries": [...]}.
+CREATE OR REPLACE FUNCTION financial_screener.rollback_change(
+    p_audit_id bigint, p_updated_by text DEFAULT 'system', p_reason text DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    why text := coalesce(p_reason, format('roll-back of entry %s', p_audit_id));
+    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, why);
+    entry financial_screener.dag_configuration_audit;
+    changed text[];
+    conflicting_columns text[];
+    conflicting_entries bigint[];
+BEGIN
+    SELECT a.* INTO entry FROM financial_screener.dag_configuration_audit AS a WHERE a.audit_id = p_audit_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'DC404', MESSAGE = format('there is no entry %s in the audit', p_audit_id);
+    END IF;
+    IF entry.table_name = 'dag_configuration_overrides' THEN
+        IF entry.operation <> 'INSERT' THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'DC409',
+                MESSAGE = format('entry %s ended override %s, which is not resumed', p_audit_id, entry.override_id),
+                DETAIL = jsonb_build_object('kind', 'conflict', 'columns', '["ended_at"]'::jsonb, 'entries', '[]'::jsonb)::text,
+                HINT = 'Make a new override with the same values.';
+        END IF;
+        PERFORM financial_screener.end_override(entry.override_id, p_updated_by, why);
+        PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+        RETURN;
+    END IF;
+
+    -- The row's lock comes first: no conflicting change can be committed once its entries have been read.
+    PERFORM FROM financial_screener.dag_configuration AS c
+    WHERE entry.table_name = 'dag_configuration' AND c.dag_name = entry.dag_name AND c.job_name = entry.job_name
+    FOR UPDATE;
+    PERFORM FROM financial_screener.exchange_groups AS g
+    WHERE entry.table_name = 'exchange_groups' AND g.group_name = entry.group_name
+    FOR UPDATE;
+
+    changed := financial_screener.dagconfig_changed_columns(entry.old_values, entry.new_values);
+    SELECT array_agg(DISTINCT k.name ORDER BY k.name), array_agg(DISTINCT later.audit_id ORDER BY later.audit_id)
+    INTO conflicting_columns, conflicting_entries
+    FROM (
+        SELECT a.audit_id, a.old_values, a.new_values
+        FROM financial_screener.dag_configuration_audit AS a
+        WHERE
+            entry.table_name = 'dag_configuration' AND a.table_name = entry.table_name
+            AND a.dag_name = entry.dag_name AND a.job_name = entry.job_name AND a.audit_id > entry.audit_id
+        UNION ALL
+        SELECT a.audit_id, a.old_values, a.new_values
+        FROM financial_screener.dag_configuration_audit AS a
+        WHERE
+            entry.table_name = 'exchange_groups' AND a.table_name = entry.table_name
+            AND a.group_name = entry.group_name AND a.audit_id > entry.audit_id
+    ) AS later
+    CROSS JOIN LATERAL unnest(
+        financial_screener.dagconfig_changed_columns(later.old_values, later.new_values)
+    ) AS k (name)
+    WHERE k.name = ANY(changed);
+    IF conflicting_entries IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'DC409',
+            MESSAGE = format(
+                'entry %s cannot be rolled back: %s of %s changed again since (audit %s)',
+                p_audit_id, array_to_string(conflicting_columns, ', '),
+                concat_ws('/', entry.dag_name, entry.job_name, entry.group_name),
+                CASE WHEN cardinality(conflicting_entries) = 1 THEN 'entry ' ELSE 'entries ' END
+                || array_to_string(conflicting_entries, ', ')
+            ),
+            DETAIL = jsonb_build_object('kind', 'conflict', 'columns', conflicting_columns, 'entries', conflicting_entries)::text,
+            HINT = 'Roll the later entries back first, or set the values that are wanted.';
+    END IF;
+
+    IF entry.operation = 'INSERT' AND entry.table_name = 'exchange_groups' THEN
+        PERFORM financial_screener.delete_exchange_group(entry.group_name, p_updated_by, why);
+    ELSIF entry.operation = 'INSERT' THEN
+        PERFORM financial_screener.delete_dag_config(entry.dag_name, entry.job_name, p_updated_by, why);
+    ELSIF entry.table_name = 'exchange_groups' THEN
+        PERFORM financial_screener.dagconfig_restore_group(entry.old_values, changed);
+    ELSE
+        PERFORM financial_screener.dagconfig_restore_job(entry.old_values, changed);
+    END IF;
+    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+END
+$$;
+
+-- Bring a job's row back to what it was at a moment, whatever happened since; overrides stay. Refused (DC404) where there was no
+-- row then, rather than to delete it.
+CREATE OR REPLACE FUNCTION financial_screener.rollback_dag_config(
+    p_dag_name text,
+    p_job_name text,
+    p_moment timestamp with time zone,
+    p_updated_by text DEFAULT 'system',
+    p_reason text DEFAULT NULL,
+    p_expected_version bigint DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booked text[] := financial_screener.dagconfig_book_on(
+        p_updated_by, coalesce(p_reason, format('roll-back to %s', p_moment))
+    );
+    actual bigint;
+    state jsonb;
+BEGIN
+    SELECT c.version INTO actual
+    FROM financial_screener.dag_configuration AS c
+    WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name
+    FOR NO KEY UPDATE;
+    PERFORM financial_screener.dagconfig_expect_version(
+        concat_ws('/', p_dag_name, p_job_name), p_expected_version, coalesce(actual, 0)
+    );
+    state := financial_screener.dag_config_at(p_dag_name, p_job_name, p_moment);
+    IF state IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'DC404',
+            MESSAGE = format('there was no row for %s/%s at %s', p_dag_name, p_job_name, p_moment),
+            HINT = 'A row that should go is deleted: see delete_dag_config.';
+    END IF;
+    PERFORM financial_screener.dagconfig_restore_job(state, ARRAY(SELECT jsonb_object_keys(state)));
+    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    financial_screener.dagconfig_restore_job(jsonb, text[]),
+    financial_screener.dagconfig_restore_group(jsonb, text[]),
+    financial_screener.rollback_change(bigint, text, text),
+    financial_screener.rollback_dag_config(text, text, timestamp with time zone, text, text, bigint)
+FROM PUBLIC;

@@ -1,0 +1,54 @@
+-- The way back of 014: the roles may do nothing in this schema any more, and everybody may call what 008 lets everybody call. The
+-- roles themselves stay: other databases may use them. What was revoked from others stays revoked.
+--
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 014_roles.down.sql
+--
+-- or `airflow dagconfig migrate --to 013`.
+
+DO $$
+DECLARE
+    role_name text;
+    f record;
+BEGIN
+    IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 14) THEN
+            RAISE EXCEPTION 'later migrations than 014 are applied; they go back first'
+            USING HINT = 'See: airflow dagconfig migrate --status';
+        END IF;
+        -- So that the record stays true when psql goes back.
+        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 14;
+    END IF;
+
+    FOR role_name IN
+        SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('dagconfig_reader', 'dagconfig_editor')
+    LOOP
+        FOR f IN SELECT d.signature FROM financial_screener.dagconfig_functions() AS d LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %I', f.signature, role_name);
+        END LOOP;
+        EXECUTE pg_catalog.format(
+            'REVOKE ALL ON financial_screener.dag_configuration, financial_screener.exchange_groups,'
+            ' financial_screener.dag_configuration_overrides, financial_screener.dag_configuration_audit FROM %I',
+            role_name
+        );
+        EXECUTE pg_catalog.format(
+            'REVOKE ALL ON SEQUENCE %s, %s FROM %I',
+            pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
+            pg_catalog.pg_get_serial_sequence('financial_screener.exchange_groups', 'id'),
+            role_name
+        );
+        IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
+            EXECUTE pg_catalog.format('REVOKE ALL ON financial_screener.dagconfig_migrations FROM %I', role_name);
+        END IF;
+        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA financial_screener FROM %I', role_name);
+    END LOOP;
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION
+    financial_screener.get_dag_config(text, text),
+    financial_screener.get_exchange_groups()
+TO PUBLIC;
+
+DROP FUNCTION financial_screener.grant_roles();
+DROP FUNCTION financial_screener.dagconfig_grant_functions(text, boolean);
+DROP FUNCTION financial_screener.dagconfig_functions();

@@ -1,0 +1,259 @@
+-- 014: who may do what. Reader: look at everything. Editor: change jobs, groups and overrides as well. Owner: the user who owns
+-- the tables, and the only one who can change or delete an entry of the audit. PUBLIC: nothing.
+--
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 014_roles.sql
+--
+-- or `airflow dagconfig migrate`. It needs 013 and may be repeated. The way back is 014_roles.down.sql. How the schema's name
+-- is replaced is said in 008_dag_configuration_tables.sql.
+--
+-- dagconfig_reader and dagconfig_editor are roles without a login, for the whole cluster of databases: GRANT dagconfig_reader TO
+-- airflow. What they may do is granted here, for this schema. They are made where the migrating user may make roles; where not,
+-- a notice says what an administrator has to run, and grant_roles() then does the rest.
+
+-- Our functions and who may call them: 'owner', 'editor', 'reader'. An editor may call a reader's, too.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_functions()
+RETURNS TABLE (signature regprocedure, least_role text)
+LANGUAGE sql
+STABLE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.oid::regprocedure, f.least_role
+    FROM pg_proc AS p
+    JOIN (VALUES
+        ('quantity_value', 'reader'),
+        ('rule_violations', 'reader'),
+        ('get_dag_config', 'reader'),
+        ('get_exchange_groups', 'reader'),
+        ('effective_dag_config', 'reader'),
+        ('dag_config_at', 'reader'),
+        ('exchange_group_at', 'reader'),
+        ('dagconfig_row_at', 'reader'),
+        ('dagconfig_rules', 'reader'),
+        ('dagconfig_broken_rules', 'reader'),
+        ('dagconfig_is_exchange_list', 'reader'),
+        ('dagconfig_changed_columns', 'reader'),
+        ('update_dag_config', 'editor'),
+        ('delete_dag_config', 'editor'),
+        ('update_exchange_group', 'editor'),
+        ('delete_exchange_group', 'editor'),
+        ('override_dag_config', 'editor'),
+        ('end_override', 'editor'),
+        ('rollback_change', 'editor'),
+        ('rollback_dag_config', 'editor'),
+        ('dagconfig_restore_job', 'editor'),
+        ('dagconfig_restore_group', 'editor'),
+        ('dagconfig_book_on', 'editor'),
+        ('dagconfig_expect_version', 'editor'),
+        ('dagconfig_book', 'owner'),
+        ('dagconfig_stamp', 'owner'),
+        ('dagconfig_validate', 'owner'),
+        ('dagconfig_validate_overrides', 'owner'),
+        ('audit_dag_configuration', 'owner'),
+        ('enforce_rules', 'owner'),
+        ('grant_roles', 'owner'),
+        ('dagconfig_functions', 'owner'),
+        ('dagconfig_grant_functions', 'owner')
+    ) AS f (name, least_role) ON p.proname = f.name
+    WHERE p.pronamespace = 'financial_screener'::regnamespace
+$$;
+
+-- Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions' owner.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_grant_functions(p_role text, p_is_editor boolean)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN
+        SELECT d.signature FROM financial_screener.dagconfig_functions() AS d
+        WHERE d.least_role = 'reader' OR (d.least_role = 'editor' AND p_is_editor)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, p_role);
+    END LOOP;
+END
+$$;
+
+-- Make the roles where they are missing, and give them what they may do in this schema. Returns whether both are there.
+-- For the tables' owner; to be called again once an administrator has made the roles.
+CREATE OR REPLACE FUNCTION financial_screener.grant_roles()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text[] := '{}';
+    statement text;
+BEGIN
+    FOREACH statement IN ARRAY ARRAY['CREATE ROLE dagconfig_reader', 'CREATE ROLE dagconfig_editor'] LOOP
+        CONTINUE WHEN to_regrole(split_part(statement, ' ', 3)) IS NOT NULL;
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION
+            WHEN insufficient_privilege THEN missing := missing || statement;
+            -- A migration of another database made it at the same time.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+    IF
+        to_regrole('dagconfig_reader') IS NULL OR to_regrole('dagconfig_editor') IS NULL
+        OR NOT pg_has_role('dagconfig_editor', 'dagconfig_reader', 'USAGE')
+    THEN
+        BEGIN
+            GRANT dagconfig_reader TO dagconfig_editor;
+        EXCEPTION
+            WHEN insufficient_privilege OR undefined_object THEN
+                missing := missing || 'GRANT dagconfig_reader TO dagconfig_editor'::text;
+            WHEN unique_violation THEN NULL;
+        END;
+    END IF;
+    IF to_regrole('dagconfig_reader') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA financial_screener TO dagconfig_reader;
+        GRANT SELECT ON
+            financial_screener.dag_configuration, financial_screener.exchange_groups,
+            financial_screener.dag_configuration_overrides, financial_screener.dag_configuration_audit
+        TO dagconfig_reader;
+        IF to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
+            GRANT SELECT ON financial_screener.dagconfig_migrations TO dagconfig_reader;
+        END IF;
+        PERFORM financial_screener.dagconfig_grant_functions('dagconfig_reader', false);
+    END IF;
+    IF to_regrole('dagconfig_editor') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA financial_screener TO dagconfig_editor;
+        GRANT INSERT, UPDATE, DELETE ON financial_screener.dag_configuration, financial_screener.exchange_groups
+        TO dagconfig_editor;
+        FOREACH statement IN ARRAY ARRAY[
+            pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
+            pg_get_serial_sequence('financial_screener.exchange_groups', 'id')
+        ] LOOP
+            EXECUTE 'GRANT USAGE ON SEQUENCE ' || statement || ' TO dagconfig_editor';
+        END LOOP;
+        PERFORM financial_screener.dagconfig_grant_functions('dagconfig_editor', true);
+    END IF;
+    IF missing <> '{}' THEN
+        RAISE NOTICE 'the roles dagconfig_reader and dagconfig_editor are not complete, and % may not make them', current_user
+        USING HINT = format(
+            'An administrator runs: %s; then %s: SELECT financial_screener.grant_roles();',
+            array_to_string(missing, '; '), current_user
+        );
+    END IF;
+    RETURN missing = '{}';
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    financial_screener.dagconfig_functions(),
+    financial_screener.dagconfig_grant_functions(text, boolean),
+    financial_screener.grant_roles()
+FROM PUBLIC;
+
+-- Everything ours has one owner, the audit's. Functions that run as their owner must not run as a migrating administrator: the
+-- audit's owner may put a trigger on it, and the trigger would run as whoever writes there.
+DO $$
+DECLARE
+    owner oid := (
+        SELECT c.relowner FROM pg_catalog.pg_class AS c
+        WHERE c.oid = 'financial_screener.dag_configuration_audit'::pg_catalog.regclass
+    );
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT pg_catalog.format('FUNCTION %s', f.signature) AS name
+        FROM financial_screener.dagconfig_functions() AS f
+        JOIN pg_catalog.pg_proc AS p ON p.oid = f.signature
+        WHERE p.proowner <> owner
+        UNION ALL
+        SELECT pg_catalog.format('TABLE %s', c.oid::pg_catalog.regclass)
+        FROM pg_catalog.pg_class AS c
+        WHERE
+            c.relowner <> owner
+            AND c.oid IN (
+                'financial_screener.dag_configuration'::pg_catalog.regclass,
+                'financial_screener.exchange_groups'::pg_catalog.regclass,
+                'financial_screener.dag_configuration_overrides'::pg_catalog.regclass
+            )
+    LOOP
+        EXECUTE pg_catalog.format('ALTER %s OWNER TO %s', ours.name, owner::pg_catalog.regrole);
+    END LOOP;
+END
+$$;
+
+-- What was granted before. PUBLIC: nothing. The audit and the overrides: SELECT only, for everybody but their owner. Nobody else
+-- may put a trigger on a table, which would run as whoever changes a row. Who could read or change the rows goes on doing so.
+DO $$
+DECLARE
+    former record;
+BEGIN
+    REVOKE CREATE ON SCHEMA financial_screener FROM PUBLIC;
+
+    FOR former IN
+        SELECT
+            f.signature, f.least_role, a.grantee,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee_name
+        FROM financial_screener.dagconfig_functions() AS f
+        JOIN pg_catalog.pg_proc AS p ON p.oid = f.signature
+        CROSS JOIN LATERAL pg_catalog.aclexplode(
+            coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+        ) AS a
+        WHERE a.grantee = 0 OR (f.least_role = 'owner' AND a.grantee <> p.proowner)
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s CASCADE', former.signature, former.grantee_name);
+    END LOOP;
+
+    FOR former IN
+        SELECT
+            c.relname, c.relkind, c.oid::pg_catalog.regclass AS relation, g.grantee,
+            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::pg_catalog.regrole::text END AS grantee_name,
+            pg_catalog.bool_or(g.privilege_type = 'SELECT' AND g.is_whole) AS may_read,
+            pg_catalog.bool_or(g.privilege_type = 'UPDATE' AND g.is_whole) AS may_change
+        FROM pg_catalog.pg_class AS c
+        CROSS JOIN LATERAL (
+            SELECT a.grantee, a.privilege_type, true FROM pg_catalog.aclexplode(c.relacl) AS a
+            UNION ALL
+            SELECT a.grantee, a.privilege_type, false
+            FROM pg_catalog.pg_attribute AS t
+            CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) AS a
+            WHERE t.attrelid = c.oid AND NOT t.attisdropped
+        ) AS g (grantee, privilege_type, is_whole)
+        WHERE
+            c.oid IN (
+                'financial_screener.dag_configuration'::pg_catalog.regclass,
+                'financial_screener.exchange_groups'::pg_catalog.regclass,
+                'financial_screener.dag_configuration_overrides'::pg_catalog.regclass,
+                'financial_screener.dag_configuration_audit'::pg_catalog.regclass,
+                pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_overrides', 'override_id')
+                ::pg_catalog.regclass,
+                pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_audit', 'audit_id')
+                ::pg_catalog.regclass
+            )
+            AND g.grantee <> c.relowner
+        GROUP BY c.oid, c.relname, c.relkind, g.grantee
+    LOOP
+        IF former.grantee = 0 OR former.relname NOT IN ('dag_configuration', 'exchange_groups') THEN
+            EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', former.relation, former.grantee_name);
+            IF former.grantee <> 0 AND former.relkind <> 'S' AND former.may_read THEN
+                EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', former.relation, former.grantee_name);
+            END IF;
+            CONTINUE;
+        END IF;
+        EXECUTE pg_catalog.format('REVOKE TRIGGER ON %s FROM %s CASCADE', former.relation, former.grantee_name);
+        -- The constraints call quantity_value with the privileges of whoever writes.
+        PERFORM financial_screener.dagconfig_grant_functions(
+            former.grantee_name, former.relname = 'dag_configuration' AND former.may_change
+        );
+        IF former.relname = 'dag_configuration' AND former.may_read THEN
+            EXECUTE pg_catalog.format(
+                'GRANT SELECT ON financial_screener.dag_configuration_overrides TO %s', former.grantee_name
+            );
+        END IF;
+    END LOOP;
+
+    PERFORM financial_screener.grant_roles();
+END
+$$;
