@@ -174,6 +174,7 @@ def migrating(target: Target | str, to: int | None = None, *, waiting: Callable[
     with _connection(target) as connection:
         while step := _step(connection, target, to, waiting):
             yield step
+        _enforce_rules(connection, target, waiting)
 
 
 def status(target: Target | str) -> list[State]:
@@ -272,6 +273,24 @@ def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, w
                 f" {target.store.migrate_command}"
             )
         return None
+
+
+def _enforce_rules(connection: psycopg.Connection[Any], target: Target, waiting: Callable[[], None] | None) -> None:
+    """Make constraints of the rules that no row breaks any more; nothing where 009 is not applied, or for a user who may not."""
+    function = f"{quoted_schema(target.schema)}.enforce_rules()"
+    with connection.transaction():
+        _lock(connection, target.schema, waiting)
+        connection.execute(
+            sql.SQL("""
+                DO $$
+                BEGIN
+                    IF pg_catalog.has_function_privilege(pg_catalog.to_regprocedure({function}), 'EXECUTE') THEN
+                        PERFORM {schema}.enforce_rules();
+                    END IF;
+                END
+                $$
+            """).format(function=sql.Literal(function), schema=sql.Identifier(target.schema))
+        )
 
 
 def _lock(connection: psycopg.Connection[Any], schema: str, waiting: Callable[[], None] | None) -> None:

@@ -8,6 +8,8 @@
 -- The rules are data, written once (dagconfig_rules), and used three times: a trigger holds each write to those whose columns
 -- it changes, so that a row with another bad value can still be disabled; rule_violations() lists what breaks them; and each
 -- becomes a CHECK constraint as soon as no row breaks it (enforce_rules). No row is changed here.
+--
+-- No pattern has a backslash: a session may set standard_conforming_strings = off, and would get another pattern.
 
 -- The exact amount of a Kubernetes quantity, in cores or bytes; null where the text is none. It reads what Quantity.parse of
 -- models.py reads: what Kubernetes would change silently (more than 2^63-1, finer than 1n) is no quantity either.
@@ -29,7 +31,7 @@ BEGIN
         RETURN NULL;
     END IF;
     parts := regexp_match(
-        p_text, '^([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]+))?$'
+        p_text, '^([+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]+))?$'
     );
     IF parts IS NULL THEN
         RETURN NULL;
@@ -73,7 +75,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
         coalesce(array_ndims(p_exchanges) = 1, false)
-        AND coalesce(bool_and(code IS NOT NULL AND code ~ '^\S(.*\S)?$'), false)
+        AND coalesce(bool_and(code IS NOT NULL AND code <> '' AND code !~ '^[[:space:]]|[[:space:]]$'), false)
         AND count(*) = count(DISTINCT code)
     FROM unnest(p_exchanges) AS code
 $$;
@@ -100,11 +102,11 @@ AS $$
     SELECT r.table_name, r.rule_name, r.columns::text[], r.condition, r.is_constraint, r.rule, r.example
     FROM (VALUES
         (
-            'dag_configuration', 'dag_name', '{dag_name}', 'coalesce(dag_name ~ ''^\S(.*\S)?$'', false)', true,
+            'dag_configuration', 'dag_name', '{dag_name}', 'coalesce(dag_name <> '''' AND dag_name !~ ''^[[:space:]]|[[:space:]]$'', false)', true,
             'a name without blanks around it', 'data_collection_equities'
         ),
         (
-            'dag_configuration', 'job_name', '{job_name}', 'coalesce(job_name ~ ''^\S(.*\S)?$'', false)', true,
+            'dag_configuration', 'job_name', '{job_name}', 'coalesce(job_name <> '''' AND job_name !~ ''^[[:space:]]|[[:space:]]$'', false)', true,
             'a name without blanks around it', 'us_markets'
         ),
         (
@@ -167,11 +169,11 @@ AS $$
             'a whole number from 1 to 10, higher first', '5'
         ),
         (
-            'exchange_groups', 'group_name', '{group_name}', 'coalesce(group_name ~ ''^\S(.*\S)?$'', false)', true,
+            'exchange_groups', 'group_name', '{group_name}', 'coalesce(group_name <> '''' AND group_name !~ ''^[[:space:]]|[[:space:]]$'', false)', true,
             'a name without blanks around it', 'us_markets'
         ),
         (
-            'exchange_groups', 'display_name', '{display_name}', 'coalesce(display_name ~ ''\S'', false)', true,
+            'exchange_groups', 'display_name', '{display_name}', 'coalesce(display_name ~ ''[^[:space:]]'', false)', true,
             'a name', 'US Markets (NYSE, NASDAQ)'
         ),
         (
@@ -314,16 +316,17 @@ DECLARE
     broken integer := 0;
 BEGIN
     FOR r IN SELECT * FROM financial_screener.dagconfig_rules() LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM financial_screener.%I WHERE (%s) IS FALSE)', r.table_name, r.condition)
-        INTO is_broken;
-        IF is_broken THEN
-            broken := broken + 1;
-        ELSIF r.is_constraint AND NOT EXISTS (
+        CONTINUE WHEN EXISTS (
             SELECT FROM pg_constraint AS c
             WHERE
                 c.conrelid = format('financial_screener.%I', r.table_name)::regclass
                 AND c.conname = 'rule_' || r.rule_name
-        ) THEN
+        );
+        EXECUTE format('SELECT EXISTS (SELECT FROM financial_screener.%I WHERE (%s) IS FALSE)', r.table_name, r.condition)
+        INTO is_broken;
+        IF is_broken THEN
+            broken := broken + 1;
+        ELSIF r.is_constraint THEN
             EXECUTE format(
                 'ALTER TABLE financial_screener.%I ADD CONSTRAINT %I CHECK (%s)',
                 r.table_name, 'rule_' || r.rule_name, r.condition

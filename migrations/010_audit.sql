@@ -139,7 +139,7 @@ BEGIN
 END
 $$;
 
--- Counts the versions of a row and keeps updated_at. A row that comes back under the name of one that went goes on counting
+-- Counts the versions of a row, and keeps what is not the writer's: updated_at, and how the row came to be. A row that comes back under the name of one that went goes on counting
 -- where that one stopped, so that a version is never that of two states. A change that changes nothing does not happen.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp()
 RETURNS trigger
@@ -151,10 +151,17 @@ AS $$
 DECLARE
     before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
     after jsonb := to_jsonb(NEW);
-    kept text[] := '{version,updated_at}';
+    kept text[] := '{id,version,created_at,created_by,updated_at}';
 BEGIN
     IF before - kept = after - kept THEN
         RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        NEW.id := OLD.id;
+        NEW.created_at := OLD.created_at;
+        IF TG_TABLE_NAME = 'dag_configuration' THEN
+            NEW.created_by := OLD.created_by;
+        END IF;
     END IF;
     NEW.updated_at := clock_timestamp();
     IF

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS financial_screener.dag_configuration_overrides (
     ended_at timestamp with time zone,
     CONSTRAINT override_ends_after_it_starts CHECK (starts_at < ends_at AND pg_catalog.isfinite(ends_at)),
     CONSTRAINT override_ended_before_its_end CHECK (ended_at <= ends_at),
-    CONSTRAINT override_has_a_reason CHECK (reason ~ '\S'),
+    CONSTRAINT override_has_a_reason CHECK (reason ~ '[^[:space:]]'),
     CONSTRAINT override_sets_something CHECK (
         pg_catalog.num_nonnulls(
             cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds, max_retries,
@@ -342,7 +342,7 @@ BEGIN
                 coalesce(quote_literal(p_ends_at), 'NULL'), p_dag_name, p_job_name
             ),
             COLUMN = 'ends_at';
-    ELSIF p_reason IS NULL OR p_reason !~ '\S' THEN
+    ELSIF p_reason IS NULL OR p_reason !~ '[^[:space:]]' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'check_violation',
             MESSAGE = format(
