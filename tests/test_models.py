@@ -222,10 +222,9 @@ def test_defaults_say_that_there_is_no_row() -> None:
         ),
         pytest.param(
             {"max_retries": -1},
-            "max_retries -1 of data_collection_equities/us_markets is too small; write 0 or more. To mend it: UPDATE"
-            " financial_screener.dag_configuration SET max_retries = 2 WHERE (dag_name, job_name) ="
-            " ('data_collection_equities', 'us_markets');",
-            id="a column that update_dag_config does not take",
+            "max_retries -1 of data_collection_equities/us_markets is too small; write 0 or more. To mend it: SELECT"
+            " financial_screener.update_dag_config('data_collection_equities', 'us_markets', p_max_retries => 2);",
+            id="too small",
         ),
         pytest.param(
             {"batch_size": None},
@@ -307,7 +306,7 @@ def test_the_statement_to_copy_quotes_any_name(dag_name: str, job_name: str) -> 
         (
             "enabled",
             True,
-            "UPDATE financial_screener.dag_configuration SET enabled = TRUE WHERE (dag_name, job_name) = ('d', 'j');",
+            "SELECT financial_screener.update_dag_config('d', 'j', p_enabled => TRUE);",
         ),
     ],
 )
@@ -316,7 +315,7 @@ def test_the_statement_to_copy_fits_the_column(column: str, value: object, expec
 
 
 def test_a_configuration_becomes_json() -> None:
-    change = Change(17, "admin", datetime(2026, 11, 23, 2, 14, 5, 1, tzinfo=timezone.utc))
+    change = Change(17, "admin", datetime(2026, 11, 23, 2, 14, 5, 1, tzinfo=timezone.utc), "new feed")
     made = DagConfig.from_row(row(updated_at=change.changed_at), origin="row 3", change=change)
 
     values = json.loads(json.dumps(made.as_dict()))
@@ -324,14 +323,20 @@ def test_a_configuration_becomes_json() -> None:
     assert values["cpu_limit"] == "2000m"
     assert values["batch_size"] == 500
     assert values["updated_at"] == "2026-11-23 02:14:05+00:00"
-    assert values["change"] == {"audit_id": 17, "changed_by": "admin", "changed_at": "2026-11-23 02:14:05+00:00"}
+    assert values["change"] == {
+        "audit_id": 17,
+        "changed_by": "admin",
+        "changed_at": "2026-11-23 02:14:05+00:00",
+        "reason": "new feed",
+    }
     assert values["disabled_change"] is None
 
 
-def test_a_change_reads_as_who_and_when() -> None:
+def test_a_change_reads_as_who_when_and_why() -> None:
     at = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 
     assert str(Change(17, "admin", at)) == "by admin at 2026-11-23 02:14:05+00:00 (audit entry 17)"
+    assert str(Change(17, "admin", at, "new feed")) == "by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)"
     assert str(Change(18, None, at)) == "by an unknown user at 2026-11-23 02:14:05+00:00 (audit entry 18)"
 
 

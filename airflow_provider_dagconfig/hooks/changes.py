@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, JobRow, Override
 
-_CALL = sql.SQL("SELECT {schema}.{function}({parameters}) AS result")
+_CALL = sql.SQL("SELECT {schema}.{function}({assignments}) AS result")
 _TYPES: dict[str, LiteralString] = {
     "dag_name": "text",
     "job_name": "text",
@@ -258,12 +258,12 @@ class ChangingHook(HistoryHook):
 
     def _call(self, function: str, given: Mapping[str, Any]) -> Any:
         """Call one function of the migrations, with named parameters, and give its result."""
-        parameters = sql.SQL(", ").join(
+        assignments = sql.SQL(", ").join(
             sql.SQL("{} => {}::{}").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
             for name in given
         )
-        names = {"function": sql.Identifier(function), "parameters": parameters}
-        return self._ask(_CALL, given, purpose="writing", **names)[0]["result"]
+        rows = self._ask(_CALL, given, purpose="writing", function=sql.Identifier(function), assignments=assignments)
+        return rows[0]["result"]
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

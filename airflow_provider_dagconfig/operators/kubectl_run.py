@@ -21,6 +21,7 @@ from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlErr
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.run_overrides import RunOverrideError, run_overrides
 
 if TYPE_CHECKING:
     import jinja2
@@ -58,6 +59,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         which is ``postgres_default`` where it isn't set. (templated)
     :param config_schema: its schema; default: ``[dagconfig] schema``, which is ``financial_screener`` where it isn't set.
         (templated)
+    :param allow_run_overrides: whether a run may set values by ``conf={"dagconfig": {"batch_size": 100}}``, or for this job alone
+        ``{"dagconfig": {"us_markets": {"memory_limit": "4Gi"}}}``, above the row and its overrides; else such a run fails.
     :param kubernetes_conn_id: the Kubernetes provider's connection; where there is none, KUBECONFIG, ``~/.kube/config`` and the
         pod's own service account are tried in this order. (templated)
     :param config_file: the path of a kubeconfig, before what the connection says. (templated)
@@ -124,6 +127,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         exchange_group: str | None = None,
         postgres_conn_id: str | None = None,
         config_schema: str | None = None,
+        allow_run_overrides: bool = True,
         kubernetes_conn_id: str | None = "kubernetes_default",
         config_file: str | None = None,
         cluster_context: str | None = None,
@@ -179,6 +183,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.exchange_group = exchange_group
         self.postgres_conn_id = postgres_conn_id
         self.config_schema = config_schema
+        self.allow_run_overrides = allow_run_overrides
         self.kubernetes_conn_id = kubernetes_conn_id
         self.config_file = config_file
         self.cluster_context = cluster_context
@@ -252,7 +257,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         dag_name = self.dag_name or self.dag_id
         if self._config is None:
             hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
-            self._config, self._group = hook.get_task_config(dag_name, self.job_name, self.exchange_group)
+            by_run = self._run_overrides(context, hook, dag_name)
+            self._config, self._group = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
             self.log.info("Configuration of %s/%s from %s", dag_name, self.job_name, self._config.origin)
         self.dag_config = self._config.as_dict()
         # Context is a TypedDict; the names are this operator's.
@@ -263,6 +269,30 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             raise AirflowSkipException(f"{dag_name}/{self.job_name} is disabled: switched off{by} ({self._config.origin})")
         if self._group is not None and not self._group.enabled:
             raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled")
+
+    def _run_overrides(self, context: Context, hook: DagConfigHook, dag_name: str) -> Mapping[str, Any]:
+        """Read what the run's conf sets for this job."""
+        run = context.get("dag_run")
+        try:
+            by_run = run_overrides(run.conf if run else None, self.job_name, lambda: self._job_names(hook, dag_name))
+        except RunOverrideError as error:
+            raise AirflowFailException(f"{error}. Trigger the run again with another conf") from None
+        if by_run and not self.allow_run_overrides:
+            raise AirflowFailException(
+                f"The run's conf sets {', '.join(by_run)} for {dag_name}/{self.job_name}, but task {self.task_id} has"
+                f' allow_run_overrides=False. Trigger the run without "dagconfig" in its conf; for a time, set an override:'
+                f" airflow dagconfig override"
+            )
+        return by_run
+
+    def _job_names(self, hook: DagConfigHook, dag_name: str) -> set[str]:
+        """Give all that may be a job of the run: by the store, and by the DAG's tasks."""
+        names: set[Any] = set(hook.get_job_names(dag_name))
+        for task in self.dag.tasks:
+            # A mapped task has its arguments there.
+            arguments = getattr(task, "partial_kwargs", None) or vars(task)
+            names.add(arguments.get("job_name"))
+        return {name for name in names if isinstance(name, str)}
 
     def execute(self, context: Context) -> Any:
         """

@@ -26,13 +26,17 @@ from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.migrate import Target, migrate
 from airflow_provider_dagconfig.models import DagConfig, Quantity
 
-READER = (
-    "USAGE ON SCHEMA financial_screener",
-    "SELECT ON financial_screener.dag_configuration, financial_screener.exchange_groups,"
-    " financial_screener.dag_configuration_audit",
-)
-
 Connect = Callable[..., DagConfigHook]
+
+
+def break_rule(database: Database, table: str, column: str, value: str) -> None:
+    """Put a value into all rows that is older than the rules: no trigger and no constraint saw it."""
+    database.execute(f"""
+        ALTER TABLE financial_screener.{table} DROP CONSTRAINT rule_{column};
+        ALTER TABLE financial_screener.{table} DISABLE TRIGGER USER;
+        UPDATE financial_screener.{table} SET {column} = {value};
+        ALTER TABLE financial_screener.{table} ENABLE TRIGGER USER
+    """)
 
 
 @pytest.fixture
@@ -150,11 +154,13 @@ def test_groups_come_by_priority_without_disabled_ones(hook: DagConfigHook, migr
 
 
 def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list_of_names(hook: DagConfigHook, migrated_database: Database) -> None:
-    migrated_database.execute("UPDATE financial_screener.exchange_groups SET exchanges = '{}' WHERE group_name = 'lse'")
+    break_rule(migrated_database, "exchange_groups", "exchanges", "'{}'")
 
     assert "lse" in hook.get_exchange_group_names()
     for read in (hook.get_exchange_groups, lambda: hook.get_exchange_group("lse"), lambda: hook.get_task_config("d", "j", "lse")):
-        with pytest.raises(DagConfigInvalidError, match=r"exchanges \[\] of exchange group lse is no list of exchange codes"):
+        with pytest.raises(
+            DagConfigInvalidError, match=r"exchanges \[\] of exchange group (lse|us_markets) is no list of exchange codes"
+        ):
             read()
 
 
@@ -177,7 +183,7 @@ def test_a_mistyped_group_is_answered_with_what_there_is(hook: DagConfigHook, re
 
 
 def test_a_bad_row_is_named_with_its_remedy(hook: DagConfigHook, migrated_database: Database) -> None:
-    migrated_database.execute("UPDATE financial_screener.dag_configuration SET memory_limit = '2 GB'")
+    break_rule(migrated_database, "dag_configuration", "memory_limit", "'2 GB'")
 
     with pytest.raises(DagConfigInvalidError) as error:
         hook.get_dag_config("calculate_indicators")
@@ -222,9 +228,13 @@ def test_a_change_makes_the_row_where_there_is_none(hook: DagConfigHook) -> None
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        pytest.param({"memory_limit": "512Mi"}, "memory_request '1Gi' of .* is over memory_limit '512Mi'", id="request over limit"),
-        pytest.param({"cpu_limit": "lots"}, "cpu_limit 'lots' of .* is no Kubernetes quantity", id="no quantity"),
-        pytest.param({"batch_size": -5}, "batch_size -5 of .* is too small; write 1 or more", id="too small"),
+        pytest.param(
+            {"memory_limit": "512Mi"},
+            r"memory_request '1Gi' of .* must be no more than memory_limit \('512Mi'\)",
+            id="request over limit",
+        ),
+        pytest.param({"cpu_limit": "lots"}, "cpu_limit 'lots' of .* must be a Kubernetes quantity", id="no quantity"),
+        pytest.param({"batch_size": -5}, "batch_size '-5' of .* must be a whole number from 1 to 1000000", id="too small"),
         pytest.param({"cpu_limit": "1" * 21}, "value too long for type character varying", id="too long for the column"),
     ],
 )
@@ -250,16 +260,15 @@ def test_a_name_that_postgresql_cannot_hold_is_invalid(hook: DagConfigHook) -> N
         hook.get_dag_config("a\0b")
 
 
-def test_reading_needs_nothing_but_to_see_the_three_tables(migrated_database: Database, connect: Connect) -> None:
-    migrated_database.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA financial_screener FROM PUBLIC")
-    with migrated_database.role(*READER) as reader:
+def test_reading_needs_nothing_but_the_readers_role(migrated_database: Database, connect: Connect) -> None:
+    with migrated_database.role("dagconfig_reader") as reader:
         hook = connect(migrated_database.url_of(reader), "reader")
 
         assert hook.get_task_config("data_collection_equities", "lse", "lse")[0].priority == 9
         assert len(hook.get_exchange_groups()) == 4
 
 
-@pytest.mark.parametrize("held", [(), READER[:1]], ids=["nothing", "the schema"])
+@pytest.mark.parametrize("held", [(), ("USAGE ON SCHEMA financial_screener",)], ids=["nothing", "the schema"])
 def test_whoever_may_not_read_is_told_the_grants(migrated_database: Database, connect: Connect, held: tuple[str, ...]) -> None:
     with migrated_database.role(*held) as user:
         hook = connect(migrated_database.url_of(user), "stranger")
@@ -271,9 +280,9 @@ def test_whoever_may_not_read_is_told_the_grants(migrated_database: Database, co
 
 
 def test_a_reader_who_changes_something_is_told_the_grants(migrated_database: Database, connect: Connect) -> None:
-    with migrated_database.role(*READER) as reader:
+    with migrated_database.role("dagconfig_reader") as reader:
         hook = connect(migrated_database.url_of(reader), "reader")
-        with pytest.raises(DagConfigNotAllowedError, match="permission denied for table dag_configuration") as error:
+        with pytest.raises(DagConfigNotAllowedError, match="permission denied for function update_dag_config") as error:
             hook.update_dag_config("calculate_indicators", batch_size=7)
 
         migrated_database.execute(str(error.value).partition("Its owner may run: ")[2])
@@ -309,6 +318,28 @@ class TestNotMigrated:
 
         assert not isinstance(error.value, DagConfigSchemaNotFoundError)
         assert str(error.value).endswith("To bring the database up to date: airflow dagconfig migrate --conn-id other")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda hook: hook.get_task_config("d", "j", None),
+        lambda hook: hook.get_exchange_groups(),
+        lambda hook: hook.get_history(),
+        lambda hook: hook.get_overrides(),
+        lambda hook: hook.get_rule_violations(),
+        lambda hook: hook.update_dag_config("d", priority=3),
+        lambda hook: hook.rollback_change(1),
+    ],
+    ids=["a task's configuration", "groups", "history", "overrides", "violations", "a change", "a roll-back"],
+)
+def test_a_database_that_is_only_at_008_says_to_migrate(
+    database: Database, connect: Connect, act: Callable[[DagConfigHook], object]
+) -> None:
+    migrate(database.url, to=8)
+
+    with pytest.raises(DagConfigNotMigratedError, match="To bring the database up to date: airflow dagconfig migrate$"):
+        act(connect(database.url))
 
 
 @pytest.mark.parametrize(
@@ -405,6 +436,24 @@ def test_the_defaults_are_postgres_default_and_financial_screener() -> None:
     hook = DagConfigHook()
 
     assert (hook.get_conn_id(), hook.config_schema) == ("postgres_default", "financial_screener")
+
+
+def test_a_plain_url_needs_no_airflow_connection(migrated_database: Database) -> None:
+    hook = DagConfigHook.from_url(migrated_database.url)
+
+    assert hook.get_dag_config("calculate_indicators").batch_size == 1000
+    assert hook.get_first("SELECT count(*) FROM financial_screener.exchange_groups") == (4,)
+
+
+def test_a_plain_urls_schema_and_database_are_in_messages_without_its_password(migrated_database: Database) -> None:
+    hook = DagConfigHook.from_url(migrated_database.url, "elsewhere")
+
+    with pytest.raises(
+        DagConfigSchemaNotFoundError, match=rf"'elsewhere' \(database postgres@127.*/{migrated_database.name}\)"
+    ) as error:
+        hook.get_dag_config("d")
+
+    assert PASSWORD not in str(error.value)
 
 
 def test_it_is_a_postgres_hook(hook: DagConfigHook) -> None:

@@ -1,0 +1,88 @@
+"""
+One-off values for a single run: what ``dag_run.conf["dagconfig"]`` sets for a job. Neither Airflow nor the database is known here.
+
+``{"dagconfig": {"batch_size": 100}}`` sets a value for all jobs of the run, ``{"dagconfig": {"us_markets": {"memory_limit":
+"4Gi"}}}`` for one; both may stand together, and the job's own wins.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS, checked_value
+
+KEY = "dagconfig"
+"""The part of a DAG run's conf that is meant for us."""
+
+
+class RunOverrideError(ValueError):
+    """What a DAG run's conf sets cannot be used; the message says which key, which value, and what to write."""
+
+
+def run_overrides(
+    conf: Mapping[str, Any] | None, job_name: str, job_names: Callable[[], Iterable[str]]
+) -> dict[str, str | int | bool]:
+    """
+    Read what a run sets for a job.
+
+    :param conf: the DAG run's conf.
+    :param job_names: gives the names that jobs have. It is asked only where the conf names another job than this one, to tell
+        a mistyped name from another's.
+    :return: column to value; empty where the run sets nothing for the job.
+    :raises RunOverrideError: a key is unknown, or a value breaks a rule.
+    """
+    given = (conf or {}).get(KEY)
+    if given is None:
+        return {}
+    _see_that_it_is_a_dict(given, [])
+    for_all = {key: value for key, value in given.items() if key in OVERRIDE_COLUMNS and key != job_name}
+    other_keys = [key for key in given if key not in for_all and key != job_name]
+    if other_keys:
+        known = {job_name, *job_names()}
+        for key in other_keys:
+            if key not in known:
+                raise _unknown([key], given[key], [*OVERRIDE_COLUMNS, *sorted(known)])
+            _see_that_it_is_a_dict(given[key], [key])
+    values = {column: _checked([column], column, value) for column, value in for_all.items()}
+    own = given.get(job_name)
+    if own is not None:
+        _see_that_it_is_a_dict(own, [job_name])
+        for column, value in own.items():
+            if column not in OVERRIDE_COLUMNS:
+                raise _unknown([job_name, column], value, OVERRIDE_COLUMNS)
+            values[column] = _checked([job_name, column], column, value)
+    return values
+
+
+def _checked(path: list[str], column: str, value: object) -> str | int | bool:
+    try:
+        return checked_value(column, value)
+    except ValueError as error:
+        raise RunOverrideError(f"{_where(path)} = {error}") from None
+
+
+def _see_that_it_is_a_dict(value: object, path: list[str]) -> None:
+    if not isinstance(value, Mapping):
+        example = '{"batch_size": 100}'
+        if not path:
+            example += ', or {"us_markets": {"memory_limit": "4Gi"}} for one job'
+        raise RunOverrideError(f"{_where(path)} = {_shown(value)} must be an object of columns and values, such as {example}")
+
+
+def _unknown(path: list[str], value: object, known: Iterable[str]) -> RunOverrideError:
+    known = list(known)
+    similar = difflib.get_close_matches(path[-1], known, n=1)
+    meant = f" Did you mean {similar[0]!r}?" if similar else ""
+    what = "no column" if len(path) > 1 else "neither a column nor a job"
+    return RunOverrideError(f"{_where(path)} = {_shown(value)}: {path[-1]!r} is {what}.{meant} There are: {', '.join(known)}")
+
+
+def _where(path: list[str]) -> str:
+    return "dag run conf" + "".join(f'["{key}"]' for key in (KEY, *path))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:90]}..."
