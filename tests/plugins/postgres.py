@@ -32,18 +32,42 @@ _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Server:
-    """A running PostgreSQL on a port of the loopback address."""
+    """A PostgreSQL on a port of the loopback address."""
 
     version: int
     bin: Path
     port: int
     folder: Path
+    identity: dict[str, Any]
+    """Whom it runs as, in the words of Popen."""
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> Path:
         return self.folder / "log"
+
+    def start(self) -> None:
+        settings = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100"]
+        command = [self.bin / "postgres", "-D", self.folder / "data", "-k", self.folder / "sockets", *settings]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*command, "-h", "127.0.0.1", "-p", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                **self.identity,
+            )
+        _wait_until_ready(self, self.process)
+
+    def stop(self, mode: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT is its fast mode, SIGQUIT its immediate mode, after which it starts as after a crash."""
+        if self.process is not None:
+            self.process.send_signal(mode)
+            self.process.wait(timeout=_START_SECONDS)
+            self.process = None
 
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str = PASSWORD) -> str:
         return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{dbname}"
@@ -169,34 +193,12 @@ def running_server(version: int) -> Iterator[Server]:
             cwd=folder,
             **identity,
         )
-        server = Server(version=version, bin=programs, port=_free_port(), folder=folder)
-        settings = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100"]
-        with server.log.open("wb") as output:
-            process = subprocess.Popen(
-                [
-                    programs / "postgres",
-                    "-D",
-                    data,
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    str(server.port),
-                    "-k",
-                    sockets,
-                    *settings,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                **identity,
-            )
+        server = Server(version=version, bin=programs, port=_free_port(), folder=folder, identity=identity)
         try:
-            _wait_until_ready(server, process)
+            server.start()
             yield server
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=_START_SECONDS)
+            server.stop()
     finally:
         shutil.rmtree(folder)
 
