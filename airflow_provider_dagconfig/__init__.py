@@ -37,7 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "cli": ["airflow_provider_dagconfig.cli.get_dagconfig_commands"],
+        "cli": ["airflow_provider_dagconfig.cli.definition.get_dagconfig_commands"],
         "config": {
             "dagconfig": {
                 "description": "Where the configuration store is.",

@@ -14,6 +14,12 @@
 #   replace    PUT the pod on standard input
 #   delete     asks for the pod's deletion; its own grace period holds
 #
+# And about no pod:
+#
+#   client     the version of kubectl
+#   server     the version of the API server
+#   review     POST the SelfSubjectAccessReview on standard input; prints it with the answer
+#
 # Also read: KUBECTL (default kubectl), KUBECONFIG, KUBE_CONTEXT, INSECURE (1: don't verify the server), REQUEST_TIMEOUT (10s).
 # kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
 set -euo pipefail
@@ -28,6 +34,14 @@ flags=()
 [[ -z ${KUBE_CONTEXT:-} ]] || flags+=(--context "$KUBE_CONTEXT")
 [[ ${INSECURE:-} != 1 ]] || flags+=(--insecure-skip-tls-verify=true)
 once=(--request-timeout "${REQUEST_TIMEOUT:-10s}")
+
+case ${1:-} in
+  client) exec "$kubectl" version --client --output json ;;
+  server) exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw /version ;;
+  review)
+    exec "$kubectl" "${flags[@]}" "${once[@]}" create --raw /apis/authorization.k8s.io/v1/selfsubjectaccessreviews -f -
+    ;;
+esac
 
 pods="/api/v1/namespaces/${NAMESPACE:?the namespace}/pods"
 pod="$pods/${POD:?the name of the pod}"

@@ -1,4 +1,4 @@
-"""`airflow dagconfig` as an operator types it: what it prints, what it refuses, and its exit codes."""
+"""`airflow dagconfig migrate` as an operator types it: what it prints, what it refuses, and its exit codes."""
 
 from __future__ import annotations
 
@@ -7,42 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from airflow.cli.cli_parser import get_parser
+from plugins.command_line import Answer
 from plugins.postgres import PASSWORD, Database
 
-FIRST = "008_dag_configuration_tables"
+from airflow_provider_dagconfig.migrate import available
 
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def dagconfig(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """A function that runs `airflow dagconfig ARGUMENTS` through Airflow's own parser."""
-
-    def run(*arguments: str) -> Answer:
-        code: object = 0
-        try:
-            parsed = get_parser().parse_args(["dagconfig", *arguments])
-            parsed.func(parsed)
-        except SystemExit as exit_:
-            code = exit_.code
-        captured = capsys.readouterr()
-        if isinstance(code, str):
-            # As Python does it when nobody catches it.
-            return Answer(1, captured.out, captured.err + code)
-        assert isinstance(code, int)
-        return Answer(code, captured.out, captured.err)
-
-    return run
+FILES = [migration.file for migration in available()]
+APPLIED = "".join(f"applied   {file}\n" for file in FILES)
 
 
 @pytest.fixture
@@ -54,7 +28,7 @@ def default_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> D
 def test_migrate_uses_the_default_connection_and_says_what_it_did(
     dagconfig: Callable[..., Answer], default_connection: Database
 ) -> None:
-    assert dagconfig("migrate") == Answer(0, f"applied   {FIRST}.sql\n", "")
+    assert dagconfig("migrate") == Answer(0, APPLIED, "")
     again = dagconfig("migrate")
     assert again.out.startswith("Nothing to do: connection 'postgres_default' (postgres@127.0.0.1:")
     assert again.out.endswith(", schema financial_screener is up to date.\n")
@@ -80,15 +54,15 @@ def test_migrate_finds_connections_in_airflows_own_database(
     with create_session() as session:
         session.add(Connection(conn_id="in_the_metadata", uri=database.url))
 
-    assert dagconfig("migrate", "--conn-id", "in_the_metadata").out == f"applied   {FIRST}.sql\n"
+    assert dagconfig("migrate", "--conn-id", "in_the_metadata").out == APPLIED
 
 
 def test_migrate_works_from_a_url_alone(dagconfig: Callable[..., Answer], database: Database) -> None:
-    assert dagconfig("migrate", "--url", database.url) == Answer(0, f"applied   {FIRST}.sql\n", "")
+    assert dagconfig("migrate", "--url", database.url) == Answer(0, APPLIED, "")
 
 
 def test_migrate_adopts_a_live_database_and_says_so(dagconfig: Callable[..., Answer], adopted_database: Database) -> None:
-    assert dagconfig("migrate", "--url", adopted_database.url).out == f"adopted   {FIRST}.sql\n"
+    assert dagconfig("migrate", "--url", adopted_database.url).out == APPLIED.replace("applied", "adopted", 1)
 
 
 def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer], database: Database) -> None:
@@ -97,7 +71,7 @@ def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer],
     after = dagconfig("migrate", "--status", "--url", database.url, "-o", "json")
 
     assert (before.code, after.code) == (3, 0)
-    assert json.loads(before.out) == [{"migration": f"{FIRST}.sql", "state": "pending", "applied_at": "", "applied_by": ""}]
+    assert json.loads(before.out) == [{"migration": file, "state": "pending", "applied_at": "", "applied_by": ""} for file in FILES]
     assert json.loads(after.out)[0].keys() == {"migration", "state", "applied_at", "applied_by"}
     assert (json.loads(after.out)[0]["state"], json.loads(after.out)[0]["applied_by"]) == ("applied", "postgres")
 
@@ -106,7 +80,7 @@ def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer],
 def test_status_is_shown_in_airflows_formats(dagconfig: Callable[..., Answer], database: Database, output: str) -> None:
     shown = dagconfig("migrate", "--status", "--url", database.url, "-o", output).out
 
-    assert f"{FIRST}.sql" in shown
+    assert FILES[0] in shown
     assert "pending" in shown
 
 
@@ -114,15 +88,15 @@ def test_status_is_shown_in_airflows_formats(dagconfig: Callable[..., Answer], d
 def test_going_back_takes_a_number_or_base(dagconfig: Callable[..., Answer], migrated_database: Database, version: str) -> None:
     answer = dagconfig("migrate", "--url", migrated_database.url, "--to", version, "--yes")
 
-    assert answer == Answer(0, f"reverted  {FIRST}.down.sql\n", "")
+    assert answer == Answer(0, "".join(f"reverted  {file.replace('.sql', '.down.sql')}\n" for file in reversed(FILES)), "")
 
 
 def test_going_back_is_not_done_unasked(dagconfig: Callable[..., Answer], migrated_database: Database) -> None:
     answer = dagconfig("migrate", "--url", migrated_database.url, "--to", "007")
 
     assert answer.code == 1
-    assert answer.err.startswith(f"This drops what {FIRST}.sql made in database postgres@127.0.0.1:")
-    assert answer.err.endswith("with its data and its audit. To do it without being asked: --yes")
+    assert answer.err.startswith(f"This drops what {', '.join(FILES)} made in database postgres@127.0.0.1:")
+    assert answer.err.endswith("with its data and its audit. To do it without being asked: --yes\n")
     assert migrated_database.execute("SELECT count(*) FROM financial_screener.dag_configuration") == [(9,)]
 
 
@@ -156,9 +130,9 @@ def test_at_a_terminal_going_back_is_asked_for(
         pytest.param(["--url", "postgresql://u:hush/hush@127.0.0.1/db"], 1, "no URL of a PostgreSQL database", id="a bad URL"),
         pytest.param(["--conn-id", "no_such_id"], 1, "There is no Airflow connection 'no_such_id'", id="a wrong connection id"),
         pytest.param(["--conn-id", "cluster"], 1, "is of type 'kubernetes'", id="a connection of another kind"),
-        pytest.param(["--conn-id", "x", "--url", "postgresql://u:hush@h/db"], 1, "give one of them", id="two databases"),
+        pytest.param(["--conn-id", "x", "--url", "postgresql://u:hush@h/db"], 2, "give one of them", id="two databases"),
         pytest.param(["--schema", "it's"], 1, "cannot be the configuration's schema", id="a bad schema"),
-        pytest.param(["--to", "012"], 1, "There is no migration 012. There are: 008.", id="an unknown migration"),
+        pytest.param(["--to", "999"], 1, "There is no migration 999. There are: 008,", id="an unknown migration"),
         pytest.param(["--to", "latest"], 2, "'latest' is no migration; write its number, such as 008", id="no number"),
         pytest.param(["--status", "--url", "postgresql://u:hush@127.0.0.1:1/db"], 1, "cannot be reached", id="status, dead server"),
     ],
@@ -207,23 +181,9 @@ def test_the_installed_command_works_and_shows_no_password(database: Database, t
     done = run("--url", database.url)
     failed = run("--url", database.url.replace("secret", "wrong"))
 
-    assert (done.returncode, done.stdout) == (0, f"applied   {FIRST}.sql\n")
+    assert (done.returncode, done.stdout) == (0, APPLIED)
     assert failed.returncode == 1
     assert failed.stderr.startswith("Error: The configuration database cannot be reached")
     assert "Traceback" not in failed.stderr
     for text in (PASSWORD, "secret%20of", "wrong%20of", "wrong of"):
         assert text not in done.stdout + done.stderr + failed.stdout + failed.stderr
-
-
-def test_airflows_other_commands_load_nothing_of_ours_but_the_command_table() -> None:
-    script = """
-import sys
-import airflow.cli.cli_config
-before = set(sys.modules)
-from airflow_provider_dagconfig.cli import get_dagconfig_commands
-get_dagconfig_commands()
-print(*sorted(set(sys.modules) - before))
-"""
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-
-    assert set(result.stdout.split()) <= {"airflow_provider_dagconfig", "airflow_provider_dagconfig.cli"}

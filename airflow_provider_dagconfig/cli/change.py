@@ -1,0 +1,254 @@
+"""The commands that change what a job runs with: set, enable, disable, override, rollback. Each shows before and after."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.output import (
+    Cell,
+    command,
+    confirm,
+    difference,
+    note,
+    print_data,
+    print_differences,
+    print_table,
+    say,
+    shown,
+    when,
+)
+from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, who
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.exceptions import DagConfigStaleError
+from airflow_provider_dagconfig.models import parse_duration
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import JobRow, Override
+
+
+def job_and_values(args: Namespace) -> tuple[str, dict[str, Any]]:
+    """Read JOB COLUMN=VALUE ..., where JOB may be left out."""
+    job, assignments = args.job or "all", args.assignments
+    if "=" in job:
+        job, assignments = "all", [job, *assignments]
+    values = read_assignments(JOB_COLUMNS, assignments)
+    if not values and not getattr(args, "create", False):
+        raise UsageError("Nothing is set; write COLUMN=VALUE, such as memory_limit=4Gi")
+    return job, values
+
+
+@command
+def set_values(args: Namespace) -> None:
+    """Change values of a job's row."""
+    job, values = job_and_values(args)
+    _change(args, job, values)
+
+
+@command
+def enable(args: Namespace) -> None:
+    """Let a job run again."""
+    _change(args, args.job, {"enabled": True})
+
+
+@command
+def disable(args: Namespace) -> None:
+    """Keep a job from running."""
+    _change(args, args.job, {"enabled": False})
+
+
+def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
+    hook = hook_of(args)
+    row = hook.get_dag_config_row(args.dag, job)
+    creates = row.row is None
+    if creates and not getattr(args, "create", False):
+        error = no_job(hook, args.dag, job)
+        raise type(error)(f"{error} To make a row for it: airflow dagconfig set {args.dag} {job} --create")
+    if args.if_version is not None and args.if_version != row.version:
+        raise stale(f"{args.dag}/{job}", args.if_version, row.version)
+    before = None if creates else row.row
+    after = {**row.values, **values} if creates else values
+    found = difference(f"{args.dag}/{job}", before, after)
+    if found is None:
+        say(f"Nothing to do: {args.dag}/{job} has these values already (version {shown(row.version)}).")
+        return
+    print_differences([found])
+    if args.dry_run:
+        say("Nothing was changed: --dry-run.")
+        return
+    # What was shown is what is changed: the version that was read must still be there.
+    hook.update_dag_config(
+        args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
+    )
+    _say_done(hook.get_dag_config_row(args.dag, job), values)
+
+
+def _say_done(row: JobRow, values: dict[str, Any]) -> None:
+    entry = f", entry {row.change.audit_id}" if row.change else ""
+    effect = "Its tasks are skipped from now on." if values.get("enabled") is False else "The job's next task runs with it."
+    say(f"Done: version {shown(row.version)}{entry}. {effect}", "green")
+    for override in row.overrides:
+        hidden = [column for column in values if column in override.values]
+        if hidden:
+            note(
+                f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(hidden)};"
+                f" to end it now: airflow dagconfig override --end {override.override_id}"
+            )
+    if row.problem:
+        note(f"The job still cannot run: {row.problem}")
+
+
+def stale(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
+    """Say that a row has moved on, before the database has to."""
+    there = "it has no row" if current is None else f"it is at version {current}"
+    return DagConfigStaleError(
+        f"{subject} has moved on: {there}, not {expected}. Nothing was changed. Look at it again, then repeat"
+    )
+
+
+@command
+def override(args: Namespace) -> None:
+    """Make, list or end overrides."""
+    if args.end is not None:
+        _only_with(args, "--end", "dag", "duration", "until", "list")
+        _end(hook_of(args), args)
+    elif args.list or args.all or args.dag is None:
+        _only_with(args, "--list", "duration", "until", "assignments")
+        _list(hook_of(args), args)
+    else:
+        _make(args)
+
+
+_OPTIONS = {"dag": "DAG", "duration": "--for", "until": "--until", "list": "--list", "assignments": "COLUMN=VALUE"}
+
+
+def _only_with(args: Namespace, option: str, *others: str) -> None:
+    given = [_OPTIONS[other] for other in others if getattr(args, other)]
+    if given and (args.list or args.all or args.end is not None):
+        raise UsageError(f"{' and '.join(given)} cannot go with {option}")
+    if given:
+        raise UsageError("Say which job: DAG JOB")
+
+
+def _list(hook: DagConfigHook, args: Namespace) -> None:
+    overrides = hook.get_overrides(args.dag, args.job, active_only=not args.all)
+    if args.dag and not overrides:
+        rows_of(hook, args.dag, args.job)
+    if args.output in ("json", "yaml"):
+        print_data([each.as_dict() for each in overrides], args.output)
+        return
+    empty = "There are no overrides." if args.all else "No override is in force. Those that have ended: --list --all"
+    print_table([_override_cells(each, args.output) for each in overrides], args.output, empty=empty)
+
+
+def _override_cells(each: Override, output: str) -> dict[str, Any]:
+    separator = "\n" if output == "table" else ","
+    styles = {"active": "bold yellow", "planned": "cyan", "ended": "dim"}
+    return {
+        "override": each.override_id,
+        "job": f"{each.dag_name}/{each.job_name}",
+        "values": Cell(separator.join(f"{column}={shown(value)}" for column, value in each.values.items())),
+        "state": Cell(each.state, styles[each.state]),
+        "from": when(each.starts_at).removesuffix(" UTC"),
+        "until": when(each.ended_at or each.ends_at).removesuffix(" UTC"),
+        "by": each.created_by,
+        "reason": each.reason,
+    }
+
+
+def _end(hook: DagConfigHook, args: Namespace) -> None:
+    ended = hook.end_override(args.end, updated_by=who(args), reason=args.reason)
+    say(f"Done: override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended; the row's values hold.", "green")
+
+
+def _make(args: Namespace) -> None:
+    job, values = job_and_values(args)
+    if bool(args.duration) == bool(args.until):
+        raise UsageError("Say how long: --for 2h, or --until 06:00")
+    if not args.reason:
+        raise UsageError("Say why, for whoever finds it at night: --reason TEXT")
+    try:
+        ends_at = now() + parse_duration(args.duration) if args.duration else read_moment(args.until, now(), ago=False)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if ends_at <= now():
+        raise UsageError(f"{when(ends_at)} is over; give a moment to come")
+    hook = hook_of(args)
+    row = job_row(hook, args.dag, job)
+    found = difference(f"{args.dag}/{job}, until {when(ends_at)}", row.values, values)
+    if found:
+        print_differences([found])
+    made = hook.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
+    say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
+    say(f"To end it before: airflow dagconfig override --end {made.override_id}")
+
+
+@command
+def rollback(args: Namespace) -> None:
+    """Undo an entry, or bring a job back to a moment."""
+    if len(args.what) > 2:
+        raise UsageError("Give the number of an entry, or a DAG and a job with --to MOMENT")
+    if args.to is None:
+        if len(args.what) != 1 or not re.fullmatch("[0-9]{1,18}", args.what[0]):
+            raise UsageError(
+                "Say to which moment the job goes back: --to MOMENT; or give the number of an entry, which history shows"
+            )
+        _roll_entry_back(args, int(args.what[0]))
+    else:
+        dag, job = [*args.what, "all"][:2]
+        _roll_job_back(args, dag, job)
+
+
+def _roll_entry_back(args: Namespace, audit_id: int) -> None:
+    hook = hook_of(args)
+    entry = hook.get_change(audit_id)
+    columns = GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
+    say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
+    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
+    if old is not None and new is not None:
+        old = {c: v for c, v in old.items() if c in entry.changed_columns}
+    found = difference(entry.subject, new, old)
+    if found:
+        print_differences([found])
+    if _goes_on(args, f"This undoes entry {audit_id}."):
+        done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+        say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
+
+
+def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    return None if values is None else {column: values[column] for column in columns if column in values}
+
+
+def _roll_job_back(args: Namespace, dag: str, job: str) -> None:
+    hook = hook_of(args)
+    moment = read_moment(args.to, now(), ago=True)
+    row = hook.get_dag_config_row(dag, job)
+    then = hook.get_dag_config_at(dag, job, moment)
+    if then is None and row.row is None:
+        raise no_job(hook, dag, job)
+    if then is not None:
+        then = {column: then.get(column) for column in JOB_COLUMNS}
+    found = difference(f"{dag}/{job}", row.row, then)
+    if found is None:
+        say(f"Nothing to do: {dag}/{job} is as it was at {when(moment)}.")
+        return
+    print_differences([found])
+    if _goes_on(args, f"This brings {dag}/{job} back to {when(moment)}."):
+        done = hook.rollback_dag_config(
+            dag, job, moment, updated_by=who(args), reason=args.reason, expected_version=0 if row.row is None else row.version
+        )
+        entry = f", entry {done.change.audit_id}" if done.change else ""
+        say(f"Done: {dag}/{job} is as it was at {when(moment)} (version {shown(done.version)}{entry}).", "green")
+
+
+def _goes_on(args: Namespace, question: str) -> bool:
+    if args.dry_run:
+        say("Nothing was changed: --dry-run.")
+        return False
+    confirm(question, args)
+    return True

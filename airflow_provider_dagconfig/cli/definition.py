@@ -1,0 +1,364 @@
+"""
+The commands as Airflow's parser takes them: names, arguments, help. What they do is in the modules beside this one.
+
+Airflow imports this module for each of its own commands, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.cli_config import (
+    ARG_OUTPUT,
+    ARG_VERBOSE,
+    ARG_YES,
+    ActionCommand,
+    Arg,
+    DefaultHelpParser,
+    GroupCommand,
+    lazy_load_command,
+)
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Sequence
+
+    from airflow.cli.cli_config import CLICommand
+
+FAILED, USAGE, NOT_FOUND, CONFLICT, DIFFERENT = 1, 2, 3, 4, 5
+PENDING = 3
+"""Exit code of ``migrate --status`` when there is something to apply or to look at."""
+
+_EXIT_CODES = (
+    f"Exit codes: 0 done; {FAILED} failed, or not confirmed; {USAGE} wrong usage; {NOT_FOUND} there is no such job, group or entry;"
+    f" {CONFLICT} the row has moved on, or a later change is in the way."
+)
+_VALUES = (
+    "Columns: cpu_request, cpu_limit, memory_request, memory_limit (Kubernetes quantities: 500m, 2, 512Mi, 4Gi), batch_size,"
+    " timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled (true, false), enabled, priority (1 to 10),"
+    " description."
+)
+_GROUP_VALUES = (
+    "Columns: display_name, exchanges (NYSE,NASDAQ), primary_timezone (Europe/London), market_open_utc and market_close_utc"
+    " (14:30), enabled (true, false), priority (1 to 10), description."
+)
+_MOMENTS = "Moments are in UTC: '2026-11-23 02:14', 02:14, or with another zone '2026-11-23 02:14+01:00'; 2h is two hours ago."
+
+
+class CommandParser(DefaultHelpParser):
+    """Airflow's parser, which also says what a mistyped option or command may have meant."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Namespace, list[str]]:  # type: ignore[override]
+        parsed, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("--"):
+                option = word.partition("=")[0]
+                alike = difflib.get_close_matches(option, self._option_string_actions, n=1)
+                meant = f" (did you mean {alike[0]}?)" if alike else ""
+                self.error(f"unrecognized argument: {option}{meant}")  # type: ignore[no-untyped-call]
+        return parsed, unknown
+
+    def _check_value(self, action: Any, value: Any) -> None:
+        if action.choices is not None and isinstance(value, str) and value not in action.choices:
+            alike = difflib.get_close_matches(value, list(action.choices), n=1)
+            if alike:
+                self.error(f"there is no {value!r} (did you mean {alike[0]!r}?)")  # type: ignore[no-untyped-call]
+        super()._check_value(action, value)  # type: ignore[no-untyped-call]
+
+
+class _CommandArg(Arg):
+    """An argument of ours. Airflow makes the parser of a command, and shows it to the command's arguments only."""
+
+    def add_to_parser(self, parser: ArgumentParser) -> None:
+        parser.__class__ = CommandParser
+        super().add_to_parser(parser)
+
+
+def _version(text: str) -> int:
+    if text == "base":
+        return 0
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is no migration; write its number, such as 008, or base to take all back")
+
+
+def _number(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is no number")
+
+
+# Airflow leaves its constructor untyped.
+_argument: Callable[..., Arg] = _CommandArg
+
+_ARG_CONN_ID = _argument(
+    ("--conn-id",),
+    help="The Airflow connection of the database (default: what airflow.cfg says, else postgres_default)",
+    metavar="ID",
+)
+_ARG_SCHEMA = _argument(
+    ("--schema",),
+    help="The schema of the tables (default: what airflow.cfg says, else financial_screener)",
+    metavar="NAME",
+)
+_ARG_URL = _argument(
+    ("--url",),
+    help=(
+        "The database, instead of an Airflow connection: postgresql://USER@HOST:5432/DATABASE. A password is better in"
+        " PGPASSWORD or ~/.pgpass than here, where the process list shows it"
+    ),
+    metavar="URL",
+)
+DATABASE = (_ARG_CONN_ID, _ARG_URL, _ARG_SCHEMA)
+
+_ARG_STATUS = _argument(
+    ("--status",),
+    help=f"Show which migrations are applied, and change nothing. Exit code {PENDING}: some are not, or differ",
+    action="store_true",
+)
+_ARG_TO = _argument(
+    ("--to",),
+    help="Bring the database to this migration, forwards or backwards: its number, or base. Backwards loses data",
+    type=_version,
+    metavar="NUMBER",
+)
+
+_ARG_DAG = _argument(("dag",), help="The DAG's id", metavar="DAG")
+_ARG_DAG_OPTIONAL = _argument(("dag",), help="Only this DAG", metavar="DAG", nargs="?")
+_ARG_JOB = _argument(("job",), help="The job: a group's name, or all (the default)", metavar="JOB", nargs="?", default="all")
+_ARG_JOB_OPTIONAL = _argument(("job",), help="Only this job of it", metavar="JOB", nargs="?")
+_ARG_ASSIGNMENTS = _argument(("assignments",), help="The new values", metavar="COLUMN=VALUE", nargs="*", default=[])
+_ARG_GROUP = _argument(("group",), help="The exchange group's name", metavar="GROUP")
+_ARG_REASON = _argument(("--reason",), help="Why, for the history", metavar="TEXT")
+_ARG_BY = _argument(("--by",), help="Who, for the history (default: this system's user)", metavar="NAME")
+_ARG_IF_VERSION = _argument(
+    ("--if-version",), help="Only if the row is still at this version, which get and list show", type=_number, metavar="N"
+)
+_ARG_DRY_RUN = _argument(("--dry-run",), help="Show what would be done, and do nothing", action="store_true")
+_ARG_CREATE = _argument(("--create",), help="Make the row if there is none", action="store_true")
+_ARG_EXIT_CODE = _argument(("--exit-code",), help=f"End with exit code {DIFFERENT} if there are differences", action="store_true")
+_CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)
+
+
+def _command(name: str, function: str, help: str, *args: Arg, description: str = "", epilog: str = _EXIT_CODES) -> ActionCommand:
+    return ActionCommand(
+        name=name,
+        help=help,
+        description=f"{help}. {description}".strip(),
+        func=lazy_load_command(f"{__package__}.{function}"),
+        args=(*args, *DATABASE, ARG_VERBOSE),
+        epilog=epilog,
+    )
+
+
+_SHOW = (
+    _command(
+        "list",
+        "show.list_jobs",
+        "Show what the jobs run with",
+        _ARG_DAG_OPTIONAL,
+        ARG_OUTPUT,
+        description="Values that an override sets for a time are marked with *. json and yaml show every column.",
+    ),
+    _command(
+        "get",
+        "show.get",
+        "Show what a job runs with, and where each value comes from",
+        _ARG_DAG,
+        _ARG_JOB,
+        ARG_OUTPUT,
+        description="A value is from the row, an override or the defaults. What one run was given by its conf is in its own log.",
+    ),
+    _command(
+        "history",
+        "show.history",
+        "Show who changed what, when and why, latest first",
+        _ARG_DAG_OPTIONAL,
+        _ARG_JOB_OPTIONAL,
+        _argument(("--group",), help="Changes of this exchange group instead", metavar="GROUP"),
+        _argument(("--since",), help="Only changes from this moment on", metavar="MOMENT"),
+        _argument(("--limit",), help="At most so many (default: 20)", type=_number, default=20, metavar="N"),
+        ARG_OUTPUT,
+        description=_MOMENTS,
+    ),
+    _command(
+        "diff",
+        "show.diff",
+        "Show what differs between two moments, or between a file and the database",
+        _ARG_DAG_OPTIONAL,
+        _ARG_JOB_OPTIONAL,
+        _argument(("--from",), help="The earlier moment", metavar="MOMENT", dest="since"),
+        _argument(("--to",), help="The later moment (default: now)", metavar="MOMENT", dest="until"),
+        _argument(("--file",), help="What apply would change with this file; - is standard input", metavar="FILE"),
+        _ARG_EXIT_CODE,
+        ARG_OUTPUT,
+        description=_MOMENTS,
+    ),
+    _command(
+        "at",
+        "show.at",
+        "Show a job's row as it was at a moment",
+        _argument(("moment",), help="When", metavar="MOMENT"),
+        _ARG_DAG,
+        _ARG_JOB,
+        ARG_OUTPUT,
+        description=_MOMENTS,
+    ),
+)
+_CHANGES = (
+    _command(
+        "set",
+        "change.set_values",
+        "Change what a job runs with",
+        _ARG_DAG,
+        _ARG_JOB,
+        _ARG_ASSIGNMENTS,
+        *_CHANGE,
+        _ARG_CREATE,
+        description=f"Shows each value before and after. The next task of the job runs with it.\n\n{_VALUES}",
+    ),
+    _command("enable", "change.enable", "Let a job run again", _ARG_DAG, _ARG_JOB, *_CHANGE),
+    _command(
+        "disable",
+        "change.disable",
+        "Keep a job from running",
+        _ARG_DAG,
+        _ARG_JOB,
+        *_CHANGE,
+        description="Its tasks are skipped from now on, and say who disabled it; what runs already goes on.",
+    ),
+    _command(
+        "override",
+        "change.override",
+        "Change what a job runs with for a time",
+        _argument(("dag",), help="The DAG's id", metavar="DAG", nargs="?"),
+        _ARG_JOB_OPTIONAL,
+        _ARG_ASSIGNMENTS,
+        _argument(("--for",), help="How long: 2h, 90m, 1d12h", metavar="DURATION", dest="duration"),
+        _argument(("--until",), help="Until when: '2026-11-24 06:00', 06:00 (the next one)", metavar="MOMENT"),
+        _argument(("--list",), help="Show the overrides in force; with --all those that have ended too", action="store_true"),
+        _argument(("--all",), help="With --list: those that have ended too", action="store_true"),
+        _argument(("--end",), help="End this override now", type=_number, metavar="NUMBER"),
+        _ARG_REASON,
+        _ARG_BY,
+        ARG_OUTPUT,
+        description=f"It ends by itself. --reason must be given; where two set a column, the newer one holds.\n\n{_VALUES}",
+    ),
+    _command(
+        "rollback",
+        "change.rollback",
+        "Undo one change, or bring a job back to a moment",
+        _argument(("what",), help="An entry's number from the history, or a DAG and a job", metavar="ENTRY | DAG [JOB]", nargs="+"),
+        _argument(("--to",), help="With a DAG and a job: the moment whose values it gets back", metavar="MOMENT"),
+        _ARG_REASON,
+        _ARG_BY,
+        _ARG_DRY_RUN,
+        ARG_YES,
+        description=(
+            "Shows what it would do, and asks. It is a change with an entry of its own. If a later change has touched the same"
+            f" values, it refuses. {_MOMENTS}"
+        ),
+    ),
+)
+_FILES = (
+    _command(
+        "export",
+        "files.export",
+        "Write all jobs and exchange groups as YAML",
+        _argument(("file",), help="The file; - is standard output (the default)", metavar="FILE", nargs="?", default="-"),
+        _argument(("--force",), help="Replace the file if it is there", action="store_true"),
+    ),
+    _command(
+        "apply",
+        "files.apply",
+        "Bring the database to what a YAML file says",
+        _argument(("file",), help="The file, as export writes it; - is standard input", metavar="FILE"),
+        _argument(("--delete",), help="Delete the rows that the file lacks, in the sections that it has", action="store_true"),
+        _ARG_REASON,
+        _ARG_BY,
+        _ARG_DRY_RUN,
+        _ARG_EXIT_CODE,
+        ARG_YES,
+        description=(
+            "Shows the differences, and asks. All of it is one transaction: everything is changed, or nothing. Columns that the"
+            " file leaves out stay as they are."
+        ),
+    ),
+)
+_GROUPS = GroupCommand(
+    name="groups",
+    help="Manage the exchange groups",
+    subcommands=(
+        _command("list", "groups.list_groups", "Show the exchange groups", ARG_OUTPUT),
+        _command(
+            "add",
+            "groups.add",
+            "Add an exchange group",
+            _ARG_GROUP,
+            _ARG_ASSIGNMENTS,
+            _ARG_REASON,
+            _ARG_BY,
+            _ARG_DRY_RUN,
+            description=f"It takes part in the next run; no deploy. exchanges must be given.\n\n{_GROUP_VALUES}",
+        ),
+        _command(
+            "set",
+            "groups.set_values",
+            "Change an exchange group",
+            _ARG_GROUP,
+            _ARG_ASSIGNMENTS,
+            *_CHANGE,
+            description=_GROUP_VALUES,
+        ),
+        _command("enable", "groups.enable", "Let an exchange group take part again", _ARG_GROUP, *_CHANGE),
+        _command("disable", "groups.disable", "Leave an exchange group out of the next runs", _ARG_GROUP, *_CHANGE),
+        _command(
+            "remove",
+            "groups.remove",
+            "Remove an exchange group",
+            _ARG_GROUP,
+            *_CHANGE,
+            ARG_YES,
+            description="Asks first. Its jobs' rows stay.",
+        ),
+    ),
+)
+_MIGRATE = ActionCommand(
+    name="migrate",
+    help="Bring the configuration database up to date",
+    description=(
+        "Apply the migrations that the database lacks, each in a transaction of its own. Tables that are"
+        " there already are adopted: their rows stay. Safe to repeat, and to run twice at once."
+    ),
+    func=lazy_load_command(f"{__package__}.migrate.migrate"),
+    args=(_ARG_STATUS, _ARG_TO, *DATABASE, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
+    epilog=f"Exit codes: 0 done; {FAILED} failed, or not confirmed; {USAGE} wrong usage; {PENDING} --status found something to do.",
+)
+_DOCTOR = _command(
+    "doctor",
+    "doctor.doctor",
+    "Look whether everything that the jobs need is there",
+    _argument(("--namespace",), help="Where the pods run (default: what the connection or the kubeconfig says)", metavar="NAME"),
+    _argument(("--kubernetes-conn-id",), help="The Airflow connection of the cluster (default: kubernetes_default)", metavar="ID"),
+    _argument(("--no-cluster",), help="Leave kubectl and the cluster out", action="store_true"),
+    ARG_OUTPUT,
+    description=(
+        "The database and its version, the migrations, this user's privileges, rows that break rules, kubectl, the cluster, and"
+        " what it lets us do. Changes nothing. Each finding says what to do."
+    ),
+    epilog=f"Exit codes: 0 nothing failed (warnings may be there); {FAILED} something did; {USAGE} wrong usage.",
+)
+
+
+def get_dagconfig_commands() -> list[CLICommand]:
+    """Give the commands to Airflow (``cli`` of the provider info)."""
+    return [
+        GroupCommand(
+            name="dagconfig",
+            help="Manage what the jobs run with",
+            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _MIGRATE, _DOCTOR),
+        )
+    ]

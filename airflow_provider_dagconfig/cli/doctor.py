@@ -1,0 +1,287 @@
+"""``airflow dagconfig doctor``: looks at everything that the jobs need, and says what to do about what is missing."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from airflow.cli.simple_table import AirflowConsole
+from rich.text import Text
+
+from airflow_provider_dagconfig.cli.connect import airflow_connection, hook_of, target_of
+from airflow_provider_dagconfig.cli.definition import FAILED
+from airflow_provider_dagconfig.cli.output import command, one_line, print_data, print_table, say, when
+from airflow_provider_dagconfig.cli.rows import now
+from airflow_provider_dagconfig.exceptions import DagConfigError
+from airflow_provider_dagconfig.hooks.checks import look_at
+from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
+from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.questions import Questions
+from airflow_provider_dagconfig.migrate import State, status
+from airflow_provider_dagconfig.models import quoted_schema
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_provider_dagconfig.hooks.checks import Look
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+_OLDEST_POSTGRES = 15
+_CLOCKS_DIFFER = 30
+"""Seconds; overrides begin and end by the database's clock."""
+_NEEDED = (
+    ("create", "pods", "", "start a pod"),
+    ("get", "pods", "", "look at a pod"),
+    ("watch", "pods", "", "watch a pod"),
+    ("update", "pods", "", "mark a pod as collected"),
+    ("delete", "pods", "", "end a pod"),
+    ("get", "pods", "log", "read a pod's log"),
+)
+_USEFUL = (("list", "events", "", "say why a pod does not start"),)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look has shown."""
+
+    check: str
+    result: Literal["ok", "warn", "fail"]
+    found: str
+    remedy: str = ""
+
+
+@command
+def doctor(args: Namespace) -> None:
+    """Look, print, and end with an exit code that scripts can use."""
+    findings = []
+    for finding in _findings(args):
+        findings.append(finding)
+        if args.output == "table":
+            # One at a time: a server that does not answer takes its time.
+            _say(finding)
+    if args.output in ("json", "yaml"):
+        print_data([vars(finding) for finding in findings], args.output)
+    elif args.output == "plain":
+        print_table([vars(finding) for finding in findings], "plain")
+    else:
+        _say_sum(findings)
+    if any(finding.result == "fail" for finding in findings):
+        sys.exit(FAILED)
+
+
+_STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
+
+
+def _say(finding: Finding) -> None:
+    console = AirflowConsole(highlight=False)
+    indent = " " * len(f"{finding.result:<4}  {finding.check:<11}  ")
+    text = textwrap.wrap(one_line(finding.found), max(console.width - len(indent), 20))
+    if finding.remedy:
+        text += textwrap.wrap(f"-> {one_line(finding.remedy)}", max(console.width - len(indent), 20), subsequent_indent="   ")
+    line = Text(f"{finding.result:<4}  ", style=_STYLES[finding.result])
+    line.append(f"{finding.check:<11}  ", style="bold")
+    line.append(f"\n{indent}".join(text), style="none")
+    console.print(line, soft_wrap=True)
+    sys.stdout.flush()
+
+
+def _say_sum(findings: list[Finding]) -> None:
+    results = [finding.result for finding in findings]
+    counts = f"{results.count('ok')} ok, {results.count('warn')} to look at, {results.count('fail')} failed."
+    say(counts, _STYLES["fail" if "fail" in results else "warn" if "warn" in results else "ok"])
+
+
+def _findings(args: Namespace) -> Iterator[Finding]:
+    yield from _of_the_database(args)
+    if not args.no_cluster:
+        yield from _of_the_cluster(args)
+
+
+def _of_the_database(args: Namespace) -> Iterator[Finding]:
+    try:
+        hook = hook_of(args)
+        look = look_at(hook)
+    except DagConfigError as error:
+        yield Finding(
+            "database",
+            "fail",
+            str(error),
+            "Until it answers, no task can start. Look at the server, the network, the connection",
+        )
+        return
+    yield from _of_the_server(hook, look)
+    migrated = yield from _of_the_migrations(args, hook, look)
+    yield _of_the_privileges(hook, look)
+    if look.may_read and migrated:
+        yield from _of_the_rows(hook)
+
+
+def _of_the_server(hook: DagConfigHook, look: Look) -> Iterator[Finding]:
+    version = f"PostgreSQL {look.version.split()[0]}, {hook.store}"
+    if look.major < _OLDEST_POSTGRES:
+        yield Finding("database", "warn", version, f"Versions before {_OLDEST_POSTGRES} are not tested: upgrade the server")
+    elif look.read_only:
+        yield Finding("database", "warn", f"{version}: read-only", "Tasks can run; to change something, use the primary server")
+    else:
+        yield Finding("database", "ok", version)
+    here = now()
+    seconds = round(abs((look.clock - here).total_seconds()))
+    if seconds > _CLOCKS_DIFFER:
+        yield Finding(
+            "clock",
+            "warn",
+            f"it is {when(look.clock)} there and {when(here)} here",
+            "Overrides begin and end by the database's clock: set both by NTP",
+        )
+
+
+def _of_the_migrations(args: Namespace, hook: DagConfigHook, look: Look) -> Generator[Finding, None, bool]:
+    """Give a finding; return whether the rest of the database can be asked."""
+    command_line = hook.store.migrate_command
+    if not look.has_tables:
+        where = f"there is no schema {hook.config_schema}" if not look.has_schema else f"the tables are not in {hook.config_schema}"
+        yield Finding("migrations", "fail", where, f"To make them: {command_line}; if they are in another schema: --schema NAME")
+        return False
+    try:
+        states = status(target_of(args))
+    except DagConfigError as error:
+        yield Finding("migrations", "warn", str(error), "Ask as a user who may read the tables")
+        return True
+    finding = _of_the_states(states, command_line)
+    yield finding
+    return finding.result != "fail"
+
+
+def _of_the_states(states: list[State], command_line: str) -> Finding:
+    by_state: dict[str, list[str]] = {}
+    for state in states:
+        by_state.setdefault(state.state, []).append(state.file)
+    if lacking := by_state.get("pending", []) + by_state.get("not recorded", []):
+        return Finding("migrations", "fail", f"{len(lacking)} to apply: {', '.join(lacking)}", f"To apply them: {command_line}")
+    if edited := by_state.get("edited"):
+        return Finding(
+            "migrations", "warn", f"edited after they were applied: {', '.join(edited)}", "Reinstall airflow-provider-dagconfig"
+        )
+    if unknown := by_state.get("unknown"):
+        return Finding(
+            "migrations", "warn", f"a later version applied {', '.join(unknown)}", "Upgrade airflow-provider-dagconfig here"
+        )
+    return Finding("migrations", "ok", f"all {len(states)} are applied")
+
+
+def _of_the_privileges(hook: DagConfigHook, look: Look) -> Finding:
+    user, schema = look.user_name.replace('"', '""'), quoted_schema(hook.config_schema)
+    if not look.has_tables:
+        return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
+    if not look.may_read:
+        return Finding(
+            "privileges", "fail", f"{user} may not read the tables", f'Its owner may run: GRANT dagconfig_reader TO "{user}";'
+        )
+    if look.superuser or look.owns:
+        what = "is a superuser" if look.superuser else "owns the tables"
+        return Finding(
+            "privileges",
+            "warn",
+            f"{user} {what}, and could change the audit",
+            "Migrate as this user; let Airflow connect as one with dagconfig_reader, and people as ones with dagconfig_editor",
+        )
+    if look.may_forge:
+        return Finding(
+            "privileges",
+            "fail",
+            f"{user} may change the audit",
+            f'Its owner may run: REVOKE UPDATE, DELETE ON {schema}.dag_configuration_audit FROM "{user}";',
+        )
+    may = "read and change" if look.may_change else "read, which is all that Airflow needs"
+    return Finding("privileges", "ok", f"{user} may {may}")
+
+
+def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
+    try:
+        jobs, groups, violations = hook.get_dag_configs(), hook.get_all_exchange_groups(), hook.get_rule_violations()
+    except DagConfigError as error:
+        yield Finding("rows", "fail", str(error))
+        return
+    broken = {(each.table_name, each.row_key) for each in violations}
+    for each in violations:
+        example = f"Write one that keeps it, such as {each.example}" if each.example else "Write one that keeps it"
+        yield Finding("rows", "warn", f"{each.column_name} {each.value!r} of {each.row_key} breaks a rule: {each.rule}", example)
+    for job in jobs:
+        if job.problem and ("dag_configuration", f"{job.dag_name}/{job.job_name}") not in broken:
+            yield Finding("rows", "fail", job.problem)
+    for group in groups:
+        if group.problem and ("exchange_groups", group.group_name) not in broken:
+            yield Finding("rows", "fail", group.problem)
+    off = [f"{job.dag_name}/{job.job_name}" for job in jobs if job.values.get("enabled") is False]
+    off += [f"exchange group {group.group_name}" for group in groups if group.row.get("enabled") is False]
+    overrides = [f"{o.dag_name}/{o.job_name} until {when(o.ends_at)}" for job in jobs for o in job.overrides]
+    facts = f"{len(jobs)} jobs, {len(groups)} exchange groups"
+    facts += f"; disabled: {', '.join(off)}" if off else ""
+    facts += f"; overridden: {', '.join(overrides)}" if overrides else ""
+    if not violations:
+        yield Finding("rows", "ok", f"{facts}; all keep the rules")
+    else:
+        yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
+
+
+def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
+    questions = Questions({}, "default")
+    try:
+        yield Finding("kubectl", "ok", questions.client_version())
+    except KubectlError as error:
+        yield Finding("kubectl", "fail", error.message, "Install kubectl where the tasks run")
+        return
+    conn_id = args.kubernetes_conn_id or "kubernetes_default"
+    try:
+        connection = airflow_connection(conn_id) if args.kubernetes_conn_id or not args.url else None
+        if connection is None and args.kubernetes_conn_id:
+            raise ClusterAccessError(f"there is no connection {conn_id!r}")
+        access = resolve_access(connection.extra_dejson if connection else {}, connection=conn_id)
+    except ClusterAccessError as error:
+        yield Finding("cluster", "fail", str(error), "Give the connection or KUBECONFIG; to leave the cluster out: --no-cluster")
+        return
+    namespace = args.namespace or access.namespace or "default"
+    with access.environment() as environment:
+        questions = Questions(environment, namespace)
+        try:
+            yield Finding("cluster", "ok", f"Kubernetes {questions.server_version()}, credentials from {access.source}")
+        except KubectlError as error:
+            yield Finding("cluster", "fail", f"{error.message} (credentials from {access.source})", _remedy(error))
+            return
+        yield from _of_the_permissions(questions, namespace)
+
+
+def _remedy(error: KubectlError) -> str:
+    if error.fault is Fault.UNREACHABLE:
+        return "Look at the address in the kubeconfig, the network and the API server"
+    return "Look at the credentials: kubectl says what is wrong with them"
+
+
+def _of_the_permissions(questions: Questions, namespace: str) -> Iterator[Finding]:
+    lacking: list[str] = []
+    for needs, result in ((_NEEDED, "fail"), (_USEFUL, "warn")):
+        for verb, resource, subresource, purpose in needs:
+            try:
+                allowed, _ = questions.may(verb, resource, subresource)
+            except KubectlError as error:
+                yield Finding(
+                    "permissions",
+                    "warn",
+                    f"the API server does not say: {error.message}",
+                    "Only a task will show it",
+                )
+                return
+            if not allowed:
+                name = f"{resource}/{subresource}" if subresource else resource
+                lacking.append(name)
+                yield Finding(
+                    "permissions",
+                    "fail" if result == "fail" else "warn",
+                    f"may not {verb} {name} in namespace {namespace}, to {purpose}",
+                    f"Add it to the Role of this user: apiGroups [''], resources [{name}], verbs [{verb}]",
+                )
+    if not lacking:
+        yield Finding("permissions", "ok", f"may do all that a task does, in namespace {namespace}")

@@ -1,0 +1,144 @@
+"""
+The YAML file that export writes and apply reads. Pure: text in, rows out.
+
+    dag_configuration:
+      data_collection_equities:
+        us_markets:
+          memory_limit: 4Gi
+    exchange_groups:
+      us_markets:
+        exchanges: [NYSE, NASDAQ]
+
+Each scalar is read as the text that it is, and by its column's rules: in plain YAML 14:30 is the number 870, and the exchange NO
+is false. What is wrong is told with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, did_you_mean, read_value
+
+_JOBS, _GROUPS = "dag_configuration", "exchange_groups"
+_NULL = "tag:yaml.org,2002:null"
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says. A section that it lacks is None: nothing is said about its rows."""
+
+    jobs: Mapping[tuple[str, str], Mapping[str, Any]] | None = field(default=None)
+    """DAG and job to columns."""
+    groups: Mapping[str, Mapping[str, Any]] | None = field(default=None)
+    """Exchange group to columns."""
+
+
+def write_document(document: Document) -> str:
+    """Write it as YAML; a value that is NULL is left out."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for (dag, job), row in (document.jobs or {}).items():
+        jobs.setdefault(dag, {})[job] = _plain(row, JOB_COLUMNS)
+    groups = {name: _plain(row, GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
+    data = {_JOBS: jobs, _GROUPS: groups}
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return text
+
+
+def _plain(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    values = {column: row.get(column) for column in columns}
+    return {
+        column: f"{value:%H:%M:%S}" if isinstance(value, time) else list(value) if isinstance(value, tuple) else value
+        for column, value in values.items()
+        if value is not None
+    }
+
+
+def read_document(text: str, name: str) -> Document:
+    """
+    Read YAML.
+
+    :param name: the file's, for messages.
+    :raises UsageError: it is no YAML, or says something that has no place here; names the line.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{name}{line}: this is no YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UsageError(f"{name}: this is no YAML: {' '.join(str(error).split())}") from None
+    if root is None or _is_null(root):
+        raise UsageError(f"{name} is empty; it needs {_JOBS} or {_GROUPS}")
+    reader = _Reader(name)
+    sections = reader.mapping(root, "the file")
+    for key, node in sections.items():
+        if key not in (_JOBS, _GROUPS):
+            known = (_JOBS, _GROUPS)
+            raise reader.error(node, f"there is no section {key!r}.{did_you_mean(key, known)} There are: {', '.join(known)}")
+    return Document(
+        jobs=dict(reader.jobs(sections[_JOBS])) if _JOBS in sections else None,
+        groups=dict(reader.groups(sections[_GROUPS])) if _GROUPS in sections else None,
+    )
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
+
+
+class _Reader:
+    """Reads nodes, and says where in the file something is wrong."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def error(self, node: yaml.Node, message: str) -> UsageError:
+        return UsageError(f"{self._name}, line {node.start_mark.line + 1}: {message}")
+
+    def mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+        if _is_null(node):
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(node, f"{what} must be names with values below them, as NAME: VALUE")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or not key.value:
+                raise self.error(key, f"a name is missing in {what}")
+            if key.value in found:
+                raise self.error(key, f"{key.value!r} is there twice")
+            found[key.value] = value
+        return found
+
+    def jobs(self, node: yaml.Node) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+        for dag, jobs in self.mapping(node, _JOBS).items():
+            for job, columns in self.mapping(jobs, f"DAG {dag}").items():
+                yield (dag, job), self._row(columns, f"{dag}/{job}", JOB_COLUMNS)
+
+    def groups(self, node: yaml.Node) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, columns in self.mapping(node, _GROUPS).items():
+            yield name, self._row(columns, f"exchange group {name}", GROUP_COLUMNS)
+
+    def _row(self, node: yaml.Node, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+        row = {}
+        for column, value in self.mapping(node, what).items():
+            if _is_null(value):
+                continue
+            try:
+                row[column] = self._value(columns, column, value)
+            except UsageError as error:
+                raise self.error(value, f"{what}: {error}") from None
+        return row
+
+    def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node) -> Any:
+        if column in columns and isinstance(node, yaml.SequenceNode) and column == "exchanges":
+            if not all(isinstance(item, yaml.ScalarNode) and not _is_null(item) for item in node.value):
+                raise UsageError("exchanges must be a list of codes, such as [NYSE, NASDAQ]")
+            return [item.value for item in node.value]
+        if column in columns and not isinstance(node, yaml.ScalarNode):
+            raise UsageError(f"{column} must be one value")
+        return read_value(columns, column, node.value)

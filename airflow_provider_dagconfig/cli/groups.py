@@ -1,0 +1,153 @@
+"""``airflow dagconfig groups``: the exchange groups that the jobs are mapped over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.change import stale
+from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.output import (
+    Cell,
+    command,
+    confirm,
+    difference,
+    print_data,
+    print_differences,
+    print_table,
+    say,
+    shown,
+)
+from airflow_provider_dagconfig.cli.rows import group_row, who
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, UsageError, read_assignments
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_provider_dagconfig.models import GroupRow
+
+_DEFAULTS = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
+
+
+@command
+def list_groups(args: Namespace) -> None:
+    """Show all groups, in the order in which they are worked on."""
+    groups = hook_of(args).get_all_exchange_groups()
+    if args.output in ("json", "yaml"):
+        print_data([_data(group) for group in groups], args.output)
+        return
+    print_table(
+        [_cells(group) for group in groups],
+        args.output,
+        empty="There is none yet. To add one: airflow dagconfig groups add GROUP exchanges=NYSE,NASDAQ",
+    )
+    for group in groups:
+        if group.problem and args.output == "table":
+            say(f"! {group.problem}", "red")
+
+
+def _cells(group: GroupRow) -> dict[str, Any]:
+    row = group.row
+    on = row.get("enabled") is not False
+    hours = [shown(row.get(c)).removesuffix(":00") for c in ("market_open_utc", "market_close_utc") if row.get(c) is not None]
+    return {
+        "group": group.group_name,
+        "name": row.get("display_name"),
+        "exchanges": row.get("exchanges"),
+        "timezone": row.get("primary_timezone"),
+        "open_utc": "-".join(hours) or None,
+        "prio": row.get("priority"),
+        "state": Cell("invalid", "bold red") if group.problem else Cell("on" if on else "off", "green" if on else "red"),
+        "v": group.version,
+    }
+
+
+def _data(group: GroupRow) -> dict[str, Any]:
+    return {
+        "group_name": group.group_name,
+        **{column: group.row.get(column) for column in GROUP_COLUMNS},
+        "version": group.version,
+        "updated_at": group.updated_at,
+        "problem": group.problem,
+        "change": group.change.as_dict() if group.change else None,
+    }
+
+
+@command
+def add(args: Namespace) -> None:
+    """Make a group."""
+    values = read_assignments(GROUP_COLUMNS, args.assignments)
+    if not values.get("exchanges"):
+        raise UsageError("Say which exchanges it has: exchanges=TSE,HKEX")
+    values.setdefault("display_name", args.group)
+    hook = hook_of(args)
+    if args.group in {group.group_name for group in hook.get_all_exchange_groups()}:
+        raise DagConfigConflictError(
+            f"There is an exchange group {args.group!r} already ({hook.store}). To change it:"
+            f" airflow dagconfig groups set {args.group} COLUMN=VALUE"
+        )
+    if shows_only(args, None, {**_DEFAULTS, **values}):
+        return
+    hook.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
+    say(f"Done: {args.group} takes part in the next run.", "green")
+
+
+@command
+def set_values(args: Namespace) -> None:
+    """Change values of a group."""
+    values = read_assignments(GROUP_COLUMNS, args.assignments)
+    if not values:
+        raise UsageError("Nothing is set; write COLUMN=VALUE, such as exchanges=NYSE,NASDAQ")
+    _change(args, values)
+
+
+@command
+def enable(args: Namespace) -> None:
+    """Let a group take part again."""
+    _change(args, {"enabled": True})
+
+
+@command
+def disable(args: Namespace) -> None:
+    """Leave a group out."""
+    _change(args, {"enabled": False})
+
+
+def _change(args: Namespace, values: dict[str, Any]) -> None:
+    hook = hook_of(args)
+    group = group_row(hook, args.group)
+    if args.if_version is not None and args.if_version != group.version:
+        raise stale(f"exchange group {args.group}", args.if_version, group.version)
+    if difference("", group.row, values) is None:
+        say(f"Nothing to do: {args.group} has these values already (version {shown(group.version)}).")
+        return
+    if shows_only(args, group.row, values):
+        return
+    done = hook.update_exchange_group(
+        args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
+    )
+    say(f"Done: version {shown(done.version)}. It holds from the next run on.", "green")
+
+
+@command
+def remove(args: Namespace) -> None:
+    """Delete a group."""
+    hook = hook_of(args)
+    group = group_row(hook, args.group)
+    if args.if_version is not None and args.if_version != group.version:
+        raise stale(f"exchange group {args.group}", args.if_version, group.version)
+    if shows_only(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None):
+        return
+    confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args)
+    hook.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
+    say(f"Done: {args.group} is removed. To undo it: airflow dagconfig history --group {args.group}, then rollback", "green")
+
+
+def shows_only(args: Namespace, before: Any, after: Any) -> bool:
+    """Show the difference; say whether that is all, by --dry-run."""
+    found = difference(f"exchange group {args.group}", before, after)
+    if found:
+        print_differences([found])
+    if args.dry_run:
+        say("Nothing was changed: --dry-run.")
+    return bool(args.dry_run)

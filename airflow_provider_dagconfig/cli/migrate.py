@@ -1,0 +1,59 @@
+"""``airflow dagconfig migrate``. What migrating means is in the package's migrate.py."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from airflow.cli.simple_table import AirflowConsole
+
+from airflow_provider_dagconfig.cli.connect import target_of
+from airflow_provider_dagconfig.cli.definition import PENDING
+from airflow_provider_dagconfig.cli.output import command, confirm
+from airflow_provider_dagconfig.migrate import migrating, status
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_provider_dagconfig.migrate import Target
+
+
+@command
+def migrate(args: Namespace) -> None:
+    """Apply what is missing, go to a version, or show where the database is."""
+    target = target_of(args)
+    if args.status:
+        _show_status(target, args.output)
+    else:
+        _migrate(target, args)
+
+
+def _show_status(target: Target, output: str) -> None:
+    states = status(target)
+    AirflowConsole().print_as(
+        data=[
+            {
+                "migration": state.file,
+                "state": state.state,
+                "applied_at": state.applied_at.isoformat(sep=" ", timespec="seconds") if state.applied_at else "",
+                "applied_by": state.applied_by or "",
+            }
+            for state in states
+        ],
+        output=output,
+    )
+    if any(state.state != "applied" for state in states):
+        sys.exit(PENDING)
+
+
+def _migrate(target: Target, args: Namespace) -> None:
+    reverted = [s.file for s in status(target) if args.to is not None and s.version > args.to and s.applied_at]
+    if reverted:
+        confirm(f"This drops what {', '.join(reverted)} made in {target.store}, with its data and its audit.", args)
+
+    done = False
+    for step in migrating(target, args.to, waiting=lambda: print("Another migration is running; waiting for it.")):
+        print(f"{step.action:<8}  {step.file}")
+        done = True
+    if not done:
+        print(f"Nothing to do: {target.store} is up to date." if args.to is None else f"Nothing to do: {target.store}.")

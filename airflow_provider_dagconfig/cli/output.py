@@ -1,0 +1,228 @@
+"""
+What all commands share: how they end (exit codes, errors in one sentence), how they print and how they ask.
+
+Nothing here knows what is printed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.cli.simple_table import AirflowConsole, SimpleTable
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.utils import yaml
+from airflow.utils.cli import suppress_logs_and_warning
+from rich.syntax import Syntax
+from rich.text import Text
+
+from airflow_provider_dagconfig.cli.definition import CONFLICT, FAILED, NOT_FOUND, USAGE
+from airflow_provider_dagconfig.cli.values import UsageError
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigNotFoundError, DagConfigStaleError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+"""What the shell reports for SIGINT and SIGPIPE."""
+
+
+def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
+    """
+    Make a command of a function: whatever goes wrong ends in one sentence on standard error, and in an exit code.
+
+    It is not logged as Airflow's own actions are: --url may hold a password.
+    """
+    quiet = suppress_logs_and_warning(function)
+
+    @functools.wraps(function)
+    def run(args: Namespace) -> None:
+        try:
+            quiet(args)
+            sys.stdout.flush()
+        except UsageError as error:
+            stop(f"Error: {error}", USAGE)
+        except AirflowException as error:
+            stop(f"Error: {error}", _exit_code(error))
+        except KeyboardInterrupt:
+            stop("Interrupted.", _INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read has gone, as `head` does; Python would complain once more when it closes the pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_BROKEN_PIPE)
+
+    return run
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, DagConfigNotFoundError):
+        return NOT_FOUND
+    return CONFLICT if isinstance(error, DagConfigStaleError | DagConfigConflictError) else FAILED
+
+
+def stop(message: str, code: int = FAILED) -> NoReturn:
+    """End the command with a sentence on standard error."""
+    print(one_line(message), file=sys.stderr)
+    sys.exit(code)
+
+
+def note(message: str) -> None:
+    """Say on standard error what is no part of the answer."""
+    print(one_line(message), file=sys.stderr)
+
+
+def confirm(question: str, args: Namespace) -> None:
+    """Ask before what is hard to undo; without a terminal and without --yes, refuse."""
+    if args.yes:
+        return
+    if not sys.stdin.isatty():
+        stop(f"{question} To do it without being asked: --yes")
+    try:
+        answer = input(f"{question} Go on? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        stop("Nothing was changed.")
+
+
+def one_line(text: str) -> str:
+    """Show a text without what would move the terminal's cursor or change its colours."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(value: Any) -> str:
+    """Show a value of the store as an operator would type it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return one_line(",".join(str(item) for item in value))
+    return when(value) if isinstance(value, datetime) else one_line(str(value))
+
+
+def when(moment: datetime | None) -> str:
+    """Show a moment to the second, in UTC."""
+    return "-" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def plain_data(value: Any) -> Any:
+    """Turn what the hook gives into JSON values."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that is to be seen: its text, and a style of rich's."""
+
+    text: str
+    style: str = ""
+
+
+def print_data(data: Any, output: str) -> None:
+    """Print for scripts, as JSON or YAML."""
+    data = plain_data(data)
+    console = AirflowConsole()
+    if output == "json":
+        console.print_as_json(data)
+    else:
+        console.print(Syntax(yaml.dump(data, sort_keys=False).rstrip("\n"), "yaml", theme="ansi_dark"), soft_wrap=True)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], output: str = "table", *, title: str | None = None, empty: str = "There is nothing."
+) -> None:
+    """Print for people: ``table`` with colours and lines, ``plain`` for cut and awk. All rows have the same keys."""
+    console = AirflowConsole(highlight=False)
+    if not rows:
+        # Standard output stays empty for scripts.
+        note(empty)
+    elif output == "plain":
+        console.print_as_plain_table([{k: _cell(v).text for k, v in row.items()} for row in rows])
+    else:
+        table = SimpleTable(title=Text(title) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
+        for column in rows[0]:
+            table.add_column(Text(column), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell.text, style=cell.style) for cell in map(_cell, row.values())))
+        console.print(table)
+
+
+def _cell(value: Any) -> Cell:
+    return value if isinstance(value, Cell) else Cell(shown(value))
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Print a line for people, coloured on a terminal; long ones are left to the terminal to break."""
+    AirflowConsole(highlight=False).print(Text(one_line(text), style=style), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs in one row."""
+
+    subject: str
+    """``data_collection_equities/us_markets`` or ``exchange group lse``."""
+    kind: str
+    """added, changed or removed."""
+    columns: Mapping[str, tuple[Any, Any]]
+    """Column to the value before and after."""
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """One row a column, for scripts."""
+        return [
+            {"subject": self.subject, "kind": self.kind, "column": column, "before": before, "after": after}
+            for column, (before, after) in self.columns.items()
+        ]
+
+
+def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Difference | None:
+    """Compare two states of a row, by the columns of the second where both are; None where they are the same."""
+    if before is None and after is None:
+        return None
+    if before is None or after is None:
+        there = before or after or {}
+        kind = "added" if before is None else "removed"
+        columns = {c: (None, v) if before is None else (v, None) for c, v in there.items() if _comparable(v) is not None}
+        return Difference(subject, kind, columns)
+    columns = {c: (before.get(c), v) for c, v in after.items() if _comparable(before.get(c)) != _comparable(v)}
+    return Difference(subject, "changed", columns) if columns else None
+
+
+def _comparable(value: Any) -> Any:
+    """An empty text is what removes a description."""
+    return None if value == "" else plain_data(value)
+
+
+_STYLES = {"added": "green", "changed": "bold", "removed": "red"}
+
+
+def print_differences(differences: Iterable[Difference]) -> None:
+    """Print before and after, a column a line, under the row's name."""
+    console = AirflowConsole(highlight=False)
+    for each in differences:
+        mark = {"added": "+ ", "changed": "", "removed": "- "}[each.kind]
+        kind = "" if each.kind == "changed" else f" ({each.kind})"
+        console.print(Text(f"{mark}{one_line(each.subject)}{kind}", style=_STYLES[each.kind]), soft_wrap=True)
+        width = max(map(len, each.columns), default=0)
+        for column, (before, after) in each.columns.items():
+            line = Text(f"    {column:<{width}}  ")
+            if each.kind != "added":
+                line.append(shown(before), style="red")
+            if each.kind == "changed":
+                line.append(" -> ")
+            if each.kind != "removed":
+                line.append(shown(after), style="green")
+            console.print(line, soft_wrap=True)

@@ -1,0 +1,101 @@
+"""Which row an operator means, and what to say where there is none."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from airflow_provider_dagconfig.cli.values import did_you_mean
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import GroupRow, JobRow
+
+_MANY = 12
+
+
+def now() -> datetime:
+    """The present, with its zone."""
+    return datetime.now(timezone.utc)
+
+
+def who(args: Namespace) -> str:
+    """Who the history names: --by, else the user of this system."""
+    if args.by:
+        return str(args.by)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number without a name.
+        return "airflow dagconfig"
+
+
+def job_row(hook: DagConfigHook, dag: str, job: str) -> JobRow:
+    """
+    Give the job with its row.
+
+    :raises DagConfigNotFoundError: there is no row; says which there are.
+    """
+    found = hook.get_dag_config_row(dag, job)
+    if found.row is None and not found.overrides:
+        raise no_job(hook, dag, job)
+    return found
+
+
+def rows_of(hook: DagConfigHook, dag: str | None, job: str | None = None) -> list[JobRow]:
+    """
+    Give the jobs of a DAG, or of all.
+
+    :raises DagConfigNotFoundError: the DAG was named and has none, or not this one.
+    """
+    if dag is not None and job is not None:
+        return [job_row(hook, dag, job)]
+    rows = hook.get_dag_configs(dag)
+    if dag is not None and not rows:
+        raise no_job(hook, dag, None)
+    return rows
+
+
+def no_job(hook: DagConfigHook, dag: str, job: str | None) -> DagConfigNotFoundError:
+    """Say what there is instead of what was named."""
+    rows = hook.get_dag_configs()
+    jobs = [row.job_name for row in rows if row.dag_name == dag]
+    if not jobs or job is None:
+        dags = list(dict.fromkeys(row.dag_name for row in rows))
+        return DagConfigNotFoundError(
+            f"There is no row for a DAG {dag!r} ({hook.store}).{did_you_mean(dag, dags)}{_there_are(dags)}"
+        )
+    return DagConfigNotFoundError(
+        f"There is no row for the job {job!r} of {dag} ({hook.store}); a task with that name runs with the defaults."
+        f"{did_you_mean(job, jobs)}{_there_are(jobs)}"
+    )
+
+
+def group_row(hook: DagConfigHook, name: str) -> GroupRow:
+    """
+    Give the exchange group with its row.
+
+    :raises DagConfigNotFoundError: there is none; says which there are.
+    """
+    groups = {group.group_name: group for group in hook.get_all_exchange_groups()}
+    if name not in groups:
+        raise no_group(hook, name, groups)
+    return groups[name]
+
+
+def no_group(hook: DagConfigHook, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
+    """Say what there is instead of what was named."""
+    return DagConfigNotFoundError(
+        f"There is no exchange group {name!r} ({hook.store}).{did_you_mean(name, groups)}{_there_are(groups)}"
+    )
+
+
+def _there_are(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return f" There are: {', '.join(names[:_MANY])}{more}." if names else " There is none yet."

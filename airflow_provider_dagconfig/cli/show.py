@@ -1,0 +1,304 @@
+"""The commands that only look: list, get, history, diff, at."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.definition import DIFFERENT
+from airflow_provider_dagconfig.cli.output import (
+    Cell,
+    Difference,
+    command,
+    difference,
+    note,
+    print_data,
+    print_differences,
+    print_table,
+    say,
+    shown,
+    when,
+)
+from airflow_provider_dagconfig.cli.rows import group_row, job_row, no_job, now, rows_of
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import Change, HistoryEntry, JobRow, Override
+
+_OVERRIDDEN = "bold yellow"
+_ALL = 1_000_000
+"""As many entries as a comparison looks at."""
+
+
+@command
+def list_jobs(args: Namespace) -> None:
+    """Show what the jobs run with, a table a DAG."""
+    rows = rows_of(hook_of(args), args.dag)
+    if args.output in ("json", "yaml"):
+        print_data([_job_data(row) for row in rows], args.output)
+    elif args.output == "plain":
+        print_table([_plain_cells(row) for row in rows], "plain", empty="There are no jobs yet.")
+    else:
+        for dag, jobs in itertools.groupby(rows, key=lambda row: row.dag_name):
+            print_table([_job_cells(row) for row in jobs], title=dag)
+            say()
+        _say_overrides([override for row in rows for override in row.overrides])
+        _say_problems(rows)
+        if not rows:
+            note("There are no jobs yet. To make one: airflow dagconfig set DAG JOB --create")
+
+
+def _plain_cells(row: JobRow) -> dict[str, Any]:
+    values = {column: row.values.get(column) for column in JOB_COLUMNS if column != "description"}
+    return {"dag_name": row.dag_name, "job_name": row.job_name, **values, "version": row.version}
+
+
+def _job_cells(row: JobRow) -> dict[str, Any]:
+    def cell(*columns: str, unit: str = "") -> Cell:
+        overridden = any(row.sources.get(column, "").startswith("override") for column in columns)
+        text = "-".join(dict.fromkeys(shown(row.values[column]) for column in columns)) + unit
+        return Cell(f"{text}*" if overridden else text, _OVERRIDDEN if overridden else "")
+
+    enabled = cell("enabled")
+    off = enabled.text.startswith("false")
+    return {
+        "job": row.job_name,
+        "cpu": cell("cpu_request", "cpu_limit"),
+        "memory": cell("memory_request", "memory_limit"),
+        "batch": cell("batch_size"),
+        "timeout": cell("timeout_seconds", unit="s"),
+        "retries": cell("max_retries"),
+        "prio": cell("priority"),
+        "state": _state(row, off=off),
+        "v": row.version,
+    }
+
+
+def _state(row: JobRow, *, off: bool) -> Cell:
+    if off:
+        return Cell("off", "red")
+    return Cell("invalid", "bold red") if row.problem else Cell("on", "green")
+
+
+def _say_overrides(overrides: list[Override]) -> None:
+    for override in overrides:
+        say(f"* {override.dag_name}/{override.job_name}: {_override_line(override)}", "yellow")
+
+
+def _override_line(override: Override) -> str:
+    by = f" by {override.created_by}" if override.created_by else ""
+    return f"override {override.override_id} until {when(override.ends_at)}{by}: {override.reason or 'no reason given'}"
+
+
+def _say_problems(rows: list[JobRow]) -> None:
+    for row in rows:
+        if row.problem:
+            say(f"! {row.problem}", "red")
+
+
+def _job_data(row: JobRow) -> dict[str, Any]:
+    return {
+        "dag_name": row.dag_name,
+        "job_name": row.job_name,
+        **row.values,
+        "version": row.version,
+        "updated_at": row.updated_at,
+        "sources": row.sources,
+        "problem": row.problem,
+        "change": row.change.as_dict() if row.change else None,
+    }
+
+
+@command
+def get(args: Namespace) -> None:
+    """Show the values in force, each with where it is from."""
+    row = job_row(hook_of(args), args.dag, args.job)
+    if args.output in ("json", "yaml"):
+        print_data(_job_data(row), args.output)
+        return
+    sources = [(column, row.values.get(column), row.sources.get(column, "row")) for column in JOB_COLUMNS]
+    own = row.row or {}
+    print_table(
+        [
+            {
+                "column": column,
+                "value": Cell(shown(value), _OVERRIDDEN if source.startswith("override") else "bold"),
+                "from": Cell(_source(source, own.get(column)), "yellow" if source.startswith("override") else ""),
+            }
+            for column, value, source in sources
+        ],
+        args.output,
+        title=f"{row.dag_name}/{row.job_name}",
+    )
+    if args.output == "table":
+        for override in row.overrides:
+            say(_override_line(override), "yellow")
+        if row.row is not None:
+            say(f"version {shown(row.version)}, {_change_line(row.change)}")
+        _say_problems([row])
+
+
+def _source(source: str, own: Any) -> str:
+    name = " ".join(source.split()[:2]) if source.startswith("override") else source
+    return f"{name} (row: {shown(own)})" if source.startswith("override") and own is not None else name
+
+
+def _change_line(change: Change | None) -> str:
+    if change is None:
+        return "no change is recorded"
+    why = f": {change.reason}" if change.reason else ""
+    return f"last changed {when(change.changed_at)} by {change.changed_by or 'an unknown user'} (entry {change.audit_id}{why})"
+
+
+@command
+def history(args: Namespace) -> None:
+    """Show the entries of the audit."""
+    if args.group and args.dag:
+        raise UsageError("--group shows an exchange group's changes, and a DAG its jobs'; give one of them")
+    hook = hook_of(args)
+    since = read_moment(args.since, now(), ago=True) if args.since else None
+    entries = hook.get_history(args.dag, args.job, args.group, since=since, limit=args.limit)
+    if not entries and not since:
+        _check_known(hook, args)
+    if args.output in ("json", "yaml"):
+        print_data([entry.as_dict() for entry in entries], args.output)
+        return
+    rows = [_entry_cells(entry, args.output) for entry in entries]
+    print_table(rows, args.output, empty="No change is recorded.")
+    if args.output == "table" and rows:
+        say("To undo one: airflow dagconfig rollback ENTRY")
+
+
+def _check_known(hook: DagConfigHook, args: Namespace) -> None:
+    """A mistyped name has no history either."""
+    if args.group:
+        group_row(hook, args.group)
+    elif args.dag:
+        rows_of(hook, args.dag, args.job)
+
+
+def _entry_cells(entry: HistoryEntry, output: str) -> dict[str, Any]:
+    known = {**JOB_COLUMNS, **GROUP_COLUMNS, "starts_at": None, "ends_at": None, "ended_at": None}
+    changes = [(column, pair) for column, pair in entry.differences().items() if column in known]
+    separator = "\n" if output == "table" else ", "
+    if entry.operation == "UPDATE":
+        lines = [f"{column}: {shown(old)} -> {shown(new)}" for column, (old, new) in changes]
+    else:
+        lines = [{"INSERT": "made", "DELETE": "deleted", "TRUNCATE": "truncated"}.get(entry.operation, entry.operation)]
+        if entry.override_id is not None:
+            lines += [f"{column}: {shown(new)}" for column, (_, new) in changes if new is not None]
+    by = entry.changed_by or "unknown"
+    if entry.session_user_name and entry.session_user_name != by:
+        by += f" ({entry.session_user_name})"
+    text = separator.join(lines)
+    if entry.reason and output == "table":
+        text += f"\n({entry.reason})"
+    cells: dict[str, Any] = {
+        "entry": entry.audit_id,
+        "when": f"{when(entry.changed_at)}".removesuffix(" UTC"),
+        "who": by,
+        "what": entry.subject,
+        "change": Cell(text),
+    }
+    return cells if output == "table" else {**cells, "reason": entry.reason}
+
+
+@command
+def at(args: Namespace) -> None:
+    """Show a row as it was."""
+    hook = hook_of(args)
+    moment = read_moment(args.moment, now(), ago=True)
+    then = hook.get_dag_config_at(args.dag, args.job, moment)
+    if then is None:
+        if not hook.get_history(args.dag, args.job, limit=1):
+            raise no_job(hook, args.dag, args.job)
+        raise DagConfigNotFoundError(f"{args.dag}/{args.job} had no row at {when(moment)}; a task of it ran with the defaults")
+    if args.output in ("json", "yaml"):
+        print_data({"dag_name": args.dag, "job_name": args.job, "moment": moment, **then}, args.output)
+        return
+    today = hook.get_dag_config_row(args.dag, args.job).row or {}
+    print_table(
+        [_then_and_now(column, then.get(column), today.get(column)) for column in JOB_COLUMNS],
+        args.output,
+        title=f"{args.dag}/{args.job}, as its row was at {when(moment)}",
+    )
+    if args.output == "table" and difference("", then, today):
+        say(f"To bring it back: airflow dagconfig rollback {args.dag} {args.job} --to '{when(moment)}'")
+
+
+def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:
+    changed = then != today
+    return {
+        "column": column,
+        "then": Cell(shown(then), "bold"),
+        "now": Cell(shown(today), "yellow") if changed else Cell("same", "dim"),
+    }
+
+
+@command
+def diff(args: Namespace) -> None:
+    """Show what differs, between moments or between a file and the database."""
+    if bool(args.file) == bool(args.since):
+        raise UsageError("Say what to compare: --from MOMENT (and --to MOMENT), or --file FILE")
+    hook = hook_of(args)
+    if args.file:
+        from airflow_provider_dagconfig.cli.files import differences_with
+
+        if args.dag or args.until:
+            raise UsageError("--file compares the whole file with the database as it is; leave DAG and --to out")
+        found = differences_with(hook, args.file)
+    else:
+        found = _between(hook, args)
+    if args.output == "table":
+        print_differences(found)
+    elif args.output == "plain":
+        print_table([row for each in found for row in each.as_rows()], "plain", empty="There is no difference.")
+    else:
+        print_data([row for each in found for row in each.as_rows()], args.output)
+    if not found and args.output == "table":
+        say("There is no difference.")
+    if found and args.exit_code:
+        sys.exit(DIFFERENT)
+
+
+def _between(hook: DagConfigHook, args: Namespace) -> list[Difference]:
+    """Only rows with an entry in between can differ."""
+    today = now()
+    since = read_moment(args.since, today, ago=True)
+    until = read_moment(args.until, today, ago=True) if args.until else today
+    if since >= until:
+        raise UsageError(f"--from {when(since)} is not before --to {when(until)}; give the earlier one first")
+    if args.dag:
+        _check_ever(hook, args)
+    entries = hook.get_history(args.dag, args.job, since=since, limit=_ALL)
+    subjects = dict.fromkeys((e.dag_name, e.job_name, e.group_name) for e in reversed(entries) if e.override_id is None)
+    return [each for subject in subjects if (each := _compared(hook, *subject, since, until))]
+
+
+def _check_ever(hook: DagConfigHook, args: Namespace) -> None:
+    if not hook.get_history(args.dag, args.job, limit=1):
+        rows_of(hook, args.dag, args.job)
+
+
+def _compared(
+    hook: DagConfigHook, dag: str | None, job: str | None, group: str | None, since: datetime, until: datetime
+) -> Difference | None:
+    def state(moment: datetime) -> Mapping[str, Any] | None:
+        if group is not None:
+            return _only(GROUP_COLUMNS, hook.get_exchange_group_at(group, moment))
+        return _only(JOB_COLUMNS, hook.get_dag_config_at(str(dag), str(job), moment))
+
+    subject = f"{dag}/{job}" if group is None else f"exchange group {group}"
+    return difference(subject, state(since), state(until))
+
+
+def _only(columns: Mapping[str, Any], row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if row is None else {column: row.get(column) for column in columns}

@@ -1,0 +1,162 @@
+"""
+What an operator types for a value: ``COLUMN=VALUE``, a duration, a moment. Pure; whether a value makes sense is the database's
+to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, time, timedelta, timezone
+from typing import Any
+
+from airflow_provider_dagconfig.models import Quantity, parse_duration
+
+_TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+
+
+class UsageError(ValueError):
+    """What was typed cannot be understood; the message says what to type instead."""
+
+
+def _quantity(text: str) -> str:
+    return Quantity.parse(text).text
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise ValueError(f"{text!r} is no whole number; write one, such as 5")
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError(f"{text!r} is neither true nor false; write one of them")
+
+
+def _time_of_day(text: str) -> time:
+    match = _TIME_OF_DAY.fullmatch(text)
+    try:
+        if match:
+            return _time(match)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is no time of day; write one in UTC, such as 14:30")
+
+
+def _time(match: re.Match[str]) -> time:
+    hour, minute, second = (int(part or 0) for part in match.groups())
+    return time(hour, minute, second)
+
+
+def _exchanges(text: str) -> list[str]:
+    return text.split(",")
+
+
+JOB_COLUMNS: Mapping[str, Callable[[str], Any]] = {
+    "cpu_request": _quantity,
+    "cpu_limit": _quantity,
+    "memory_request": _quantity,
+    "memory_limit": _quantity,
+    "batch_size": _integer,
+    "timeout_seconds": _integer,
+    "max_retries": _integer,
+    "retry_delay_minutes": _integer,
+    "retry_backoff_enabled": _boolean,
+    "enabled": _boolean,
+    "priority": _integer,
+    "description": str,
+}
+"""What a job can be configured with, in the order of the table, and how its text is read."""
+
+GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
+    "display_name": str,
+    "exchanges": _exchanges,
+    "primary_timezone": str,
+    "market_open_utc": _time_of_day,
+    "market_close_utc": _time_of_day,
+    "enabled": _boolean,
+    "priority": _integer,
+    "description": str,
+}
+"""The same of an exchange group; exchanges are separated by commas."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give a sentence to append to a message; an empty string where nothing known is alike."""
+    alike = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {alike[0]!r}?" if alike else ""
+
+
+def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: str) -> Any:
+    """
+    Read a value as it was typed.
+
+    :raises UsageError: there is no such column, or the value is of another kind.
+    """
+    if column not in columns:
+        raise UsageError(f"There is no column {column!r}.{did_you_mean(column, columns)} There are: {', '.join(columns)}.")
+    try:
+        return columns[column](text)
+    except ValueError as error:
+        raise UsageError(f"{column} {error}") from None
+
+
+def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: Sequence[str]) -> dict[str, Any]:
+    """
+    Read ``COLUMN=VALUE`` as often as it was typed.
+
+    :raises UsageError: it is no assignment, or one column is set twice.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        column, separator, text = assignment.partition("=")
+        if not separator:
+            raise UsageError(f"{assignment!r} sets nothing; write COLUMN=VALUE, such as {_example(columns)}")
+        if column in values:
+            raise UsageError(f"{column} is set twice; write it once")
+        values[column] = read_value(columns, column, text)
+    return values
+
+
+def _example(columns: Mapping[str, Any]) -> str:
+    return "memory_limit=4Gi" if "memory_limit" in columns else "exchanges=NYSE,NASDAQ"
+
+
+def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
+    """
+    Read a moment: ``2026-11-23 02:14``, with ``+01:00`` or ``Z`` where it is not UTC, a time of day, or a duration from now.
+
+    :param now: the present, with its zone.
+    :param ago: a duration goes back, and a time of day is the last such; else it goes ahead, and is the next.
+    :raises UsageError: it is no moment.
+    """
+    word = text.strip()
+    if word.lower() == "now":
+        return now
+    try:
+        if match := _TIME_OF_DAY.fullmatch(word):
+            return _nearest(_time(match), now, ago=ago)
+        if re.fullmatch(r"(?:[0-9]+\s*[a-zA-Z]+\s*)+", word):
+            return now - parse_duration(word) if ago else now + parse_duration(word)
+        # Python before 3.11 does not read Z.
+        moment = datetime.fromisoformat(re.sub(r"(?i)\s*(z|utc)$", "+00:00", word))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        # What is out of range in UTC cannot be asked of the database.
+        return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is no moment; write one in UTC, such as '2026-11-23 02:14' or 02:14, with another zone as"
+            f" '2026-11-23 02:14+01:00', or {'how long ago it was' if ago else 'how long from now it is'}, such as 2h"
+        ) from None
+
+
+def _nearest(at: time, now: datetime, *, ago: bool) -> datetime:
+    moment = datetime.combine(now.astimezone(timezone.utc).date(), at, timezone.utc)
+    if ago and moment > now:
+        return moment - timedelta(days=1)
+    return moment + timedelta(days=1) if not ago and moment <= now else moment
