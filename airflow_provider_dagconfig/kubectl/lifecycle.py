@@ -37,6 +37,8 @@ _LOG_ENDS = 10.0
 # A followed log that is silent may have stalled (the kubelet rotated the file): asked for anew, ever more seldom.
 _LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
 _KILL_SECONDS = 4
+# An API server that starts has not read all roles yet.
+_SERVER_SETTLES = 15.0
 
 
 class PodKilled(Exception):
@@ -129,6 +131,7 @@ class PodRun:
         self._gone = False
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
+        self._troubled_at = float("-inf")
 
         self._watch: Stream | None = None
         self._events_rest = b""
@@ -184,7 +187,7 @@ class PodRun:
     def _start(self) -> Pod:
         """Create the pod, or adopt the one that an earlier create made; never two."""
         self._created_at = time.monotonic()
-        pauses = Pauses(5.0)
+        pauses, answer_was_lost = Pauses(5.0), False
         while True:
             self._stop_if_killed()
             try:
@@ -197,10 +200,11 @@ class PodRun:
                     if existing := self._existing():
                         return existing
                     waits_for = f"pod {self._kubectl.pod} of an earlier try is still being deleted"
-                elif error.fault is Fault.UNREACHABLE:
+                elif self._may_pass(error):
                     waits_for = f"the API server can't be reached: {error.message}"
+                    answer_was_lost = True
                 else:
-                    self._may_exist = False
+                    self._may_exist = answer_was_lost
                     raise
             if time.monotonic() - self._created_at > self._startup_timeout:
                 raise KubectlError(
@@ -262,8 +266,8 @@ class PodRun:
         if self._gone:
             ended = self._view.ended if isinstance(self._view, Running) else None
             return ended or outcomes.deleted_by_others(self._pod)
-        if self._deleting_at and (late := now - self._deleting_at) > self._grace_period + _NODE_ANSWERS:
-            return outcomes.node_lost(self._pod, late)
+        if self._deleting_at and (late := now - self._deleting_at - self._grace_period) > _NODE_ANSWERS:
+            return outcomes.node_lost(self._pod, "the end of the pod, which is being deleted", late)
         if isinstance(self._view, Waiting):
             if self._view.hopeless:
                 return outcomes.not_started(self._view)
@@ -273,9 +277,9 @@ class PodRun:
             return None
         if self._view.ended and now - self._container_ended_at > _PHASE_FOLLOWS:
             return self._view.ended
-        if now - self._started_at > self._timeout + self._grace_period + _NODE_ANSWERS:
+        if (late := now - self._started_at - self._timeout) > self._grace_period + _NODE_ANSWERS:
             self._raise_if_unreachable("timeout_seconds", self._timeout)
-            return Outcome(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "and its node has not ended it")
+            return outcomes.node_lost(self._pod, f"the end of the pod at timeout_seconds = {self._timeout:g}", late)
         return None
 
     def _raise_if_unreachable(self, what: str, seconds: float) -> None:
@@ -375,7 +379,7 @@ class PodRun:
         if error.fault is Fault.NOT_FOUND:
             self._gone = True
             return
-        if error.fault not in (Fault.UNREACHABLE, Fault.EXPIRED):
+        if error.fault is not Fault.EXPIRED and not self._may_pass(error):
             raise error
         self._watch_from = None
         pause = self._watch_pauses.next()
@@ -383,6 +387,14 @@ class PodRun:
         if error.fault is Fault.UNREACHABLE:
             self._unreachable = error
             self._note(f"The API server can't be reached, next attempt in {pause:.0f} s: {error.message}")
+
+    def _may_pass(self, error: KubectlError) -> bool:
+        """A server out of reach comes back; one that has just come back may forbid what it allows a moment later."""
+        now = time.monotonic()
+        if error.fault is Fault.UNREACHABLE:
+            self._troubled_at = now
+            return True
+        return error.fault is Fault.FORBIDDEN and now - self._troubled_at < _SERVER_SETTLES
 
     def _with_event(self, waiting: Waiting) -> Waiting:
         """Add the last warning about the pod where its status has no sentence (a volume that can't be mounted)."""
@@ -423,7 +435,7 @@ class PodRun:
             self._log_ended_at, self._log_due = now, now + 3.0
         elif error.fault is Fault.NOT_READY:
             self._log_due = now + 0.5
-        elif error.fault in (Fault.UNREACHABLE, Fault.NOT_FOUND, Fault.INVALID):
+        elif error.fault in (Fault.NOT_FOUND, Fault.INVALID) or self._may_pass(error):
             self._log_due = now + self._log_pauses.next()
         else:
             raise error
@@ -457,7 +469,7 @@ class PodRun:
             try:
                 self._take_log_to_its_end(self._log)
             except KubectlError as error:
-                if error.fault is not Fault.UNREACHABLE or time.monotonic() > deadline:
+                if not self._may_pass(error) or time.monotonic() > deadline:
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
@@ -503,7 +515,7 @@ class PodRun:
                     return
                 if error.fault is Fault.CONFLICT:
                     self._pod = self._kubectl.get()
-                elif error.fault is not Fault.UNREACHABLE or not attempts_left:
+                elif not self._may_pass(error) or not attempts_left:
                     verb = "marked as collected" if keep else "deleted"
                     self._note(
                         f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be {verb}: {error.message}"

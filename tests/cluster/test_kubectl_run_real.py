@@ -253,7 +253,7 @@ def test_an_api_server_that_stays_away_while_the_pod_runs_fails_the_task_at_its_
 def test_a_frozen_etcd_is_waited_for(real_tasks: Tasks, components: Components) -> None:
     components("freeze", "etcd")
     task = real_tasks.run("echo", "stored at last", while_running=later(15, lambda: components("thaw", "etcd")))
-    assert (task.state, task.error) == ("success", "")
+    assert (task.error, task.state) == ("", "success")
     assert task.log.count("stored at last") == 1
 
 
@@ -272,15 +272,28 @@ def test_a_kubelet_that_restarts_under_a_followed_log_loses_no_line(real_tasks: 
 
 
 @pytest.mark.faults
-def test_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+def test_a_pod_on_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+    def lose_the_node(_: object) -> None:
+        pod = real_tasks.namespace.wait_for_pod(is_running)
+        components("freeze", "kubelet")
+        # As the controller manager does it once the pod no longer tolerates its node's silence (a cluster of one node never does).
+        real_tasks.namespace.cluster.kubectl("delete", "--raw", f"{real_tasks.namespace.path}/{pod['metadata']['name']}")
+
+    task = real_tasks.run("sleep", "300", while_running=lose_the_node, termination_grace_period=1)
+    assert task.state == "failed"
+    assert "ended by the cluster (NodeLost)" in task.error
+    assert "The job itself did not fail" in task.error
+
+
+@pytest.mark.faults
+def test_a_node_that_is_lost_at_the_deadline_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+    real_tasks.configure(timeout_seconds=10)
+
     def freeze(_: object) -> None:
         real_tasks.namespace.wait_for_pod(is_running)
         components("freeze", "kubelet")
 
-    tolerations = [
-        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
-        for taint in ("unreachable", "not-ready")
-    ]
-    task = real_tasks.run("sleep", "300", while_running=freeze, tolerations=tolerations, termination_grace_period=1, get_logs=False)
+    task = real_tasks.run("sleep", "300", while_running=freeze, termination_grace_period=1)
     assert task.state == "failed"
     assert "ended by the cluster (NodeLost)" in task.error
+    assert "timeout_seconds = 10" in task.error

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,6 +266,27 @@ def test_a_pod_of_a_try_whose_worker_died_is_adopted(tasks: Tasks) -> None:
     assert task.state == "success"
     assert task.log.count("only once") == 1
     assert any("Adopting pod" in line and "made by try 1" in line for line in task.log)
+
+
+def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubectl that creates the pod, and then says that it could not reach the server; once."""
+    flaky = tmp_path / "flaky-kubectl"
+    flaky.write_text(
+        "#!/bin/bash\n"
+        f'kubectl "$@"; code=$?; [[ " $* " == *" create "* && ! -e {tmp_path}/done ]] || exit $code; touch {tmp_path}/done\n'
+        "echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1\n"
+    )
+    flaky.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(flaky))
+    task = tasks.run("echo", "one pod")
+    assert (task.state, task.log.count("one pod")) == ("success", 1)
+    assert not any("Replacing" in line for line in task.log)
+
+
+def test_a_namespace_that_does_not_exist_is_named(tasks: Tasks) -> None:
+    task = tasks.run("true", namespace="no-such-namespace")
+    assert task.state == "failed"
+    assert 'namespaces "no-such-namespace" not found' in task.error
 
 
 def test_a_pod_that_succeeded_while_nobody_watched_is_collected_once(tasks: Tasks) -> None:
