@@ -96,7 +96,8 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
                     "data-api-secrets": {"EODHD_API_KEY": "demo"},
                 }
             )
-        made_there = f" Made there: {', '.join(made)}." if made else ""
+            stack.callback(cluster.remove, made)
+        made_there = f" Made there, for the demo only: {', '.join(made)}." if made else ""
         console.print(f"  It is {cluster.description}.{made_there}", soft_wrap=True)
         with _step(console, "Airflow, with LocalExecutor and the example DAGs") as update:
             airflow = stack.enter_context(

@@ -1,4 +1,4 @@
-"""What only a real cluster does to the operator's pods: rights, evictions, the kubelet's termination message, failing components."""
+"""What only a real cluster does to the operator's pods: rights, evictions, the kubelet's messages, failing components."""
 
 from __future__ import annotations
 
@@ -114,8 +114,14 @@ def test_a_pods_own_service_account_works(real_namespace: Namespace, tmp_path: P
     access = resolve_access({"in_cluster": True}, connection="c", service_account=tmp_path)
     config = DagConfig.from_row({**DagConfig.defaults("d", "j").as_dict(), "memory_request": "16Mi"}, origin="test")
     request = PodRequest(
-        **{"dag_id": "d", "run_id": "r", "task_id": "t", "dag_config": config, "namespace": access.namespace},
-        **{"image": "busybox:latest", "image_pull_policy": "IfNotPresent", "cmds": ["echo", "from inside"]},
+        dag_id="d",
+        run_id="r",
+        task_id="t",
+        dag_config=config,
+        namespace=access.namespace,
+        image="busybox:latest",
+        image_pull_policy="IfNotPresent",
+        cmds=["echo", "from inside"],
     )
     manifest, lines = build_pod(request), []
     with access.environment() as environment:

@@ -65,14 +65,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_what_the_cluster_lacks_is_made_and_what_it_has_stays(cluster: Cluster) -> None:
-    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/postgres-secret"
-    assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "mine"}}) == [
-        f"namespace {NAMESPACE}",
-        "secret postgres-secret",
-    ]
+    namespace = f"/api/v1/namespaces/{NAMESPACE}"
+    path = f"{namespace}/secrets/postgres-secret"
+    assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "mine"}}) == [namespace, path]
     before = cluster.get(path)
     assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "other"}}) == []
     assert cluster.get(path)["data"] == before["data"]
+
+
+def test_what_was_made_is_removed_and_may_be_made_again_at_once(cluster: Cluster) -> None:
+    made = cluster.prepare({"postgres-secret": {"DATABASE_URL": "mine"}})
+    cluster.remove(made)
+    assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "other"}}) == made
 
 
 def test_a_cluster_with_the_image_is_fit_and_the_trial_leaves_nothing(cluster: Cluster) -> None:
