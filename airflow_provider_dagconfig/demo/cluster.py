@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,15 +84,27 @@ class Cluster:
         """Create an object; gives it as the API server has it."""
         return json.loads(self._kubectl("create", "--raw", path, "-f", "-", body=json.dumps(manifest)))
 
-    def prepare(self, secrets: Mapping[str, Mapping[str, str]]) -> list[str]:
+    @contextmanager
+    def prepared(self, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[list[str]]:
         """
-        Make the namespace and the secrets that are missing; what is there stays as it is.
+        Make the namespace and the secrets that are missing, and remove them at the end; what is there stays as it is.
 
         :param secrets: values by key, by the secret's name.
-        :return: what was made, for :meth:`remove`: paths in the API.
+        :return: what was made: paths in the API.
         :raises ClusterError: the image is not there, or something may not be made.
         """
-        made = []
+        made: list[str] = []
+        try:
+            self._make_what_is_missing(secrets, made)
+            if self.is_kubernetes:
+                self._remove_leftovers()
+                self._try_image()
+            yield made
+        finally:
+            for path in reversed(made):
+                self._kubectl("delete", "--raw", path)
+
+    def _make_what_is_missing(self, secrets: Mapping[str, Mapping[str, str]], made: list[str]) -> None:
         # One that an earlier demo made may still be on its way out.
         self._wait_for(lambda: None if _is_going(self.get(_NAMESPACE_PATH)) else True, f"the end of {_NAMESPACE_PATH}")
         if self.get(_NAMESPACE_PATH) is None:
@@ -104,15 +116,6 @@ class Cluster:
                 data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
                 self.create(path, _object("Secret", name) | {"data": data})
                 made.append(f"{path}/{name}")
-        if self.is_kubernetes:
-            self._remove_leftovers()
-            self._try_image()
-        return made
-
-    def remove(self, made: Sequence[str]) -> None:
-        """Delete what :meth:`prepare` has made."""
-        for path in reversed(made):
-            self._kubectl("delete", "--raw", path)
 
     def _try_image(self) -> None:
         """Run a pod that only shows the collector's help: an image that is missing or another's is seen here."""
