@@ -95,7 +95,8 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
                 "data-api-secrets": {"EODHD_API_KEY": "demo"},
             }
             made = stack.enter_context(cluster.prepared(secrets))
-        made_there = f" Made there, for the demo only: {', '.join(made)}." if made else ""
+        names = ", ".join("/".join(path.split("/")[-2:]) for path in made)
+        made_there = f" Made there, until the demo ends: {names}." if made else ""
         console.print(f"  It is {cluster.description}.{made_there}", soft_wrap=True)
         with _step(console, "Airflow, with LocalExecutor and the example DAGs") as update:
             airflow = stack.enter_context(
