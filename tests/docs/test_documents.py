@@ -1,14 +1,15 @@
 """
 Every block of the README and of docs/ is tried: SQL through psql, commands on a real database and local pods, DAGs parsed.
 
-A document is read from its beginning, as a person would, on a database of its own that has all migrations. A comment in HTML before a
-block, invisible in the rendered page, says what is special about it (see ``Block``). A block or a command without a rule fails.
-The sentences in blocks of messages are checked in test_messages.py.
+A document is read from its beginning, as a person would, on a database of its own that has all migrations. A comment in HTML
+before a block, invisible in the rendered page, says what is special about it (see ``Block``). A block or a command without a rule
+fails. The sentences in blocks of messages are checked in test_messages.py.
 """
 
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import airflow_provider_dagconfig.example_dags
 import psycopg
 import pytest
 import yaml
@@ -27,7 +29,6 @@ from plugins.airflow_shell import AirflowShell, airflow_shell
 from plugins.dag_runs import DagRunResult
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
-import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.demo import local_pods
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.migrate import migrate
@@ -45,8 +46,8 @@ class Block:
     """
     A fenced block, with what the comment right before it says:
 
-    - ``database: empty`` (or ``live``, ``migrated``): from here on a new database, with nothing, with the tables of 008 as they were
-      before this package, or with all migrations
+    - ``database: empty`` (or ``live``, ``migrated``): from here on a new database, with nothing, with the tables of 008 as they
+      were before this package, or with all migrations
     - ``exit code: N``: how its last command ends
     - ``runs: TEXT``: a DAG that prints TEXT on local pods
     - ``output``: what the block before has printed; ``message``: sentences of the code
@@ -108,7 +109,10 @@ class Workplace:
             self.database = self._new_database(block.notes["database"])
         rule = getattr(self, f"_try_{block.language}", None)
         assert rule is not None, f"there is no rule for a block of {block.language or 'no language'}"
-        rule(block)
+        try:
+            rule(block)
+        except Exception as error:
+            raise AssertionError(f"{block}:\n{block.text}\n{error}") from error
 
     def _try_sql(self, block: Block) -> None:
         done = self.database.psql("-q", script=block.text)
@@ -123,7 +127,6 @@ class Workplace:
 
     def _try_text(self, block: Block) -> None:
         if "output" in block.notes:
-            # A colon in the middle of a table's border is all that Airflow's tables have of padding at their end.
             printed, documented = ([line.rstrip() for line in text.strip().splitlines()] for text in (self._output, block.text))
             assert documented == printed
         else:
@@ -181,11 +184,9 @@ class Workplace:
     def _run_pip(self, words: list[str]) -> int:
         assert words[:2] == ["pip", "install"]
         with_value = ("--extra-index-url", "--constraint")
-        packages = [
-            w for before, w in zip(words[1:], words[2:], strict=False) if not w.startswith("-") and before not in with_value
-        ]
-        allowed = {"airflow-provider-dagconfig", "apache-airflow==${AIRFLOW_VERSION}"}
-        assert set(packages) <= allowed
+        pairs = itertools.pairwise(words[1:])
+        packages = [word for before, word in pairs if not word.startswith("-") and before not in with_value]
+        assert set(packages) <= {"airflow-provider-dagconfig", "apache-airflow==${AIRFLOW_VERSION}"}
         assert "airflow-provider-dagconfig" in packages
         return 0
 
@@ -224,10 +225,9 @@ class Workplace:
         assert program == "kubectl"
         flags = [word for word in arguments if word.startswith("-")]
         verb = arguments[: arguments.index(flags[0])]
-        usage = "".join(
-            subprocess.run(["kubectl", *ask], capture_output=True, text=True, check=True).stdout
-            for ask in ([*verb, "--help"], ["options"])
-        )
+        asked = [[*verb, "--help"], ["options"]]
+        usages = [subprocess.run(["kubectl", *ask], capture_output=True, text=True, check=True).stdout for ask in asked]
+        usage = "".join(usages)
         assert [flag for flag in flags if not re.search(rf"(^|\s){flag}[=,]", usage)] == []
         return 0
 
@@ -270,8 +270,6 @@ def kubeconfig() -> Iterator[str]:
 @pytest.fixture
 def pod(kubeconfig: str, tmp_path: Path) -> None:
     """A pod as the operator makes it, of data_collection_equities/us_markets."""
-    import json
-
     request = PodRequest(
         dag_id="data_collection_equities",
         run_id="manual",
@@ -335,10 +333,7 @@ def workplace(databases: Callable[[str], Database], kubeconfig: str, pod: None, 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_works_in_its_order(document: Path, workplace: Workplace) -> None:
     for block in read_blocks(document):
-        try:
-            workplace.try_block(block)
-        except Exception as error:
-            raise AssertionError(f"{block}:\n{block.text}\n{error}") from error
+        workplace.try_block(block)
 
 
 def test_the_readmes_dag_runs_with_what_its_row_says(

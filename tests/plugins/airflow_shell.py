@@ -1,7 +1,7 @@
 """
 ``airflow`` commands in a process and a metadata database of their own, one after the other.
 
-Not a pytest plugin: it is imported, and run as a script. An ``airflow`` process of its own for each command would take seconds each.
+Not a pytest plugin: it is imported, and run as a script. A process of its own for each command would take seconds each.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _run(arguments: list[str]) -> tuple[int, str]:
             if isinstance(end.code, str):
                 print(end.code)
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             print(f"{type(error).__name__}: {error}")
             code = 1
     return code, printed.getvalue()
