@@ -34,6 +34,8 @@ _PHASE_FOLLOWS = 5.0
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
 _LOG_ENDS = 10.0
+# Silence after which nobody waits for that rest.
+_LOG_GIVEN_UP = 30.0
 # A followed log that is silent may have stalled (the kubelet rotated the file): asked for anew, ever more seldom.
 _LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
 _KILL_SECONDS = 4
@@ -342,7 +344,9 @@ class PodRun:
             except KubectlError as error:
                 self._lost_watch(error)
         if self._log is None and self._wants_log() and now >= self._log_due:
-            self._open_log(follow=True)
+            self._log_lines.begin()
+            self._log = self._kubectl.log(self._log_lines.since, follow=True)
+            self._log_heard_at = time.monotonic()
 
     def _take_events(self, watch: Stream) -> None:
         """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
@@ -414,11 +418,6 @@ class PodRun:
     def _wants_log(self) -> bool:
         return self._on_line is not None and not self._log_is_whole and isinstance(self._view, Running)
 
-    def _open_log(self, *, follow: bool) -> None:
-        self._log_lines.begin()
-        self._log = self._kubectl.log(self._log_lines.since, follow=follow)
-        self._log_heard_at = time.monotonic()
-
     def _take_log(self, log: Stream) -> None:
         if chunk := log.read():
             self._log_heard_at, self._log_patience = time.monotonic(), _LOG_STALLS
@@ -456,12 +455,15 @@ class PodRun:
         if self._log is None and self._log_ended_at and time.monotonic() - self._log_ended_at < 3.0:
             self._log_is_whole = True
         attempts = Pauses()
-        deadline = time.monotonic() + 60.0
+        self._log_heard_at = time.monotonic()
         while not self._log_is_whole:
             self._stop_if_killed()
+            if time.monotonic() - self._log_heard_at > _LOG_GIVEN_UP:
+                self._note("The end of the log can't be read: its node does not answer")
+                break
             if self._log is None:
-                self._open_log(follow=False)
-            assert self._log is not None
+                self._log_lines.begin()
+                self._log = self._kubectl.log(self._log_lines.since, follow=False)
             if not self._wait(_LOG_ENDS):
                 self._log.close()
                 self._log = None
@@ -469,7 +471,7 @@ class PodRun:
             try:
                 self._take_log_to_its_end(self._log)
             except KubectlError as error:
-                if not self._may_pass(error) or time.monotonic() > deadline:
+                if not self._may_pass(error):
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
@@ -478,6 +480,7 @@ class PodRun:
 
     def _take_log_to_its_end(self, log: Stream) -> None:
         if chunk := log.read():
+            self._log_heard_at = time.monotonic()
             for line in self._log_lines.feed(chunk):
                 self._emit(line)
             return
