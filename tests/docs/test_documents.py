@@ -9,6 +9,7 @@ fails. The sentences in blocks of messages are checked in test_messages.py.
 from __future__ import annotations
 
 import configparser
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import psycopg
 import pytest
 import yaml
 from plugins.airflow_shell import AirflowShell, airflow_shell
+from plugins.cluster import Namespace
 from plugins.dag_runs import DagRunResult
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
@@ -361,3 +363,17 @@ def test_the_readmes_dag_runs_with_what_its_row_says(
     assert shown.notes["runs"].replace("500", "750") in capsys.readouterr().out
     assert database.psql(script=disable).returncode == 0
     assert run_dag(dag).states("collect") == ["skipped"]
+
+
+@pytest.mark.cluster
+def test_the_documented_rights_are_given_by_the_documented_manifests(real_namespace: Namespace, tmp_path: Path) -> None:
+    [block] = [block for block in read_blocks(ROOT / "docs" / "DAG_MIGRATION_GUIDE.md") if block.language == "yaml"]
+    manifests = tmp_path / "rights.yaml"
+    manifests.write_text(block.text.replace(NAMESPACE, real_namespace.name))
+    kubectl = real_namespace.cluster.kubectl
+    kubectl("apply", "-f", str(manifests))
+    worker = ["--namespace", real_namespace.name, f"--as=system:serviceaccount:{real_namespace.name}:airflow-worker"]
+    needed = [*((verb, "pods") for verb in ("get", "watch", "create", "update", "delete")), ("get", "pods/log"), ("list", "events")]
+    denied = [(verb, what) for verb, what in needed if kubectl("auth", "can-i", verb, what, *worker, check=False).strip() != "yes"]
+    assert denied == []
+    assert kubectl("auth", "can-i", "get", "secrets", *worker, check=False).strip() == "no"
