@@ -36,7 +36,9 @@ _NODE_ANSWERS = 30.0
 _LOG_ENDS = 10.0
 # Silence after which nobody waits for that rest.
 _LOG_GIVEN_UP = 30.0
-# A followed log that is silent may have stalled (the kubelet rotated the file): asked for anew, ever more seldom.
+# A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
+# soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
+_LOG_ROTATES, _LOG_STALLS_SOON = 1 << 20, 4.0
 _LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
 _KILL_SECONDS = 4
 # An API server that starts has not read all roles yet.
@@ -143,8 +145,10 @@ class PodRun:
 
         self._log: Stream | None = None
         self._log_lines = LogLines()
-        self._log_due = self._log_heard_at = self._log_ended_at = 0.0
+        self._log_due = self._log_heard_at = 0.0
+        self._log_ended_at = float("-inf")
         self._log_is_whole = False
+        self._log_bytes = 0
         self._log_patience = _LOG_STALLS
         self._log_pauses = Pauses()
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -346,7 +350,7 @@ class PodRun:
         if self._log is None and self._wants_log() and now >= self._log_due:
             self._log_lines.begin()
             self._log = self._kubectl.log(self._log_lines.since, follow=True)
-            self._log_heard_at = time.monotonic()
+            self._log_heard_at, self._log_bytes = time.monotonic(), 0
 
     def _take_events(self, watch: Stream) -> None:
         """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
@@ -420,7 +424,8 @@ class PodRun:
 
     def _take_log(self, log: Stream) -> None:
         if chunk := log.read():
-            self._log_heard_at, self._log_patience = time.monotonic(), _LOG_STALLS
+            self._log_heard_at, self._log_bytes = time.monotonic(), self._log_bytes + len(chunk)
+            self._log_patience = _LOG_STALLS_SOON if self._log_may_have_rotated() else _LOG_STALLS
             self._log_pauses.reset()
             for line in self._log_lines.feed(chunk):
                 self._emit(line)
@@ -430,7 +435,8 @@ class PodRun:
         now = time.monotonic()
         if error is None:
             # A good end of a container that goes on is none: the kubelet went away.
-            self._log_is_whole = isinstance(self._view, Outcome) or bool(self._container_ended_at)
+            ended = isinstance(self._view, Outcome) or bool(self._container_ended_at)
+            self._log_is_whole = ended and not self._log_may_have_rotated()
             self._log_ended_at, self._log_due = now, now + 3.0
         elif error.fault is Fault.NOT_READY:
             self._log_due = now + 0.5
@@ -438,6 +444,9 @@ class PodRun:
             self._log_due = now + self._log_pauses.next()
         else:
             raise error
+
+    def _log_may_have_rotated(self) -> bool:
+        return self._log_bytes > _LOG_ROTATES
 
     def _emit(self, line: str) -> None:
         self._last_lines.append(line)
@@ -452,7 +461,8 @@ class PodRun:
         if self._on_line is None or not self._has_run():
             return
         # The followed log ended by itself within the moment that the pod's status takes to say so.
-        if self._log is None and self._log_ended_at and time.monotonic() - self._log_ended_at < 3.0:
+        ended_by_itself = self._log is None and time.monotonic() - self._log_ended_at < 3.0
+        if ended_by_itself and not self._log_may_have_rotated():
             self._log_is_whole = True
         attempts = Pauses()
         self._log_heard_at = time.monotonic()
@@ -464,6 +474,7 @@ class PodRun:
             if self._log is None:
                 self._log_lines.begin()
                 self._log = self._kubectl.log(self._log_lines.since, follow=False)
+                self._log_bytes = 0
             if not self._wait(_LOG_ENDS):
                 self._log.close()
                 self._log = None
@@ -487,7 +498,9 @@ class PodRun:
         self._log = None
         if error := log.error():
             raise error
-        self._log_is_whole = True
+        # What was followed may have been a file that was rotated away; the rest is in the newest.
+        self._log_is_whole = not self._log_may_have_rotated()
+        self._log_bytes = 0
 
     def _has_run(self) -> bool:
         statuses = self._pod.get("status", {}).get("containerStatuses", ())

@@ -175,6 +175,19 @@ def test_a_command_that_does_not_exist_is_named(real_tasks: Tasks) -> None:
     assert "no-such-command" in task.error
 
 
+def test_a_log_that_the_kubelet_rotates_loses_no_line_and_hangs_nowhere(real_tasks: Tasks) -> None:
+    """20 MB at 1 MB a second; the kubelet rotates at 10 MiB and looks every 10 s."""
+    script = (
+        "i=0; filler=$(head -c 1000 /dev/zero | tr '\\0' y); "
+        "while [ $i -lt 20000 ]; do echo $i $filler; i=$((i+1)); [ $((i % 1000)) != 0 ] || sleep 1; done; echo the end"
+    )
+    task = real_tasks.run("sh", "-c", script)
+    assert task.state == "success"
+    numbers = [int(line.split()[0]) for line in task.log if line.endswith("yyy")]
+    assert numbers == list(range(20000))
+    assert task.log.count("the end") == 1
+
+
 # --- components that fail ---
 
 
