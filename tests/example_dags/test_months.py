@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from airflow_provider_dagconfig.example_dags.historical_load_equities import complete_months, next_month
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from airflow_provider_dagconfig.example_dags.historical_load_equities import complete_months, next_month
 
 days = st.dates(min_value=date(1960, 1, 1), max_value=date(2200, 12, 31))
 years = st.integers(min_value=1, max_value=12)

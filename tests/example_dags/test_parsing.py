@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import airflow_provider_dagconfig.example_dags
 import pytest
+
+import airflow_provider_dagconfig.example_dags
 
 FOLDER = Path(airflow_provider_dagconfig.example_dags.__file__).parent
 DAG_IDS = ["calculate_indicators", "data_collection_equities", "historical_load_equities"]

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import airflow_provider_dagconfig.example_dags
 import pytest
 from airflow.sdk import DAG
 from plugins.dag_runs import DagRunResult
 
+import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.demo import local_pods
 
 Run = Callable[..., DagRunResult]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import airflow_provider_dagconfig.example_dags
 import pytest
 from plugins.postgres import Database, Server, new_database
 
+import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.demo import local_pods
 from airflow_provider_dagconfig.demo.airflow import Airflow, running_airflow
 from airflow_provider_dagconfig.demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
