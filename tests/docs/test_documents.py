@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import airflow_provider_dagconfig.example_dags
 import psycopg
 import pytest
 import yaml
@@ -31,6 +30,7 @@ from plugins.cluster import Namespace
 from plugins.dag_runs import DagRunResult
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
+import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.demo import local_pods
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.migrate import migrate
@@ -50,6 +50,7 @@ class Block:
 
     - ``database: empty`` (or ``live``, ``migrated``): from here on a new database, with nothing, with the tables of 008 as they
       were before this package, or with all migrations
+    - ``after: STATEMENT``: what has happened in the database before
     - ``exit code: N``: how its last command ends
     - ``runs: TEXT``: a DAG that prints TEXT on local pods
     - ``output``: what the block before has printed; ``message``: sentences of the code
@@ -109,6 +110,8 @@ class Workplace:
     def try_block(self, block: Block) -> None:
         if "database" in block.notes:
             self.database = self._new_database(block.notes["database"])
+        if "after" in block.notes:
+            self.database.execute(block.notes["after"])
         rule = getattr(self, f"_try_{block.language}", None)
         assert rule is not None, f"there is no rule for a block of {block.language or 'no language'}"
         try:
@@ -377,3 +380,56 @@ def test_the_documented_rights_are_given_by_the_documented_manifests(real_namesp
     denied = [(verb, what) for verb, what in needed if kubectl("auth", "can-i", verb, what, *worker, check=False).strip() != "yes"]
     assert denied == []
     assert kubectl("auth", "can-i", "get", "secrets", *worker, check=False).strip() == "no"
+
+
+RECORDED = "SELECT to_jsonb(c) - 'updated_at' FROM financial_screener.dag_configuration AS c ORDER BY id"
+
+
+@pytest.mark.parametrize(
+    ("heading", "change"),
+    [
+        pytest.param(
+            "### A change made it worse",
+            "SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets', p_memory_limit => '64Mi')",
+            id="changed",
+        ),
+        pytest.param(
+            "### A row was deleted",
+            "DELETE FROM financial_screener.dag_configuration WHERE (dag_name, job_name) = ('data_collection_equities', 'lse')",
+            id="deleted",
+        ),
+    ],
+)
+def test_the_last_statement_of_an_emergency_brings_the_row_back(heading: str, change: str, migrated_database: Database) -> None:
+    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2].partition("\n### ")[0]
+    before = migrated_database.execute(RECORDED)
+    migrated_database.execute(change)
+    assert migrated_database.execute(RECORDED) != before
+    statement = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)[-1]
+    assert migrated_database.psql(script=statement).returncode == 0
+    assert migrated_database.execute(RECORDED) == before
+
+
+@pytest.mark.parametrize(
+    ("heading", "trouble"),
+    [
+        pytest.param(
+            "### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET cpu_limit = '2 cores'", id="quantity"
+        ),
+        pytest.param("### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET batch_size = 0", id="number"),
+        pytest.param(
+            "### Groups and jobs that don't fit together",
+            "UPDATE financial_screener.exchange_groups SET group_name = 'us' WHERE group_name = 'us_markets'",
+            id="group",
+        ),
+        pytest.param(
+            "### Jobs that are switched off", "UPDATE financial_screener.dag_configuration SET enabled = FALSE", id="disabled"
+        ),
+    ],
+)
+def test_a_monitoring_query_is_silent_until_there_is_trouble(heading: str, trouble: str, migrated_database: Database) -> None:
+    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2]
+    [query, *_] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert migrated_database.execute(query) == []
+    migrated_database.execute(trouble)
+    assert migrated_database.execute(query) != []
