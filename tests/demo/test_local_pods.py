@@ -29,6 +29,7 @@ import yaml
 from plugins.cluster import Cluster, Namespace, is_running
 
 from airflow_provider_dagconfig.demo.local_pods import LocalPods, running
+from airflow_provider_dagconfig.demo.local_pods.environment import translate
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a dead parent's children on Linux only")
@@ -425,10 +426,11 @@ def test_a_watch_from_a_forgotten_version_is_told_so(finished: Namespace) -> Non
 def test_a_watch_sees_a_pod_go(namespace: Namespace) -> None:
     start(namespace, pod("job", "exec sleep 100"))
     wait(namespace, is_running)
-    version = request(namespace, "delete", "/job?gracePeriodSeconds=1")["metadata"]["resourceVersion"]
+    answer = request(namespace, "delete", "/job?gracePeriodSeconds=1")["metadata"]
+    version = answer["resourceVersion"]
     seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=30&resourceVersion={version}", goes)
     assert [type_ for type_, _ in seen][-1] == "DELETED"
-    assert seen[-1][1]["metadata"]["deletionGracePeriodSeconds"] == 1
+    assert [metadata["deletionGracePeriodSeconds"] for metadata in (answer, seen[-1][1]["metadata"])] == [1, 0]
 
 
 def test_a_watch_by_label_sees_pods_come_into_view_and_go(local_namespace: Namespace) -> None:
@@ -444,7 +446,6 @@ def test_a_watch_by_label_sees_pods_come_into_view_and_go(local_namespace: Names
 ENDS = {
     "it succeeds": (pod("job", "true"), "Succeeded", 0, "Completed"),
     "it exits with a code": (pod("job", "exit 3"), "Failed", 3, "Error"),
-    "it ends by a signal": (pod("job", "kill -TERM $$$$; sleep 9"), "Failed", 143, "Error"),
     "its memory is used up": (
         pod("job", "x=x; while :; do x=$x$x$x$x; done", resources={"limits": {"memory": "48Mi"}}),
         "Failed",
@@ -466,6 +467,12 @@ def test_a_pod_ends(namespace: Namespace, manifest: Object, phase: str, code: in
     assert ready["status"] == "False"
 
 
+def test_a_container_that_ended_by_a_signal_says_which(local_namespace: Namespace) -> None:
+    start(local_namespace, pod("job", "kill -HUP $$$$"))
+    ended = state(wait(local_namespace, has_ended))["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (128 + signal.SIGHUP, "Error")
+
+
 def test_a_pod_that_runs_is_ready(namespace: Namespace) -> None:
     start(namespace, pod("job", "exec sleep 100"))
     found = wait(namespace, is_running)
@@ -481,11 +488,10 @@ def test_a_pod_that_runs_is_ready(namespace: Namespace) -> None:
 def test_a_deadline_ends_a_pod_with_its_grace_period(namespace: Namespace) -> None:
     script = "trap 'echo ending; exit 5' TERM; echo up; while :; do sleep 1; done"
     start(namespace, pod("job", script, activeDeadlineSeconds=2, terminationGracePeriodSeconds=20))
-    found = wait(namespace, lambda found: has_ended(found) and "terminated" in state(found))
+    found = wait(namespace, has_ended)
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "DeadlineExceeded")
     assert found["status"]["message"] == "Pod was active on the node longer than the specified deadline"
-    assert state(found)["terminated"]["exitCode"] == 5
-    assert log(namespace) == b"up\nending\n"
+    assert log(namespace, "follow=true") == b"up\nending\n"
 
 
 def test_a_deadline_ends_a_pod_that_never_started(namespace: Namespace) -> None:
@@ -519,6 +525,16 @@ def test_a_pod_deleted_without_grace_is_gone_at_once_and_its_processes_too(local
     request(local_namespace, "delete", "/job?gracePeriodSeconds=0")
     assert local_namespace.pods() == []
     process.wait(5)
+
+
+def test_a_name_freed_without_grace_belongs_to_the_next_pod(local_namespace: Namespace) -> None:
+    start(local_namespace, pod("job", "trap '' TERM; while :; do sleep 0.2; done"))
+    wait(local_namespace, is_running)
+    request(local_namespace, "delete", "/job?gracePeriodSeconds=20")
+    request(local_namespace, "delete", "/job?gracePeriodSeconds=0")
+    uid = start(local_namespace, pod("job", "sleep 1; echo second"))["metadata"]["uid"]
+    assert wait(local_namespace, has_ended)["metadata"]["uid"] == uid
+    assert log(local_namespace) == b"second\n"
 
 
 def test_what_a_container_left_in_the_background_ends_with_it(local_namespace: Namespace, tmp_path: Path) -> None:
@@ -726,6 +742,26 @@ def test_volumes_are_files_where_the_manifest_says(namespace: Namespace) -> None
     start(namespace, pod("job", script, volumes=volumes, volumeMounts=mounts))
     wait(namespace, has_ended)
     assert log(namespace) == b"hush"
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("/app/main.py", "ROOT/app/main.py"),
+        ("python /app/main.py >/data/out 2>&1", "python ROOT/app/main.py >VOLUME/out 2>&1"),
+        ("--file=/data", "--file=VOLUME"),
+        ("/database", "/database"),
+        ("/app/missing.py", "/app/missing.py"),
+        ("https://host/app/main.py", "https://host/app/main.py"),
+        ("x/app/main.py ./app/main.py $HOME/app/main.py", "x/app/main.py ./app/main.py $HOME/app/main.py"),
+        ("/", "/"),
+    ],
+)
+def test_only_paths_that_the_container_has_are_translated(tmp_path: Path, text: str, translated: str) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/main.py").touch()
+    expected = translated.replace("ROOT", str(tmp_path)).replace("VOLUME", "/volumes/1")
+    assert translate(text, {"/data": Path("/volumes/1")}, tmp_path) == expected
 
 
 # Logs
