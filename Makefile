@@ -29,6 +29,7 @@ lint: $(READY)
 	$(BIN)/shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
 
 wheel: $(READY)
+	rm -rf build
 	$(BIN)/uv build --wheel
 
 $(READY): pyproject.toml setup.cfg uv.lock

@@ -90,13 +90,13 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
             migrate(server.url("screener"))
         with _step(console, "A cluster"):
             cluster = stack.enter_context(demo_cluster())
-            made = cluster.prepare(
-                {
-                    "postgres-secret": {"DATABASE_URL": server.url("screener")},
-                    "data-api-secrets": {"EODHD_API_KEY": "demo"},
-                }
-            )
-        made_there = f" Made there: {', '.join(made)}." if made else ""
+            secrets = {
+                "postgres-secret": {"DATABASE_URL": server.url("screener")},
+                "data-api-secrets": {"EODHD_API_KEY": "demo"},
+            }
+            made = stack.enter_context(cluster.prepared(secrets))
+        names = ", ".join("/".join(path.split("/")[-2:]) for path in made)
+        made_there = f" Made there, until the demo ends: {names}." if made else ""
         console.print(f"  It is {cluster.description}.{made_there}", soft_wrap=True)
         with _step(console, "Airflow, with LocalExecutor and the example DAGs") as update:
             airflow = stack.enter_context(

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from airflow_provider_dagconfig.demo import local_pods, processes
 from airflow_provider_dagconfig.kubectl.manifest import annotation
 
 NAMESPACE = "financial-screener"
+_NAMESPACE_PATH = f"/api/v1/namespaces/{NAMESPACE}"
 IMAGE = "financial-data-collector:latest"
 RUN_ID_PREFIX = "demo_"
 COLLECTOR = Path(__file__).parent / "collector"
@@ -42,6 +43,8 @@ _PROBE: Mapping[str, Any] = {
     },
 }
 _PROBE_SECONDS = 60
+# A watch ends when the API server restarts, or thinks that it was long enough. Then there is a new one.
+_WATCH = 'trap "trap - TERM; kill 0" TERM; while :; do kubectl get --raw "$1" & wait $!; echo; sleep 0.5; done'
 
 HOW_TO_LOAD = f"""\
 The DAGs name the image {IMAGE} with imagePullPolicy Never, so each node must have it before. Build it:
@@ -81,32 +84,42 @@ class Cluster:
         """Create an object; gives it as the API server has it."""
         return json.loads(self._kubectl("create", "--raw", path, "-f", "-", body=json.dumps(manifest)))
 
-    def prepare(self, secrets: Mapping[str, Mapping[str, str]]) -> list[str]:
+    @contextmanager
+    def prepared(self, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[list[str]]:
         """
-        Make the namespace and the secrets that are missing; what is there stays as it is.
+        Make the namespace and the secrets that are missing, and remove them at the end; what is there stays as it is.
 
         :param secrets: values by key, by the secret's name.
-        :return: what was made.
+        :return: what was made: paths in the API.
         :raises ClusterError: the image is not there, or something may not be made.
         """
-        made = []
-        if self.get(f"/api/v1/namespaces/{NAMESPACE}") is None:
+        made: list[str] = []
+        try:
+            self._make_what_is_missing(secrets, made)
+            if self.is_kubernetes:
+                self._remove_leftovers()
+                self._try_image()
+            yield made
+        finally:
+            for path in reversed(made):
+                self._kubectl("delete", "--raw", path)
+
+    def _make_what_is_missing(self, secrets: Mapping[str, Mapping[str, str]], made: list[str]) -> None:
+        # One that an earlier demo made may still be on its way out.
+        self._wait_for(lambda: None if _is_going(self.get(_NAMESPACE_PATH)) else True, f"the end of {_NAMESPACE_PATH}")
+        if self.get(_NAMESPACE_PATH) is None:
             self.create("/api/v1/namespaces", _object("Namespace", NAMESPACE))
-            made.append(f"namespace {NAMESPACE}")
-        path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+            made.append(_NAMESPACE_PATH)
+        path = f"{_NAMESPACE_PATH}/secrets"
         for name, values in secrets.items():
             if self.get(f"{path}/{name}") is None:
                 data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
                 self.create(path, _object("Secret", name) | {"data": data})
-                made.append(f"secret {name}")
-        if self.is_kubernetes:
-            self._remove_leftovers()
-            self._try_image()
-        return made
+                made.append(f"{path}/{name}")
 
     def _try_image(self) -> None:
         """Run a pod that only shows the collector's help: an image that is missing or another's is seen here."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        path = f"{_NAMESPACE_PATH}/pods"
         pod = self._wait_for(lambda: self._create_if_allowed(path, _PROBE), "the namespace's service account")
         name = f"{path}/{pod['metadata']['name']}"
         try:
@@ -139,7 +152,7 @@ class Cluster:
 
     def _remove_leftovers(self) -> None:
         """Delete the pods of a demo that was killed; no other's."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        path = f"{_NAMESPACE_PATH}/pods"
         for pod in self.get(path)["items"]:
             if (annotation(pod, "run-id") or "").startswith(RUN_ID_PREFIX):
                 self._kubectl("delete", "--raw", f"{path}/{pod['metadata']['name']}")
@@ -189,7 +202,7 @@ class PodWatch:
     def __init__(self, cluster: Cluster, log: Path) -> None:
         self._log = log
         self._process = processes.start(
-            ["kubectl", "get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods?watch=true"],
+            ["bash", "-c", _WATCH, "watch", f"{_NAMESPACE_PATH}/pods?watch=true"],
             log,
             os.environ | {"KUBECONFIG": cluster.kubeconfig},
         )
@@ -198,8 +211,8 @@ class PodWatch:
         """Give the last that was seen of each pod, by its name."""
         seen: dict[str, dict[str, Any]] = {}
         for line in self._log.read_text(errors="replace").splitlines(keepends=True):
-            # The last line may still be on its way, and kubectl's complaints are no JSON.
-            if line.startswith("{") and line.endswith("\n"):
+            # A line may be cut, or still on its way, and kubectl's complaints are no JSON.
+            with suppress(ValueError):
                 pod = json.loads(line)["object"]
                 if pod.get("kind") == "Pod":
                     seen[pod["metadata"]["name"]] = pod
@@ -217,6 +230,10 @@ def _end(pod: Mapping[str, Any]) -> str | None:
         if waiting.get("reason") not in (None, "ContainerCreating"):
             return f"{waiting['reason']}: {waiting.get('message', '')}"
     return status["phase"] if status["phase"] in ("Succeeded", "Failed") else None
+
+
+def _is_going(resource: Mapping[str, Any] | None) -> bool:
+    return resource is not None and "deletionTimestamp" in resource["metadata"]
 
 
 def _object(kind: str, name: str) -> dict[str, Any]:

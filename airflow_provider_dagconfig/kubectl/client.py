@@ -75,6 +75,8 @@ def read_error(exit_code: int, stderr: str) -> KubectlError:
         reason, sentence = match.groups()
         if reason == "BadRequest" and "is waiting to start" in sentence:
             return KubectlError(Fault.NOT_READY, sentence)
+        if reason == "Forbidden" and "not yet ready to handle request" in sentence:  # an API server that has just started
+            return KubectlError(Fault.UNREACHABLE, sentence)
         return KubectlError(_BY_REASON.get(reason, Fault.UNREACHABLE), sentence.strip())
     if exit_code == 127 or _MISCONFIGURED.search(text):
         return KubectlError(Fault.MISCONFIGURED, text)

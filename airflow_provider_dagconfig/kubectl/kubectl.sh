@@ -5,7 +5,8 @@
 #   NAMESPACE=default POD=demo ./kubectl.sh create <pod.json
 #   NAMESPACE=default POD=demo ./kubectl.sh log
 #
-#   create     POST the manifest on standard input; prints the pod as the API server took it
+#   create     POST the manifest on standard input; prints the pod as the API server took it. A field that Kubernetes does not
+#              have is refused (from 1.25 on; before, it is dropped)
 #   get        the pod
 #   watch      each change of the pod after RESOURCE_VERSION, one JSON object a line, for WATCH_SECONDS
 #   log        the log of CONTAINER from SINCE (RFC 3339; default: all of it), each line with its time; goes on while it runs
@@ -48,7 +49,7 @@ pod="$pods/${POD:?the name of the pod}"
 log="$pod/log?container=${CONTAINER:-base}&timestamps=true${SINCE:+&sinceTime=$SINCE}"
 
 case ${1:-} in
-  create) exec "$kubectl" "${flags[@]}" "${once[@]}" create --raw "$pods" -f - ;;
+  create) exec "$kubectl" "${flags[@]}" "${once[@]}" create --raw "$pods?fieldValidation=Strict" -f - ;;
   get) exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw "$pod" ;;
   watch)
     query="watch=true&fieldSelector=metadata.name%3D$POD&timeoutSeconds=${WATCH_SECONDS:-300}"

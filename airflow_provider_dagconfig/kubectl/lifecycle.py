@@ -34,9 +34,15 @@ _PHASE_FOLLOWS = 5.0
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
 _LOG_ENDS = 10.0
-# A followed log that is silent may have stalled (the kubelet rotated the file): asked for anew, ever more seldom.
+# Silence after which nobody waits for that rest.
+_LOG_GIVEN_UP = 30.0
+# A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
+# soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
+_LOG_ROTATES, _LOG_STALLS_SOON = 1 << 20, 4.0
 _LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
 _KILL_SECONDS = 4
+# An API server that starts has not read all roles yet.
+_SERVER_SETTLES = 15.0
 
 
 class PodKilled(Exception):
@@ -129,6 +135,7 @@ class PodRun:
         self._gone = False
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
+        self._troubled_at = float("-inf")
 
         self._watch: Stream | None = None
         self._events_rest = b""
@@ -138,8 +145,10 @@ class PodRun:
 
         self._log: Stream | None = None
         self._log_lines = LogLines()
-        self._log_due = self._log_heard_at = self._log_ended_at = 0.0
+        self._log_due = self._log_heard_at = 0.0
+        self._log_ended_at = float("-inf")
         self._log_is_whole = False
+        self._log_bytes = 0
         self._log_patience = _LOG_STALLS
         self._log_pauses = Pauses()
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -184,7 +193,7 @@ class PodRun:
     def _start(self) -> Pod:
         """Create the pod, or adopt the one that an earlier create made; never two."""
         self._created_at = time.monotonic()
-        pauses = Pauses(5.0)
+        pauses, answer_was_lost = Pauses(5.0), False
         while True:
             self._stop_if_killed()
             try:
@@ -197,10 +206,11 @@ class PodRun:
                     if existing := self._existing():
                         return existing
                     waits_for = f"pod {self._kubectl.pod} of an earlier try is still being deleted"
-                elif error.fault is Fault.UNREACHABLE:
+                elif self._may_pass(error):
                     waits_for = f"the API server can't be reached: {error.message}"
+                    answer_was_lost = True
                 else:
-                    self._may_exist = False
+                    self._may_exist = answer_was_lost
                     raise
             if time.monotonic() - self._created_at > self._startup_timeout:
                 raise KubectlError(
@@ -262,8 +272,8 @@ class PodRun:
         if self._gone:
             ended = self._view.ended if isinstance(self._view, Running) else None
             return ended or outcomes.deleted_by_others(self._pod)
-        if self._deleting_at and (late := now - self._deleting_at) > self._grace_period + _NODE_ANSWERS:
-            return outcomes.node_lost(self._pod, late)
+        if self._deleting_at and (late := now - self._deleting_at - self._grace_period) > _NODE_ANSWERS:
+            return outcomes.node_lost(self._pod, "the end of the pod, which is being deleted", late)
         if isinstance(self._view, Waiting):
             if self._view.hopeless:
                 return outcomes.not_started(self._view)
@@ -273,9 +283,9 @@ class PodRun:
             return None
         if self._view.ended and now - self._container_ended_at > _PHASE_FOLLOWS:
             return self._view.ended
-        if now - self._started_at > self._timeout + self._grace_period + _NODE_ANSWERS:
+        if (late := now - self._started_at - self._timeout) > self._grace_period + _NODE_ANSWERS:
             self._raise_if_unreachable("timeout_seconds", self._timeout)
-            return Outcome(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "and its node has not ended it")
+            return outcomes.node_lost(self._pod, f"the end of the pod at timeout_seconds = {self._timeout:g}", late)
         return None
 
     def _raise_if_unreachable(self, what: str, seconds: float) -> None:
@@ -338,7 +348,9 @@ class PodRun:
             except KubectlError as error:
                 self._lost_watch(error)
         if self._log is None and self._wants_log() and now >= self._log_due:
-            self._open_log(follow=True)
+            self._log_lines.begin()
+            self._log = self._kubectl.log(self._log_lines.since, follow=True)
+            self._log_heard_at, self._log_bytes = time.monotonic(), 0
 
     def _take_events(self, watch: Stream) -> None:
         """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
@@ -375,7 +387,7 @@ class PodRun:
         if error.fault is Fault.NOT_FOUND:
             self._gone = True
             return
-        if error.fault not in (Fault.UNREACHABLE, Fault.EXPIRED):
+        if error.fault is not Fault.EXPIRED and not self._may_pass(error):
             raise error
         self._watch_from = None
         pause = self._watch_pauses.next()
@@ -383,6 +395,14 @@ class PodRun:
         if error.fault is Fault.UNREACHABLE:
             self._unreachable = error
             self._note(f"The API server can't be reached, next attempt in {pause:.0f} s: {error.message}")
+
+    def _may_pass(self, error: KubectlError) -> bool:
+        """A server out of reach comes back; one that has just come back may forbid what it allows a moment later."""
+        now = time.monotonic()
+        if error.fault is Fault.UNREACHABLE:
+            self._troubled_at = now
+            return True
+        return error.fault is Fault.FORBIDDEN and now - self._troubled_at < _SERVER_SETTLES
 
     def _with_event(self, waiting: Waiting) -> Waiting:
         """Add the last warning about the pod where its status has no sentence (a volume that can't be mounted)."""
@@ -402,14 +422,10 @@ class PodRun:
     def _wants_log(self) -> bool:
         return self._on_line is not None and not self._log_is_whole and isinstance(self._view, Running)
 
-    def _open_log(self, *, follow: bool) -> None:
-        self._log_lines.begin()
-        self._log = self._kubectl.log(self._log_lines.since, follow=follow)
-        self._log_heard_at = time.monotonic()
-
     def _take_log(self, log: Stream) -> None:
         if chunk := log.read():
-            self._log_heard_at, self._log_patience = time.monotonic(), _LOG_STALLS
+            self._log_heard_at, self._log_bytes = time.monotonic(), self._log_bytes + len(chunk)
+            self._log_patience = _LOG_STALLS_SOON if self._log_may_have_rotated() else _LOG_STALLS
             self._log_pauses.reset()
             for line in self._log_lines.feed(chunk):
                 self._emit(line)
@@ -419,14 +435,18 @@ class PodRun:
         now = time.monotonic()
         if error is None:
             # A good end of a container that goes on is none: the kubelet went away.
-            self._log_is_whole = isinstance(self._view, Outcome) or bool(self._container_ended_at)
+            ended = isinstance(self._view, Outcome) or bool(self._container_ended_at)
+            self._log_is_whole = ended and not self._log_may_have_rotated()
             self._log_ended_at, self._log_due = now, now + 3.0
         elif error.fault is Fault.NOT_READY:
             self._log_due = now + 0.5
-        elif error.fault in (Fault.UNREACHABLE, Fault.NOT_FOUND, Fault.INVALID):
+        elif error.fault in (Fault.NOT_FOUND, Fault.INVALID) or self._may_pass(error):
             self._log_due = now + self._log_pauses.next()
         else:
             raise error
+
+    def _log_may_have_rotated(self) -> bool:
+        return self._log_bytes > _LOG_ROTATES
 
     def _emit(self, line: str) -> None:
         self._last_lines.append(line)
@@ -441,15 +461,20 @@ class PodRun:
         if self._on_line is None or not self._has_run():
             return
         # The followed log ended by itself within the moment that the pod's status takes to say so.
-        if self._log is None and self._log_ended_at and time.monotonic() - self._log_ended_at < 3.0:
+        ended_by_itself = self._log is None and time.monotonic() - self._log_ended_at < 3.0
+        if ended_by_itself and not self._log_may_have_rotated():
             self._log_is_whole = True
         attempts = Pauses()
-        deadline = time.monotonic() + 60.0
+        self._log_heard_at = time.monotonic()
         while not self._log_is_whole:
             self._stop_if_killed()
+            if time.monotonic() - self._log_heard_at > _LOG_GIVEN_UP:
+                self._note("The end of the log can't be read: its node does not answer")
+                break
             if self._log is None:
-                self._open_log(follow=False)
-            assert self._log is not None
+                self._log_lines.begin()
+                self._log = self._kubectl.log(self._log_lines.since, follow=False)
+                self._log_bytes = 0
             if not self._wait(_LOG_ENDS):
                 self._log.close()
                 self._log = None
@@ -457,7 +482,7 @@ class PodRun:
             try:
                 self._take_log_to_its_end(self._log)
             except KubectlError as error:
-                if error.fault is not Fault.UNREACHABLE or time.monotonic() > deadline:
+                if not self._may_pass(error):
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
@@ -466,13 +491,16 @@ class PodRun:
 
     def _take_log_to_its_end(self, log: Stream) -> None:
         if chunk := log.read():
+            self._log_heard_at = time.monotonic()
             for line in self._log_lines.feed(chunk):
                 self._emit(line)
             return
         self._log = None
         if error := log.error():
             raise error
-        self._log_is_whole = True
+        # What was followed may have been a file that was rotated away; the rest is in the newest.
+        self._log_is_whole = not self._log_may_have_rotated()
+        self._log_bytes = 0
 
     def _has_run(self) -> bool:
         statuses = self._pod.get("status", {}).get("containerStatuses", ())
@@ -503,7 +531,7 @@ class PodRun:
                     return
                 if error.fault is Fault.CONFLICT:
                     self._pod = self._kubectl.get()
-                elif error.fault is not Fault.UNREACHABLE or not attempts_left:
+                elif not self._may_pass(error) or not attempts_left:
                     verb = "marked as collected" if keep else "deleted"
                     self._note(
                         f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be {verb}: {error.message}"

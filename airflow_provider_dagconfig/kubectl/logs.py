@@ -17,6 +17,7 @@ _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d
 _PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
 # stdout and stderr are stamped before they are written to the same file, so neighbours may be out of order by a little.
 OVERLAP_NS = 5 * 10**9
+GAP = "[The kubelet has rotated this log: lines may be missing here]"
 
 
 def _nanoseconds(stamp: re.Match[bytes]) -> int:
@@ -51,6 +52,7 @@ class LogLines:
         self._recent: deque[tuple[int, int]] = deque()
         self._repeated: Counter[tuple[int, int]] = Counter()
         self._resume_from = 0
+        self._joined = True
 
     @property
     def since(self) -> str | None:
@@ -64,6 +66,7 @@ class LogLines:
         self._rest.clear()
         self._repeated = Counter(self._recent)
         self._resume_from = self._newest - OVERLAP_NS
+        self._joined = not self._recent
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """
@@ -94,7 +97,11 @@ class LogLines:
         if stamp := _STAMP.match(line):
             text = line[stamp.end() :]
             if self._is_repeated(_nanoseconds(stamp), hash(line)):
+                self._joined = True
                 return
+            if not self._joined:
+                self._joined = True
+                yield GAP
         yield _join_pieces(text).decode(errors="backslashreplace")
 
     def _is_repeated(self, time: int, digest: int) -> bool:

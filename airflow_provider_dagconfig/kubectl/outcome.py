@@ -180,10 +180,10 @@ def deleted_by_others(pod: Pod) -> Outcome:
     return Outcome(End.CLUSTER, "Deleted", "somebody deleted it while it ran, and not this task")
 
 
-def node_lost(pod: Pod, seconds: float) -> Outcome:
-    """The end of a pod whose deletion the node does not confirm."""
+def node_lost(pod: Pod, what: str, seconds: float) -> Outcome:
+    """The end of a pod whose node does not report what had to happen so many seconds ago."""
     node = pod.get("spec", {}).get("nodeName", "its node")
-    return Outcome(End.CLUSTER, "NodeLost", f"{node} has not answered the pod's deletion for {seconds:.0f} s")
+    return Outcome(End.CLUSTER, "NodeLost", f"{node} has not reported {what}, which was due {seconds:.0f} s ago")
 
 
 def _ended_by_the_container(terminated: Mapping[str, Any]) -> Outcome:
@@ -237,7 +237,8 @@ def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[
     """
     name = f"Pod {pod['metadata']['name']}"
     job = f"{config.dag_name}/{config.job_name} ({config.origin})"
-    detail = f": {outcome.message}" if outcome.message else ""
+    message = outcome.message.strip().removesuffix(".")
+    detail = f": {message}" if message else ""
     if outcome.end is End.OUT_OF_MEMORY:
         limit = _memory_limit(pod) or str(config.memory_limit)
         remedy = config.update_statement("memory_limit", twice(limit))

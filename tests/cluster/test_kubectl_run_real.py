@@ -1,4 +1,4 @@
-"""What only a real cluster does to the operator's pods: rights, evictions, the kubelet's termination message, failing components."""
+"""What only a real cluster does to the operator's pods: rights, evictions, the kubelet's messages, failing components."""
 
 from __future__ import annotations
 
@@ -114,8 +114,14 @@ def test_a_pods_own_service_account_works(real_namespace: Namespace, tmp_path: P
     access = resolve_access({"in_cluster": True}, connection="c", service_account=tmp_path)
     config = DagConfig.from_row({**DagConfig.defaults("d", "j").as_dict(), "memory_request": "16Mi"}, origin="test")
     request = PodRequest(
-        **{"dag_id": "d", "run_id": "r", "task_id": "t", "dag_config": config, "namespace": access.namespace},
-        **{"image": "busybox:latest", "image_pull_policy": "IfNotPresent", "cmds": ["echo", "from inside"]},
+        dag_id="d",
+        run_id="r",
+        task_id="t",
+        dag_config=config,
+        namespace=access.namespace,
+        image="busybox:latest",
+        image_pull_policy="IfNotPresent",
+        cmds=["echo", "from inside"],
     )
     manifest, lines = build_pod(request), []
     with access.environment() as environment:
@@ -167,6 +173,19 @@ def test_a_command_that_does_not_exist_is_named(real_tasks: Tasks) -> None:
     task = real_tasks.run("no-such-command")
     assert task.state == "failed"
     assert "no-such-command" in task.error
+
+
+def test_a_log_that_the_kubelet_rotates_loses_no_line_and_hangs_nowhere(real_tasks: Tasks) -> None:
+    """20 MB at 1 MB a second; the kubelet rotates at 10 MiB and looks every 10 s."""
+    script = (
+        "i=0; filler=$(head -c 1000 /dev/zero | tr '\\0' y); "
+        "while [ $i -lt 20000 ]; do echo $i $filler; i=$((i+1)); [ $((i % 1000)) != 0 ] || sleep 1; done; echo the end"
+    )
+    task = real_tasks.run("sh", "-c", script)
+    assert task.state == "success"
+    numbers = [int(line.split()[0]) for line in task.log if line.endswith("yyy")]
+    assert numbers == list(range(20000))
+    assert task.log.count("the end") == 1
 
 
 # --- components that fail ---
@@ -253,7 +272,7 @@ def test_an_api_server_that_stays_away_while_the_pod_runs_fails_the_task_at_its_
 def test_a_frozen_etcd_is_waited_for(real_tasks: Tasks, components: Components) -> None:
     components("freeze", "etcd")
     task = real_tasks.run("echo", "stored at last", while_running=later(15, lambda: components("thaw", "etcd")))
-    assert (task.state, task.error) == ("success", "")
+    assert (task.error, task.state) == ("", "success")
     assert task.log.count("stored at last") == 1
 
 
@@ -272,15 +291,28 @@ def test_a_kubelet_that_restarts_under_a_followed_log_loses_no_line(real_tasks: 
 
 
 @pytest.mark.faults
-def test_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+def test_a_pod_on_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+    def lose_the_node(_: object) -> None:
+        pod = real_tasks.namespace.wait_for_pod(is_running)
+        components("freeze", "kubelet")
+        # As the controller manager does it once the pod no longer tolerates its node's silence (a cluster of one node never does).
+        real_tasks.namespace.cluster.kubectl("delete", "--raw", f"{real_tasks.namespace.path}/{pod['metadata']['name']}")
+
+    task = real_tasks.run("sleep", "300", while_running=lose_the_node, termination_grace_period=1)
+    assert task.state == "failed"
+    assert "ended by the cluster (NodeLost)" in task.error
+    assert "The job itself did not fail" in task.error
+
+
+@pytest.mark.faults
+def test_a_node_that_is_lost_at_the_deadline_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
+    real_tasks.configure(timeout_seconds=10)
+
     def freeze(_: object) -> None:
         real_tasks.namespace.wait_for_pod(is_running)
         components("freeze", "kubelet")
 
-    tolerations = [
-        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
-        for taint in ("unreachable", "not-ready")
-    ]
-    task = real_tasks.run("sleep", "300", while_running=freeze, tolerations=tolerations, termination_grace_period=1, get_logs=False)
+    task = real_tasks.run("sleep", "300", while_running=freeze, termination_grace_period=1)
     assert task.state == "failed"
     assert "ended by the cluster (NodeLost)" in task.error
+    assert "timeout_seconds = 10" in task.error

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -65,46 +66,52 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_what_the_cluster_lacks_is_made_and_what_it_has_stays(cluster: Cluster) -> None:
-    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/postgres-secret"
-    assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "mine"}}) == [
-        f"namespace {NAMESPACE}",
-        "secret postgres-secret",
-    ]
-    before = cluster.get(path)
-    assert cluster.prepare({"postgres-secret": {"DATABASE_URL": "other"}}) == []
-    assert cluster.get(path)["data"] == before["data"]
+    namespace = f"/api/v1/namespaces/{NAMESPACE}"
+    path = f"{namespace}/secrets/postgres-secret"
+    with cluster.prepared({"postgres-secret": {"DATABASE_URL": "mine"}}) as made:
+        assert made == [namespace, path]
+        before = cluster.get(path)
+        with cluster.prepared({"postgres-secret": {"DATABASE_URL": "other"}}) as made:
+            assert made == []
+        assert cluster.get(path)["data"] == before["data"]
+
+
+def test_what_was_made_is_removed_and_may_be_made_again_at_once(cluster: Cluster) -> None:
+    secrets = {"postgres-secret": {"DATABASE_URL": "mine"}}
+    with cluster.prepared(secrets) as first:
+        pass
+    assert cluster.get(first[-1]) is None
+    with cluster.prepared(secrets) as second:
+        assert second == first
 
 
 def test_a_cluster_with_the_image_is_fit_and_the_trial_leaves_nothing(cluster: Cluster) -> None:
     real = Cluster(cluster.kubeconfig, "as if", is_kubernetes=True)
-    real.prepare({})
-    deadline = time.monotonic() + 20
-    while real.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]:
-        assert time.monotonic() < deadline, "the trial's pod is still there"
-        time.sleep(0.2)
+    with real.prepared({}):
+        deadline = time.monotonic() + 20
+        while real.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]:
+            assert time.monotonic() < deadline, "the trial's pod is still there"
+            time.sleep(0.2)
 
 
 def test_a_cluster_without_the_image_is_refused_with_the_way_to_load_it() -> None:
     with local_pods.running() as pods:
         real = Cluster(str(pods.kubeconfig), "as if", is_kubernetes=True)
-        with pytest.raises(ClusterError) as refused:
-            real.prepare({})
+        with pytest.raises(ClusterError) as refused, real.prepared({}):
+            pytest.fail("it was taken")
+        assert real.get(f"/api/v1/namespaces/{NAMESPACE}") is None
     assert f"docker build -t {IMAGE} {COLLECTOR}" in str(refused.value)
     assert "kind load docker-image" in str(refused.value)
     assert "k3s ctr images import" in str(refused.value)
 
 
 def test_the_watch_still_knows_a_pod_that_is_gone(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.prepare({})
-    watch = PodWatch(cluster, tmp_path / "pods.log")
-    try:
-        Cluster(cluster.kubeconfig, "as if", is_kubernetes=True).prepare({})
+    real = Cluster(cluster.kubeconfig, "as if", is_kubernetes=True)
+    with cluster.prepared({}), closing(PodWatch(cluster, tmp_path / "pods.log")) as watch, real.prepared({}):
         deadline = time.monotonic() + 20
         while "Succeeded" not in [pod["status"]["phase"] for pod in watch.pods().values()]:
             assert time.monotonic() < deadline, "the trial's pod was not seen"
             time.sleep(0.2)
-    finally:
-        watch.close()
 
 
 def test_postgres_starts_empty_and_ends_with_the_block(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ import yaml
 from plugins.cluster import Cluster, Namespace, is_running
 
 from airflow_provider_dagconfig.demo.local_pods import LocalPods, running
+from airflow_provider_dagconfig.demo.local_pods.environment import translate
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a dead parent's children on Linux only")
@@ -79,8 +80,13 @@ def refusal(stderr: bytes) -> Object:
 
 
 def start(namespace: Namespace, manifest: Object) -> Object:
-    created = request(namespace, "create", body=manifest)
-    assert created.get("kind") == "Pod", created
+    """Create a pod; on a real cluster once its new namespace takes pods."""
+    deadline = time.monotonic() + 30
+    while (created := request(namespace, "create", body=manifest)).get("kind") != "Pod":
+        unready = created["reason"] == "ServerTimeout" or "error looking up service account" in created["message"]
+        assert unready, created
+        assert time.monotonic() < deadline, created
+        time.sleep(0.2)
     return created
 
 
@@ -146,10 +152,7 @@ def finished(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace for tests that change nothing, with the pod ``job`` that wrote three lines and has ended."""
     shared = Namespace(cluster, f"shared-{uuid.uuid4().hex[:8]}")
     assert kubectl(shared, "create", "namespace", shared.name).returncode == 0
-    deadline = time.monotonic() + 20
-    while request(shared, "create", body=pod("job", "echo 1; echo 2; echo 3")).get("kind") != "Pod":
-        assert time.monotonic() < deadline, "the namespace takes no pods"
-        time.sleep(0.2)
+    start(shared, pod("job", "echo 1; echo 2; echo 3"))
     wait(shared, has_ended)
     yield shared
     kubectl(shared, "delete", "namespace", shared.name, "--wait=false")
@@ -350,10 +353,7 @@ def test_a_namespace_goes_with_its_pods(namespace: Namespace) -> None:
     assert kubectl(namespace, "create", "namespace", other).returncode == 0
     inside = Namespace(namespace.cluster, other)
     inside.create_secret("store", key="value")
-    deadline = time.monotonic() + 20
-    while request(inside, "create", body=pod("job", "sleep 100", terminationGracePeriodSeconds=1)).get("kind") != "Pod":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    start(inside, pod("job", "sleep 100", terminationGracePeriodSeconds=1))
     assert kubectl(namespace, "delete", "namespace", other, "--timeout=50s").returncode == 0
     assert inside.pods() == []
     assert kubectl(inside, "get", "secret", "store").returncode == 1
@@ -426,10 +426,11 @@ def test_a_watch_from_a_forgotten_version_is_told_so(finished: Namespace) -> Non
 def test_a_watch_sees_a_pod_go(namespace: Namespace) -> None:
     start(namespace, pod("job", "exec sleep 100"))
     wait(namespace, is_running)
-    version = request(namespace, "delete", "/job?gracePeriodSeconds=1")["metadata"]["resourceVersion"]
+    answer = request(namespace, "delete", "/job?gracePeriodSeconds=1")["metadata"]
+    version = answer["resourceVersion"]
     seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=30&resourceVersion={version}", goes)
     assert [type_ for type_, _ in seen][-1] == "DELETED"
-    assert seen[-1][1]["metadata"]["deletionGracePeriodSeconds"] == 1
+    assert [metadata["deletionGracePeriodSeconds"] for metadata in (answer, seen[-1][1]["metadata"])] == [1, 0]
 
 
 def test_a_watch_by_label_sees_pods_come_into_view_and_go(local_namespace: Namespace) -> None:
@@ -445,7 +446,6 @@ def test_a_watch_by_label_sees_pods_come_into_view_and_go(local_namespace: Names
 ENDS = {
     "it succeeds": (pod("job", "true"), "Succeeded", 0, "Completed"),
     "it exits with a code": (pod("job", "exit 3"), "Failed", 3, "Error"),
-    "it ends by a signal": (pod("job", "kill -TERM $$$$; sleep 9"), "Failed", 143, "Error"),
     "its memory is used up": (
         pod("job", "x=x; while :; do x=$x$x$x$x; done", resources={"limits": {"memory": "48Mi"}}),
         "Failed",
@@ -467,6 +467,12 @@ def test_a_pod_ends(namespace: Namespace, manifest: Object, phase: str, code: in
     assert ready["status"] == "False"
 
 
+def test_a_container_that_ended_by_a_signal_says_which(local_namespace: Namespace) -> None:
+    start(local_namespace, pod("job", "kill -HUP $$$$"))
+    ended = state(wait(local_namespace, has_ended))["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (128 + signal.SIGHUP, "Error")
+
+
 def test_a_pod_that_runs_is_ready(namespace: Namespace) -> None:
     start(namespace, pod("job", "exec sleep 100"))
     found = wait(namespace, is_running)
@@ -482,11 +488,10 @@ def test_a_pod_that_runs_is_ready(namespace: Namespace) -> None:
 def test_a_deadline_ends_a_pod_with_its_grace_period(namespace: Namespace) -> None:
     script = "trap 'echo ending; exit 5' TERM; echo up; while :; do sleep 1; done"
     start(namespace, pod("job", script, activeDeadlineSeconds=2, terminationGracePeriodSeconds=20))
-    found = wait(namespace, lambda found: has_ended(found) and "terminated" in state(found))
+    found = wait(namespace, has_ended)
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "DeadlineExceeded")
     assert found["status"]["message"] == "Pod was active on the node longer than the specified deadline"
-    assert state(found)["terminated"]["exitCode"] == 5
-    assert log(namespace) == b"up\nending\n"
+    assert log(namespace, "follow=true") == b"up\nending\n"
 
 
 def test_a_deadline_ends_a_pod_that_never_started(namespace: Namespace) -> None:
@@ -520,6 +525,16 @@ def test_a_pod_deleted_without_grace_is_gone_at_once_and_its_processes_too(local
     request(local_namespace, "delete", "/job?gracePeriodSeconds=0")
     assert local_namespace.pods() == []
     process.wait(5)
+
+
+def test_a_name_freed_without_grace_belongs_to_the_next_pod(local_namespace: Namespace) -> None:
+    start(local_namespace, pod("job", "trap '' TERM; while :; do sleep 0.2; done"))
+    wait(local_namespace, is_running)
+    request(local_namespace, "delete", "/job?gracePeriodSeconds=20")
+    request(local_namespace, "delete", "/job?gracePeriodSeconds=0")
+    uid = start(local_namespace, pod("job", "sleep 1; echo second"))["metadata"]["uid"]
+    assert wait(local_namespace, has_ended)["metadata"]["uid"] == uid
+    assert log(local_namespace) == b"second\n"
 
 
 def test_what_a_container_left_in_the_background_ends_with_it(local_namespace: Namespace, tmp_path: Path) -> None:
@@ -690,14 +705,14 @@ def test_no_variable_of_this_machine_gets_into_a_pod(local_namespace: Namespace)
     assert names == {"A", "PATH", "HOME", "HOSTNAME"}
 
 
-def test_a_secrets_bytes_reach_the_container_unharmed(namespace: Namespace) -> None:
-    body = {"metadata": {"name": "store"}, "data": {"a": base64.b64encode(b"\xff\xfe\n").decode()}}
+def test_bytes_of_a_secret_that_are_no_text_are_replaced_in_a_variable(namespace: Namespace) -> None:
+    body = {"metadata": {"name": "store"}, "data": {"a": base64.b64encode(b"a\xff\xfe\n").decode()}}
     path = namespace.path.replace("pods", "secrets")
     assert kubectl(namespace, "create", "--raw", path, "-f", "-", body=body).returncode == 0
     env = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store", "key": "a"}}}]
     start(namespace, pod("job", 'printf "%s" "$A"', env=env))
     wait(namespace, has_ended)
-    assert log(namespace) == b"\xff\xfe\n"
+    assert log(namespace) == "a\ufffd\ufffd\n".encode()
 
 
 @needs_kubectl
@@ -727,6 +742,26 @@ def test_volumes_are_files_where_the_manifest_says(namespace: Namespace) -> None
     start(namespace, pod("job", script, volumes=volumes, volumeMounts=mounts))
     wait(namespace, has_ended)
     assert log(namespace) == b"hush"
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("/app/main.py", "ROOT/app/main.py"),
+        ("python /app/main.py >/data/out 2>&1", "python ROOT/app/main.py >VOLUME/out 2>&1"),
+        ("--file=/data", "--file=VOLUME"),
+        ("/database", "/database"),
+        ("/app/missing.py", "/app/missing.py"),
+        ("https://host/app/main.py", "https://host/app/main.py"),
+        ("x/app/main.py ./app/main.py $HOME/app/main.py", "x/app/main.py ./app/main.py $HOME/app/main.py"),
+        ("/", "/"),
+    ],
+)
+def test_only_paths_that_the_container_has_are_translated(tmp_path: Path, text: str, translated: str) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/main.py").touch()
+    expected = translated.replace("ROOT", str(tmp_path)).replace("VOLUME", "/volumes/1")
+    assert translate(text, {"/data": Path("/volumes/1")}, tmp_path) == expected
 
 
 # Logs

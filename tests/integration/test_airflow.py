@@ -91,7 +91,8 @@ def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: p
         else:
             kubeconfig = str(stack.enter_context(local_pods.running({IMAGE: COLLECTOR})).kubeconfig)
         cluster = Cluster(kubeconfig, request.param, is_kubernetes=request.param == "cluster")
-        cluster.prepare({"postgres-secret": {"DATABASE_URL": SECRET}, "data-api-secrets": {"EODHD_API_KEY": "another-secret"}})
+        secrets = {"postgres-secret": {"DATABASE_URL": SECRET}, "data-api-secrets": {"EODHD_API_KEY": "another-secret"}}
+        stack.enter_context(cluster.prepared(secrets))
         metadata = stack.enter_context(new_database(postgres))
         database = stack.enter_context(new_database(postgres))
         migrate(database.url)

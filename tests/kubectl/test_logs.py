@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dagconfig.kubectl.logs import LogLines
+from airflow_provider_dagconfig.kubectl.logs import GAP, LogLines
 
 START = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 
@@ -64,6 +64,13 @@ def test_equal_lines_at_the_same_moment_are_as_many_as_were_written() -> None:
     same = stamp(0) + b"tick\n"
     assert read(log, same * 3) == ["tick"] * 3
     assert read(log, same * 5) == ["tick"] * 2
+
+
+def test_a_log_that_was_rotated_meanwhile_says_where_lines_may_be_missing() -> None:
+    log = LogLines()
+    read(log, stamp(0) + b"one\n")
+    assert read(log, stamp(9_000) + b"far\n" + stamp(9_001) + b"on\n") == [GAP, "far", "on"]
+    assert read(log, stamp(9_001) + b"on\n" + stamp(9_002) + b"again\n") == ["again"]
 
 
 def test_the_next_request_asks_from_before_the_newest_line() -> None:

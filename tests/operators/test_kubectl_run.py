@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,6 +268,61 @@ def test_a_pod_of_a_try_whose_worker_died_is_adopted(tasks: Tasks) -> None:
     assert task.state == "success"
     assert task.log.count("only once") == 1
     assert any("Adopting pod" in line and "made by try 1" in line for line in task.log)
+
+
+WORKER = """
+import sys
+from types import SimpleNamespace
+from airflow.sdk import DAG
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+operator = ConfiguredKubectlRunOperator(
+    dag=DAG("data_collection_equities"), task_id="collect", job_name="us_markets", namespace=sys.argv[1],
+    image="busybox:latest", image_pull_policy="IfNotPresent", cmds=["sh", "-c", sys.argv[2]],
+)
+ti = SimpleNamespace(
+    dag_id=operator.dag_id, run_id="manual__2026-11-23T02:00:00+00:00", task_id="collect", map_index=-1, try_number=1
+)
+context = {"ti": ti, "task": operator}
+operator.render_template_fields(context)
+operator.execute(context)
+"""
+
+
+def test_a_worker_that_is_killed_outright_leaves_a_pod_that_the_next_try_finishes(tasks: Tasks) -> None:
+    script = "i=0; while [ $i -lt 30 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done"
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.DEVNULL)
+    try:
+        made = tasks.namespace.wait_for_pod(is_running, seconds=60)["metadata"]["uid"]
+    finally:
+        worker.kill()
+        worker.wait()
+    seen: list[dict[str, Any]] = []
+    task = tasks.run("sh", "-c", script, try_number=2, while_running=lambda _: seen.extend(tasks.namespace.pods()))
+    assert task.state == "success"
+    assert [pod["metadata"]["uid"] for pod in seen] == [made]
+    assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(30)]
+
+
+def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubectl that creates the pod, and then says that it could not reach the server; once."""
+    flaky = tmp_path / "flaky-kubectl"
+    flaky.write_text(
+        "#!/bin/bash\n"
+        f'kubectl "$@"; code=$?; [[ " $* " == *" create "* && ! -e {tmp_path}/done ]] || exit $code; touch {tmp_path}/done\n'
+        "echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1\n"
+    )
+    flaky.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(flaky))
+    task = tasks.run("echo", "one pod")
+    assert (task.state, task.log.count("one pod")) == ("success", 1)
+    assert not any("Replacing" in line for line in task.log)
+
+
+def test_a_namespace_that_does_not_exist_is_named(tasks: Tasks) -> None:
+    task = tasks.run("true", namespace="no-such-namespace")
+    assert task.state == "failed"
+    assert 'namespaces "no-such-namespace" not found' in task.error
 
 
 def test_a_pod_that_succeeded_while_nobody_watched_is_collected_once(tasks: Tasks) -> None:

@@ -1,8 +1,8 @@
 """
 The clusters that the operator's tests run on: the local pods always, and the real one where KUBECONFIG names it.
 
-The same test runs on both. What only a real cluster can do carries the marker ``cluster`` and asks for ``real_cluster``; what freezes
-or kills a component asks for ``components``, which drives the command in CLUSTER_CONTROL (``COMMAND freeze kubelet``).
+The same test runs on both. What only a real cluster can do carries the marker ``cluster`` and asks for ``real_cluster``; what
+freezes or kills a component asks for ``components``, which drives the command in CLUSTER_CONTROL (``COMMAND freeze kubelet``).
 """
 
 from __future__ import annotations
@@ -116,17 +116,19 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 def _new_namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"dagconfig-test-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    if cluster.is_real:
-        # A pod is refused until the namespace has its service account.
-        deadline = time.monotonic() + 20
-        while not cluster.kubectl("-n", name, "get", "serviceaccount", "default", "-o", "name", check=False):
-            assert time.monotonic() < deadline, "the namespace got no service account"
-            time.sleep(0.1)
+    # A cluster that the test before has troubled may need a moment.
+    deadline = time.monotonic() + 60
+    while not cluster.kubectl("create", "namespace", name, "-o", "name", check=False):
+        assert time.monotonic() < deadline, cluster.kubectl("create", "namespace", name)
+        time.sleep(1)
+    # A pod is refused until the namespace has its service account.
+    while cluster.is_real and not cluster.kubectl("-n", name, "get", "serviceaccount", "default", "-o", "name", check=False):
+        assert time.monotonic() < deadline, "the namespace got no service account"
+        time.sleep(0.1)
     try:
         yield Namespace(cluster, name)
     finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 
 @pytest.fixture

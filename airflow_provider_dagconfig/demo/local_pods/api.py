@@ -1,5 +1,7 @@
 """
-The HTTP side: paths, Status objects, discovery, watches and logs as kubectl asks for them.
+The HTTP side: who may ask, and create, get, list, watch, replace, patch and delete as the API server does them.
+
+Discovery, tables and the options of a log request have modules of their own.
 """
 
 from __future__ import annotations
@@ -36,8 +38,10 @@ from airflow_provider_dagconfig.demo.local_pods.store import (
 
 # The API server ends a watch after 30 to 60 minutes.
 _LONGEST_WATCH_SECONDS = 1800
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _FIXED = {"spec", "status"}
 _FINISHED = ("Succeeded", "Failed")
+_TRUE = ("1", "true")
 
 
 def application(store: Store, node: Node, token: str) -> ASGIApp:
@@ -112,6 +116,8 @@ def _handled(handler: Callable[[Request, Resource], Awaitable[Response]]) -> Cal
         resource = RESOURCES.get(request.path_params["plural"])
         if resource is None or (not resource.namespaced and "namespace" in request.path_params):
             raise _missing()
+        if _VERBS.get(request.method, "get") not in resource.verbs:
+            raise HTTPException(405)
         return await handler(request, resource)
 
     return handle
@@ -136,7 +142,7 @@ class _Api:
 
         if request.method == "DELETE":
             return await self._delete_all(resource, namespace, selector)
-        if query.get("watch") in ("1", "true"):
+        if query.get("watch") in _TRUE:
             return self._watch(request, resource, namespace, selector)
         items = [found for found in self._store.list(resource.plural, namespace) if selector(found)]
         version = str(self._store.version)
@@ -146,7 +152,7 @@ class _Api:
         return _json({"kind": f"{resource.kind}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     async def _create(self, request: Request, resource: Resource, namespace: str) -> Response:
-        if "create" not in resource.verbs or (resource.namespaced and not namespace):
+        if resource.namespaced and not namespace:
             raise HTTPException(405)
         new = admit(resource.plural, await _body(request, resource), namespace)
         if resource.namespaced:
@@ -185,7 +191,6 @@ class _Api:
             raise ApiError(500, "", message)
         since = int(version) or None
         seconds = pod_logs.number(query.get("timeoutSeconds")) or _LONGEST_WATCH_SECONDS
-
         as_table = tables.wanted(request.headers.get("accept", ""))
 
         async def lines() -> AsyncIterator[bytes]:
@@ -313,7 +318,7 @@ class _Api:
         container = pod_logs.container_name(pod, query.get("container", ""))
         if not pod["spec"].get("nodeName"):
             return PlainTextResponse("")
-        previous = query.get("previous") in ("1", "true")
+        previous = query.get("previous") in _TRUE
         log = self._node.log(pod["metadata"]["uid"], container, previous=previous)
         if log is None:
             raise pod_logs.no_log(pod, container, previous=previous)

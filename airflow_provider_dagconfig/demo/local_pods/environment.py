@@ -120,8 +120,8 @@ def _data(pod: Object, reference: Object, lookup: Lookup, kind: str) -> dict[str
     data: dict[str, str] = source.get("data") or {}
     if kind == "configmap":
         return data
-    # A variable holds bytes; surrogates carry those that are no text.
-    return {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in data.items()}
+    # A variable is text on its way to a container; a kubelet loses bytes that are none in the same way.
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 
 def _field(pod: Object, path: str) -> str:

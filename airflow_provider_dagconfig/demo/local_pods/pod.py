@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.demo.local_pods.access import NAME
 from airflow_provider_dagconfig.demo.local_pods.container import Container, volume_directory, write_volume
-from airflow_provider_dagconfig.demo.local_pods.store import ApiError, Object, now
+from airflow_provider_dagconfig.demo.local_pods.store import Object, now
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.demo.local_pods.node import Node
@@ -102,9 +102,14 @@ class Pod:
             work.cancel()
         self._publish()
         if "deletionTimestamp" in self._manifest["metadata"]:
-            with contextlib.suppress(ApiError):
-                self._node.store.remove("pods", *self._key)
+            self._remove()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _remove(self) -> None:
+        """Take the pod out of the store, as a kubelet does: a deletion with no grace left."""
+        if self._is_there():
+            self._update(lambda pod: pod["metadata"].update(deletionGracePeriodSeconds=0))
+            self._node.store.remove("pods", *self._key)
 
     async def _schedule(self) -> None:
         """Put the pod on the node; where it does not fit, wait for its deletion."""
@@ -122,10 +127,13 @@ class Pod:
             await asyncio.Event().wait()
         self._tell("Scheduled", f"Successfully assigned {'/'.join(self._key)} to {NAME}")
 
-    def _update(self, change: Callable[[Object], None]) -> None:
-        """Change the pod in the store, unless it is gone or another has taken its name."""
+    def _is_there(self) -> bool:
+        """Say whether the pod is in the store: neither gone, nor has another taken its name."""
         found = self._node.store.find("pods", *self._key)
-        if found is not None and found["metadata"]["uid"] == self._uid:
+        return found is not None and found["metadata"]["uid"] == self._uid
+
+    def _update(self, change: Callable[[Object], None]) -> None:
+        if self._is_there():
             self._manifest = self._node.store.update("pods", *self._key, change)
 
     def _publish(self) -> None:

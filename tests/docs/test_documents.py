@@ -1,0 +1,435 @@
+"""
+Every block of the README and of docs/ is tried: SQL through psql, commands on a real database and local pods, DAGs parsed.
+
+A document is read from its beginning, as a person would, on a database of its own that has all migrations. A comment in HTML
+before a block, invisible in the rendered page, says what is special about it (see ``Block``). A block or a command without a rule
+fails. The sentences in blocks of messages are checked in test_messages.py.
+"""
+
+from __future__ import annotations
+
+import configparser
+import itertools
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from plugins.airflow_shell import AirflowShell, airflow_shell
+from plugins.cluster import Namespace
+from plugins.dag_runs import DagRunResult
+from plugins.postgres import PASSWORD, Database, Server, new_database
+
+import airflow_provider_dagconfig.example_dags
+from airflow_provider_dagconfig.demo import local_pods
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.models import DagConfig
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMESPACE = "financial-screener"
+ROLES = ("airflow", "operators")
+"""The database users that the documents' GRANTs are for."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    A fenced block, with what the comment right before it says:
+
+    - ``database: empty`` (or ``live``, ``migrated``): from here on a new database, with nothing, with the tables of 008 as they
+      were before this package, or with all migrations
+    - ``after: STATEMENT``: what has happened in the database before
+    - ``exit code: N``: how its last command ends
+    - ``runs: TEXT``: a DAG that prints TEXT on local pods
+    - ``output``: what the block before has printed; ``message``: sentences of the code
+    - ``checked only: REASON``: the command is not run; its flags exist
+    """
+
+    document: Path
+    line: int
+    language: str
+    text: str
+    notes: dict[str, str] = field(hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.document.relative_to(ROOT)}, line {self.line}"
+
+
+def read_blocks(document: Path) -> list[Block]:
+    blocks: list[Block] = []
+    lines = document.read_text().splitlines()
+    number = 0
+    while number < len(lines):
+        if fence := re.fullmatch(r"( *)```(\w*)", lines[number]):
+            indent, language = fence.groups()
+            end = lines.index(f"{indent}```", number + 1)
+            text = "".join(f"{line.removeprefix(indent)}\n" for line in lines[number + 1 : end])
+            blocks.append(Block(document, number + 1, language, text, _notes(lines[number - 1])))
+            number = end
+        number += 1
+    return blocks
+
+
+def _notes(line: str) -> dict[str, str]:
+    comment = re.fullmatch(r" *<!-- (.*) -->", line)
+    parts = comment[1].split("; ") if comment else []
+    return {name: value for name, _, value in (part.partition(": ") for part in parts)}
+
+
+def commands(script: str) -> list[list[str]]:
+    """The commands of a script, which are plain ones: no pipes, variables or redirections."""
+    lines = script.replace("\\\n", " ").splitlines()
+    found = [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+    assert [words for words in found if {"|", ">", "<", "&&", ";", "&"} & set(words)] == []
+    return found
+
+
+class Workplace:
+    """Where the blocks of a document are tried."""
+
+    def __init__(self, new_database: Callable[[str], Database], kubeconfig: str, shell: AirflowShell, folder: Path) -> None:
+        self._new_database = new_database
+        self._kubeconfig = kubeconfig
+        self._shell = shell
+        self._folder = folder
+        self._output = ""
+        self.database = new_database("migrated")
+
+    def try_block(self, block: Block) -> None:
+        if "database" in block.notes:
+            self.database = self._new_database(block.notes["database"])
+        if "after" in block.notes:
+            self.database.execute(block.notes["after"])
+        rule = getattr(self, f"_try_{block.language}", None)
+        assert rule is not None, f"there is no rule for a block of {block.language or 'no language'}"
+        try:
+            rule(block)
+        except Exception as error:
+            raise AssertionError(f"{block}:\n{block.text}\n{error}") from error
+
+    def _try_sql(self, block: Block) -> None:
+        done = self.database.psql("-q", script=block.text)
+        assert done.returncode == 0, done.stderr
+
+    def _try_bash(self, block: Block) -> None:
+        self._output = ""
+        *before, last = commands(block.text)
+        for words in before:
+            assert self._run(words, block) == 0, f"{shlex.join(words)}:\n{self._output}"
+        assert self._run(last, block) == int(block.notes.get("exit code", 0)), f"{shlex.join(last)}:\n{self._output}"
+
+    def _try_text(self, block: Block) -> None:
+        if "output" in block.notes:
+            printed, documented = ([line.rstrip() for line in text.strip().splitlines()] for text in (self._output, block.text))
+            assert documented == printed
+        else:
+            assert "message" in block.notes
+
+    def _try_python(self, block: Block) -> None:
+        path = self._folder / "documented.py"
+        path.write_text(block.text)
+        assert parse_dags(path)
+
+    def _try_yaml(self, block: Block) -> None:
+        import kubernetes_validate
+
+        for manifest in yaml.safe_load_all(block.text):
+            for version in ("1.25", "1.37"):
+                kubernetes_validate.validate(manifest, version, strict=True)
+
+    def _try_ini(self, block: Block) -> None:
+        from airflow_provider_dagconfig import get_provider_info
+
+        parser = configparser.ConfigParser()
+        parser.read_string(block.text)
+        documented = {name: dict(parser[name]) for name in parser.sections()}
+        config = get_provider_info()["config"]
+        assert documented == {
+            name: {option: facts["default"] for option, facts in part["options"].items()} for name, part in config.items()
+        }
+
+    def _try_dockerfile(self, block: Block) -> None:
+        for line in block.text.splitlines():
+            instruction, _, argument = line.partition(" ")
+            if instruction == "FROM":
+                assert re.fullmatch(r"apache/airflow:3\.\d+\.\d+", argument)
+            elif instruction == "USER":
+                assert argument in ("root", "airflow")
+            elif "apt-get" in argument:
+                [packages] = re.findall(r"apt-get install -y --no-install-recommends ([^&]*) &&", argument)
+                assert packages.split() == ["kubernetes-client"]
+            else:
+                self._run_pip(shlex.split(argument))
+
+    def _run(self, words: list[str], block: Block) -> int:
+        if "checked only" in block.notes:
+            return self._check_kubectl(words)
+        rule = getattr(self, f"_run_{words[0]}", None)
+        assert rule is not None, f"there is no rule for {words[0]}"
+        code: int = rule(words)
+        return code
+
+    def _run_make(self, words: list[str]) -> int:
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert [word for word in words[1:] if word not in targets] == []
+        return 0
+
+    def _run_pip(self, words: list[str]) -> int:
+        assert words[:2] == ["pip", "install"]
+        with_value = ("--extra-index-url", "--constraint")
+        pairs = itertools.pairwise(words[1:])
+        packages = [word for before, word in pairs if not word.startswith("-") and before not in with_value]
+        assert set(packages) <= {"airflow-provider-dagconfig", "apache-airflow==${AIRFLOW_VERSION}"}
+        assert "airflow-provider-dagconfig" in packages
+        return 0
+
+    def _run_psql(self, words: list[str]) -> int:
+        return self._run_program(self.database.server.bin / words[0], *words[1:])
+
+    _run_pg_dump = _run_psql
+
+    def _run_kubectl(self, words: list[str]) -> int:
+        return self._run_program(*words)
+
+    def _run_program(self, program: str | Path, *arguments: str) -> int:
+        server = self.database.server
+        environment = {
+            "KUBECONFIG": self._kubeconfig,
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(server.port),
+            "PGUSER": "postgres",
+            "PGPASSWORD": PASSWORD,
+            "PGDATABASE": self.database.name,
+        }
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=self._folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        self._output += done.stdout + done.stderr
+        return done.returncode
+
+    def _check_kubectl(self, words: list[str]) -> int:
+        program, *arguments = words
+        assert program == "kubectl"
+        flags = [word for word in arguments if word.startswith("-")]
+        verb = arguments[: arguments.index(flags[0])]
+        asked = [[*verb, "--help"], ["options"]]
+        usages = [subprocess.run(["kubectl", *ask], capture_output=True, text=True, check=True).stdout for ask in asked]
+        usage = "".join(usages)
+        assert [flag for flag in flags if not re.search(rf"(^|\s){flag}[=,]", usage)] == []
+        return 0
+
+    def _run_airflow(self, words: list[str]) -> int:
+        # What is tried is the command, not the documents' host.
+        arguments = [re.sub(r"postgresql://.*", lambda _: self.database.url, word) for word in words[1:]]
+        code, printed = self._shell.run(*arguments, AIRFLOW_CONN_POSTGRES_DEFAULT=self.database.url)
+        self._output += printed
+        return code
+
+
+def parse_dags(path: Path) -> dict[str, Any]:
+    """Parse a DAG file as Airflow does it, with no network at hand."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("a connection while a DAG file was parsed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(psycopg.Connection, "connect", refuse)
+        bag = DagBag(path, bundle_name="documents")
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> Iterator[str]:
+    """Local pods, in which a job of a run is at work."""
+    with local_pods.running() as pods:
+        path = str(pods.kubeconfig)
+        for command in (
+            ["create", "namespace", NAMESPACE],
+            ["create", "-n", NAMESPACE, "secret", "generic", "postgres-secret", "--from-literal=DATABASE_URL=none"],
+        ):
+            subprocess.run(["kubectl", "--kubeconfig", path, *command], check=True, capture_output=True)
+        yield path
+
+
+@pytest.fixture
+def pod(kubeconfig: str, tmp_path: Path) -> None:
+    """A pod as the operator makes it, of data_collection_equities/us_markets."""
+    request = PodRequest(
+        dag_id="data_collection_equities",
+        run_id="manual",
+        task_id="collect.run",
+        map_index=0,
+        dag_config=DagConfig.defaults("data_collection_equities", "us_markets"),
+        image="busybox:latest",
+        image_pull_policy="Never",
+        cmds=["sleep", "600"],
+        namespace=NAMESPACE,
+    )
+    manifest = tmp_path / "pod.json"
+    manifest.write_text(json.dumps(build_pod(request)))
+    subprocess.run(["kubectl", "--kubeconfig", kubeconfig, "apply", "-f", str(manifest)], check=True, capture_output=True)
+    wait = ["wait", "-n", NAMESPACE, "pods", "--all", "--for=condition=Ready", "--timeout=30s"]
+    subprocess.run(["kubectl", "--kubeconfig", kubeconfig, *wait], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowShell]:
+    """``airflow`` with the example DAGs, and months that are loaded."""
+    folder = Path(airflow_provider_dagconfig.example_dags.__file__).parent
+    with airflow_shell(tmp_path_factory.mktemp("airflow"), folder, {}) as shell:
+        assert shell.run("variables", "set", "historical_load_equities_months", '["2026-10"]')[0] == 0
+        yield shell
+
+
+@pytest.fixture
+def roles(postgres: Server) -> Iterator[None]:
+    for role in ROLES:
+        postgres.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    yield
+    for role in ROLES:
+        postgres.execute(f"DROP ROLE {role}")
+
+
+@pytest.fixture
+def databases(postgres: Server, roles: None) -> Iterator[Callable[[str], Database]]:
+    with ExitStack() as stack:
+
+        def make(kind: str) -> Database:
+            database = stack.enter_context(new_database(postgres))
+            if kind == "live":
+                done = database.psql("-f", str(ROOT / "tests" / "migrations" / "live_008.sql"))
+                assert done.returncode == 0, done.stderr
+            elif kind == "migrated":
+                migrate(database.url)
+            else:
+                assert kind == "empty"
+            return database
+
+        yield make
+
+
+@pytest.fixture
+def workplace(databases: Callable[[str], Database], kubeconfig: str, pod: None, shell: AirflowShell, tmp_path: Path) -> Workplace:
+    (tmp_path / "migrations").symlink_to(ROOT / "migrations")
+    return Workplace(databases, kubeconfig, shell, tmp_path)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_works_in_its_order(document: Path, workplace: Workplace) -> None:
+    for block in read_blocks(document):
+        workplace.try_block(block)
+
+
+def test_the_readmes_dag_runs_with_what_its_row_says(
+    run_dag: Callable[..., DagRunResult],
+    databases: Callable[[str], Database],
+    kubeconfig: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    blocks = read_blocks(ROOT / "README.md")
+    [shown] = [block for block in blocks if "runs" in block.notes]
+    statements = [block.text for block in blocks if block.language == "sql"]
+    database = databases("migrated")
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
+    monkeypatch.setenv("KUBECONFIG", kubeconfig)
+    (tmp_path / "documented.py").write_text(shown.text)
+    [dag] = parse_dags(tmp_path / "documented.py").values()
+
+    assert run_dag(dag).states("collect") == ["success"]
+    assert shown.notes["runs"] in capsys.readouterr().out
+    change, _, disable = statements
+    assert database.psql(script=change).returncode == 0
+    assert run_dag(dag).states("collect") == ["success"]
+    assert shown.notes["runs"].replace("500", "750") in capsys.readouterr().out
+    assert database.psql(script=disable).returncode == 0
+    assert run_dag(dag).states("collect") == ["skipped"]
+
+
+@pytest.mark.cluster
+def test_the_documented_rights_are_given_by_the_documented_manifests(real_namespace: Namespace, tmp_path: Path) -> None:
+    [block] = [block for block in read_blocks(ROOT / "docs" / "DAG_MIGRATION_GUIDE.md") if block.language == "yaml"]
+    manifests = tmp_path / "rights.yaml"
+    manifests.write_text(block.text.replace(NAMESPACE, real_namespace.name))
+    kubectl = real_namespace.cluster.kubectl
+    kubectl("apply", "-f", str(manifests))
+    worker = ["--namespace", real_namespace.name, f"--as=system:serviceaccount:{real_namespace.name}:airflow-worker"]
+    needed = [*((verb, "pods") for verb in ("get", "watch", "create", "update", "delete")), ("get", "pods/log"), ("list", "events")]
+    denied = [(verb, what) for verb, what in needed if kubectl("auth", "can-i", verb, what, *worker, check=False).strip() != "yes"]
+    assert denied == []
+    assert kubectl("auth", "can-i", "get", "secrets", *worker, check=False).strip() == "no"
+
+
+RECORDED = "SELECT to_jsonb(c) - 'updated_at' FROM financial_screener.dag_configuration AS c ORDER BY id"
+
+
+@pytest.mark.parametrize(
+    ("heading", "change"),
+    [
+        pytest.param(
+            "### A change made it worse",
+            "SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets', p_memory_limit => '64Mi')",
+            id="changed",
+        ),
+        pytest.param(
+            "### A row was deleted",
+            "DELETE FROM financial_screener.dag_configuration WHERE (dag_name, job_name) = ('data_collection_equities', 'lse')",
+            id="deleted",
+        ),
+    ],
+)
+def test_the_last_statement_of_an_emergency_brings_the_row_back(heading: str, change: str, migrated_database: Database) -> None:
+    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2].partition("\n### ")[0]
+    before = migrated_database.execute(RECORDED)
+    migrated_database.execute(change)
+    assert migrated_database.execute(RECORDED) != before
+    statement = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)[-1]
+    assert migrated_database.psql(script=statement).returncode == 0
+    assert migrated_database.execute(RECORDED) == before
+
+
+@pytest.mark.parametrize(
+    ("heading", "trouble"),
+    [
+        pytest.param(
+            "### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET cpu_limit = '2 cores'", id="quantity"
+        ),
+        pytest.param("### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET batch_size = 0", id="number"),
+        pytest.param(
+            "### Groups and jobs that don't fit together",
+            "UPDATE financial_screener.exchange_groups SET group_name = 'us' WHERE group_name = 'us_markets'",
+            id="group",
+        ),
+        pytest.param(
+            "### Jobs that are switched off", "UPDATE financial_screener.dag_configuration SET enabled = FALSE", id="disabled"
+        ),
+    ],
+)
+def test_a_monitoring_query_is_silent_until_there_is_trouble(heading: str, trouble: str, migrated_database: Database) -> None:
+    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2]
+    [query, *_] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert migrated_database.execute(query) == []
+    migrated_database.execute(trouble)
+    assert migrated_database.execute(query) != []

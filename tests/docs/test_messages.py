@@ -1,0 +1,335 @@
+"""The sentences that the documents show are those that the code says: each one is provoked, and values apart it is the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from airflow.sdk import DAG, Connection
+from airflow.sdk.exceptions import AirflowException
+from plugins.postgres import PASSWORD, Database
+
+from airflow_provider_dagconfig import migrate as migrations
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.kubectl import outcome
+from airflow_provider_dagconfig.kubectl.access import resolve_access
+from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
+from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+ROOT = Path(__file__).parents[2]
+JOB = ("data_collection_equities", "us_markets")
+REFUSED = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?"
+
+Say = Callable[[Database], Any]
+"""Makes the code say something: by raising it, or by returning it."""
+
+
+def documented() -> list[str]:
+    """The lines in blocks that are marked as messages."""
+    texts = [path.read_text() for path in (ROOT / "docs").glob("*.md")]
+    return [
+        line
+        for text in texts
+        for block in re.findall(r"<!-- message -->\n```text\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
+def without_values(text: str) -> str:
+    """Names of places, people, pods and files, numbers and times are examples in the documents."""
+    text = re.sub(r"(?:connection '\w+' |database )\(?\w+@[\w.]+:\d+/\w+\)?", "STORE", text)
+    text = re.sub(r"[\w-]+-[bcdfghjklmnpqrstvwxz2456789]{12}\b", "POD", text)
+    text = re.sub(r"\b[0-9a-f]{12}\b", "DIGEST", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d\+\d\d:\d\d)?", "DATE", text)
+    text = re.sub(r'(TO|User|at) "[^"]*"', r"\1 NAME", text)
+    text = re.sub(r"\w+(?= applied (it|\d+))|(?<=switched off by )\w+", "SOMEBODY", text)
+    text = re.sub(r"for database \w+", "for database NAME", text)
+    text = re.sub(r"/\S+/\.kube/config", "HOME", text)
+    text = re.sub(r"\(NodeLost\): \S+( node)?", "(NodeLost): NODE", text)
+    return " ".join(re.sub(r"\d+", "N", text).split())
+
+
+# --- the configuration ---
+
+
+def connection(database: Database, **changes: Any) -> Connection:
+    facts = {"conn_id": "postgres_default", "conn_type": "postgres", "host": "127.0.0.1", "port": database.server.port}
+    facts |= {"login": "postgres", "password": PASSWORD, "schema": database.name}
+    return Connection(**(facts | changes))
+
+
+def hook(database: Database, schema: str | None = None, **changes: Any) -> DagConfigHook:
+    return DagConfigHook(connection=connection(database, **changes), schema=schema)
+
+
+def update(database: Database, assignment: str) -> None:
+    database.execute(f"UPDATE financial_screener.dag_configuration SET {assignment} WHERE (dag_name, job_name) = {JOB}")
+
+
+def read_row_with(assignment: str) -> Say:
+    def say(database: Database) -> Any:
+        update(database, assignment)
+        return hook(database).get_dag_config(*JOB)
+
+    return say
+
+
+def group_without_exchanges(database: Database) -> Any:
+    database.execute(
+        "INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges)"
+        " VALUES ('nobody', 'Nobody', ARRAY[]::text[])"
+    )
+    return hook(database).get_exchange_group("nobody")
+
+
+def without_privileges(database: Database) -> Any:
+    with database.role() as role:
+        return hook(database, login=role).get_dag_config(*JOB)
+
+
+def without_tables(database: Database) -> Any:
+    database.execute("DROP TABLE financial_screener.dag_configuration")
+    return hook(database).get_dag_config(*JOB)
+
+
+def rendered(database: Database, **arguments: Any) -> list[str]:
+    """The log of a task that is rendered, and how that ends."""
+    with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as log:
+        patch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
+        operator = ConfiguredKubectlRunOperator(task_id="collect", dag=DAG(JOB[0]), **arguments)
+        error = ""
+        try:
+            operator.render_template_fields({"ti": SimpleNamespace(), "task": operator})  # type: ignore[typeddict-item]
+        except AirflowException as exception:
+            error = str(exception)
+    return [*(str(entry["event"]) for entry in log), error]
+
+
+def disabled(database: Database) -> str:
+    update(database, "enabled = FALSE")
+    return rendered(database, job_name="us_markets")[-1]
+
+
+def disabled_group(database: Database) -> str:
+    database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'lse'")
+    return rendered(database, job_name="lse", exchange_group="lse")[-1]
+
+
+# --- the migration ---
+
+
+def edited(database: Database) -> Any:
+    database.execute("UPDATE financial_screener.dagconfig_migrations SET checksum = 'fedcba9876543210'")
+    return migrations.migrate(database.url)
+
+
+def unknown_version(database: Database) -> Any:
+    database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (9, 'audit', 'none')")
+    return migrations.migrate(database.url, to=7)
+
+
+def with_a_view(database: Database) -> Any:
+    database.execute("CREATE VIEW my_groups AS SELECT * FROM financial_screener.get_exchange_groups()")
+    database.execute("DELETE FROM financial_screener.dagconfig_migrations")
+    return migrations.migrate(database.url)
+
+
+def not_recorded(database: Database) -> Any:
+    database.execute("DELETE FROM financial_screener.dagconfig_migrations")
+    target = migrations.Target(connect=hook(database).get_conn, store=hook(database).store)
+    return migrations.migrate(target, to=7)
+
+
+def may_not_create(database: Database) -> Any:
+    database.execute("DROP SCHEMA financial_screener CASCADE")
+    with database.role() as role:
+        theirs = hook(database, login=role)
+        return migrations.migrate(migrations.Target(connect=theirs.get_conn, store=theirs.store))
+
+
+def in_schema(schema: str) -> Say:
+    return lambda database: migrations.migrate(migrations.Target.from_url(database.url, schema))
+
+
+# --- the pod ---
+
+
+def pod(**request: Any) -> dict[str, Any]:
+    facts = {"dag_id": JOB[0], "run_id": "scheduled__2026-11-23T21:30:00+00:00", "task_id": "collect", "image": "collector:latest"}
+    return build_pod(PodRequest(dag_config=config(), **(facts | request)))
+
+
+def config() -> DagConfig:
+    values = DagConfig.defaults(*JOB).as_dict()
+    return DagConfig.from_row(values, origin="financial_screener.dag_configuration, row 1")
+
+
+def ended(end: End, reason: str, message: str = "", exit_code: int | None = None) -> Say:
+    return lambda _: explain(Outcome(end, reason, message, exit_code), pod(), config())
+
+
+def first_line(say: Say) -> Say:
+    return lambda database: say(database).splitlines()[0]
+
+
+def not_started(reason: str, message: str, seconds: int | None = None) -> Say:
+    return lambda _: explain(outcome.not_started(outcome.Waiting(reason, message), seconds), pod(), config())
+
+
+def pod_run(notes: list[str], existing: dict[str, Any] | None = None, error: KubectlError | None = None) -> PodRun:
+    """A run whose cluster has one pod, or only errors."""
+
+    class OnePod(Kubectl):
+        def create(self, manifest: Any) -> Any:
+            raise error or KubectlError(Fault.ALREADY_EXISTS, "")
+
+        def get(self) -> Any:
+            return existing
+
+        def delete(self, seconds: int = 10) -> None: ...
+
+    manifest = pod(try_number=2)
+    kubectl = OnePod({}, "financial-screener", manifest["metadata"]["name"])
+    return PodRun(kubectl, manifest, startup_timeout=0, timeout=600, on_line=None, note=notes.append)
+
+
+def finding(existing: dict[str, Any]) -> Say:
+    def say(_: Database) -> Any:
+        notes: list[str] = []
+        pod_run(notes, existing)._existing()
+        return notes[0]
+
+    return say
+
+
+def lost(*, again: bool = False, for_good: bool = False) -> Say:
+    def say(_: Database) -> Any:
+        notes: list[str] = []
+        run = pod_run(notes)
+        run._lost_watch(KubectlError(Fault.UNREACHABLE, REFUSED))
+        if for_good:
+            run._raise_if_unreachable("timeout_seconds", 600)
+        if again:
+            run._heard()
+        return notes[-1]
+
+    return say
+
+
+def node_lost(_: Database) -> Any:
+    run = pod_run([])
+    run._deleting_at = time.monotonic() - 100
+    end = run._decide()
+    assert end is not None
+    return explain(end, pod(), config())
+
+
+def never_created(_: Database) -> Any:
+    return pod_run([], error=KubectlError(Fault.UNREACHABLE, REFUSED)).run()
+
+
+def forbidden(_: Database) -> Any:
+    said = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "financial-screener"'
+    operator = ConfiguredKubectlRunOperator(task_id="collect")
+    return str(operator._refused(KubectlError(Fault.FORBIDDEN, said)))
+
+
+def no_kubectl(_: Database) -> str:
+    environment = {**os.environ, "KUBECTL": "kubectl", "PATH": "/nowhere"}
+    return subprocess.run(["/bin/bash", str(SCRIPT), "get"], env=environment, capture_output=True, text=True, check=False).stderr
+
+
+def no_credentials(_: Database) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KUBECONFIG", raising=False)
+        patch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        patch.setenv("HOME", "/nowhere")
+        return resolve_access({}, connection="kubernetes_default")
+
+
+def unknown_cluster(_: Database) -> Any:
+    return ConfiguredKubectlRunOperator(task_id="collect", kubernetes_conn_id="cluster_2")._access()
+
+
+def cut_result(_: Database) -> Any:
+    return ConfiguredKubectlRunOperator(task_id="collect")._result('["' + "x" * 4094)
+
+
+SAYINGS: dict[str, Say] = {
+    "no quantity": read_row_with("memory_limit = '2 GB'"),
+    "request over limit": read_row_with("memory_request = '4Gi'"),
+    "too small": read_row_with("batch_size = -5"),
+    "no row": lambda database: rendered(database, job_name="us_market")[0],
+    "disabled": disabled,
+    "disabled group": disabled_group,
+    "no such group": lambda database: hook(database).get_exchange_group("us_market"),
+    "no exchanges": group_without_exchanges,
+    "no server": lambda database: hook(database, port=1).get_dag_config(*JOB),
+    "no connection": lambda _: DagConfigHook("screener_db").get_dag_config(*JOB),
+    "another database": lambda database: hook(database, conn_type="mysql").get_dag_config(*JOB),
+    "no schema": lambda database: hook(database, schema="job_settings").get_dag_config(*JOB),
+    "no tables": without_tables,
+    "no privileges": without_privileges,
+    "edited": edited,
+    "unknown version": unknown_version,
+    "refused": with_a_view,
+    "not recorded": not_recorded,
+    "may not create": may_not_create,
+    "schema's name": in_schema("job settings"),
+    "no such version": lambda database: migrations.migrate(database.url, to=12),
+    "out of memory": first_line(ended(End.OUT_OF_MEMORY, "OOMKilled")),
+    "deadline": first_line(
+        ended(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    ),
+    "exit code": ended(End.EXITED, "Error", exit_code=1),
+    "image never pulled": not_started(
+        "ErrImageNeverPull", 'Container image "financial-data-collector:latest" is not present with pull policy of Never'
+    ),
+    "missing secret": not_started("CreateContainerConfigError", 'secret "postgres-secret" not found'),
+    "image pull": not_started("ImagePullBackOff", 'Back-off pulling image "financial-data-collector:1.2"', 120),
+    "unschedulable": not_started("Unschedulable", "0/3 nodes are available: 3 Insufficient memory.", 120),
+    "evicted": ended(End.CLUSTER, "Evicted", "The node was low on resource: memory."),
+    "deleted": lambda _: explain(outcome.deleted_by_others(pod()), pod(), config()),
+    "node lost": node_lost,
+    "adopting": finding(pod(try_number=1)),
+    "replacing": finding(pod(try_number=1) | {"status": {"phase": "Failed"}}),
+    "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
+    "forbidden": forbidden,
+    "API server lost": lost(),
+    "API server back": lost(again=True),
+    "API server lost for good": lost(for_good=True),
+    "never created": never_created,
+    "no credentials": no_credentials,
+    "two credentials": lambda _: resolve_access({"in_cluster": True, "kube_config": "{}"}, connection="kubernetes_default"),
+    "no such cluster": unknown_cluster,
+    "no kubectl": no_kubectl,
+    "memory in the DAG": lambda _: pod(container_resources={"limits": {"memory": "4Gi"}}),
+    "no image": lambda _: pod(image=None),
+    "variable twice": lambda _: pod(env_vars=[{"name": "DATABASE_URL", "value": ""}] * 2),
+    "cut result": cut_result,
+}
+
+
+@pytest.mark.parametrize("say", SAYINGS.values(), ids=SAYINGS.keys())
+def test_the_documents_have_the_sentence(say: Say, migrated_database: Database) -> None:
+    try:
+        said = str(say(migrated_database))
+    except Exception as error:  # noqa: BLE001
+        said = str(error)
+    assert without_values(said) in [without_values(line) for line in documented()]
+
+
+def test_no_sentence_is_in_the_documents_only() -> None:
+    assert len(documented()) == len(SAYINGS)

@@ -1,0 +1,262 @@
+"""What the documents list, columns, parameters, fields, links, is what there is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from plugins.postgres import PASSWORD, Database
+
+from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.kubectl.access import resolve_access
+from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
+
+ROOT = Path(__file__).parents[2]
+README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"
+CONFIGURATION, GROUPS = ROOT / "docs" / "DAG_CONFIGURATION.md", ROOT / "docs" / "EXCHANGE_GROUPS.md"
+MIGRATION, OPERATIONS = ROOT / "docs" / "DAG_MIGRATION_GUIDE.md", ROOT / "docs" / "DAG_OPERATIONS.md"
+DOCUMENTS = [README, CHANGELOG, CONFIGURATION, GROUPS, MIGRATION, OPERATIONS]
+
+
+def section(document: Path, heading: str) -> str:
+    """What stands under a heading, up to the next heading."""
+    text = document.read_text()
+    start = text.index(f"\n{heading}\n") + len(heading) + 2
+    end = re.compile(r"^#+ ", re.MULTILINE).search(text, start)
+    return text[start : end.start() if end else None]
+
+
+def table(text: str) -> list[list[str]]:
+    """The rows of the first table in a text, without its head."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+    return cells[2:]
+
+
+def code(text: str) -> list[str]:
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def without_blocks(text: str) -> str:
+    return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+# --- the database ---
+
+_TYPES = {
+    "character varying": "varchar",
+    "timestamp without time zone": "timestamp",
+    "time without time zone": "time",
+    "time with time zone": "time",
+}
+
+
+def columns(database: Database, name: str) -> dict[str, tuple[str, str]]:
+    """Type and default of each column, as the documents write them."""
+    rows = database.execute(
+        """
+        SELECT a.attname, format_type(a.atttypid, a.atttypmod), coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+        FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
+        """,
+        [f"financial_screener.{name}"],
+    )
+    found = {}
+    for column, kind, default in rows:
+        for long, short in _TYPES.items():
+            kind = kind.replace(long, short)
+        default = re.sub(r"^'(.*)'::.*", r"`\1`", default)
+        default = "" if default.startswith("nextval") else default.replace("now()", "now")
+        found[column] = (kind, default)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("document", "heading", "name", "has_defaults"),
+    [
+        pytest.param(CONFIGURATION, "## The columns", "dag_configuration", True, id="dag_configuration"),
+        pytest.param(CONFIGURATION, "## The audit", "dag_configuration_audit", False, id="dag_configuration_audit"),
+        pytest.param(GROUPS, "## The columns", "exchange_groups", True, id="exchange_groups"),
+    ],
+)
+def test_each_column_is_described_with_its_type_and_default(
+    document: Path, heading: str, name: str, has_defaults: bool, migrated_database: Database
+) -> None:
+    documented = {
+        column: (kind, rest[0] if has_defaults else "")
+        for names, kind, *rest in table(section(document, heading))
+        for column in code(names)
+    }
+    real = columns(migrated_database, name)
+    assert documented == {column: (kind, default if has_defaults else "") for column, (kind, default) in real.items()}
+
+
+def privileges(role: str) -> list[str]:
+    """The documented GRANTs to a role."""
+    return re.findall(rf"^GRANT ([^;]*?) TO {role};$", section(CONFIGURATION, "### Privileges"), re.MULTILINE)
+
+
+def hook_of(database: Database, role: str, monkeypatch: pytest.MonkeyPatch) -> DagConfigHook:
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url_of(role, PASSWORD))
+    return DagConfigHook()
+
+
+def test_airflows_user_can_read_with_the_documented_privileges_and_no_more(
+    migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with migrated_database.role(*privileges("airflow")) as role:
+        hook = hook_of(migrated_database, role, monkeypatch)
+        job, group = hook.get_task_config("data_collection_equities", "us_markets", "us_markets")
+        assert (job.batch_size, group and group.group_name) == (500, "us_markets")
+        assert len(hook.get_exchange_groups()) == 4
+        with pytest.raises(DagConfigNotAllowedError):
+            hook.update_dag_config("data_collection_equities", "us_markets", batch_size=1)
+
+
+@pytest.mark.parametrize("document", [CONFIGURATION, GROUPS], ids=lambda path: path.name)
+def test_operators_can_do_all_that_is_documented_with_the_documented_privileges(
+    document: Path, migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = [block for block in re.findall(r"```sql\n(.*?)```", document.read_text(), re.DOTALL) if "GRANT" not in block]
+    with migrated_database.role(*privileges("operators")) as role:
+        hook_of(migrated_database, role, monkeypatch).update_dag_config("data_collection_equities", "us_markets", batch_size=1)
+        migrated_database.execute(f"GRANT {role} TO postgres")
+        done = migrated_database.psql("-q", script=f"SET ROLE {role};\n{''.join(statements)}")
+        assert done.returncode == 0, done.stderr
+
+
+# --- the operator ---
+
+
+def parameters(function: Any) -> set[str]:
+    return {name for name in inspect.signature(function).parameters if name not in ("self", "kwargs")}
+
+
+OURS, THEIRS = parameters(ConfiguredKubectlRunOperator.__init__), parameters(KubernetesPodOperator.__init__)
+
+
+def listed_parameters() -> dict[str, set[str]]:
+    text = section(MIGRATION, "### The parameters")
+    same, different, not_there, new = re.split(r"^\*\*[^*]*\*\*", text, flags=re.MULTILINE)[1:]
+    return {
+        "same": set(code(same)),
+        "different": {name for row in table(different) for name in code(row[0])},
+        "not there": {name for row in table(not_there) for name in code(row[0])},
+        "new": set(code(new)),
+    }
+
+
+def test_each_parameter_of_kubernetes_pod_operator_is_in_one_list() -> None:
+    listed = listed_parameters()
+    assert listed["same"] | listed["different"] == OURS & THEIRS
+    assert listed["same"] & listed["different"] == set()
+    assert listed["not there"] == THEIRS - OURS
+    assert listed["new"] == OURS - THEIRS
+
+
+def test_what_is_the_same_has_the_same_default() -> None:
+    def defaults(function: Any) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    ours, theirs = defaults(ConfiguredKubectlRunOperator.__init__), defaults(KubernetesPodOperator.__init__)
+    # None means "base" there.
+    theirs["base_container_name"] = KubernetesPodOperator.BASE_CONTAINER_NAME
+    same = listed_parameters()["same"]
+    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+
+
+def test_a_parameter_that_is_not_there_is_an_error() -> None:
+    for name in THEIRS - OURS:
+        with pytest.raises(TypeError, match=name):
+            ConfiguredKubectlRunOperator(task_id="collect", **{name: None})  # type: ignore[arg-type]
+
+
+def test_templated_parameters_are_listed() -> None:
+    [listed] = re.findall(r"The templated parameters are (.*?)\. Give", CONFIGURATION.read_text(), re.DOTALL)
+    assert set(code(listed)) == set(ConfiguredKubectlRunOperator.template_fields) - {"dag_config"}
+
+
+def test_what_templates_can_use_is_listed() -> None:
+    rows = table(section(CONFIGURATION, "## What a DAG can use"))
+    listed = {code(name)[0]: set(code(names)) for name, names in rows[:2]}
+    assert listed == {
+        "dag_config": {field.name for field in fields(DagConfig)},
+        "exchange_group": {field.name for field in fields(ExchangeGroup)},
+    }
+
+
+def test_the_task_groups_parameters_are_listed() -> None:
+    listed = GROUPS.read_text().partition("The parameters of the task group: ")[2]
+    assert set(code(listed)) == parameters(ExchangeGroupTaskGroup.__init__) - {"default_args", "task_group_args"} | {"TaskGroup"}
+
+
+@pytest.mark.parametrize("name", [code(row[0])[0] for row in table(section(MIGRATION, "### Credentials"))])
+def test_each_documented_field_of_the_connection_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("{}")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (tmp_path / "token").write_text("token")
+    values = {
+        "kube_config_path": str(kubeconfig),
+        "kube_config": '{"clusters": [{}]}',
+        "in_cluster": True,
+        "disable_verify_ssl": True,
+    }
+    with_it = resolve_access({name: values.get(name, "x")}, connection="it", service_account=tmp_path)
+    assert with_it != resolve_access({}, connection="it", service_account=tmp_path)
+
+
+# --- the documents themselves ---
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", without_blocks(document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links() -> Iterable[Any]:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)]+)\)", without_blocks(document.read_text())):
+            if not target.startswith("https://"):
+                yield pytest.param(document, target, id=f"{document.name}: {target}")
+
+
+@pytest.mark.parametrize(("document", "target"), links())
+def test_a_link_leads_somewhere(document: Path, target: str) -> None:
+    name, _, anchor = target.partition("#")
+    linked = document.parent / name if name else document
+    assert linked.exists()
+    if anchor:
+        assert anchor in anchors(linked)
+
+
+def test_files_that_are_named_exist() -> None:
+    named = {path for document in DOCUMENTS for path in re.findall(r"\b(?:example_dags|migrations)/[\w.]+", document.read_text())}
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_supported_versions_are_those_of_the_package() -> None:
+    supported = dict(table(section(README, "## What is supported")))
+    package = metadata("airflow-provider-dagconfig")
+    assert f">={supported['Python'].split()[0]}" in package["Requires-Python"]
+    assert f"apache-airflow>={supported['Airflow'].split()[0]}" in package.get_all("Requires-Dist", [])
+
+
+def test_the_changelog_has_the_packages_version() -> None:
+    from airflow_provider_dagconfig import __version__
+
+    assert re.findall(r"^## (\S+)", CHANGELOG.read_text(), re.MULTILINE)[0] == __version__

@@ -1,0 +1,125 @@
+"""What kubectl says, read; and kubectl.sh run with kubectls that behave badly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError, read_error
+
+FORBIDDEN = (
+    'Error from server (Forbidden): pods is forbidden: User "eve" cannot create resource "pods" in API group "" '
+    'in the namespace "jobs"'
+)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "fault"),
+    [
+        pytest.param('Error from server (AlreadyExists): pods "x" already exists', Fault.ALREADY_EXISTS, id="exists"),
+        pytest.param('Error from server (NotFound): pods "x" not found', Fault.NOT_FOUND, id="not-found"),
+        pytest.param(FORBIDDEN, Fault.FORBIDDEN, id="forbidden"),
+        pytest.param(
+            'Error from server (Forbidden): pods "x" is forbidden: exceeded quota: compute, requested: limits.cpu=2',
+            Fault.FORBIDDEN,
+            id="quota",
+        ),
+        pytest.param(
+            'Error from server (Forbidden): pods "x" is forbidden: not yet ready to handle request',
+            Fault.UNREACHABLE,
+            id="api-server-has-just-started",
+        ),
+        pytest.param('Error from server (Invalid): Pod "x" is invalid: spec: wrong', Fault.INVALID, id="invalid"),
+        pytest.param("Error from server (BadRequest): the object provided is unrecognized", Fault.INVALID, id="bad-request"),
+        pytest.param(
+            'Error from server (BadRequest): container "base" in pod "x" is waiting to start: ContainerCreating',
+            Fault.NOT_READY,
+            id="no-log-yet",
+        ),
+        pytest.param("Error from server (Conflict): Operation cannot be fulfilled", Fault.CONFLICT, id="conflict"),
+        pytest.param("error: You must be logged in to the server (Unauthorized)", Fault.MISCONFIGURED, id="unauthorized"),
+        pytest.param('error: context "lab" does not exist', Fault.MISCONFIGURED, id="context"),
+        pytest.param(
+            "Unable to connect to the server: x509: certificate signed by unknown authority", Fault.MISCONFIGURED, id="certificate"
+        ),
+        pytest.param(
+            "Unable to connect to the server: getting credentials: exec: executable aws not found\n\nIt looks like...",
+            Fault.MISCONFIGURED,
+            id="credential-plugin",
+        ),
+        pytest.param(
+            "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?",
+            Fault.UNREACHABLE,
+            id="refused",
+        ),
+        pytest.param("Unable to connect to the server: net/http: TLS handshake timeout", Fault.UNREACHABLE, id="frozen"),
+        pytest.param("Unable to connect to the server: dial tcp: lookup k8s: no such host", Fault.UNREACHABLE, id="dns"),
+        pytest.param("error: http2: client connection lost", Fault.UNREACHABLE, id="stream-lost"),
+        pytest.param("error: unexpected EOF", Fault.UNREACHABLE, id="stream-cut"),
+        pytest.param("Error from server (InternalError): etcdserver: request timed out", Fault.UNREACHABLE, id="etcd"),
+        pytest.param("Error from server: etcdserver: leader changed", Fault.UNREACHABLE, id="etcd-leader"),
+        pytest.param("Error from server (TooManyRequests): the server is busy", Fault.UNREACHABLE, id="busy"),
+        pytest.param("Error from server (Expired): too old resource version", Fault.EXPIRED, id="expired"),
+        pytest.param("", Fault.UNREACHABLE, id="nothing-said"),
+    ],
+)
+def test_what_kubectl_says_becomes_a_fault(stderr: str, fault: Fault) -> None:
+    assert read_error(1, stderr).fault is fault
+
+
+def test_the_servers_sentence_is_kept_whole() -> None:
+    assert read_error(1, FORBIDDEN).message == FORBIDDEN.partition(": ")[2]
+
+
+@pytest.fixture
+def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubectl that writes down its arguments, environment and standard input, and answers with a pod."""
+    path = tmp_path / "kubectl"
+    path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncat >{tmp_path}/stdin\necho \'{{"kind": "Pod"}}\'\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(path))
+    return tmp_path
+
+
+def test_the_manifest_goes_through_standard_input_and_never_on_a_command_line(fake_kubectl: Path) -> None:
+    Kubectl({}, "jobs", "collect").create({"spec": "s3cret $(touch /tmp/injected) ; `x`"})
+    assert "s3cret" in (fake_kubectl / "stdin").read_text()
+    assert (fake_kubectl / "arguments").read_text().split("\n")[-5:-1] == [
+        "--raw",
+        "/api/v1/namespaces/jobs/pods?fieldValidation=Strict",
+        "-f",
+        "-",
+    ]
+
+
+def test_context_and_verification_reach_kubectl_as_arguments(fake_kubectl: Path) -> None:
+    Kubectl({"KUBE_CONTEXT": "lab $(x)", "INSECURE": "1"}, "jobs", "collect").get()
+    assert (fake_kubectl / "arguments").read_text().startswith("--context\nlab $(x)\n--insecure-skip-tls-verify=true\n")
+
+
+def test_a_machine_without_kubectl_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECTL", "no-such-kubectl")
+    with pytest.raises(KubectlError, match="apt-get install kubernetes-client") as refusal:
+        Kubectl({}, "jobs", "collect").get()
+    assert refusal.value.fault is Fault.MISCONFIGURED
+
+
+def test_an_answer_that_is_no_json_is_no_pod(fake_kubectl: Path) -> None:
+    (fake_kubectl / "kubectl").write_text("#!/bin/sh\necho '<html>a proxy</html>'\n")
+    with pytest.raises(KubectlError, match="is no JSON: '<html>a proxy"):
+        Kubectl({}, "jobs", "collect").get()
+
+
+def test_the_script_tells_a_person_how_it_is_used() -> None:
+    done = subprocess.run(
+        ["bash", SCRIPT],
+        env={"PATH": os.environ["PATH"], "NAMESPACE": "a", "POD": "b"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "./kubectl.sh create <pod.json" in done.stderr

@@ -1,0 +1,184 @@
+"""The wheel: what is in it, and that it works where nothing else of this repository is."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft7Validator
+from plugins.postgres import Database
+
+from airflow_provider_dagconfig import __version__, get_provider_info
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "airflow_provider_dagconfig"
+# What a clone does not have.
+_OWN = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> str:
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+UV = Path(sys.executable).with_name("uv")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy: what an earlier build left in the folder does not get into it."""
+    folder = tmp_path_factory.mktemp("build")
+    source = shutil.copytree(ROOT, folder / "source", ignore=_OWN)
+    run(UV, "build", "--wheel", "--out-dir", folder, source, folder=folder)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def content(wheel: Path) -> dict[str, str]:
+    """The wheel's files, by their names."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def source_files() -> set[str]:
+    """The files that are the package, under their names in it."""
+    top_level = {"": ROOT / PACKAGE, "example_dags/": ROOT / "example_dags", "migrations/": ROOT / "migrations"}
+    return {
+        f"{PACKAGE}/{prefix}{path.relative_to(folder)}"
+        for prefix, folder in top_level.items()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_has_every_file_of_the_package_and_no_other(content: dict[str, str]) -> None:
+    assert {name for name in content if ".dist-info/" not in name} == source_files()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py.typed",
+        "kubectl/kubectl.sh",
+        "migrations/008_dag_configuration_tables.sql",
+        "migrations/008_dag_configuration_tables.down.sql",
+        "example_dags/data_collection_equities.py",
+        "demo/collector/app/src/main_enhanced.py",
+    ],
+)
+def test_the_wheel_has(name: str, content: dict[str, str]) -> None:
+    assert f"{PACKAGE}/{name}" in content
+
+
+def test_every_folder_with_python_files_is_a_listed_package() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    folders = {Path(name).parent for name in source_files() if name.endswith(".py")}
+    # Not imported: it is what the demo's image would contain.
+    packages = {".".join(folder.parts) for folder in folders if "collector" not in folder.parts}
+    assert set(setup["options"]["packages"].split()) == packages
+
+
+def test_the_wheel_says_what_it_is(wheel: Path, content: dict[str, str]) -> None:
+    folder = f"{PACKAGE}-{__version__}.dist-info"
+    metadata = Parser().parsestr(content[f"{folder}/METADATA"])
+    assert wheel.name == f"{PACKAGE}-{__version__}-py3-none-any.whl"
+    assert (metadata["Name"], metadata["Version"], metadata["License-Expression"]) == (
+        "airflow-provider-dagconfig",
+        __version__,
+        "Apache-2.0",
+    )
+    assert metadata.get_payload() == (ROOT / "README.md").read_text()
+    assert content[f"{folder}/licenses/LICENSE"] == (ROOT / "LICENSE").read_text()
+    entry_points = configparser.ConfigParser()
+    entry_points.read_string(content[f"{folder}/entry_points.txt"])
+    assert dict(entry_points["apache_airflow_provider"]) == {"provider_info": f"{PACKAGE}:get_provider_info"}
+
+
+def test_the_provider_info_is_valid_in_airflows_schema() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    # Both know keys that the other one lacks; what neither has is a mistyped key.
+    of_yaml = json.loads(files("airflow").joinpath("provider.yaml.schema.json").read_text())
+    info = get_provider_info()
+    assert [error.message for error in Draft7Validator(schema).iter_errors(info)] == []
+    assert set(info) - set(schema["properties"]) - set(of_yaml["properties"]) == set()
+
+
+def test_the_provider_info_names_modules_and_classes_that_exist() -> None:
+    from importlib import import_module
+
+    info = get_provider_info()
+    for kind in ("hooks", "operators"):
+        for entry in info[kind]:
+            for name in entry["python-modules"]:
+                import_module(name)
+    for name in info["cli"]:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(import_module(module), function))
+    assert info["versions"][0] == __version__
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment with nothing but the wheel and what it needs, in the versions of uv.lock."""
+    folder = tmp_path_factory.mktemp("installed")
+    export = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-hashes", "--output-file"]
+    run(UV, *export, folder / "constraints.txt", folder=ROOT)
+    run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", folder=folder)
+    programs = folder / "venv" / "bin"
+    run(
+        *(UV, "pip", "install", "--quiet", "--python", programs / "python"),
+        *("--constraint", folder / "constraints.txt", wheel),
+        folder=folder,
+    )
+    return programs
+
+
+def test_installed_alone_airflow_knows_it_and_it_migrates(installed: Path, database: Database, tmp_path: Path) -> None:
+    environment = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+
+    def airflow(*arguments: str) -> str:
+        return run(installed / "airflow", *arguments, folder=tmp_path, **environment)
+
+    providers = json.loads(airflow("providers", "list", "--output", "json"))
+    assert {"airflow-provider-dagconfig": __version__}.items() <= {p["package_name"]: p["version"] for p in providers}.items()
+    assert "migrate" in airflow("dagconfig", "--help")
+    assert airflow("dagconfig", "migrate").split() == ["applied", "008_dag_configuration_tables.sql"]
+    assert airflow("config", "get-value", "dagconfig", "schema").strip() == "financial_screener"
+
+
+def test_installed_alone_it_is_imported_from_there(installed: Path, tmp_path: Path) -> None:
+    modules = [
+        "hooks.dag_config",
+        "operators.kubectl_run",
+        "task_groups.exchange_group",
+        "demo.__main__",
+        "demo.local_pods.__main__",
+        "example_dags.historical_load_equities",
+    ]
+    program = f"""
+import importlib, sys
+from airflow_provider_dagconfig.kubectl.client import SCRIPT
+assert SCRIPT.is_file()
+for name in {modules!r}:
+    print(importlib.import_module("{PACKAGE}." + name).__file__)
+"""
+    printed = run(installed / "python", "-I", "-c", program, folder=tmp_path, AIRFLOW_HOME=str(tmp_path))
+    paths = [Path(line) for line in printed.splitlines() if line.startswith("/")]
+    assert len(paths) == len(modules)
+    assert [path for path in paths if installed.parent not in path.parents] == []
