@@ -11,7 +11,9 @@ from airflow_provider_dagconfig.cli.output import (
     command,
     confirm,
     difference,
+    hint,
     note,
+    one_line,
     print_data,
     print_differences,
     print_table,
@@ -90,7 +92,8 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
 
 def _say_done(row: JobRow, values: dict[str, Any]) -> None:
     entry = f", entry {row.change.audit_id}" if row.change else ""
-    effect = "Its tasks are skipped from now on." if values.get("enabled") is False else "The job's next task runs with it."
+    off = row.values.get("enabled") is False
+    effect = "Its tasks are skipped from now on." if off else "The job's next task runs with it."
     say(f"Done: version {shown(row.version)}{entry}. {effect}", "green")
     for override in row.overrides:
         hidden = [column for column in values if column in override.values]
@@ -147,17 +150,27 @@ def _list(hook: DagConfigHook, args: Namespace) -> None:
 
 
 def _override_cells(each: Override, output: str) -> dict[str, Any]:
-    separator = "\n" if output == "table" else ","
+    job = f"{each.dag_name}/{each.job_name}"
+    values = [f"{column}={shown(value)}" for column, value in each.values.items()]
+    starts, ends = (when(moment).removesuffix(" UTC") for moment in (each.starts_at, each.ended_at or each.ends_at))
+    if output == "plain":
+        return {
+            "override": each.override_id,
+            "job": job,
+            "values": Cell(",".join(values)),
+            "state": each.state,
+            "from": starts,
+            "until": ends,
+            "by": each.created_by,
+            "reason": each.reason,
+        }
     styles = {"active": "bold yellow", "planned": "cyan", "ended": "dim"}
+    why = f"({each.reason or 'no reason given'}; by {each.created_by or 'an unknown user'})"
     return {
-        "override": each.override_id,
-        "job": f"{each.dag_name}/{each.job_name}",
-        "values": Cell(separator.join(f"{column}={shown(value)}" for column, value in each.values.items())),
+        "override": Cell(str(each.override_id), "bold"),
+        "what": Cell("\n".join([one_line(job), *values, one_line(why)])),
         "state": Cell(each.state, styles[each.state]),
-        "from": when(each.starts_at).removesuffix(" UTC"),
-        "until": when(each.ended_at or each.ends_at).removesuffix(" UTC"),
-        "by": each.created_by,
-        "reason": each.reason,
+        "from and until": Cell(f"{starts}\n{ends}"),
     }
 
 
@@ -185,7 +198,7 @@ def _make(args: Namespace) -> None:
         print_differences([found])
     made = hook.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
     say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
-    say(f"To end it before: airflow dagconfig override --end {made.override_id}")
+    hint(f"To end it before: airflow dagconfig override --end {made.override_id}")
 
 
 @command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 from collections.abc import Generator, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dagconfig.hooks.checks import Look
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import RuleViolation
 
 _OLDEST_POSTGRES = 15
 _CLOCKS_DIFFER = 30
@@ -205,16 +207,17 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
     except DagConfigError as error:
         yield Finding("rows", "fail", str(error))
         return
-    broken = {(each.table_name, each.row_key) for each in violations}
+    stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
+    stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
     for each in violations:
-        example = f"Write one that keeps it, such as {each.example}" if each.example else "Write one that keeps it"
-        yield Finding("rows", "warn", f"{each.column_name} {each.value!r} of {each.row_key} breaks a rule: {each.rule}", example)
-    for job in jobs:
-        if job.problem and ("dag_configuration", f"{job.dag_name}/{job.job_name}") not in broken:
-            yield Finding("rows", "fail", job.problem)
-    for group in groups:
-        if group.problem and ("exchange_groups", group.group_name) not in broken:
-            yield Finding("rows", "fail", group.problem)
+        # A row that was there before the rules may still be fit for use.
+        result: Literal["fail", "warn"] = "fail" if stuck.get((each.table_name, each.row_key)) else "warn"
+        found = f"{each.column_name} {each.value!r} of {each.row_key} breaks a rule: {each.rule}"
+        yield Finding("rows", result, found, f"To mend it: {_mending(each)}")
+    broken = {(each.table_name, each.row_key) for each in violations}
+    for key, problem in stuck.items():
+        if key not in broken:
+            yield Finding("rows", "fail", str(problem))
     off = [f"{job.dag_name}/{job.job_name}" for job in jobs if job.values.get("enabled") is False]
     off += [f"exchange group {group.group_name}" for group in groups if group.row.get("enabled") is False]
     overrides = [f"{o.dag_name}/{o.job_name} until {when(o.ends_at)}" for job in jobs for o in job.overrides]
@@ -225,6 +228,17 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
         yield Finding("rows", "ok", f"{facts}; all keep the rules")
     else:
         yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
+
+
+def _mending(violation: RuleViolation) -> str:
+    """The command that writes a value which keeps the rule."""
+    if violation.table_name == "exchange_groups":
+        example = "NYSE,NASDAQ" if violation.column_name == "exchanges" else violation.example or "VALUE"
+        words = ["groups", "set", violation.row_key]
+    else:
+        example, (dag, _, job) = violation.example or "VALUE", violation.row_key.partition("/")
+        words = ["set", dag, job]
+    return f"airflow dagconfig {shlex.join([*words, f'{violation.column_name}={example}'])}"
 
 
 def _of_the_cluster(args: Namespace) -> Iterator[Finding]:

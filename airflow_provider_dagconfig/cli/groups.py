@@ -11,6 +11,7 @@ from airflow_provider_dagconfig.cli.output import (
     command,
     confirm,
     difference,
+    hint,
     print_data,
     print_differences,
     print_table,
@@ -40,6 +41,7 @@ def list_groups(args: Namespace) -> None:
         [_cells(group) for group in groups],
         args.output,
         empty="There is none yet. To add one: airflow dagconfig groups add GROUP exchanges=NYSE,NASDAQ",
+        spare=("name", "v", "open_utc"),
     )
     for group in groups:
         if group.problem and args.output == "table":
@@ -140,7 +142,10 @@ def remove(args: Namespace) -> None:
         return
     confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args)
     hook.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
-    say(f"Done: {args.group} is removed. To undo it: airflow dagconfig history --group {args.group}, then rollback", "green")
+    say(f"Done: {args.group} is removed.", "green")
+    entry = hook.get_history(group_name=args.group, limit=1)
+    if entry:
+        hint(f"To undo it: airflow dagconfig rollback {entry[0].audit_id}")
 
 
 def shows_only(args: Namespace, before: Any, after: Any) -> bool:

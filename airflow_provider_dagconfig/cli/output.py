@@ -28,6 +28,7 @@ from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagCon
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_WIDE = 10_000
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 """What the shell reports for SIGINT and SIGPIPE."""
@@ -142,22 +143,43 @@ def print_data(data: Any, output: str) -> None:
 
 
 def print_table(
-    rows: Sequence[Mapping[str, Any]], output: str = "table", *, title: str | None = None, empty: str = "There is nothing."
+    rows: Sequence[Mapping[str, Any]],
+    output: str = "table",
+    *,
+    title: str | None = None,
+    empty: str = "There is nothing.",
+    spare: Sequence[str] = (),
 ) -> None:
-    """Print for people: ``table`` with colours and lines, ``plain`` for cut and awk. All rows have the same keys."""
+    """
+    Print for people: ``table`` with colours and lines, ``plain`` for cut and awk. All rows have the same keys.
+
+    :param spare: the columns that a narrow terminal does without, the first one first.
+    """
     console = AirflowConsole(highlight=False)
     if not rows:
         # Standard output stays empty for scripts.
         note(empty)
     elif output == "plain":
-        console.print_as_plain_table([{k: _cell(v).text for k, v in row.items()} for row in rows])
+        console.print_as_plain_table([{k: _cell(v).text.replace("\n", ", ") for k, v in row.items()} for row in rows])
     else:
-        table = SimpleTable(title=Text(title) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
-        for column in rows[0]:
-            table.add_column(Text(column), overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell.text, style=cell.style) for cell in map(_cell, row.values())))
+        left_out: set[str] = set()
+        table = _table(rows, left_out, title)
+        for column in spare:
+            if console.measure(table, options=console.options.update_width(_WIDE)).maximum <= console.width:
+                break
+            left_out.add(column)
+            table = _table(rows, left_out, title)
         console.print(table)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], left_out: set[str], title: str | None) -> SimpleTable:
+    table = SimpleTable(title=Text(title) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
+    columns = [column for column in rows[0] if column not in left_out]
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell.text, style=cell.style) for cell in (_cell(row[column]) for column in columns)))
+    return table
 
 
 def _cell(value: Any) -> Cell:
@@ -165,8 +187,14 @@ def _cell(value: Any) -> Cell:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print a line for people, coloured on a terminal; long ones are left to the terminal to break."""
-    AirflowConsole(highlight=False).print(Text(one_line(text), style=style), soft_wrap=True)
+    """Print a sentence for people, coloured on a terminal and broken between words."""
+    console = AirflowConsole(highlight=False)
+    console.print(Text(one_line(text), style=style), soft_wrap=not console.is_terminal)
+
+
+def hint(text: str) -> None:
+    """Print a line with a command in it, which can be copied whole: the terminal breaks it."""
+    AirflowConsole(highlight=False).print(Text(one_line(text)), soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import hook_of
@@ -13,7 +14,9 @@ from airflow_provider_dagconfig.cli.output import (
     Difference,
     command,
     difference,
+    hint,
     note,
+    one_line,
     print_data,
     print_differences,
     print_table,
@@ -28,7 +31,6 @@ from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
-    from datetime import datetime
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import Change, HistoryEntry, JobRow, Override
@@ -48,7 +50,7 @@ def list_jobs(args: Namespace) -> None:
         print_table([_plain_cells(row) for row in rows], "plain", empty="There are no jobs yet.")
     else:
         for dag, jobs in itertools.groupby(rows, key=lambda row: row.dag_name):
-            print_table([_job_cells(row) for row in jobs], title=dag)
+            print_table([_job_cells(row) for row in jobs], title=dag, spare=("v", "prio", "retries"))
             say()
         _say_overrides([override for row in rows for override in row.overrides])
         _say_problems(rows)
@@ -174,7 +176,7 @@ def history(args: Namespace) -> None:
     rows = [_entry_cells(entry, args.output) for entry in entries]
     print_table(rows, args.output, empty="No change is recorded.")
     if args.output == "table" and rows:
-        say("To undo one: airflow dagconfig rollback ENTRY")
+        hint("To undo one: airflow dagconfig rollback ENTRY")
 
 
 def _check_known(hook: DagConfigHook, args: Namespace) -> None:
@@ -186,29 +188,49 @@ def _check_known(hook: DagConfigHook, args: Namespace) -> None:
 
 
 def _entry_cells(entry: HistoryEntry, output: str) -> dict[str, Any]:
-    known = {**JOB_COLUMNS, **GROUP_COLUMNS, "starts_at": None, "ends_at": None, "ended_at": None}
-    changes = [(column, pair) for column, pair in entry.differences().items() if column in known]
-    separator = "\n" if output == "table" else ", "
-    if entry.operation == "UPDATE":
-        lines = [f"{column}: {shown(old)} -> {shown(new)}" for column, (old, new) in changes]
-    else:
-        lines = [{"INSERT": "made", "DELETE": "deleted", "TRUNCATE": "truncated"}.get(entry.operation, entry.operation)]
-        if entry.override_id is not None:
-            lines += [f"{column}: {shown(new)}" for column, (_, new) in changes if new is not None]
     by = entry.changed_by or "unknown"
     if entry.session_user_name and entry.session_user_name != by:
         by += f" ({entry.session_user_name})"
-    text = separator.join(lines)
-    if entry.reason and output == "table":
-        text += f"\n({entry.reason})"
-    cells: dict[str, Any] = {
-        "entry": entry.audit_id,
-        "when": f"{when(entry.changed_at)}".removesuffix(" UTC"),
-        "who": by,
-        "what": entry.subject,
-        "change": Cell(text),
+    at_ = when(entry.changed_at).removesuffix(" UTC")
+    changes = _changes_of(entry)
+    if output == "plain":
+        return {
+            "entry": entry.audit_id,
+            "when": at_,
+            "who": by,
+            "what": entry.subject,
+            "change": Cell(", ".join(changes)),
+            "reason": entry.reason,
+        }
+    reason = [f"({entry.reason})"] if entry.reason else []
+    return {
+        "entry": Cell(str(entry.audit_id), "bold"),
+        "when and who": Cell(f"{at_}\n{one_line(by)}"),
+        "what": Cell("\n".join([one_line(entry.subject), *changes, *map(one_line, reason)])),
     }
-    return cells if output == "table" else {**cells, "reason": entry.reason}
+
+
+_OPERATIONS = {"INSERT": "made", "DELETE": "deleted", "TRUNCATE": "deleted, by TRUNCATE"}
+
+
+def _changes_of(entry: HistoryEntry) -> list[str]:
+    """What an entry did, a line a value."""
+    columns = {**JOB_COLUMNS, **GROUP_COLUMNS, "ends_at": None, "ended_at": None}
+    changes = [(column, *pair) for column, pair in entry.differences().items() if column in columns]
+    if entry.operation == "UPDATE":
+        return [f"{column}: {_past(column, old)} -> {_past(column, new)}" for column, old, new in changes]
+    lines = [_OPERATIONS.get(entry.operation, entry.operation)]
+    if entry.override_id is not None:
+        lines += [f"{column}: {_past(column, new)}" for column, _, new in changes if new is not None]
+    return lines
+
+
+def _past(column: str, value: Any) -> str:
+    """The history holds a moment as text."""
+    try:
+        return when(datetime.fromisoformat(value)) if column in ("ends_at", "ended_at") and value else shown(value)
+    except ValueError:
+        return shown(value)
 
 
 @command
@@ -231,7 +253,7 @@ def at(args: Namespace) -> None:
         title=f"{args.dag}/{args.job}, as its row was at {when(moment)}",
     )
     if args.output == "table" and difference("", then, today):
-        say(f"To bring it back: airflow dagconfig rollback {args.dag} {args.job} --to '{when(moment)}'")
+        hint(f"To bring it back: airflow dagconfig rollback {args.dag} {args.job} --to '{when(moment)}'")
 
 
 def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:

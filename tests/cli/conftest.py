@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
-from plugins.command_line import dagconfig
+import time
+from collections.abc import Callable
+
+import pytest
+from plugins.command_line import Answer, dagconfig
+from plugins.postgres import Database
 
 __all__ = ["dagconfig"]
+
+
+@pytest.fixture
+def store_cli(
+    dagconfig: Callable[..., Answer], migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Answer]:
+    """A function that runs `airflow dagconfig ARGUMENTS` on a migrated database, which is the default connection's."""
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", migrated_database.url)
+    return dagconfig
+
+
+@pytest.fixture
+def between(migrated_database: Database) -> Callable[[], str]:
+    """A function that gives a moment after what was done, and before what is done next, by the database's clock."""
+
+    def moment() -> str:
+        time.sleep(0.01)
+        [(now,)] = migrated_database.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'")
+        time.sleep(0.01)
+        return str(now)
+
+    return moment

@@ -1,0 +1,200 @@
+"""`airflow dagconfig export` and `apply`: the whole configuration as a file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from plugins.command_line import Answer
+from plugins.postgres import Database
+
+DAG, JOB = "data_collection_equities", "us_markets"
+Run = Callable[..., Answer]
+
+
+def everything(run: Run) -> tuple[Any, Any]:
+    return json.loads(run("list", "-o", "json").out), json.loads(run("groups", "list", "-o", "json").out)
+
+
+@pytest.fixture
+def exported(store_cli: Run, tmp_path: Path) -> Path:
+    file = tmp_path / "configuration.yaml"
+    assert store_cli("export", str(file)).code == 0
+    return file
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    document = yaml.safe_load(file.read_text())
+    change(document)
+    file.write_text(yaml.safe_dump(document))
+    return str(file)
+
+
+def test_what_was_exported_differs_in_nothing(store_cli: Run, exported: Path) -> None:
+    answer = store_cli("apply", str(exported), "--delete")
+
+    assert (answer.code, answer.out) == (0, "Nothing to do: the database is as the file says.\n")
+
+
+def test_export_writes_to_standard_output_and_replaces_a_file_only_when_told(store_cli: Run, exported: Path) -> None:
+    assert store_cli("export").out == exported.read_text()
+    assert store_cli("export", str(exported)).code == 1
+    assert store_cli("export", str(exported), "--force").code == 0
+
+
+def test_an_exported_database_can_be_made_again(store_cli: Run, exported: Path, migrated_database: Database) -> None:
+    jobs, groups = everything(store_cli)
+    migrated_database.execute("DELETE FROM financial_screener.dag_configuration; DELETE FROM financial_screener.exchange_groups")
+
+    assert store_cli("apply", str(exported), "--yes").code == 0
+
+    again = everything(store_cli)
+    for before, after in zip([*jobs, *groups], [*again[0], *again[1]], strict=True):
+        passing = ("updated_at", "change", "version")
+        assert {k: v for k, v in before.items() if k not in passing} == {k: v for k, v in after.items() if k not in passing}
+
+
+def test_apply_shows_the_difference_and_asks(store_cli: Run, exported: Path, migrated_database: Database) -> None:
+    file = edit(exported, lambda d: d["dag_configuration"][DAG][JOB].update(memory_limit="4Gi"))
+
+    shown, dry, applied = (
+        store_cli("apply", file),
+        store_cli("apply", file, "--dry-run", "--exit-code"),
+        store_cli("apply", file, "--yes"),
+    )
+
+    assert (shown.code, dry.code, applied.code) == (1, 5, 0)
+    for answer in (shown, dry, applied):
+        assert "memory_limit  2Gi -> 4Gi" in answer.out
+    assert "--yes" in shown.err
+    assert migrated_database.execute("SELECT count(*) FROM financial_screener.dag_configuration WHERE memory_limit = '4Gi'") == [
+        (2,)
+    ]
+
+
+def test_diff_compares_a_file_with_the_database(store_cli: Run, exported: Path) -> None:
+    file = edit(exported, lambda d: d["dag_configuration"][DAG][JOB].update(memory_limit="4Gi"))
+
+    answer = store_cli("diff", "--file", file, "--exit-code", "-o", "json")
+
+    assert answer.code == 5
+    assert [(row["subject"], row["before"], row["after"]) for row in json.loads(answer.out)] == [(f"{DAG}/{JOB}", "2Gi", "4Gi")]
+
+
+def test_rows_that_the_file_lacks_go_only_when_told(store_cli: Run, exported: Path) -> None:
+    file = edit(exported, lambda d: (d["dag_configuration"].pop("calculate_indicators"), d["exchange_groups"].pop("lse")))
+
+    kept = store_cli("apply", file, "--yes")
+    assert (kept.code, "Nothing to do" in kept.out) == (0, True)
+    assert "Not in the file, and left as they are: calculate_indicators/all, exchange group lse" in kept.err
+
+    assert store_cli("apply", file, "--yes", "--delete").code == 0
+    jobs, groups = everything(store_cli)
+    assert (len(jobs), len(groups)) == (8, 3)
+
+
+def test_a_section_that_the_file_lacks_is_left_alone_even_then(store_cli: Run, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yaml"
+    file.write_text(f"dag_configuration: {{{DAG}: {{{JOB}: {{}}}}}}\n")
+
+    assert store_cli("apply", str(file), "--yes", "--delete").code == 0
+
+    jobs, groups = everything(store_cli)
+    assert (len(jobs), len(groups)) == (1, 4)
+
+
+def test_all_is_applied_or_nothing(store_cli: Run, exported: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["dag_configuration"][DAG][JOB]["memory_limit"] = "4Gi"
+        document["exchange_groups"]["lse"]["primary_timezone"] = "Europe/Londn"
+
+    before = everything(store_cli)
+
+    answer = store_cli("apply", edit(exported, change), "--yes")
+
+    assert answer.code == 1
+    assert "primary_timezone" in answer.err
+    assert everything(store_cli) == before
+
+
+def test_apply_reads_standard_input(store_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"dag_configuration: {{{DAG}: {{{JOB}: {{batch_size: 7}}}}}}"))
+
+    assert "batch_size  500 -> 7" in store_cli("apply", "-", "--dry-run").out
+
+
+def test_what_yaml_would_read_as_something_else_is_read_as_it_was_written(store_cli: Run, tmp_path: Path) -> None:
+    file = tmp_path / "nordic.yaml"
+    file.write_text("exchange_groups:\n  nordic: {exchanges: [NO, ON, 1e3], market_open_utc: 08:00, market_close_utc: 16:25}\n")
+
+    assert store_cli("apply", str(file), "--yes").code == 0
+
+    group = everything(store_cli)[1][-1]
+    assert (group["exchanges"], group["market_open_utc"], group["market_close_utc"]) == (
+        ["NO", "ON", "1e3"],
+        "08:00:00",
+        "16:25:00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("a: [", "bad.yaml, line 1: this is no YAML", id="broken"),
+        pytest.param("", "bad.yaml is empty", id="empty"),
+        pytest.param("- a\n", "line 1: the file must be names with values below them", id="a list"),
+        pytest.param("dag_config: {}\n", "There are: dag_configuration, exchange_groups", id="an unknown section"),
+        pytest.param(
+            "dag_configuration:\n  d:\n    j:\n      memroy_limit: 4Gi\n",
+            "line 4: d/j: There is no column 'memroy_limit'. Did you mean 'memory_limit'?",
+            id="an unknown column",
+        ),
+        pytest.param(
+            "dag_configuration:\n  d:\n    j: {batch_size: lots}\n",
+            "line 3: d/j: batch_size 'lots' is no whole number",
+            id="a wrong value",
+        ),
+        pytest.param(
+            "dag_configuration:\n  d:\n    j: {batch_size: 1}\n    j: {}\n", "line 4: 'j' is there twice", id="a name twice"
+        ),
+        pytest.param("dag_configuration: {d: {j: {batch_size: [1]}}}\n", "batch_size must be one value", id="a list for a value"),
+        pytest.param("exchange_groups: {g: {exchanges: [[A]]}}\n", "exchanges must be a list of codes", id="a list in a list"),
+        pytest.param("dag_configuration: {? [1] : {}}\n", "a name is missing", id="a name that is none"),
+        pytest.param("a: &x [*x]\n", "There are: dag_configuration", id="an alias of itself"),
+        pytest.param("a: !!python/object:os.system {}\n", "There are: dag_configuration", id="a tag"),
+        pytest.param("a: b: c\n", "this is no YAML", id="two colons"),
+        pytest.param("a\tb\x00", "this is no YAML", id="control characters"),
+        pytest.param("[" * 5000, "this is no YAML", id="very deep"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_with_its_line(store_cli: Run, tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+
+    for command in (["apply", str(file), "--yes"], ["diff", "--file", str(file)]):
+        answer = store_cli(*command)
+
+        assert answer.code == 2
+        assert complaint in answer.err
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        pytest.param(lambda path: None, "No such file or directory", id="none"),
+        pytest.param(lambda path: path.mkdir(), "Is a directory", id="a folder"),
+        pytest.param(lambda path: path.write_bytes(b"\xff\xfe\x00"), "this is no text in UTF-8", id="no text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(store_cli: Run, tmp_path: Path, make: Callable[[Path], object], complaint: str) -> None:
+    make(tmp_path / "file")
+
+    answer = store_cli("apply", str(tmp_path / "file"))
+
+    assert answer.code == 2
+    assert complaint in answer.err
