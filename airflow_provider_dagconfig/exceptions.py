@@ -94,7 +94,7 @@ class Store:
         if sqlstate == "42501":
             return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
         if sqlstate == "DC404":
-            return DagConfigNotFoundError(f"{said} ({self})")
+            return DagConfigNotFoundError(f"{primary} ({self}).{_hint(error)}")
         if sqlstate == "DC409":
             return self._conflict(error)
         if sqlstate in _MISSING_OBJECT:
@@ -107,7 +107,7 @@ class Store:
 
     def _conflict(self, error: Exception) -> DagConfigError:
         detail = _detail(error)
-        message = f"{_said(error, with_detail=False)[1]} ({self}). Nothing was changed."
+        message = f"{_said(error)[0]} ({self}). Nothing was changed.{_hint(error)}"
         if detail.get("kind") == "stale":
             stale = DagConfigStaleError(message)
             # 0 is the version of a row that is not there.
@@ -146,13 +146,17 @@ _NO_CONNECTION = {
 }
 
 
-def _said(error: Exception, *, with_detail: bool = True) -> tuple[str, str]:
+def _said(error: Exception) -> tuple[str, str]:
     """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
     primary = parts[0] or " ".join(str(error).split())
-    further = parts[1:] if with_detail else parts[2:]
-    return primary, ". ".join(part.rstrip(".") for part in (primary, *further) if part)
+    return primary, ". ".join(part.rstrip(".") for part in (primary, *parts[1:]) if part)
+
+
+def _hint(error: Exception) -> str:
+    hint = getattr(getattr(error, "diag", None), "message_hint", None)
+    return f" {hint}" if hint else ""
 
 
 def _detail(error: Exception) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import FrozenInstanceError, replace
-from datetime import datetime, time, timezone
+from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 
-from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, InvalidRowError, Quantity
+from airflow_provider_dagconfig.models import (
+    OVERRIDE_COLUMNS,
+    Change,
+    DagConfig,
+    ExchangeGroup,
+    HistoryEntry,
+    InvalidRowError,
+    Override,
+    Quantity,
+    checked_value,
+    parse_duration,
+)
 
 SUFFIXES = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 
@@ -354,3 +365,106 @@ def test_a_group_becomes_json() -> None:
     values = json.loads(json.dumps(group.as_dict()))
 
     assert (values["exchanges"], values["market_open_utc"], values["priority"]) == (["LSE"], "08:00:00", 5)
+
+
+AT = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
+BACKFILL = Override(
+    *(7, "data_collection_equities", "us_markets", {"memory_limit": "4Gi"}),
+    *(AT, AT + timedelta(hours=4), "month's end", "ann", AT),
+)
+
+
+def overridden(**values: object) -> DagConfig:
+    sources = {"memory_request": "row", "memory_limit": BACKFILL.source}
+    return config(**{"memory_limit": "4Gi", "sources": sources, "overrides": (BACKFILL,), **values})
+
+
+def test_an_override_reads_as_until_when_who_and_why() -> None:
+    assert str(BACKFILL) == "override 7 until 2026-11-23 06:14:05+00:00 by ann (month's end)"
+    assert str(replace(BACKFILL, created_by=None, reason=None)) == "override 7 until 2026-11-23 06:14:05+00:00"
+
+
+def test_an_override_is_in_the_configurations_json_by_its_id() -> None:
+    values = json.loads(json.dumps(overridden().as_dict()))
+
+    assert values["sources"]["memory_limit"] == "override 7 until 2026-11-23 06:14:05+00:00"
+    assert values["overrides"]["7"]["values"] == {"memory_limit": "4Gi"}
+    assert values["overrides"]["7"]["ends_at"] == "2026-11-23 06:14:05+00:00"
+
+
+def test_the_statement_for_an_overridden_value_is_an_override_with_the_same_end() -> None:
+    assert overridden().update_statement("memory_limit", "8Gi") == (
+        "SELECT financial_screener.override_dag_config('data_collection_equities', 'us_markets',"
+        " p_ends_at => '2026-11-23 06:14:05+00:00', p_reason => 'month''s end', p_memory_limit => '8Gi');"
+    )
+    assert overridden().update_statement("batch_size", 7).startswith("SELECT financial_screener.update_dag_config(")
+
+
+@pytest.mark.parametrize(
+    ("sources", "remedy"),
+    [
+        pytest.param({}, "SELECT financial_screener.update_dag_config(", id="the row"),
+        pytest.param({"memory_limit": BACKFILL.source}, "SELECT financial_screener.end_override(7);", id="an override"),
+        pytest.param(
+            {"memory_limit": BACKFILL.source, "memory_request": "run"},
+            'trigger the DAG with another memory_request in the conf\'s "dagconfig", or without',
+            id="the run, above an override",
+        ),
+    ],
+)
+def test_what_is_mended_is_where_the_value_is_from(sources: dict[str, str], remedy: str) -> None:
+    with pytest.raises(InvalidRowError, match="is over memory_limit '4Gi'") as error:
+        overridden(memory_request="5Gi", sources=sources)
+
+    assert error.value.remedy.startswith(remedy)
+
+
+def test_a_configuration_with_sources_is_hashable() -> None:
+    assert len({overridden(), overridden()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("45m", timedelta(minutes=45)),
+        ("2h", timedelta(hours=2)),
+        ("1h30m", timedelta(minutes=90)),
+        ("3d", timedelta(days=3)),
+        ("2w", timedelta(weeks=2)),
+        ("1w2d3h4m5s", timedelta(weeks=1, days=2, hours=3, minutes=4, seconds=5)),
+    ],
+)
+def test_a_duration_is_read(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "h", "2 h", "2h ", "-2h", "1.5h", "30m1h", "2 hours", "2H", "0m", "999999999999w", "\u0662h"], ids=ascii
+)
+def test_what_is_no_duration_is_answered_with_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(text))} is no duration.* write "):
+        parse_duration(text)
+
+
+@given(st.sampled_from(OVERRIDE_COLUMNS), st.none() | st.booleans() | st.integers() | st.text() | quantity_texts | st.floats())
+def test_a_new_value_that_is_taken_makes_a_row_that_runs(column: str, value: object) -> None:
+    try:
+        checked = checked_value(column, value)
+    except ValueError:
+        return
+
+    # As request and limit at once, so that it has nothing to fit to but itself.
+    resource = column.partition("_")[0]
+    columns = (f"{resource}_request", f"{resource}_limit") if resource in ("cpu", "memory") else (column,)
+    assert config(**dict.fromkeys(columns, checked)).as_dict()[column] == checked
+
+
+def test_an_entry_without_its_columns_says_what_differs_but_for_what_the_store_keeps() -> None:
+    old = {"id": 3, "dag_name": "d", "batch_size": 500, "updated_at": "2026-11-23"}
+    entry = HistoryEntry(
+        *(17, "UPDATE", "dag_configuration", "d", "j", None, None, "ann", None, AT, None),
+        *((), None, old, {**old, "batch_size": 7, "updated_at": "2026-11-24"}),
+    )
+
+    assert entry.differences() == {"batch_size": (500, 7)}
+    assert (entry.subject, entry.as_dict()["changed_at"]) == ("d/j", "2026-11-23 02:14:05+00:00")

@@ -183,15 +183,15 @@ class ChangingHook(HistoryHook):
         :param until: the end; or else
         :param for_: how long, from ``starts_at`` on: a timedelta, or a text such as ``45m``, ``2h``, ``3d``.
         :param starts_at: the beginning; None: now.
+        :raises DagConfigNotFoundError: the job has no row.
         :raises DagConfigInvalidError: a value breaks a rule, also together with the row; or the end is not one.
         """
         given = _given(locals())
+        if starts_at is None:
+            del given["starts_at"]
         with self.transaction():
             given["ends_at"] = self._end(until, for_, starts_at)
-            override_id = self._call(
-                "override_dag_config", {name: value for name, value in given.items() if name != "starts_at" or value}
-            )
-            return self.get_override(override_id)
+            return self.get_override(self._call("override_dag_config", given))
 
     def end_override(self, override_id: int, *, updated_by: str | None = None, reason: str | None = None) -> Override:
         """
@@ -276,12 +276,14 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in arguments.items():
         if name == "name":
             given["group_name"] = value
+        elif name not in _TYPES:
+            continue
         elif isinstance(value, Quantity):
             given[name] = value.text
         elif isinstance(value, datetime):
             given[name] = with_zone(value, name)
         elif name == "exchanges" and value is not None:
             given[name] = list(value)
-        elif name in _TYPES:
+        else:
             given[name] = value
     return given

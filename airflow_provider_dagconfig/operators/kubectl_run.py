@@ -287,12 +287,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _job_names(self, hook: DagConfigHook, dag_name: str) -> set[str]:
         """Give all that may be a job of the run: by the store, and by the DAG's tasks."""
-        names: set[Any] = set(hook.get_job_names(dag_name))
-        for task in self.dag.tasks:
-            # A mapped task has its arguments there.
-            arguments = getattr(task, "partial_kwargs", None) or vars(task)
-            names.add(arguments.get("job_name"))
-        return {name for name in names if isinstance(name, str)}
+        # A mapped task has its arguments in partial_kwargs. What is no text yet is known when its task runs.
+        given = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.dag.tasks]
+        return {*hook.get_job_names(dag_name), *(name for name in given if isinstance(name, str))}
 
     def execute(self, context: Context) -> Any:
         """

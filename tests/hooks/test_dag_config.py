@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -27,32 +28,7 @@ from airflow_provider_dagconfig.migrate import Target, migrate
 from airflow_provider_dagconfig.models import DagConfig, Quantity
 
 Connect = Callable[..., DagConfigHook]
-
-
-def break_rule(database: Database, table: str, column: str, value: str) -> None:
-    """Put a value into all rows that is older than the rules: no trigger and no constraint saw it."""
-    database.execute(f"""
-        ALTER TABLE financial_screener.{table} DROP CONSTRAINT rule_{column};
-        ALTER TABLE financial_screener.{table} DISABLE TRIGGER USER;
-        UPDATE financial_screener.{table} SET {column} = {value};
-        ALTER TABLE financial_screener.{table} ENABLE TRIGGER USER
-    """)
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """A function that gives a hook whose connection id leads to this URL."""
-
-    def hook(url: str, conn_id: str = "postgres_default", **arguments: str) -> DagConfigHook:
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", url)
-        return DagConfigHook(postgres_conn_id=conn_id, **arguments)
-
-    return hook
-
-
-@pytest.fixture
-def hook(migrated_database: Database, connect: Connect) -> DagConfigHook:
-    return connect(migrated_database.url)
+BreakRule = Callable[[str, str, str], None]
 
 
 def test_a_job_is_read_with_its_origin_and_its_last_change(hook: DagConfigHook, migrated_database: Database) -> None:
@@ -153,8 +129,8 @@ def test_groups_come_by_priority_without_disabled_ones(hook: DagConfigHook, migr
     assert hook.get_exchange_group_names() == [group.group_name for group in groups]
 
 
-def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list_of_names(hook: DagConfigHook, migrated_database: Database) -> None:
-    break_rule(migrated_database, "exchange_groups", "exchanges", "'{}'")
+def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list_of_names(hook: DagConfigHook, break_rule: BreakRule) -> None:
+    break_rule("exchange_groups", "exchanges", "'{}'")
 
     assert "lse" in hook.get_exchange_group_names()
     for read in (hook.get_exchange_groups, lambda: hook.get_exchange_group("lse"), lambda: hook.get_task_config("d", "j", "lse")):
@@ -182,8 +158,8 @@ def test_a_mistyped_group_is_answered_with_what_there_is(hook: DagConfigHook, re
     assert str(error.value).endswith("Did you mean 'us_markets'? There are: european_markets, german_markets, lse, us_markets.")
 
 
-def test_a_bad_row_is_named_with_its_remedy(hook: DagConfigHook, migrated_database: Database) -> None:
-    break_rule(migrated_database, "dag_configuration", "memory_limit", "'2 GB'")
+def test_a_bad_row_is_named_with_its_remedy(hook: DagConfigHook, migrated_database: Database, break_rule: BreakRule) -> None:
+    break_rule("dag_configuration", "memory_limit", "'2 GB'")
 
     with pytest.raises(DagConfigInvalidError) as error:
         hook.get_dag_config("calculate_indicators")
@@ -203,6 +179,93 @@ def test_an_adopted_database_is_read_with_its_own_values(adopted_database: Datab
     config = hook.get_dag_config("data_collection_equities", "lse")
     assert not config.enabled
     assert config.disabled_change is not None
+
+
+def test_all_jobs_are_listed_by_dag_priority_and_name(hook: DagConfigHook) -> None:
+    jobs = hook.get_dag_configs()
+
+    assert [(job.dag_name, job.job_name) for job in jobs[:3]] == [
+        ("calculate_indicators", "all"),
+        ("data_collection_equities", "us_markets"),
+        ("data_collection_equities", "lse"),
+    ]
+    assert len(jobs) == 9
+    assert [job.problem for job in jobs] == [None] * 9
+    assert hook.get_dag_configs("calculate_indicators") == [hook.get_dag_config_row("calculate_indicators")] == jobs[:1]
+
+
+def test_a_row_that_cannot_be_used_is_listed_with_its_problem(hook: DagConfigHook, break_rule: BreakRule) -> None:
+    break_rule("dag_configuration", "memory_limit", "'2 GB'")
+
+    jobs = hook.get_dag_configs()
+
+    assert len(jobs) == 9
+    assert jobs[0].row is not None
+    assert jobs[0].row["memory_limit"] == jobs[0].values["memory_limit"] == "2 GB"
+    assert jobs[0].problem is not None
+    assert jobs[0].problem.startswith("memory_limit '2 GB' of calculate_indicators/all is no Kubernetes quantity; write 2G or 2Gi.")
+    assert json.loads(json.dumps(jobs[0].as_dict()))["values"]["memory_limit"] == "2 GB"
+
+
+def test_a_job_without_a_row_is_listed_by_its_name_alone(hook: DagConfigHook) -> None:
+    job = hook.get_dag_config_row("new_dag", "lse")
+
+    assert (job.row, job.version, job.values["batch_size"], set(job.sources.values())) == (None, None, 500, {"default"})
+    assert job.change is None
+
+
+def test_all_groups_are_listed_also_those_that_take_no_part(
+    hook: DagConfigHook, migrated_database: Database, break_rule: BreakRule
+) -> None:
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'lse'")
+    break_rule("exchange_groups", "exchanges", "'{}'")
+
+    groups = {group.group_name: group for group in hook.get_all_exchange_groups()}
+
+    assert list(groups) == ["us_markets", "lse", "german_markets", "european_markets"]
+    assert (groups["lse"].row["enabled"], groups["lse"].version) == (False, 2)
+    assert groups["lse"].change is not None
+    assert groups["lse"].problem is not None
+    assert "is no list of exchange codes" in groups["lse"].problem
+
+
+def test_the_names_that_a_job_may_have_are_those_of_rows_and_groups(hook: DagConfigHook) -> None:
+    assert hook.get_job_names("calculate_indicators") == ["all", "european_markets", "german_markets", "lse", "us_markets"]
+
+
+def test_each_value_says_where_it_is_from(hook: DagConfigHook) -> None:
+    override = hook.override_dag_config("calculate_indicators", for_="2h", reason="backfill", cpu_limit="5")
+
+    config, _ = hook.get_task_config("calculate_indicators", "all", None, {"batch_size": 100})
+
+    assert (config.cpu_limit.text, config.batch_size, config.timeout_seconds, config.version) == ("5", 100, 3600, 1)
+    assert (config.sources["cpu_limit"], config.sources["batch_size"], config.sources["timeout_seconds"]) == (
+        f"override {override.override_id} until {override.ends_at.isoformat(sep=' ', timespec='seconds')}",
+        "run",
+        "row",
+    )
+    assert config.overrides == (override,)
+    assert config.origin == f"financial_screener.dag_configuration, row 9; {override}; batch_size by the dag run's conf"
+    assert hook.get_dag_config("calculate_indicators").batch_size == 1000
+
+
+def test_a_value_of_the_run_that_does_not_go_with_the_row_says_what_to_trigger(hook: DagConfigHook) -> None:
+    with pytest.raises(DagConfigInvalidError) as error:
+        hook.get_task_config("calculate_indicators", "all", None, {"memory_limit": "1Gi"})
+
+    assert str(error.value) == (
+        "memory_request '2Gi' of calculate_indicators/all is over memory_limit '1Gi'; lower it, or raise the limit. To mend it:"
+        ' trigger the DAG with another memory_limit in the conf\'s "dagconfig", or without'
+    )
+
+
+def test_a_disabled_job_with_a_bad_row_is_not_run_with_defaults_by_a_run(hook: DagConfigHook, break_rule: BreakRule) -> None:
+    hook.update_dag_config("calculate_indicators", enabled=False)
+    break_rule("dag_configuration", "memory_limit", "'2 GB'")
+
+    assert not hook.get_dag_config("calculate_indicators").enabled
+    with pytest.raises(DagConfigInvalidError, match="memory_limit '2 GB' of calculate_indicators/all is no Kubernetes quantity"):
+        hook.get_task_config("calculate_indicators", "all", None, {"enabled": True})
 
 
 def test_a_change_gives_the_new_configuration(hook: DagConfigHook) -> None:
@@ -338,7 +401,7 @@ def test_a_database_that_is_only_at_008_says_to_migrate(
 ) -> None:
     migrate(database.url, to=8)
 
-    with pytest.raises(DagConfigNotMigratedError, match="To bring the database up to date: airflow dagconfig migrate$"):
+    with pytest.raises(DagConfigNotMigratedError, match=r"To bring the database up to date: airflow dagconfig migrate$"):
         act(connect(database.url))
 
 

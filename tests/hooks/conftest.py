@@ -1,0 +1,41 @@
+"""What the hook's tests share: hooks on the migrated database, and rows that are older than the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from plugins.postgres import Database
+
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DagConfigHook]:
+    """A function that gives a hook whose connection id leads to this URL."""
+
+    def hook(url: str, conn_id: str = "postgres_default", **arguments: str) -> DagConfigHook:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", url)
+        return DagConfigHook(postgres_conn_id=conn_id, **arguments)
+
+    return hook
+
+
+@pytest.fixture
+def hook(migrated_database: Database, connect: Callable[..., DagConfigHook]) -> DagConfigHook:
+    return connect(migrated_database.url)
+
+
+@pytest.fixture
+def break_rule(migrated_database: Database) -> Callable[[str, str, str], None]:
+    """A function that puts a value into all rows that is older than the rules: no trigger and no constraint saw it."""
+
+    def put(table: str, column: str, value: str) -> None:
+        migrated_database.execute(f"""
+            ALTER TABLE financial_screener.{table} DROP CONSTRAINT rule_{column};
+            ALTER TABLE financial_screener.{table} DISABLE TRIGGER USER;
+            UPDATE financial_screener.{table} SET {column} = {value};
+            ALTER TABLE financial_screener.{table} ENABLE TRIGGER USER
+        """)
+
+    return put
