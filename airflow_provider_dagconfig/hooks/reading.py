@@ -26,7 +26,8 @@ from airflow_provider_dagconfig.models import (
     Override,
 )
 
-# One row a job that is asked for, whatever is missing. What switched a job off is its row's change or an override's.
+# One row a job that is asked for, whatever is missing. Overrides are applied where there are some, which is seldom: a listing of
+# many jobs needs no call for each. What switched a job off is its row's change or an override's.
 _CONFIGS = sql.SQL("""
     SELECT
         asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
@@ -35,7 +36,6 @@ _CONFIGS = sql.SQL("""
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
         disabled.reason AS disabled_reason
     FROM ({asked}) AS asked
-    CROSS JOIN LATERAL {schema}.effective_dag_config(asked.dag_name, asked.job_name) AS effective
     LEFT JOIN {schema}.dag_configuration AS config
         ON config.dag_name = asked.dag_name AND config.job_name = asked.job_name
     LEFT JOIN {schema}.exchange_groups AS exchange_group ON exchange_group.group_name = asked.group_name
@@ -44,26 +44,37 @@ _CONFIGS = sql.SQL("""
         FROM {schema}.dag_configuration_overrides AS o
         WHERE
             o.dag_name = asked.dag_name AND o.job_name = asked.job_name
-            AND o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at)
+            AND o.starts_at <= now() AND o.ends_at > now() AND (o.ended_at IS NULL OR o.ended_at > now())
     ) AS active ON true
-    LEFT JOIN LATERAL (
-        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
-        FROM {schema}.dag_configuration_audit AS a
-        WHERE a.dag_name = asked.dag_name AND a.job_name = asked.job_name
-        ORDER BY a.audit_id DESC
-        LIMIT 1
-    ) AS change ON config.id IS NOT NULL OR active.overrides IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT {config_columns}, NULL::jsonb AS sources
+        WHERE config.id IS NOT NULL AND active.overrides IS NULL
+        UNION ALL
+        SELECT {overridden_columns}, overridden.sources
+        FROM {schema}.effective_dag_config(asked.dag_name, asked.job_name) AS overridden
+        WHERE config.id IS NULL OR active.overrides IS NOT NULL
+    ) AS effective
     LEFT JOIN LATERAL (
         SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
         FROM {schema}.dag_configuration_audit AS a
         WHERE
             a.dag_name = asked.dag_name AND a.job_name = asked.job_name
+            AND (config.id IS NOT NULL OR active.overrides IS NOT NULL)
+        ORDER BY a.audit_id DESC
+        LIMIT 1
+    ) AS change ON true
+    LEFT JOIN LATERAL (
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        FROM {schema}.dag_configuration_audit AS a
+        WHERE
+            NOT effective.enabled
+            AND a.dag_name = asked.dag_name AND a.job_name = asked.job_name
             AND a.override_id IS NOT DISTINCT FROM substring(effective.sources ->> 'enabled' FROM 'override ([0-9]+)')::bigint
             AND a.new_values ->> 'enabled' = 'false' AND a.old_values ->> 'enabled' IS DISTINCT FROM 'false'
         ORDER BY a.audit_id DESC
         LIMIT 1
-    ) AS disabled ON NOT effective.enabled
-    ORDER BY asked.dag_name, effective.priority DESC, asked.job_name
+    ) AS disabled ON true
+    ORDER BY asked.dag_name, effective.priority DESC NULLS LAST, asked.job_name
 """)
 _ONE_JOB = sql.SQL("SELECT %(dag_name)s::text AS dag_name, %(job_name)s::text AS job_name, %(group_name)s::text AS group_name")
 _ALL_JOBS = sql.SQL("""
@@ -75,7 +86,7 @@ _ALL_JOBS = sql.SQL("""
     FROM {schema}.dag_configuration_overrides AS o
     WHERE
         (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
-        AND o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at)
+        AND o.starts_at <= now() AND o.ends_at > now() AND (o.ended_at IS NULL OR o.ended_at > now())
 """)
 _GROUPS = sql.SQL("""
     SELECT exchange_group.group_name AS group_group_name, {columns}
@@ -201,6 +212,8 @@ class ReadingHook(StoreHook):
 
     def _configs_query(self, asked: sql.SQL) -> sql.Composed:
         return _CONFIGS.format(
+            config_columns=_select(CONFIG_COLUMNS, "config"),
+            overridden_columns=_select(CONFIG_COLUMNS, "overridden"),
             effective_columns=_select(CONFIG_COLUMNS, "effective", "config_"),
             row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
             group_columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"),
@@ -296,7 +309,7 @@ def _read_moment(value: Any) -> Any:
     return datetime.fromisoformat(re.sub(r"\.([0-9]+)", lambda fraction: f".{fraction[1]:0<6}", value))
 
 
-def _select(columns: Sequence[str], table: str, prefix: str) -> sql.Composed:
+def _select(columns: Sequence[str], table: str, prefix: str = "") -> sql.Composed:
     """The columns of one table under names that cannot clash with another table's."""
     return sql.SQL(", ").join(
         sql.SQL("{}.{} AS {}").format(sql.Identifier(table), sql.Identifier(column), sql.Identifier(prefix + column))
@@ -314,8 +327,10 @@ def _overrides(row: Mapping[str, Any]) -> tuple[Override, ...]:
 
 def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, str]:
     """Say of each column where its value is from, and of an override until when."""
+    # Without overrides the database says nothing of it: all is the row's.
+    sources = row["sources"] or dict.fromkeys(CONFIG_COLUMNS, "row")
     long = {f"override {override.override_id}": override.source for override in overrides}
-    return {column: long.get(source, source) for column, source in row["sources"].items() if column in CONFIG_COLUMNS}
+    return {column: long.get(source, source) for column, source in sources.items()}
 
 
 def _group(row: Mapping[str, Any]) -> ExchangeGroup:
