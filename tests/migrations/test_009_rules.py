@@ -62,7 +62,8 @@ def violations(database: Database) -> list[tuple[object, ...]]:
 
 def constraints(database: Database) -> set[str]:
     return {
-        name for (name,) in database.execute("SELECT conname::text FROM pg_constraint WHERE contype = 'c' AND conname LIKE 'rule\\_%'")
+        name
+        for (name,) in database.execute("SELECT conname::text FROM pg_constraint WHERE contype = 'c' AND conname LIKE 'rule\\_%'")
     }
 
 
@@ -118,7 +119,12 @@ def test_a_limit_below_the_request_is_refused(unchanged: Database) -> None:
         ("exchanges", "'{NULL}'", "'[null]'", "at least one exchange"),
         ("exchanges", "'{{LSE},{XETRA}}'", """'[["LSE"], ["XETRA"]]'""", "ARRAY['NYSE', 'NASDAQ']"),
         ("exchanges", "NULL", "NULL", "such as ARRAY['NYSE', 'NASDAQ']"),
-        ("primary_timezone", "'Mars/Olympus'", "'Mars/Olympus'", "must be a time zone that pg_timezone_names has, such as America/"),
+        (
+            "primary_timezone",
+            "'Mars/Olympus'",
+            "'Mars/Olympus'",
+            "must be a time zone that pg_timezone_names has, such as America/",
+        ),
         ("primary_timezone", "NULL", "NULL", "must be a time zone"),
         ("display_name", "' '", "' '", "must be a name"),
         ("enabled", "NULL", "NULL", "must be true or false"),
@@ -137,7 +143,9 @@ def test_a_refused_value_of_a_group_is_named_with_column_rule_and_example(
 @pytest.mark.parametrize(
     "statement",
     [
-        pytest.param("INSERT INTO financial_screener.dag_configuration (dag_name, job_name, batch_size) VALUES ('d', 'j', 0)", id="insert"),
+        pytest.param(
+            "INSERT INTO financial_screener.dag_configuration (dag_name, job_name, batch_size) VALUES ('d', 'j', 0)", id="insert"
+        ),
         pytest.param(SET_JOB.format("batch_size", "0"), id="update"),
         pytest.param("SELECT financial_screener.update_dag_config('d', 'j', p_batch_size => 0)", id="function"),
         pytest.param(
@@ -145,7 +153,9 @@ def test_a_refused_value_of_a_group_is_named_with_column_rule_and_example(
             " WHEN MATCHED THEN UPDATE SET batch_size = 0",
             id="merge",
         ),
-        pytest.param("SET standard_conforming_strings = off; " + SET_JOB.format("batch_size", "0"), id="another reading of strings"),
+        pytest.param(
+            "SET standard_conforming_strings = off; " + SET_JOB.format("batch_size", "0"), id="another reading of strings"
+        ),
         pytest.param("SET session_replication_role = replica; " + SET_JOB.format("batch_size", "0"), id="without triggers"),
     ],
 )
@@ -186,7 +196,9 @@ def test_a_row_with_a_bad_value_can_be_disabled_at_night(adopted: Database) -> N
 
 @pytest.mark.parametrize(("column", "value"), [("memory_limit", "'3 GB'"), ("batch_size", "-6"), ("priority", "0")])
 def test_a_row_with_a_bad_value_takes_no_other_bad_value(adopted: Database, column: str, value: str) -> None:
-    assert column in refusal(adopted, f"UPDATE financial_screener.dag_configuration SET {column} = {value} WHERE dag_name = 'house_prices'")
+    assert column in refusal(
+        adopted, f"UPDATE financial_screener.dag_configuration SET {column} = {value} WHERE dag_name = 'house_prices'"
+    )
 
 
 def test_rules_that_nobody_breaks_are_constraints(migrated_database: Database, adopted: Database) -> None:
@@ -194,7 +206,9 @@ def test_rules_that_nobody_breaks_are_constraints(migrated_database: Database, a
 
     assert every == {
         name
-        for (name,) in migrated_database.execute("SELECT 'rule_' || rule_name FROM financial_screener.dagconfig_rules() WHERE is_constraint")
+        for (name,) in migrated_database.execute(
+            "SELECT 'rule_' || rule_name FROM financial_screener.dagconfig_rules() WHERE is_constraint"
+        )
     }
     assert every - constraints(adopted) == {"rule_memory_limit", "rule_batch_size", "rule_exchanges"}
 
@@ -253,7 +267,20 @@ def test_the_kubernetes_client_agrees_with_them(connection: psycopg.Connection, 
 
 @pytest.mark.parametrize(
     "text",
-    ["1e999", "-1e-999", "1e9999", "9223372036854775807", "9223372036854775808", "8Ei", "0.1n", "1.E3", "1.e3", "0e999", "+.5e+001", "1\n"],
+    [
+        "1e999",
+        "-1e-999",
+        "1e9999",
+        "9223372036854775807",
+        "9223372036854775808",
+        "8Ei",
+        "0.1n",
+        "1.E3",
+        "1.e3",
+        "0e999",
+        "+.5e+001",
+        "1\n",
+    ],
 )
 def test_at_the_edges_postgres_and_the_models_agree(connection: psycopg.Connection, text: str) -> None:
     assert by_postgres(connection, [text]) == [by_the_models(text)]

@@ -34,7 +34,15 @@ def test_an_entry_says_who_when_why_and_what(migrated_database: Database) -> Non
     )
 
     assert last_entry(
-        migrated_database, "operation", "table_name", "dag_name", "job_name", "group_name", "changed_by", "session_user_name", "reason"
+        migrated_database,
+        "operation",
+        "table_name",
+        "dag_name",
+        "job_name",
+        "group_name",
+        "changed_by",
+        "session_user_name",
+        "reason",
     ) == ("UPDATE", "dag_configuration", "calculate_indicators", "all", None, "maria", "postgres", "OOMKilled since Monday")
     columns, before, after, row_version, changed_at = last_entry(
         migrated_database, "changed_columns", "old_values", "new_values", "row_version", "changed_at"
@@ -47,7 +55,9 @@ def test_an_entry_says_who_when_why_and_what(migrated_database: Database) -> Non
 
 
 def test_updated_at_is_the_time_of_the_last_entry(migrated_database: Database) -> None:
-    migrated_database.execute(f"UPDATE financial_screener.dag_configuration SET batch_size = 7, updated_at = '2000-01-01' WHERE {JOB}")
+    migrated_database.execute(
+        f"UPDATE financial_screener.dag_configuration SET batch_size = 7, updated_at = '2000-01-01' WHERE {JOB}"
+    )
 
     assert migrated_database.execute(f"SELECT updated_at FROM financial_screener.dag_configuration WHERE {JOB}") == [
         last_entry(migrated_database, "changed_at")
@@ -55,7 +65,9 @@ def test_updated_at_is_the_time_of_the_last_entry(migrated_database: Database) -
 
 
 def test_entries_are_in_one_zone_whatever_the_session_has(migrated_database: Database) -> None:
-    migrated_database.execute(f"SET timezone = 'Asia/Tokyo'; UPDATE financial_screener.dag_configuration SET batch_size = 7 WHERE {JOB}")
+    migrated_database.execute(
+        f"SET timezone = 'Asia/Tokyo'; UPDATE financial_screener.dag_configuration SET batch_size = 7 WHERE {JOB}"
+    )
 
     values = last_entry(migrated_database, "new_values")[0]
     assert values["updated_at"].endswith("+00:00")  # type: ignore[index]
@@ -64,7 +76,10 @@ def test_entries_are_in_one_zone_whatever_the_session_has(migrated_database: Dat
 @pytest.mark.parametrize(
     ("statement", "operations"),
     [
-        ("INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges) VALUES ('a', 'A', '{A}')", ["INSERT"]),
+        (
+            "INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges) VALUES ('a', 'A', '{A}')",
+            ["INSERT"],
+        ),
         ("UPDATE financial_screener.exchange_groups SET priority = 1 WHERE group_name = 'lse'", ["UPDATE"]),
         ("DELETE FROM financial_screener.exchange_groups WHERE group_name = 'lse'", ["DELETE"]),
         ("TRUNCATE financial_screener.exchange_groups", ["TRUNCATE"] * 4),
@@ -166,7 +181,8 @@ def test_a_change_based_on_another_version_is_refused(
 def test_the_stated_version_is_accepted_while_it_is_the_rows(migrated_database: Database) -> None:
     for number in (1, 2, 3):
         migrated_database.execute(
-            "SELECT financial_screener.update_dag_config('calculate_indicators', 'all', p_batch_size => %s, p_expected_version => %s)",
+            "SELECT financial_screener.update_dag_config("
+            "'calculate_indicators', 'all', p_batch_size => %s, p_expected_version => %s)",
             [number, number],
         )
 
@@ -240,7 +256,9 @@ def test_reasons_and_names_end_with_the_call(migrated_database: Database) -> Non
 
 def test_the_old_entries_stay_with_their_columns_in_place(adopted_database: Database) -> None:
     # The zone of this session: that of the times without one.
-    old = f"SELECT audit_id, operation, dag_name, job_name, old_values, new_values, changed_by, changed_at::timestamptz FROM {AUDIT}"
+    old = (
+        f"SELECT audit_id, operation, dag_name, job_name, old_values, new_values, changed_by, changed_at::timestamptz FROM {AUDIT}"
+    )
     before = adopted_database.execute(f"{old} ORDER BY 1")
 
     migrate(adopted_database.url)
@@ -250,7 +268,10 @@ def test_the_old_entries_stay_with_their_columns_in_place(adopted_database: Data
 
 
 def test_every_time_has_a_zone(migrated_database: Database) -> None:
-    assert migrated_database.execute("""
+    assert (
+        migrated_database.execute("""
         SELECT table_name::text, column_name::text FROM information_schema.columns
         WHERE table_schema = 'financial_screener' AND data_type = 'timestamp without time zone'
-    """) == []
+    """)
+        == []
+    )

@@ -111,11 +111,20 @@ def test_an_override_may_be_ended_early(store: Store) -> None:
         ("now(), 'why', p_batch_size => 7", "must be a moment after its start and after now"),
         ("NULL, 'why', p_batch_size => 7", "ends_at NULL"),
         ("'infinity', 'why', p_batch_size => 7", "such as now\\(\\) \\+ interval '2 hours'"),
-        ("now() + interval '1 hour', ' ', p_batch_size => 7", "reason ' ' of the override of calculate_indicators/all must be a text"),
+        (
+            "now() + interval '1 hour', ' ', p_batch_size => 7",
+            "reason ' ' of the override of calculate_indicators/all must be a text",
+        ),
         ("now() + interval '1 hour', 'why'", "must set at least one value"),
-        ("now() + interval '1 hour', 'why', p_batch_size => 0", "batch_size '0' of calculate_indicators/all .* must be a whole number"),
+        (
+            "now() + interval '1 hour', 'why', p_batch_size => 0",
+            "batch_size '0' of calculate_indicators/all .* must be a whole number",
+        ),
         ("now() + interval '1 hour', 'why', p_memory_limit => '2 GB'", "memory_limit '2 GB' .* must be a Kubernetes quantity"),
-        ("now() + interval '1 hour', 'why', p_memory_limit => '1Gi'", r"memory_request '2Gi' .* no more than memory_limit \('1Gi'\)"),
+        (
+            "now() + interval '1 hour', 'why', p_memory_limit => '1Gi'",
+            r"memory_request '2Gi' .* no more than memory_limit \('1Gi'\)",
+        ),
     ],
 )
 def test_an_override_that_makes_no_sense_is_refused(store: Store, arguments: str, message: str) -> None:
@@ -126,7 +135,8 @@ def test_an_override_that_makes_no_sense_is_refused(store: Store, arguments: str
 def test_an_override_of_a_job_without_a_row_is_refused(store: Store) -> None:
     with pytest.raises(psycopg.Error, match="there is no row for calculate_indicators/al to be overridden") as error:
         store.one(
-            "SELECT financial_screener.override_dag_config('calculate_indicators', 'al', now() + interval '1h', 'w', p_batch_size => 7)"
+            "SELECT financial_screener.override_dag_config("
+            "'calculate_indicators', 'al', now() + interval '1 hour', 'why', p_batch_size => 7)"
         )
 
     assert error.value.sqlstate == "DC404"
@@ -146,7 +156,9 @@ def test_overrides_that_break_a_rule_once_another_ends_are_refused(store: Store)
 def test_a_row_is_not_changed_so_that_it_breaks_a_rule_with_an_override(store: Store) -> None:
     store.override(memory_limit="3Gi")
 
-    with pytest.raises(psycopg.errors.CheckViolation, match=r"memory_request '4Gi' of calculate_indicators/all \(override 1\) must be"):
+    with pytest.raises(
+        psycopg.errors.CheckViolation, match=r"memory_request '4Gi' of calculate_indicators/all \(override 1\) must be"
+    ):
         store.update(memory_request="4Gi")
 
     store.update(memory_request="3Gi", enabled=False)
@@ -158,7 +170,9 @@ def test_a_bad_row_may_be_helped_by_an_override_and_disabled(adopted_database: D
         "SELECT financial_screener.override_dag_config("
         "'house_prices', 'all', now() + interval '1 hour', 'until mended', p_memory_limit => '2Gi', p_batch_size => 5)"
     )
-    assert adopted_database.execute("SELECT memory_limit, batch_size FROM financial_screener.get_dag_config('house_prices')") == [("2Gi", 5)]
+    assert adopted_database.execute("SELECT memory_limit, batch_size FROM financial_screener.get_dag_config('house_prices')") == [
+        ("2Gi", 5)
+    ]
 
     adopted_database.execute("SELECT financial_screener.update_dag_config('house_prices', 'all', p_enabled => FALSE)")
 
@@ -184,7 +198,12 @@ def test_a_renamed_job_is_seen_under_the_name_it_had(store: Store) -> None:
     store.connection.execute("UPDATE financial_screener.dag_configuration SET job_name = 'every' WHERE job_name = 'all'")
 
     at = "SELECT financial_screener.dag_config_at('calculate_indicators', %s, %s) ->> 'batch_size'"
-    assert [store.one(at, job, moment) for job in ("all", "every") for moment in (before, store.now())] == ["1000", None, None, "1000"]
+    assert [store.one(at, job, moment) for job in ("all", "every") for moment in (before, store.now())] == [
+        "1000",
+        None,
+        None,
+        "1000",
+    ]
 
 
 def test_a_group_is_seen_as_it_was(store: Store) -> None:
@@ -201,7 +220,10 @@ def test_what_was_in_force_is_seen_with_its_overrides(store: Store) -> None:
     store.one("SELECT financial_screener.end_override(1)")
     store.update(memory_limit="8Gi")
 
-    assert store.one(f"SELECT (batch_size, memory_limit)::text FROM financial_screener.effective_dag_config({JOB}, %s)", during) == "(7,4Gi)"
+    assert (
+        store.one(f"SELECT (batch_size, memory_limit)::text FROM financial_screener.effective_dag_config({JOB}, %s)", during)
+        == "(7,4Gi)"
+    )
 
 
 def test_a_row_without_entries_is_seen_since_it_was_made(store: Store) -> None:
@@ -218,9 +240,9 @@ def test_an_entry_is_rolled_back_as_a_change_of_its_own(store: Store) -> None:
 
     store.one("SELECT financial_screener.rollback_change(%s, 'maria')", entry)
 
-    assert store.one(f"SELECT (memory_limit, timeout_seconds, batch_size, version)::text FROM financial_screener.effective_dag_config({JOB})") == (
-        "(4Gi,3600,7,4)"
-    )
+    assert store.one(
+        f"SELECT (memory_limit, timeout_seconds, batch_size, version)::text FROM financial_screener.effective_dag_config({JOB})"
+    ) == ("(4Gi,3600,7,4)")
     assert store.connection.execute(
         f"SELECT operation, changed_by, reason, changed_columns FROM {AUDIT} ORDER BY audit_id DESC LIMIT 1"
     ).fetchall() == [("UPDATE", "maria", f"roll-back of entry {entry}", ["memory_limit", "timeout_seconds"])]
@@ -231,25 +253,32 @@ def test_a_later_change_of_the_same_column_is_reported_and_stays(store: Store) -
     entry = store.last_entry()
     store.update(memory_limit="9Gi")
 
-    with pytest.raises(psycopg.Error, match=f"entry {entry} cannot be rolled back: memory_limit of calculate_indicators/all") as error:
+    with pytest.raises(
+        psycopg.Error, match=f"entry {entry} cannot be rolled back: memory_limit of calculate_indicators/all"
+    ) as error:
         store.one("SELECT financial_screener.rollback_change(%s)", entry)
 
     assert error.value.sqlstate == "DC409"
     assert json.loads(str(error.value.diag.message_detail)) == {
-        **{"kind": "conflict", "columns": ["memory_limit"], "entries": [store.last_entry()]},
+        "kind": "conflict",
+        "columns": ["memory_limit"],
+        "entries": [store.last_entry()],
     }
     assert store.effective("memory_limit") == "9Gi"
 
 
 @pytest.mark.parametrize("table", ["dag_configuration", "exchange_groups"])
-@pytest.mark.parametrize("statement", ["DELETE FROM financial_screener.{}", "TRUNCATE financial_screener.{}"], ids=["delete", "truncate"])
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM financial_screener.{}", "TRUNCATE financial_screener.{}"], ids=["delete", "truncate"]
+)
 def test_rows_that_went_come_back_by_their_entries(store: Store, table: str, statement: str) -> None:
     rows = f"SELECT to_jsonb(t) - 'version' - 'updated_at' FROM financial_screener.{table} AS t ORDER BY id"
     before = store.connection.execute(rows).fetchall()
     store.connection.execute(statement.format(table))
 
     store.connection.execute(
-        f"SELECT financial_screener.rollback_change(audit_id) FROM {AUDIT} WHERE operation IN ('DELETE', 'TRUNCATE') ORDER BY audit_id"
+        f"SELECT financial_screener.rollback_change(audit_id) FROM {AUDIT}"
+        " WHERE operation IN ('DELETE', 'TRUNCATE') ORDER BY audit_id"
     )
 
     assert store.connection.execute(rows).fetchall() == before
@@ -281,9 +310,9 @@ def test_an_entry_from_before_this_audit_is_rolled_back_too(adopted_database: Da
 
     adopted_database.execute("SELECT financial_screener.rollback_change(%s)", [entry])
 
-    assert adopted_database.execute("SELECT batch_size FROM financial_screener.get_dag_config('data_collection_equities', 'us_markets')") == [
-        (500,)
-    ]
+    assert adopted_database.execute(
+        "SELECT batch_size FROM financial_screener.get_dag_config('data_collection_equities', 'us_markets')"
+    ) == [(500,)]
 
 
 def test_a_job_is_rolled_back_to_a_moment(store: Store) -> None:
@@ -293,9 +322,9 @@ def test_a_job_is_rolled_back_to_a_moment(store: Store) -> None:
 
     store.one(f"SELECT financial_screener.rollback_dag_config({JOB}, %s, 'maria', 'bad night', 3)", before)
 
-    assert store.one(f"SELECT (batch_size, memory_limit, enabled, version)::text FROM financial_screener.effective_dag_config({JOB})") == (
-        "(1000,4Gi,t,4)"
-    )
+    assert store.one(
+        f"SELECT (batch_size, memory_limit, enabled, version)::text FROM financial_screener.effective_dag_config({JOB})"
+    ) == ("(1000,4Gi,t,4)")
     store.one(f"SELECT financial_screener.delete_dag_config({JOB})")
     store.one(f"SELECT financial_screener.rollback_dag_config({JOB}, %s)", before)
     assert store.effective("version") == 6

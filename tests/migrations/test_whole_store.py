@@ -1,0 +1,204 @@
+"""
+All migrations together: up, down and up again on each PostgreSQL, from nothing and from a live database; a dump restored
+elsewhere; PgBouncer in transaction mode.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from plugins.postgres import PASSWORD, Database, Server, new_database
+
+from airflow_provider_dagconfig.migrate import available, migrate
+
+HERE = Path(__file__).parent
+S = "financial_screener"
+OF_008 = {
+    "dag_configuration": "id, dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size,"
+    " timeout_seconds, max_retries, retry_delay_minutes,"
+    " retry_backoff_enabled, enabled, priority, description, created_at::timestamptz,"
+    " updated_at::timestamptz, created_by",
+    "exchange_groups": "id, group_name, display_name, exchanges, primary_timezone, market_open_utc, market_close_utc,"
+    " enabled, priority, description, created_at::timestamptz, updated_at::timestamptz",
+    "dag_configuration_audit": "audit_id, operation, dag_name, job_name, old_values, new_values, changed_by,"
+    " changed_at::timestamptz",
+}
+
+
+def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    return {table: database.execute(f"SELECT {columns} FROM {S}.{table} ORDER BY 1") for table, columns in OF_008.items()}
+
+
+def objects(database: Database) -> list[str]:
+    """Everything that is in the schema, as pg_dump describes it."""
+    dump = subprocess.run(
+        [database.server.bin / "pg_dump", "--schema-only", "--no-owner", f"--schema={S}", database.url],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [line for line in dump.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+
+
+def works(database: Database) -> None:
+    """The quick reference, and one of each of what is more."""
+    result = database.psql("-q", "-f", str(HERE / "quick_reference.sql"))
+    assert result.returncode == 0, result.stderr
+    job = "'calculate_indicators', 'all'"
+    database.execute(f"SELECT {S}.override_dag_config({job}, now() + interval '1 hour', 'why', p_batch_size => 7)")
+    assert database.execute(f"SELECT batch_size FROM {S}.get_dag_config('calculate_indicators')") == [(7,)]
+    with pytest.raises(psycopg.errors.CheckViolation, match="memory_limit 'lots'"):
+        database.execute(f"SELECT {S}.update_dag_config({job}, p_memory_limit => 'lots')")
+    version = database.execute(f"SELECT version FROM {S}.effective_dag_config({job})")[0][0]
+    database.execute(
+        f"SELECT {S}.update_dag_config({job}, p_priority => 3, p_updated_by => 'ann', p_expected_version => %s)", [version]
+    )
+    database.execute(f"SELECT {S}.rollback_change(max(audit_id), 'ann') FROM {S}.dag_configuration_audit")
+    assert database.execute(
+        f"SELECT operation, changed_by, session_user_name, changed_columns, row_version FROM {S}.dag_configuration_audit"
+        " ORDER BY audit_id DESC LIMIT 1"
+    ) == [("UPDATE", "ann", "postgres", ["priority"], version + 2)]
+
+
+@pytest.fixture(params=[15, 16, 18], ids="PostgreSQL {}".format)
+def server(request: pytest.FixtureRequest, postgres_of: Callable[[int], Server]) -> Server:
+    return postgres_of(request.param)
+
+
+@pytest.mark.parametrize("adopted", [False, True], ids=["from nothing", "from a live database"])
+def test_up_down_and_up_again(server: Server, adopted: bool) -> None:
+    with new_database(server) as database:
+        if adopted:
+            assert database.psql("-q", "-f", str(HERE / "live_008.sql")).returncode == 0
+        migrate(database.url, to=8)
+        before, objects_of_008 = contents(database), objects(database)
+
+        migrate(database.url)
+        assert contents(database) == before
+        violations = f"SELECT * FROM {S}.rule_violations()"
+        assert len(database.execute(violations)) == (3 if adopted else 0)
+
+        assert [step.version for step in migrate(database.url, to=8)] == [m.version for m in reversed(available()[1:])]
+        assert contents(database) == before
+        assert objects(database) == objects_of_008
+
+        migrate(database.url)
+        assert contents(database) == before
+        works(database)
+        migrate(database.url, to=8)
+        database.execute(f"SELECT {S}.update_dag_config('calculate_indicators', 'all', p_batch_size => 9)")
+        assert database.execute(f"SELECT batch_size FROM {S}.get_dag_config('calculate_indicators')") == [(9,)]
+
+
+@pytest.mark.parametrize("migration", available()[1:], ids=lambda migration: migration.file)
+def test_each_file_may_be_repeated(migrated_database: Database, migration: Any) -> None:
+    before = objects(migrated_database), contents(migrated_database)
+
+    result = migrated_database.psql("-q", "--single-transaction", script=migration.up)
+
+    assert result.returncode == 0, result.stderr
+    assert (objects(migrated_database), contents(migrated_database)) == before
+
+
+@pytest.mark.parametrize("migration", available()[1:-1], ids=lambda migration: migration.file)
+def test_psql_does_not_go_back_out_of_order(migrated_database: Database, migration: Any) -> None:
+    result = migrated_database.psql("-q", "--single-transaction", script=migration.down)
+
+    assert f"later migrations than {migration.version:03} are applied" in result.stderr
+
+
+def test_a_dump_restored_elsewhere_keeps_everything_working(server: Server) -> None:
+    with new_database(server) as database, new_database(server) as restored:
+        assert database.psql("-q", "-f", str(HERE / "live_008.sql")).returncode == 0
+        migrate(database.url)
+        database.execute(
+            f"SELECT {S}.override_dag_config("
+            "'data_collection_equities', 'lse', now() + interval '1 hour', 'why', p_batch_size => 7)"
+        )
+        dump = subprocess.run([server.bin / "pg_dump", database.url], capture_output=True, text=True, check=True).stdout
+
+        result = restored.psql("-q", script=dump)
+
+        assert result.returncode == 0, result.stderr
+        assert contents(restored) == contents(database)
+        assert objects(restored) == objects(database)
+        assert restored.execute(f"SELECT batch_size FROM {S}.get_dag_config('data_collection_equities', 'lse')") == [(7,)]
+        assert migrate(restored.url) == []
+        works(restored)
+        with restored.role("dagconfig_reader") as reader, psycopg.connect(restored.url_of(reader)) as connection:
+            connection.execute(f"SELECT * FROM {S}.get_dag_config('calculate_indicators')")
+
+
+@contextmanager
+def pgbouncer(server: Server, folder: Path) -> Iterator[int]:
+    """PgBouncer in transaction mode before a server; gives its port."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = int(listener.getsockname()[1])
+    (folder / "users.txt").write_text(f'"postgres" "{PASSWORD}"\n')
+    (folder / "pgbouncer.ini").write_text(f"""
+[databases]
+* = host=127.0.0.1 port={server.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {folder / "users.txt"}
+pool_mode = transaction
+default_pool_size = 3
+""")
+    # It refuses to run as root.
+    folder.chmod(0o755)
+    process = subprocess.Popen(
+        [program, folder / "pgbouncer.ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **server.identity
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("PgBouncer did not start") from None
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> None:
+    folder = postgres.folder / "pgbouncer"
+    folder.mkdir()
+    with new_database(postgres) as database, pgbouncer(postgres, folder) as port:
+        through = Database(
+            server=Server(postgres.version, postgres.bin, port, postgres.folder, postgres.identity), name=database.name
+        )
+
+        migrate(through.url)
+        works(through)
+
+        # What a call says on whom to book it does not reach the next client of the same server connection.
+        # Statements are not prepared: PgBouncer before 1.21 does not carry them from one server connection to another.
+        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+        with psycopg.connect(through.url, **options) as one, psycopg.connect(through.url, **options) as other:
+            for number in range(20):
+                one.execute(f"SELECT {S}.update_dag_config('d', 'j', p_batch_size => %s, p_updated_by => 'ann')", [number + 1])
+                other.execute(f"UPDATE {S}.dag_configuration SET priority = %s WHERE dag_name = 'd'", [number % 10 + 1])
+        assert database.execute(
+            f"SELECT changed_by, count(*) FROM {S}.dag_configuration_audit WHERE dag_name = 'd' GROUP BY 1 ORDER BY 1"
+        ) == [("ann", 20), ("postgres", 20)]
