@@ -1,6 +1,6 @@
 """
 Applies the numbered .sql files to a database, and records what it applied. What the files say is theirs; the command line is
-in cli.py.
+in cli/.
 
 Each migration is one transaction, which first takes a lock (``pg_advisory_xact_lock``: it needs no session, so PgBouncer in
 transaction mode is fine, and it ends with the transaction, so a killed run leaves nothing to clean up), then reads what is

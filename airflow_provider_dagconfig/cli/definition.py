@@ -6,8 +6,8 @@ Airflow imports this module for each of its own commands, so nothing heavy is im
 
 from __future__ import annotations
 
-import difflib
 import re
+import textwrap
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from airflow.cli.cli_config import (
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow.cli.cli_config import CLICommand
 
@@ -32,10 +32,14 @@ FAILED, USAGE, NOT_FOUND, CONFLICT, DIFFERENT = 1, 2, 3, 4, 5
 PENDING = 3
 """Exit code of ``migrate --status`` when there is something to apply or to look at."""
 
-_EXIT_CODES = (
-    f"Exit codes: 0 done; {FAILED} failed, or not confirmed; {USAGE} wrong usage; {NOT_FOUND} there is no such job, group or entry;"
-    f" {CONFLICT} the row has moved on, or a later change is in the way."
-)
+_EXIT_CODES = f"""Exit codes:
+  0  done
+  {FAILED}  failed, or not confirmed
+  {USAGE}  wrong usage, or a value that is none
+  {NOT_FOUND}  there is no such DAG, job, group, override or entry
+  {CONFLICT}  the row has moved on, or a later change is in the way"""
+_DIFFERENCE = f"""
+  {DIFFERENT}  there are differences (with --exit-code)"""
 _VALUES = (
     "Columns: cpu_request, cpu_limit, memory_request, memory_limit (Kubernetes quantities: 500m, 2, 512Mi, 4Gi), batch_size,"
     " timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled (true, false), enabled, priority (1 to 10),"
@@ -56,17 +60,21 @@ class CommandParser(DefaultHelpParser):
         for word in unknown:
             if word.startswith("--"):
                 option = word.partition("=")[0]
-                alike = difflib.get_close_matches(option, self._option_string_actions, n=1)
-                meant = f" (did you mean {alike[0]}?)" if alike else ""
-                self.error(f"unrecognized argument: {option}{meant}")  # type: ignore[no-untyped-call]
+                self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")  # type: ignore[no-untyped-call]
         return parsed, unknown
 
     def _check_value(self, action: Any, value: Any) -> None:
-        if action.choices is not None and isinstance(value, str) and value not in action.choices:
-            alike = difflib.get_close_matches(value, list(action.choices), n=1)
-            if alike:
-                self.error(f"there is no {value!r} (did you mean {alike[0]!r}?)")  # type: ignore[no-untyped-call]
+        if action.choices is not None and value not in action.choices and (meant := _did_you_mean(str(value), action.choices)):
+            self.error(f"there is no {value!r}{meant}")  # type: ignore[no-untyped-call]
         super()._check_value(action, value)  # type: ignore[no-untyped-call]
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    # Airflow's other commands need it not.
+    from difflib import get_close_matches
+
+    alike = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {alike[0]}?)" if alike else ""
 
 
 class _CommandArg(Arg):
@@ -143,11 +151,16 @@ _ARG_EXIT_CODE = _argument(("--exit-code",), help=f"End with exit code {DIFFEREN
 _CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)
 
 
+def _filled(text: str) -> str:
+    """Break lines between words; Airflow's parser shows a description as it stands."""
+    return "\n\n".join(textwrap.fill(paragraph, 78) for paragraph in text.strip().split("\n\n"))
+
+
 def _command(name: str, function: str, help: str, *args: Arg, description: str = "", epilog: str = _EXIT_CODES) -> ActionCommand:
     return ActionCommand(
         name=name,
         help=help,
-        description=f"{help}. {description}".strip(),
+        description=_filled(f"{help}. {description}"),
         func=lazy_load_command(f"{__package__}.{function}"),
         args=(*args, *DATABASE, ARG_VERBOSE),
         epilog=epilog,
@@ -196,6 +209,7 @@ _SHOW = (
         _ARG_EXIT_CODE,
         ARG_OUTPUT,
         description=_MOMENTS,
+        epilog=_EXIT_CODES + _DIFFERENCE,
     ),
     _command(
         "at",
@@ -286,6 +300,7 @@ _FILES = (
             "Shows the differences, and asks. All of it is one transaction: everything is changed, or nothing. Columns that the"
             " file leaves out stay as they are."
         ),
+        epilog=_EXIT_CODES + _DIFFERENCE,
     ),
 )
 _GROUPS = GroupCommand(
@@ -329,13 +344,17 @@ _GROUPS = GroupCommand(
 _MIGRATE = ActionCommand(
     name="migrate",
     help="Bring the configuration database up to date",
-    description=(
+    description=_filled(
         "Apply the migrations that the database lacks, each in a transaction of its own. Tables that are"
         " there already are adopted: their rows stay. Safe to repeat, and to run twice at once."
     ),
     func=lazy_load_command(f"{__package__}.migrate.migrate"),
     args=(_ARG_STATUS, _ARG_TO, *DATABASE, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
-    epilog=f"Exit codes: 0 done; {FAILED} failed, or not confirmed; {USAGE} wrong usage; {PENDING} --status found something to do.",
+    epilog=f"""Exit codes:
+  0  done
+  {FAILED}  failed, or not confirmed
+  {USAGE}  wrong usage
+  {PENDING}  --status found something to do""",
 )
 _DOCTOR = _command(
     "doctor",
@@ -349,7 +368,10 @@ _DOCTOR = _command(
         "The database and its version, the migrations, this user's privileges, rows that break rules, kubectl, the cluster, and"
         " what it lets us do. Changes nothing. Each finding says what to do."
     ),
-    epilog=f"Exit codes: 0 nothing failed (warnings may be there); {FAILED} something did; {USAGE} wrong usage.",
+    epilog=f"""Exit codes:
+  0  nothing failed; warnings may be there
+  {FAILED}  something failed
+  {USAGE}  wrong usage""",
 )
 
 

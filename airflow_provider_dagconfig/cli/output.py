@@ -162,23 +162,25 @@ def print_table(
     elif output == "plain":
         console.print_as_plain_table([{k: _cell(v).text.replace("\n", ", ") for k, v in row.items()} for row in rows])
     else:
-        left_out: set[str] = set()
-        table = _table(rows, left_out, title)
-        for column in spare:
-            if console.measure(table, options=console.options.update_width(_WIDE)).maximum <= console.width:
-                break
-            left_out.add(column)
-            table = _table(rows, left_out, title)
-        console.print(table)
+        console.print(_table(fitting(rows, spare), title))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], left_out: set[str], title: str | None) -> SimpleTable:
+def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Leave out, of the columns that can be spared, as many as make the table fit the terminal; the first one first."""
+    console = AirflowConsole()
+    for column in spare:
+        if console.measure(_table(rows, None), options=console.options.update_width(_WIDE)).maximum <= console.width:
+            break
+        rows = [{name: value for name, value in row.items() if name != column} for row in rows]
+    return rows
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str | None) -> SimpleTable:
     table = SimpleTable(title=Text(title) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
-    columns = [column for column in rows[0] if column not in left_out]
-    for column in columns:
+    for column in rows[0]:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in (_cell(row[column]) for column in columns)))
+        table.add_row(*(Text(cell.text, style=cell.style) for cell in map(_cell, row.values())))
     return table
 
 

@@ -14,6 +14,7 @@ from airflow_provider_dagconfig.cli.output import (
     Difference,
     command,
     difference,
+    fitting,
     hint,
     note,
     one_line,
@@ -49,8 +50,9 @@ def list_jobs(args: Namespace) -> None:
     elif args.output == "plain":
         print_table([_plain_cells(row) for row in rows], "plain", empty="There are no jobs yet.")
     else:
-        for dag, jobs in itertools.groupby(rows, key=lambda row: row.dag_name):
-            print_table([_job_cells(row) for row in jobs], title=dag, spare=("v", "prio", "retries"))
+        cells = fitting([_job_cells(row) for row in rows], ("v", "prio", "retries")) if rows else []
+        for dag, of_the_dag in itertools.groupby(zip(rows, cells, strict=True), key=lambda pair: pair[0].dag_name):
+            print_table([each for _, each in of_the_dag], title=dag)
             say()
         _say_overrides([override for row in rows for override in row.overrides])
         _say_problems(rows)

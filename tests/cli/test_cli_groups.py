@@ -40,7 +40,7 @@ def test_a_market_is_added(store_cli: Run, migrated_database: Database) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert names(store_cli)[-1] == "asian_markets"
     assert migrated_database.execute(
-        "SELECT display_name, exchanges, market_open_utc::text, version FROM financial_screener.exchange_groups WHERE group_name = 'asian_markets'"
+        "SELECT display_name, exchanges, market_open_utc::text, version FROM financial_screener.exchange_groups WHERE priority = 6"
     ) == [("Asian Markets", ["TSE", "HKEX"], "00:30:00", 1)]
 
 

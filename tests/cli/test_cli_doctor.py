@@ -1,0 +1,131 @@
+"""`airflow dagconfig doctor`: what it finds, and what it says to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from plugins.cluster import Namespace
+from plugins.command_line import Answer
+from plugins.postgres import Database
+
+from airflow_provider_dagconfig.migrate import migrate
+
+Run = Callable[..., Answer]
+
+
+def findings(answer: Answer) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in json.loads(answer.out):
+        found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+def results(answer: Answer, check: str) -> list[str]:
+    return [finding["result"] for finding in findings(answer).get(check, [])]
+
+
+def test_a_sound_database_is_said_to_be(dagconfig: Run, migrated_database: Database) -> None:
+    with migrated_database.role("dagconfig_reader") as user:
+        answer = dagconfig("doctor", "--no-cluster", "--url", migrated_database.url_of(user), "-o", "json")
+
+    assert answer.code == 0
+    assert {check: [f["result"] for f in found] for check, found in findings(answer).items()} == {
+        "database": ["ok"],
+        "migrations": ["ok"],
+        "privileges": ["ok"],
+        "rows": ["ok"],
+    }
+
+
+def test_the_owner_is_warned_of_its_power(store_cli: Run) -> None:
+    answer = store_cli("doctor", "--no-cluster", "-o", "json")
+
+    assert answer.code == 0
+    [finding] = findings(answer)["privileges"]
+    assert (finding["result"], "dagconfig_reader" in finding["remedy"]) == ("warn", True)
+
+
+@pytest.mark.parametrize("to", [7, 8], ids=["nothing is there", "an older one"])
+def test_missing_migrations_fail_with_the_command_that_applies_them(dagconfig: Run, database: Database, to: int) -> None:
+    migrate(database.url, to=to)
+
+    answer = dagconfig("doctor", "--no-cluster", "--url", database.url, "-o", "json")
+
+    assert answer.code == 1
+    [finding] = findings(answer)["migrations"]
+    assert (finding["result"], "airflow dagconfig migrate" in finding["remedy"]) == ("fail", True)
+
+
+def test_rows_that_break_rules_are_named_with_the_command_that_mends_them(dagconfig: Run, adopted_database: Database) -> None:
+    migrate(adopted_database.url)
+
+    answer = dagconfig("doctor", "--no-cluster", "--url", adopted_database.url, "-o", "json")
+
+    assert answer.code == 1
+    remedies = [finding["remedy"] for finding in findings(answer)["rows"]]
+    assert any(remedy.startswith("To mend it: airflow dagconfig set house_prices all memory_limit=") for remedy in remedies)
+    assert any(remedy.startswith("To mend it: airflow dagconfig groups set ") for remedy in remedies)
+
+
+def test_kubectl_the_cluster_and_its_permissions(store_cli: Run, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", namespace.kubeconfig)
+
+    answer = store_cli("doctor", "--namespace", namespace.name, "-o", "json")
+
+    assert answer.code == 0
+    assert [results(answer, check) for check in ("kubectl", "cluster")] == [["ok"], ["ok"]]
+    # The stand-in knows no access reviews, and lets everybody do everything.
+    assert results(answer, "permissions") == (["ok"] if namespace.cluster.is_real else ["warn"])
+
+
+@pytest.mark.cluster
+def test_what_the_cluster_does_not_allow_is_named_with_the_rule_to_add(
+    store_cli: Run, real_namespace: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real_namespace.cluster.kubectl("-n", real_namespace.name, "create", "serviceaccount", "nobody")
+    file = tmp_path / "kubeconfig"
+    config = json.loads(real_namespace.cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    user = {"as": f"system:serviceaccount:{real_namespace.name}:nobody"}
+    for each in config["users"]:
+        each["user"] |= user
+    file.write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+
+    answer = store_cli("doctor", "--namespace", real_namespace.name, "-o", "json")
+
+    assert answer.code == 1
+    [first, *_] = findings(answer)["permissions"]
+    assert (first["result"], first["found"]) == ("fail", f"may not create pods in namespace {real_namespace.name}, to start a pod")
+    assert "resources [pods], verbs [create]" in first["remedy"]
+
+
+def test_a_cluster_that_is_away_fails(store_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": ""}}
+    file = tmp_path / "kubeconfig"
+    file.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context], "current-context": "c"})
+    )
+    monkeypatch.setenv("KUBECONFIG", str(file))
+
+    answer = store_cli("doctor", "-o", "json")
+
+    assert (answer.code, results(answer, "cluster")) == (1, ["fail"])
+
+
+def test_no_kubectl_fails_with_what_to_do(store_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECTL", "no-such-kubectl")
+
+    answer = store_cli("doctor", "-o", "json")
+
+    assert (answer.code, results(answer, "kubectl")) == (1, ["fail"])
+
+
+def test_a_table_has_a_line_a_finding_and_the_sum(store_cli: Run) -> None:
+    out = store_cli("doctor", "--no-cluster").out
+
+    assert out.startswith("ok    database")
+    assert out.rstrip().endswith("3 ok, 1 to look at, 0 failed.")

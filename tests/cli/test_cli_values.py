@@ -1,0 +1,61 @@
+"""What an operator types for a value: assignments, moments."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.models import CONFIG_COLUMNS, ExchangeGroup
+
+NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
+
+
+def test_every_configurable_column_can_be_typed() -> None:
+    assert tuple(JOB_COLUMNS) == CONFIG_COLUMNS
+    assert set(GROUP_COLUMNS) == {f.name for f in fields(ExchangeGroup)} - {"group_name", "version"}
+
+
+def test_a_value_may_hold_what_separates() -> None:
+    assert read_assignments(JOB_COLUMNS, ["description=a=b, c", "batch_size=5"]) == {"description": "a=b, c", "batch_size": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "ago", "moment"),
+    [
+        pytest.param("now", True, NOW, id="now"),
+        pytest.param("2h", True, NOW - timedelta(hours=2), id="ago"),
+        pytest.param("2h", False, NOW + timedelta(hours=2), id="ahead"),
+        pytest.param("1d12h", True, NOW - timedelta(days=1, hours=12), id="days and hours"),
+        pytest.param("02:00", True, NOW.replace(minute=0, second=0), id="earlier today"),
+        pytest.param("03:00", True, NOW.replace(hour=3, minute=0, second=0) - timedelta(days=1), id="yesterday"),
+        pytest.param("6:00", False, NOW.replace(hour=6, minute=0, second=0), id="later today"),
+        pytest.param("02:00", False, NOW.replace(minute=0, second=0) + timedelta(days=1), id="tomorrow"),
+        pytest.param("2026-11-23 02:14:05", True, NOW, id="UTC where nothing is said"),
+        pytest.param("2026-11-23T02:14:05Z", True, NOW, id="Z"),
+        pytest.param("2026-11-23 02:14:05 UTC", True, NOW, id="as we print it"),
+        pytest.param("2026-11-23 03:14:05+01:00", True, NOW, id="another zone"),
+        pytest.param("2026-11-23", True, NOW.replace(hour=0, minute=0, second=0), id="a day"),
+    ],
+)
+def test_a_moment_can_be_typed_in_many_ways(text: str, ago: bool, moment: datetime) -> None:
+    assert read_moment(text, NOW, ago=ago) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "soon", "25:00", "2026-13-01", "2h ago", "0h", "99999999d", "0001-01-01T00:00+14:00", "²h"]
+)
+def test_what_is_no_moment_is_said_with_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match="is no moment; write one in UTC, such as '2026-11-23 02:14'"):
+        read_moment(text, NOW, ago=True)
+
+
+@given(st.text(max_size=20), st.booleans())
+def test_any_text_is_a_moment_with_a_zone_or_is_refused(text: str, ago: bool) -> None:
+    with contextlib.suppress(UsageError):
+        assert read_moment(text, NOW, ago=ago).tzinfo is not None
