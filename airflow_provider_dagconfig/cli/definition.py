@@ -49,7 +49,7 @@ _GROUP_VALUES = (
     "Columns: display_name, exchanges (NYSE,NASDAQ), primary_timezone (Europe/London), market_open_utc and market_close_utc"
     " (14:30), enabled (true, false), priority (1 to 10), description."
 )
-_MOMENTS = "Moments are in UTC: '2026-11-23 02:14', 02:14, or with another zone '2026-11-23 02:14+01:00'; 2h is two hours ago."
+_MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 2026-11-23T02:14+01:00; 2h is two hours ago."
 
 
 class CommandParser(DefaultHelpParser):
@@ -252,7 +252,7 @@ _CHANGES = (
         _ARG_JOB_OPTIONAL,
         _ARG_ASSIGNMENTS,
         _argument(("--for",), help="How long: 2h, 90m, 1d12h", metavar="DURATION", dest="duration"),
-        _argument(("--until",), help="Until when: '2026-11-24 06:00', 06:00 (the next one)", metavar="MOMENT"),
+        _argument(("--until",), help="Until when: 2026-11-24T06:00, or 06:00, the next one", metavar="MOMENT"),
         _argument(("--list",), help="Show the overrides in force; with --all those that have ended too", action="store_true"),
         _argument(("--all",), help="With --list: those that have ended too", action="store_true"),
         _argument(("--end",), help="End this override now", type=_number, metavar="NUMBER"),

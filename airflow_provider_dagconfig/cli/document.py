@@ -45,8 +45,15 @@ def write_document(document: Document) -> str:
         jobs.setdefault(dag, {})[job] = _plain(row, JOB_COLUMNS)
     groups = {name: _plain(row, GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
     data = {_JOBS: jobs, _GROUPS: groups}
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
     return text
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """A value a line, for those who compare two files; only lists stay on theirs."""
+
+
+_Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
 
 
 def _plain(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,6 +170,14 @@ def test_an_override_needs_an_end_a_reason_and_a_value(store_cli: Run, arguments
     assert complaint in answer.err
 
 
+def test_an_override_is_taken_back_like_any_change(store_cli: Run) -> None:
+    store_cli("override", DAG, JOB, "memory_limit=8Gi", "--for", "2h", "--reason", "OOMKilled")
+
+    assert store_cli("rollback", str(last_entry(store_cli)["audit_id"]), "--yes").code == 0
+
+    assert json.loads(store_cli("get", DAG, JOB, "-o", "json").out)["memory_limit"] == "2Gi"
+
+
 def test_an_unknown_override_cannot_be_ended(store_cli: Run) -> None:
     assert store_cli("override", "--end", "99").code == 3
 

@@ -47,6 +47,13 @@ def test_export_writes_to_standard_output_and_replaces_a_file_only_when_told(sto
     assert store_cli("export", str(exported), "--force").code == 0
 
 
+def test_an_exported_file_has_a_value_a_line(exported: Path) -> None:
+    lines = exported.read_text().splitlines()
+
+    assert lines.count("      memory_limit: 2Gi") == 8
+    assert "    exchanges: [NYSE, NASDAQ]" in lines
+
+
 def test_an_exported_database_can_be_made_again(store_cli: Run, exported: Path, migrated_database: Database) -> None:
     jobs, groups = everything(store_cli)
     migrated_database.execute("DELETE FROM financial_screener.dag_configuration; DELETE FROM financial_screener.exchange_groups")
