@@ -16,9 +16,10 @@ import re
 import shlex
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from airflow_provider_dagconfig.demo import local_pods
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.migrate import migrate
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.run_overrides import run_overrides
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,6 +55,7 @@ class Block:
     - ``after: STATEMENT``: what has happened in the database before
     - ``exit code: N``: how its last command ends
     - ``runs: TEXT``: a DAG that prints TEXT on local pods
+    - ``file: NAME``: a file that is there from now on
     - ``output``: what the block before has printed; ``message``: sentences of the code
     - ``checked only: REASON``: the command is not run; its flags exist
     """
@@ -143,6 +146,9 @@ class Workplace:
         assert parse_dags(path)
 
     def _try_yaml(self, block: Block) -> None:
+        if "file" in block.notes:
+            (self._folder / block.notes["file"]).write_text(block.text)
+            return
         import kubernetes_validate
 
         for manifest in yaml.safe_load_all(block.text):
@@ -237,11 +243,37 @@ class Workplace:
         return 0
 
     def _run_airflow(self, words: list[str]) -> int:
-        # What is tried is the command, not the documents' host.
-        arguments = [re.sub(r"postgresql://.*", lambda _: self.database.url, word) for word in words[1:]]
-        code, printed = self._shell.run(*arguments, AIRFLOW_CONN_POSTGRES_DEFAULT=self.database.url)
+        arguments = self._here(words[1:])
+        environment = {"AIRFLOW_CONN_POSTGRES_DEFAULT": self.database.url, "KUBECONFIG": self._kubeconfig}
+        code, printed = self._shell.run(*arguments, **environment)
         self._output += printed
         return code
+
+    def _run_python(self, words: list[str]) -> int:
+        return self._run_program(sys.executable, *self._here(words[1:]))
+
+    def _here(self, words: list[str]) -> list[str]:
+        """
+        The words as they are true here: host, folder, numbers and versions are examples in the documents.
+
+        The number of an entry, or of an override, is that of the latest one. Questions are answered with yes.
+        """
+        here = [str(self._folder / word) if re.fullmatch(r"[\w-]+\.yaml", word) else word for word in words]
+        here = [re.sub(r"postgresql://.*", lambda _: self.database.url, word) for word in here]
+        tables = "financial_screener.dag_configuration"
+        if here[1] == "rollback" and here[2].isdigit():
+            here[2] = self._ask(f"SELECT max(audit_id) FROM {tables}_audit")
+        if "--end" in here:
+            here[here.index("--end") + 1] = self._ask(f"SELECT max(override_id) FROM {tables}_overrides WHERE ended_at IS NULL")
+        if "--if-version" in here:
+            version = f"SELECT version FROM {tables} WHERE (dag_name, job_name) = ('{here[2]}', '{here[3]}')"
+            here[here.index("--if-version") + 1] = self._ask(version)
+        asks = here[0] == "dagconfig" and (here[1] in ("rollback", "apply") or here[1:3] == ["groups", "remove"])
+        return [*here, "--yes"] if asks else here
+
+    def _ask(self, query: str) -> str:
+        [[answer]] = self.database.execute(query)
+        return str(answer)
 
 
 def parse_dags(path: Path) -> dict[str, Any]:
@@ -312,7 +344,7 @@ def roles(postgres: Server) -> Iterator[None]:
 
 
 @pytest.fixture
-def databases(postgres: Server, roles: None) -> Iterator[Callable[[str], Database]]:
+def databases(postgres: Server, roles: None, aged: Callable[[Database], Database]) -> Iterator[Callable[[str], Database]]:
     with ExitStack() as stack:
 
         def make(kind: str) -> Database:
@@ -322,6 +354,7 @@ def databases(postgres: Server, roles: None) -> Iterator[Callable[[str], Databas
                 assert done.returncode == 0, done.stderr
             elif kind == "migrated":
                 migrate(database.url)
+                aged(database)
             else:
                 assert kind == "empty"
             return database
@@ -330,9 +363,14 @@ def databases(postgres: Server, roles: None) -> Iterator[Callable[[str], Databas
 
 
 @pytest.fixture
-def workplace(databases: Callable[[str], Database], kubeconfig: str, pod: None, shell: AirflowShell, tmp_path: Path) -> Workplace:
+def workplace(
+    databases: Callable[[str], Database], kubeconfig: str, pod: None, shell: AirflowShell, tmp_path: Path
+) -> Iterator[Workplace]:
     (tmp_path / "migrations").symlink_to(ROOT / "migrations")
-    return Workplace(databases, kubeconfig, shell, tmp_path)
+    yield Workplace(databases, kubeconfig, shell, tmp_path)
+    # What a document adds to Airflow is not there for the next one.
+    shell.run("connections", "delete", "kubernetes_default")
+    shell.run("connections", "delete", "postgres_default")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -343,7 +381,7 @@ def test_every_block_works_in_its_order(document: Path, workplace: Workplace) ->
 
 def test_the_readmes_dag_runs_with_what_its_row_says(
     run_dag: Callable[..., DagRunResult],
-    databases: Callable[[str], Database],
+    workplace: Workplace,
     kubeconfig: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -351,20 +389,18 @@ def test_the_readmes_dag_runs_with_what_its_row_says(
 ) -> None:
     blocks = read_blocks(ROOT / "README.md")
     [shown] = [block for block in blocks if "runs" in block.notes]
-    statements = [block.text for block in blocks if block.language == "sql"]
-    database = databases("migrated")
-    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
+    change, _, disable = [block for block in blocks if "airflow dagconfig" in block.text and "house_prices" in block.text]
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", workplace.database.url)
     monkeypatch.setenv("KUBECONFIG", kubeconfig)
     (tmp_path / "documented.py").write_text(shown.text)
     [dag] = parse_dags(tmp_path / "documented.py").values()
 
     assert run_dag(dag).states("collect") == ["success"]
     assert shown.notes["runs"] in capsys.readouterr().out
-    change, _, disable = statements
-    assert database.psql(script=change).returncode == 0
+    workplace.try_block(change)
     assert run_dag(dag).states("collect") == ["success"]
     assert shown.notes["runs"].replace("500", "750") in capsys.readouterr().out
-    assert database.psql(script=disable).returncode == 0
+    workplace.try_block(disable)
     assert run_dag(dag).states("collect") == ["skipped"]
 
 
@@ -382,41 +418,69 @@ def test_the_documented_rights_are_given_by_the_documented_manifests(real_namesp
     assert kubectl("auth", "can-i", "get", "secrets", *worker, check=False).strip() == "no"
 
 
-RECORDED = "SELECT to_jsonb(c) - 'updated_at' FROM financial_screener.dag_configuration AS c ORDER BY id"
+RECORDED = "SELECT to_jsonb(c) - 'updated_at' - 'version' FROM financial_screener.dag_configuration AS c ORDER BY id"
+DELETED = "DELETE FROM financial_screener.dag_configuration WHERE (dag_name, job_name) = ('data_collection_equities', 'lse')"
+TOO_LITTLE = "UPDATE financial_screener.dag_configuration SET memory_request = '64Mi', memory_limit = '64Mi'"
+
+
+def under(heading: str, language: str) -> list[Block]:
+    """The blocks of a language under a heading of the operations' document."""
+    document = ROOT / "docs" / "DAG_OPERATIONS.md"
+    lines = document.read_text().splitlines()
+    first = lines.index(heading) + 1
+    last = next((number for number, line in enumerate(lines) if number > first and line.startswith("##")), len(lines))
+    return [block for block in read_blocks(document) if first < block.line <= last and block.language == language]
 
 
 @pytest.mark.parametrize(
-    ("heading", "change"),
+    ("heading", "language", "change"),
     [
+        pytest.param("### Everything is OOMKilled since the last change", "bash", f"{TOO_LITTLE} WHERE id = 1", id="one job"),
         pytest.param(
-            "### A change made it worse",
-            "SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets', p_memory_limit => '64Mi')",
-            id="changed",
+            "### Everything is OOMKilled since the last change",
+            "sql",
+            f"{TOO_LITTLE} WHERE dag_name = 'data_collection_equities'",
+            id="all jobs",
         ),
-        pytest.param(
-            "### A row was deleted",
-            "DELETE FROM financial_screener.dag_configuration WHERE (dag_name, job_name) = ('data_collection_equities', 'lse')",
-            id="deleted",
-        ),
+        pytest.param("### A row was deleted", "bash", DELETED, id="deleted"),
+        pytest.param("### A row was deleted", "sql", DELETED, id="deleted, in SQL"),
     ],
 )
-def test_the_last_statement_of_an_emergency_brings_the_row_back(heading: str, change: str, migrated_database: Database) -> None:
-    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2].partition("\n### ")[0]
-    before = migrated_database.execute(RECORDED)
-    migrated_database.execute(change)
-    assert migrated_database.execute(RECORDED) != before
-    statement = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)[-1]
-    assert migrated_database.psql(script=statement).returncode == 0
-    assert migrated_database.execute(RECORDED) == before
+def test_an_emergencys_first_block_brings_the_rows_back(heading: str, language: str, change: str, workplace: Workplace) -> None:
+    database = workplace.database
+    before = database.execute(RECORDED)
+    database.execute(change)
+    assert database.execute(RECORDED) != before
+    block = under(heading, language)[0]
+    workplace.try_block(replace(block, notes={}))
+    assert database.execute(RECORDED) == before
+
+
+def test_the_commands_of_the_emergency_are_three() -> None:
+    [block, *_] = under("### Everything is OOMKilled since the last change", "bash")
+    assert [words[:3] for words in commands(block.text)] == [
+        ["airflow", "dagconfig", "history"],
+        ["airflow", "dagconfig", "rollback"],
+        ["airflow", "tasks", "clear"],
+    ]
+
+
+BEFORE_RULES = """
+    ALTER TABLE financial_screener.dag_configuration DROP CONSTRAINT rule_{column}, DISABLE TRIGGER USER;
+    UPDATE financial_screener.dag_configuration SET {column} = {value}
+"""
+OVERRIDE = """
+    SELECT financial_screener.override_dag_config(
+        'calculate_indicators', 'all', now() + interval '1 hour', 'quarter end', p_batch_size => 9
+    )
+"""
 
 
 @pytest.mark.parametrize(
     ("heading", "trouble"),
     [
-        pytest.param(
-            "### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET cpu_limit = '2 cores'", id="quantity"
-        ),
-        pytest.param("### Rows that cannot be used", "UPDATE financial_screener.dag_configuration SET batch_size = 0", id="number"),
+        pytest.param("### Rows that break a rule", BEFORE_RULES.format(column="cpu_limit", value="'2 cores'"), id="quantity"),
+        pytest.param("### Rows that break a rule", BEFORE_RULES.format(column="batch_size", value="0"), id="number"),
         pytest.param(
             "### Groups and jobs that don't fit together",
             "UPDATE financial_screener.exchange_groups SET group_name = 'us' WHERE group_name = 'us_markets'",
@@ -425,11 +489,25 @@ def test_the_last_statement_of_an_emergency_brings_the_row_back(heading: str, ch
         pytest.param(
             "### Jobs that are switched off", "UPDATE financial_screener.dag_configuration SET enabled = FALSE", id="disabled"
         ),
+        pytest.param("### What is set for a time", OVERRIDE, id="override"),
     ],
 )
 def test_a_monitoring_query_is_silent_until_there_is_trouble(heading: str, trouble: str, migrated_database: Database) -> None:
-    text = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().partition(f"\n{heading}\n")[2]
-    [query, *_] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    assert migrated_database.execute(query) == []
+    [query, *_] = under(heading, "sql")
+    assert migrated_database.execute(query.text) == []
     migrated_database.execute(trouble)
-    assert migrated_database.execute(query) != []
+    assert migrated_database.execute(query.text) != []
+
+
+def test_what_runs_are_triggered_with_is_understood() -> None:
+    confs = [
+        json.loads(words[words.index("--conf") + 1])
+        for document in DOCUMENTS
+        for block in read_blocks(document)
+        if block.language == "bash"
+        for words in commands(block.text)
+        if "--conf" in words
+    ]
+    set_by_runs = [run_overrides(conf, "us_markets", list) for conf in confs if "dagconfig" in conf]
+    assert len(set_by_runs) == 3
+    assert all(set_by_runs)

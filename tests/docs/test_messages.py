@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 from airflow.sdk import DAG, Connection
@@ -78,15 +79,50 @@ def update(database: Database, assignment: str) -> None:
     database.execute(f"UPDATE financial_screener.dag_configuration SET {assignment} WHERE (dag_name, job_name) = {JOB}")
 
 
+def without_rules(database: Database) -> None:
+    """What is written from here on is as if it were from before there were rules."""
+    for table in ("dag_configuration", "exchange_groups"):
+        rules = database.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND conname LIKE 'rule_%%'",
+            [f"financial_screener.{table}"],
+        )
+        drops = "".join(f"DROP CONSTRAINT {name}, " for (name,) in rules)
+        database.execute(f"ALTER TABLE financial_screener.{table} {drops} DISABLE TRIGGER USER")
+
+
 def read_row_with(assignment: str) -> Say:
     def say(database: Database) -> Any:
+        without_rules(database)
         update(database, assignment)
         return hook(database).get_dag_config(*JOB)
 
     return say
 
 
+def primary(error: psycopg.Error) -> str:
+    return str(error.diag.message_primary)
+
+
+def refused_write(*statements: str) -> Say:
+    def say(database: Database) -> Any:
+        try:
+            for statement in statements:
+                database.execute(statement)
+        except psycopg.Error as error:
+            return primary(error)
+
+    return say
+
+
+def writing(assignment: str) -> Say:
+    return refused_write(f"UPDATE financial_screener.dag_configuration SET {assignment} WHERE (dag_name, job_name) = {JOB}")
+
+
+CALL = "SELECT financial_screener.{}('data_collection_equities', 'us_markets', {})"
+
+
 def group_without_exchanges(database: Database) -> Any:
+    without_rules(database)
     database.execute(
         "INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges)"
         " VALUES ('nobody', 'Nobody', ARRAY[]::text[])"
@@ -99,19 +135,25 @@ def without_privileges(database: Database) -> Any:
         return hook(database, login=role).get_dag_config(*JOB)
 
 
+def as_a_reader(database: Database) -> Any:
+    with database.role("dagconfig_reader") as role:
+        return hook(database, login=role).update_dag_config(*JOB, batch_size=1)
+
+
 def without_tables(database: Database) -> Any:
     database.execute("DROP TABLE financial_screener.dag_configuration")
     return hook(database).get_dag_config(*JOB)
 
 
-def rendered(database: Database, **arguments: Any) -> list[str]:
+def rendered(database: Database, conf: Any = None, **arguments: Any) -> list[str]:
     """The log of a task that is rendered, and how that ends."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as log:
         patch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
         operator = ConfiguredKubectlRunOperator(task_id="collect", dag=DAG(JOB[0]), **arguments)
         error = ""
         try:
-            operator.render_template_fields({"ti": SimpleNamespace(), "task": operator})  # type: ignore[typeddict-item]
+            context = {"ti": SimpleNamespace(), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
+            operator.render_template_fields(context)  # type: ignore[arg-type]
         except AirflowException as exception:
             error = str(exception)
     return [*(str(entry["event"]) for entry in log), error]
@@ -120,6 +162,14 @@ def rendered(database: Database, **arguments: Any) -> list[str]:
 def disabled(database: Database) -> str:
     update(database, "enabled = FALSE")
     return rendered(database, job_name="us_markets")[-1]
+
+
+def mistyped_conf(database: Database) -> str:
+    return rendered(database, {"dagconfig": {"us_market": {"memory_limit": "8Gi"}}}, job_name="us_markets")[-1]
+
+
+def forbidden_conf(database: Database) -> str:
+    return rendered(database, {"dagconfig": {"batch_size": 1}}, job_name="us_markets", allow_run_overrides=False)[-1]
 
 
 def disabled_group(database: Database) -> str:
@@ -136,7 +186,7 @@ def edited(database: Database) -> Any:
 
 
 def unknown_version(database: Database) -> Any:
-    database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (9, 'audit', 'none')")
+    database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (15, 'alerts', 'none')")
     return migrations.migrate(database.url, to=7)
 
 
@@ -268,6 +318,21 @@ def cut_result(_: Database) -> Any:
 
 
 SAYINGS: dict[str, Say] = {
+    "refused quantity": writing("memory_limit = '2 GB'"),
+    "refused request": writing("memory_request = '4Gi'"),
+    "refused with an override": refused_write(
+        CALL.format("override_dag_config", "now() + interval '1 hour', 'why', p_memory_request => '3Gi'")
+    ),
+    "refused exchanges": refused_write("UPDATE financial_screener.exchange_groups SET exchanges = '{}' WHERE group_name = 'lse'"),
+    "stale": refused_write(CALL.format("update_dag_config", "p_batch_size => 1, p_expected_version => 3")),
+    "conflict": refused_write(
+        "UPDATE financial_screener.dag_configuration SET memory_limit = '3Gi' WHERE id = 1",
+        "UPDATE financial_screener.dag_configuration SET memory_limit = '4Gi' WHERE id = 1",
+        "SELECT financial_screener.rollback_change(max(audit_id) - 1) FROM financial_screener.dag_configuration_audit",
+    ),
+    "mistyped conf": mistyped_conf,
+    "forbidden conf": forbidden_conf,
+    "reader who writes": as_a_reader,
     "no quantity": read_row_with("memory_limit = '2 GB'"),
     "request over limit": read_row_with("memory_request = '4Gi'"),
     "too small": read_row_with("batch_size = -5"),
@@ -288,7 +353,7 @@ SAYINGS: dict[str, Say] = {
     "not recorded": not_recorded,
     "may not create": may_not_create,
     "schema's name": in_schema("job settings"),
-    "no such version": lambda database: migrations.migrate(database.url, to=12),
+    "no such version": lambda database: migrations.migrate(database.url, to=42),
     "out of memory": first_line(ended(End.OUT_OF_MEMORY, "OOMKilled")),
     "deadline": first_line(
         ended(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

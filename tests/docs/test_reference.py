@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.cli.cli_config import GroupCommand
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from plugins.postgres import PASSWORD, Database
 
+from airflow_provider_dagconfig.cli import definition
+from airflow_provider_dagconfig.cli.definition import get_dagconfig_commands
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import resolve_access
+from airflow_provider_dagconfig.migrate import available
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
@@ -58,7 +63,7 @@ _TYPES = {
     "character varying": "varchar",
     "timestamp without time zone": "timestamp",
     "time without time zone": "time",
-    "time with time zone": "time",
+    "timestamp with time zone": "timestamptz",
 }
 
 
@@ -104,7 +109,7 @@ def test_each_column_is_described_with_its_type_and_default(
 
 def privileges(role: str) -> list[str]:
     """The documented GRANTs to a role."""
-    return re.findall(rf"^GRANT ([^;]*?) TO {role};$", section(CONFIGURATION, "### Privileges"), re.MULTILINE)
+    return re.findall(rf"^GRANT ([^;]*?) TO {role};$", section(CONFIGURATION, "### Roles"), re.MULTILINE)
 
 
 def hook_of(database: Database, role: str, monkeypatch: pytest.MonkeyPatch) -> DagConfigHook:
@@ -126,14 +131,76 @@ def test_airflows_user_can_read_with_the_documented_privileges_and_no_more(
 
 @pytest.mark.parametrize("document", [CONFIGURATION, GROUPS], ids=lambda path: path.name)
 def test_operators_can_do_all_that_is_documented_with_the_documented_privileges(
-    document: Path, migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+    document: Path, migrated_database: Database, aged: Callable[[Database], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    aged(migrated_database)
+    for statement in re.findall(r"<!-- after: (.*?) -->", document.read_text()):
+        migrated_database.execute(statement)
     statements = [block for block in re.findall(r"```sql\n(.*?)```", document.read_text(), re.DOTALL) if "GRANT" not in block]
     with migrated_database.role(*privileges("operators")) as role:
         hook_of(migrated_database, role, monkeypatch).update_dag_config("data_collection_equities", "us_markets", batch_size=1)
         migrated_database.execute(f"GRANT {role} TO postgres")
         done = migrated_database.psql("-q", script=f"SET ROLE {role};\n{''.join(statements)}")
         assert done.returncode == 0, done.stderr
+
+
+# --- the command line ---
+
+
+def command_options(commands: Iterable[Any], before: str = "") -> dict[str, set[str]]:
+    """The long options of each command, without those that all have."""
+    found: dict[str, set[str]] = {}
+    for command in commands:
+        name = f"{before}{command.name}"
+        if isinstance(command, GroupCommand):
+            found |= command_options(command.subcommands, f"{name} ")
+        else:
+            found[name] = {argument.flags[-1] for argument in command.args if argument.flags[0].startswith("-")} - IN_ALL
+    return found
+
+
+IN_ALL = {"--conn-id", "--url", "--schema", "--verbose"}
+
+
+def test_each_command_is_listed_with_its_options() -> None:
+    [dagconfig] = get_dagconfig_commands()
+    assert isinstance(dagconfig, GroupCommand)
+    listed = {
+        " ".join(itertools.takewhile(lambda word: re.fullmatch("[a-z]+", word), usage.split())): set(code(options))
+        for usages, _, options in table(section(CONFIGURATION, "## The command line").partition("| exit code |")[0])
+        for usage in code(usages)
+    }
+    assert listed == command_options(dagconfig.subcommands)
+
+
+def test_the_exit_codes_are_listed() -> None:
+    codes = "".join(section(CONFIGURATION, "## The command line").partition("| exit code |")[1:])
+    listed = [int(row[0]) for row in table(codes)]
+    assert listed == [0, definition.FAILED, definition.USAGE, definition.NOT_FOUND, definition.CONFLICT, definition.DIFFERENT]
+    assert definition.PENDING == definition.NOT_FOUND
+
+
+def test_each_column_with_a_rule_is_listed(migrated_database: Database) -> None:
+    rules = migrated_database.execute(
+        "SELECT unnest(columns) FROM financial_screener.dagconfig_rules() WHERE table_name = 'dag_configuration'"
+    )
+    listed = {name for columns, _ in table(section(CONFIGURATION, "### The rules")) for name in code(columns)}
+    assert listed == {column for (column,) in rules}
+
+
+def test_each_migration_is_described() -> None:
+    text = section(MIGRATION, "### What the migrations make")
+    described = re.findall(r"^\| (\d{3}) \|", text, re.MULTILINE)
+    assert [8, *map(int, described)] == [migration.version for migration in available()]
+
+
+def test_each_function_of_the_migrations_is_named(migrated_database: Database) -> None:
+    functions = migrated_database.execute(
+        "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'financial_screener'::regnamespace"
+    )
+    named = set(re.findall(r"\w+", section(MIGRATION, "### What the migrations make")))
+    internal = re.compile("dagconfig_.*|audit_dag_configuration")
+    assert {name for (name,) in functions if not internal.fullmatch(name)} - named == set()
 
 
 # --- the operator ---
