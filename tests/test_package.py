@@ -18,6 +18,7 @@ from jsonschema import Draft7Validator
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig import __version__, get_provider_info
+from airflow_provider_dagconfig.migrate import available
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_dagconfig"
@@ -158,7 +159,9 @@ def test_installed_alone_airflow_knows_it_and_it_migrates(installed: Path, datab
     providers = json.loads(airflow("providers", "list", "--output", "json"))
     assert {"airflow-provider-dagconfig": __version__}.items() <= {p["package_name"]: p["version"] for p in providers}.items()
     assert "migrate" in airflow("dagconfig", "--help")
-    assert airflow("dagconfig", "migrate").split() == ["applied", "008_dag_configuration_tables.sql"]
+    applied = [f"applied   {migration.file}" for migration in available()]
+    assert airflow("dagconfig", "migrate").splitlines() == applied
+    assert "us_markets" in airflow("dagconfig", "list")
     assert airflow("config", "get-value", "dagconfig", "schema").strip() == "financial_screener"
 
 
