@@ -15,12 +15,16 @@ export UV_PYTHON_DOWNLOADS := never
 demo: $(READY) kubectl
 	$(BIN)/python -m airflow_provider_dagconfig.demo
 
-test: $(READY) kubectl
-	$(BIN)/python -m pytest
+# Two at a time: much of it is waiting. A file stays together, since its tests may share an Airflow.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Only what runs on a real cluster, from KUBECONFIG.
+test: $(READY) kubectl
+	$(PYTEST)
+
+# Only what runs on a real cluster, from KUBECONFIG. What freezes its components comes last, and alone.
 test-cluster: $(READY) kubectl
-	$(BIN)/python -m pytest -m cluster
+	$(PYTEST) -m "cluster and not faults"
+	$(BIN)/python -m pytest -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

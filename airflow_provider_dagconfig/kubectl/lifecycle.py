@@ -358,6 +358,8 @@ class PodRun:
             self._events_rest += chunk
             *lines, self._events_rest = self._events_rest.split(b"\n")
             for line in lines:
+                if isinstance(self._view, Outcome):
+                    break  # the first end stands
                 self._take_event(json.loads(line))
             return
         self._watch, self._events_rest = None, b""

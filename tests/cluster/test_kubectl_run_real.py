@@ -204,7 +204,7 @@ def test_a_frozen_api_server_is_waited_for_and_no_line_is_lost(real_tasks: Tasks
     def freeze(_: object) -> None:
         real_tasks.namespace.wait_for_pod(is_running)
         components("freeze", "kube-apiserver")
-        time.sleep(60)
+        time.sleep(50)
         components("thaw", "kube-apiserver")
 
     task = real_tasks.run(*TICKING, while_running=freeze)

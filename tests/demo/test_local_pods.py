@@ -20,6 +20,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -516,6 +517,13 @@ def test_a_deleted_pod_has_its_grace_period(namespace: Namespace, script: str, c
     seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=30&resourceVersion={version}", goes)
     codes = [state(found)["terminated"]["exitCode"] for _, found in seen if "terminated" in state(found)]
     assert codes[0] == code
+    # Also in the last event, which has no grace left: when the deletion was asked for can always be told.
+    assert {asked_at(found["metadata"]) for _, found in seen} == {asked_at(answer["metadata"])}
+
+
+def asked_at(metadata: dict[str, Any]) -> datetime:
+    until = datetime.fromisoformat(metadata["deletionTimestamp"].replace("Z", "+00:00"))
+    return until - timedelta(seconds=metadata["deletionGracePeriodSeconds"])
 
 
 def test_a_pod_deleted_without_grace_is_gone_at_once_and_its_processes_too(local_namespace: Namespace, tmp_path: Path) -> None:

@@ -92,15 +92,23 @@ def is_running(pod: dict[str, Any]) -> bool:
     return any("running" in status["state"] for status in pod["status"].get("containerStatuses", ()))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a cluster, skip what needs one before any of its fixtures is set up."""
+    if KUBECONFIG:
+        return
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason="no KUBECONFIG: these tests need a real Kubernetes cluster"))
+
+
 def _real() -> Cluster:
-    if not KUBECONFIG:
-        pytest.skip("no KUBECONFIG: this test needs a real Kubernetes cluster")
+    assert KUBECONFIG, "a test of the real cluster needs the marker `cluster`"
     return Cluster(KUBECONFIG, is_real=True)
 
 
 @pytest.fixture(scope="session")
 def real_cluster() -> Cluster:
-    """The cluster in KUBECONFIG; skips without one."""
+    """The cluster in KUBECONFIG."""
     return _real()
 
 

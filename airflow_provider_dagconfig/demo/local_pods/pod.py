@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.demo.local_pods.access import NAME
 from airflow_provider_dagconfig.demo.local_pods.container import Container, volume_directory, write_volume
-from airflow_provider_dagconfig.demo.local_pods.store import Object, now
+from airflow_provider_dagconfig.demo.local_pods.store import Object, now, timestamp
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.demo.local_pods.node import Node
@@ -108,7 +109,7 @@ class Pod:
     def _remove(self) -> None:
         """Take the pod out of the store, as a kubelet does: a deletion with no grace left."""
         if self._is_there():
-            self._update(lambda pod: pod["metadata"].update(deletionGracePeriodSeconds=0))
+            self._update(_without_grace)
             self._node.store.remove("pods", *self._key)
 
     async def _schedule(self) -> None:
@@ -285,3 +286,11 @@ class Pod:
         if what != self._unmounted:
             self._unmounted = what
             self._tell("FailedMount", f"MountVolume.SetUp failed for {what}", warning=True)
+
+
+def _without_grace(pod: Object) -> None:
+    """End the grace period at the moment of the deletion, as the API server does: that moment stays readable."""
+    metadata = pod["metadata"]
+    deleted = datetime.fromisoformat(metadata["deletionTimestamp"].replace("Z", "+00:00"))
+    metadata["deletionTimestamp"] = timestamp(deleted - timedelta(seconds=metadata["deletionGracePeriodSeconds"]))
+    metadata["deletionGracePeriodSeconds"] = 0
