@@ -25,7 +25,8 @@ from rich.console import Console
 from airflow_provider_dagconfig.demo import report
 from airflow_provider_dagconfig.demo.airflow import USER, Airflow, TaskInstance, running_airflow
 from airflow_provider_dagconfig.demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
-from airflow_provider_dagconfig.demo.postgres import Server, running_postgres
+from airflow_provider_dagconfig.demo.postgres import running_postgres
+from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.migrate import migrate
 
 COLLECTION = "data_collection_equities"
@@ -83,7 +84,7 @@ def _terminated(*_: object) -> NoReturn:
 
 def _demo(console: Console, folder: Path, *, stay: bool) -> None:
     with ExitStack() as stack:
-        with _step(console, "PostgreSQL, with the configuration's tables (migration 008)"):
+        with _step(console, "PostgreSQL, with the configuration's tables"):
             server = stack.enter_context(running_postgres(folder / "postgres"))
             for database in ("airflow", "screener"):
                 server.execute(f"CREATE DATABASE {database}")
@@ -118,13 +119,15 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
         watch = PodWatch(cluster, folder / "pods.log")
         stack.callback(watch.close)
         before = _run(console, airflow, watch, "before")
+        changing_since = datetime.now(timezone.utc)
         with _step(console, "Three statements"):
             server.execute(CHANGES, database="screener")
         console.print(CHANGES, style="cyan", markup=False, soft_wrap=True)
         after = _run(console, airflow, watch, "after")
         sections = [(before.get(dag_id, []), after.get(dag_id, [])) for dag_id in (COLLECTION, INDICATORS)]
         console.print(report.comparison(*sections, width=console.width))
-        console.print(report.audit_trail(_audit_entries(server)))
+        history = DagConfigHook.from_url(server.url("screener")).get_history(since=changing_since)
+        console.print(report.audit_trail(reversed(history)))
         if stay:
             login = f"user {USER}, password {airflow.password}"
             console.print(f"Airflow is at {airflow.url}, {login}. Ctrl-C ends it.", soft_wrap=True)
@@ -166,15 +169,6 @@ def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
     with console.status(f"{what} …") as status:
         yield lambda more: status.update(f"{what}: {more}")
     console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]", soft_wrap=True)
-
-
-def _audit_entries(server: Server) -> list[report.AuditEntry]:
-    rows = server.execute(
-        "SELECT operation, dag_name, job_name, old_values, new_values, changed_by, changed_at "
-        "FROM financial_screener.dag_configuration_audit WHERE operation <> 'INSERT' ORDER BY audit_id",
-        database="screener",
-    )
-    return [report.AuditEntry(*row) for row in rows]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from rich import box
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from airflow_provider_dagconfig.demo.airflow import TaskInstance
 from airflow_provider_dagconfig.kubectl.manifest import annotation
+from airflow_provider_dagconfig.models import HistoryEntry
 
 NONE = "-"
 _WIDE = 150
@@ -116,36 +116,17 @@ def _cells(run: JobRun, earlier: JobRun, width: int) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class AuditEntry:
-    """One row of ``dag_configuration_audit``."""
-
-    operation: str
-    dag_name: str
-    job_name: str
-    old_values: Mapping[str, Any] | None
-    new_values: Mapping[str, Any] | None
-    changed_by: str | None
-    changed_at: datetime
-
-
-def audit_trail(entries: Iterable[AuditEntry]) -> Table:
+def audit_trail(entries: Iterable[HistoryEntry]) -> Table:
     """Show who changed what, and when."""
     table = _table("The audit trail (dag_configuration_audit)")
-    for heading in ("when", "who", "job", "what"):
-        table.add_column(heading, no_wrap=heading != "what")
+    for heading in ("when", "who", "what", "change"):
+        table.add_column(heading, no_wrap=heading != "change")
     for entry in entries:
+        changes = ", ".join(f"{column}: {old} → {new}" for column, (old, new) in entry.differences().items())
         table.add_row(
             f"{entry.changed_at:%H:%M:%S}",
             entry.changed_by or NONE,
-            f"{entry.dag_name}/{entry.job_name}",
-            ", ".join(_changes(entry)) or entry.operation,
+            entry.subject,
+            changes if entry.operation == "UPDATE" else entry.operation,
         )
     return table
-
-
-def _changes(entry: AuditEntry) -> Iterable[str]:
-    old, new = entry.old_values or {}, entry.new_values or {}
-    for column in dict.fromkeys([*old, *new]):
-        if column != "updated_at" and old.get(column) != new.get(column) and old and new:
-            yield f"{column}: {old.get(column)} → {new.get(column)}"
