@@ -147,7 +147,13 @@ class Target:
         return self.store.schema
 
 
-def migrate(target: Target | str, to: int | None = None, *, waiting: Callable[[], None] | None = None) -> list[Step]:
+def migrate(
+    target: Target | str,
+    to: int | None = None,
+    *,
+    waiting: Callable[[], None] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> list[Step]:
     """
     Bring a database to a version.
 
@@ -155,16 +161,23 @@ def migrate(target: Target | str, to: int | None = None, *, waiting: Callable[[]
     :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
         back loses the data of what is reverted.
     :param waiting: called when another run holds the lock.
+    :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule.
     :return: what was done; nothing, if the database was there already.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
         migration, of which nothing is left then.
     :raises DagConfigUnreachableError: there is no connection.
     :raises DagConfigNotAllowedError: the user may not do it.
     """
-    return list(migrating(target, to, waiting=waiting))
+    return list(migrating(target, to, waiting=waiting, notice=notice))
 
 
-def migrating(target: Target | str, to: int | None = None, *, waiting: Callable[[], None] | None = None) -> Iterator[Step]:
+def migrating(
+    target: Target | str,
+    to: int | None = None,
+    *,
+    waiting: Callable[[], None] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Iterator[Step]:
     """Do what :func:`migrate` does, a step at a time."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
@@ -172,6 +185,8 @@ def migrating(target: Target | str, to: int | None = None, *, waiting: Callable[
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
     with _connection(target) as connection:
+        if notice is not None:
+            connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
         while step := _step(connection, target, to, waiting):
             yield step
         _enforce_rules(connection, target, waiting)
@@ -285,12 +300,22 @@ def _enforce_rules(connection: psycopg.Connection[Any], target: Target, waiting:
                 DO $$
                 BEGIN
                     IF pg_catalog.has_function_privilege(pg_catalog.to_regprocedure({function}), 'EXECUTE') THEN
-                        PERFORM {schema}.enforce_rules();
+                        IF {schema}.enforce_rules() > 0 THEN
+                            RAISE NOTICE 'some rules are broken by rows from before: they hold for new values, and for those rows '
+                                'once they are mended'
+                            USING HINT = 'To see the rows and how to mend them: airflow dagconfig doctor';
+                        END IF;
                     END IF;
                 END
                 $$
             """).format(function=sql.Literal(function), schema=sql.Identifier(target.schema))
         )
+
+
+def _pass_on(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None]) -> None:
+    """Tell a notice of ours, which has a remedy; PostgreSQL's own, of what is skipped since it is there, have none."""
+    if diagnostic.message_hint:
+        notice(f"{diagnostic.message_primary}. {diagnostic.message_hint}")
 
 
 def _lock(connection: psycopg.Connection[Any], schema: str, waiting: Callable[[], None] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.cli.simple_table import AirflowConsole
@@ -52,7 +53,8 @@ def _migrate(target: Target, args: Namespace) -> None:
         confirm(f"This drops what {', '.join(reverted)} made in {target.store}, with its data and its audit.", args)
 
     done = False
-    for step in migrating(target, args.to, waiting=lambda: print("Another migration is running; waiting for it.")):
+    waiting = partial(print, "Another migration is running; waiting for it.")
+    for step in migrating(target, args.to, waiting=waiting, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
         print(f"{step.action:<8}  {step.file}")
         done = True
     if not done:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from plugins.command_line import Answer
-from plugins.postgres import PASSWORD, Database
+from plugins.postgres import PASSWORD, Database, new_database, running_server
 
 from airflow_provider_dagconfig.migrate import available
 
@@ -63,6 +63,23 @@ def test_migrate_works_from_a_url_alone(dagconfig: Callable[..., Answer], databa
 
 def test_migrate_adopts_a_live_database_and_says_so(dagconfig: Callable[..., Answer], adopted_database: Database) -> None:
     assert dagconfig("migrate", "--url", adopted_database.url).out == APPLIED.replace("applied", "adopted", 1)
+
+
+def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[..., Answer], adopted_database: Database) -> None:
+    adopted_database.execute("UPDATE financial_screener.dag_configuration SET batch_size = -5 WHERE job_name = 'lse'")
+    answer = dagconfig("migrate", "--url", adopted_database.url)
+    assert answer.code == 0
+    assert "broken by rows" in answer.err
+    assert "airflow dagconfig doctor" in answer.err
+
+
+def test_migrate_says_who_has_to_make_the_roles(dagconfig: Callable[..., Answer]) -> None:
+    """On a server of its own: roles are those of all databases of a server, and the other tests' one has them."""
+    with running_server(16) as server, new_database(server) as database, database.role() as owner:
+        database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {owner}")
+        answer = dagconfig("migrate", "--url", database.url_of(owner))
+        assert answer.code == 0
+        assert "An administrator runs: CREATE ROLE dagconfig_reader; CREATE ROLE dagconfig_editor" in answer.err
 
 
 def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer], database: Database) -> None:
