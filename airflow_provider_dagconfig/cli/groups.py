@@ -128,7 +128,8 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
     done = hook.update_exchange_group(
         args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
     )
-    say(f"Done: version {shown(done.version)}. It holds from the next run on.", "green")
+    later = " Its priority counts from the next run on." if "priority" in values else ""
+    say(f"Done: version {shown(done.version)}. The group's next task runs with it.{later}", "green")
 
 
 @command
