@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -114,16 +115,19 @@ def test_the_watch_still_knows_a_pod_that_is_gone(cluster: Cluster, tmp_path: Pa
             time.sleep(0.2)
 
 
-def test_postgres_starts_empty_and_ends_with_the_block(tmp_path: Path) -> None:
+def test_postgres_starts_empty_and_ends_with_the_block() -> None:
     # Its user, where root runs the tests, may not look into pytest's folders.
-    folder = tmp_path / "postgres"
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o711)
-    with running_postgres(folder) as server:
+    with tempfile.TemporaryDirectory() as folder, running_postgres(_open(folder) / "postgres") as server:
         assert server.execute("SELECT datname FROM pg_database WHERE NOT datistemplate") == [("postgres",)]
         assert server.password not in repr(server)
     with pytest.raises(psycopg.OperationalError):
         server.execute("SELECT 1")
+
+
+def _open(folder: str) -> Path:
+    path = Path(folder)
+    path.chmod(0o711)
+    return path
 
 
 def test_an_airflow_that_does_not_start_says_why(tmp_path: Path) -> None:

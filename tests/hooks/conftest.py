@@ -1,4 +1,4 @@
-"""What the hook's tests share: hooks on the migrated database, and rows that are older than the rules."""
+"""What the hook's tests share: hooks on the migrated database."""
 
 from __future__ import annotations
 
@@ -24,18 +24,3 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DagConfigHook]:
 @pytest.fixture
 def hook(migrated_database: Database, connect: Callable[..., DagConfigHook]) -> DagConfigHook:
     return connect(migrated_database.url)
-
-
-@pytest.fixture
-def break_rule(migrated_database: Database) -> Callable[[str, str, str], None]:
-    """A function that puts a value into all rows that is older than the rules: no trigger and no constraint saw it."""
-
-    def put(table: str, column: str, value: str) -> None:
-        migrated_database.execute(f"""
-            ALTER TABLE financial_screener.{table} DROP CONSTRAINT rule_{column};
-            ALTER TABLE financial_screener.{table} DISABLE TRIGGER USER;
-            UPDATE financial_screener.{table} SET {column} = {value};
-            ALTER TABLE financial_screener.{table} ENABLE TRIGGER USER
-        """)
-
-    return put

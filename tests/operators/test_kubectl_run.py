@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,8 @@ def test_a_disabled_group_is_skipped(tasks: Tasks) -> None:
     assert tasks.run("true", exchange_group="lse").state == "skipped"
 
 
-def test_a_row_that_can_not_be_used_names_itself(tasks: Tasks) -> None:
-    tasks.configure(memory_limit="2 GB")
+def test_a_row_that_can_not_be_used_names_itself(tasks: Tasks, break_rule: Callable[[str, str, str], None]) -> None:
+    break_rule("dag_configuration", "memory_limit", "'2 GB'")
     task = tasks.run("true")
     assert task.state == "failed"
     for word in ("memory_limit", "'2 GB'", "data_collection_equities/us_markets", "2Gi"):

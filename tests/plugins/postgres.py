@@ -287,3 +287,18 @@ def adopted_database(database: Database) -> Database:
     result = database.psql("-f", str(_ROOT / "tests" / "migrations" / "live_008.sql"))
     assert result.returncode == 0, result.stderr
     return database
+
+
+@pytest.fixture
+def break_rule(migrated_database: Database) -> Callable[[str, str, str], None]:
+    """A function that puts a value into all rows that is older than the rules: no trigger and no constraint saw it."""
+
+    def put(table: str, column: str, value: str) -> None:
+        migrated_database.execute(f"""
+            ALTER TABLE financial_screener.{table} DROP CONSTRAINT rule_{column};
+            ALTER TABLE financial_screener.{table} DISABLE TRIGGER USER;
+            UPDATE financial_screener.{table} SET {column} = {value};
+            ALTER TABLE financial_screener.{table} ENABLE TRIGGER USER
+        """)
+
+    return put
