@@ -300,11 +300,7 @@ def _enforce_rules(connection: psycopg.Connection[Any], target: Target, waiting:
                 DO $$
                 BEGIN
                     IF pg_catalog.has_function_privilege(pg_catalog.to_regprocedure({function}), 'EXECUTE') THEN
-                        IF {schema}.enforce_rules() > 0 THEN
-                            RAISE NOTICE 'some rules are broken by rows from before: they hold for new values, and for those rows '
-                                'once they are mended'
-                            USING HINT = 'To see the rows and how to mend them: airflow dagconfig doctor';
-                        END IF;
+                        PERFORM {schema}.enforce_rules();
                     END IF;
                 END
                 $$

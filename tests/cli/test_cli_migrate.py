@@ -70,7 +70,7 @@ def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[...,
     answer = dagconfig("migrate", "--url", adopted_database.url)
     assert answer.code == 0
     assert "broken by rows" in answer.err
-    assert "airflow dagconfig doctor" in answer.err
+    assert "SELECT * FROM financial_screener.rule_violations();" in answer.err
 
 
 def test_migrate_says_who_has_to_make_the_roles(dagconfig: Callable[..., Answer]) -> None:
