@@ -71,7 +71,7 @@ class Namespace:
         manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{self.name}/secrets", "-f", "-", body=manifest)
 
-    def wait_for_pod(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
+    def wait_for_pod(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 120) -> dict[str, Any]:
         """Wait until one of its pods is as wanted."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
