@@ -125,7 +125,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 def _new_namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"dagconfig-test-{uuid.uuid4().hex[:8]}"
     # A cluster that the test before has troubled may need a moment.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not cluster.kubectl("create", "namespace", name, "-o", "name", check=False):
         assert time.monotonic() < deadline, cluster.kubectl("create", "namespace", name)
         time.sleep(1)
