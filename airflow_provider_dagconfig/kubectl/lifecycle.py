@@ -521,8 +521,11 @@ class PodRun:
             or (self._on_finish_action == "delete_succeeded_pod" and outcome.end is not End.SUCCEEDED)
         )
         pauses = Pauses(8.0)
+        is_stale = False
         for attempts_left in (3, 2, 1, 0):
             try:
+                if is_stale:
+                    self._pod, is_stale = self._kubectl.get(), False
                 if keep:
                     self._kubectl.replace(_collected(self._pod))
                 else:
@@ -532,7 +535,7 @@ class PodRun:
                 if error.fault is Fault.NOT_FOUND:
                     return
                 if error.fault is Fault.CONFLICT:
-                    self._pod = self._kubectl.get()
+                    is_stale = True
                 elif not self._may_pass(error) or not attempts_left:
                     verb = "marked as collected" if keep else "deleted"
                     self._note(

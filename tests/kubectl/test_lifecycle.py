@@ -62,3 +62,26 @@ def test_an_end_that_only_the_deletion_tells_counts(tmp_path: Path, monkeypatch:
 def test_a_pod_that_vanishes_while_it_runs_was_deleted_by_somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(tmp_path, monkeypatch, ("DELETED", pod(2, RUNNING)))
     assert (result.outcome.end, result.outcome.reason) == (End.CLUSTER, "Deleted")
+
+
+def test_a_pod_that_can_not_be_marked_as_collected_is_no_failure_of_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod was changed meanwhile, and then its rights: what is left is said, and the job has succeeded."""
+    made = tmp_path / "created"
+    made.write_text(json.dumps(pod(1, ended(0, "2026-11-23T02:00:01Z", "Succeeded"))))
+    script = tmp_path / "kubectl"
+    script.write_text(
+        f'#!/bin/bash\ncase "$*" in *"create "*) cat {made} ;; '
+        "*\"replace \"*) echo 'Error from server (Conflict): it has been modified' >&2; exit 1 ;; "
+        "*) echo 'Error from server (Forbidden): cannot get' >&2; exit 1 ;; esac\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(script))
+    notes: list[str] = []
+    kubectl = Kubectl({}, "default", "collect")
+    keeping = PodRun(
+        kubectl, pod(0, {}), startup_timeout=10, timeout=10, on_finish_action="keep_pod", on_line=None, note=notes.append
+    )
+    assert keeping.run().outcome.end is End.SUCCEEDED
+    assert any("could not be marked as collected" in note for note in notes)
