@@ -65,6 +65,9 @@ class DagConfigInvalidError(DagConfigError):
     """A value cannot be used, in a row or for a change; the message names row, column, value and remedy."""
 
 
+DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
+"""What psycopg raises; the second for a text with half a character in it, as Python makes of a command line's wrong bytes."""
+
 Purpose = Literal["reading", "writing", "migrating"]
 
 
@@ -86,9 +89,13 @@ class Store:
         """
         Say what an error of the database means for the configuration store.
 
-        :param error: a ``psycopg.Error``; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
+        :param error: one of :data:`DATABASE_ERRORS`; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
         :param purpose: what was tried; it decides which privileges are needed.
         """
+        if isinstance(error, UnicodeEncodeError):
+            # Not the text itself: it may be a connection's password.
+            wrong = ascii(error.object[error.start : error.end])
+            return DagConfigInvalidError(f"{wrong} in a text is no character that UTF-8 has ({self}). Nothing was changed.")
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         primary, said = _said(error)
         if sqlstate == "42501":

@@ -38,7 +38,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigUnreachableError, Store
+from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, DagConfigError, DagConfigUnreachableError, Store
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
 
 CONNECT_SECONDS = 10
@@ -236,7 +236,7 @@ def _parameters(url: str) -> dict[str, Any]:
     if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
         try:
             return dict(conninfo_to_dict(f"postgresql://{rest}"))
-        except psycopg.Error:
+        except DATABASE_ERRORS:
             pass
     raise DagConfigUnreachableError(
         "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
@@ -264,7 +264,7 @@ def _connection(target: Target) -> Iterator[psycopg.Connection[Any]]:
             # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
             connection.prepare_threshold = None
             yield connection
-    except psycopg.Error as error:
+    except DATABASE_ERRORS as error:
         raise target.store.explain(error, purpose="migrating") from error
 
 

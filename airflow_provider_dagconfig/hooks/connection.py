@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from airflow_provider_dagconfig.exceptions import (
+    DATABASE_ERRORS,
     DagConfigInvalidError,
     DagConfigNotMigratedError,
     DagConfigSchemaNotFoundError,
@@ -163,7 +164,7 @@ class StoreHook(PostgresHook):
                 # Prepared statements would be a state of the session.
                 connection.prepare_threshold = None
                 yield connection
-        except psycopg.Error as error:
+        except DATABASE_ERRORS as error:
             explained = store.explain(error, purpose=purpose)
             if isinstance(explained, DagConfigNotMigratedError):
                 explained = self._missing_schema(store) or explained

@@ -151,6 +151,42 @@ def test_whatever_is_typed(shared_database: Database, arguments: list[str]) -> N
     assert PASSWORD not in answer.out + answer.err
 
 
+WRONG_BYTES = "\udcff"
+"""What Python makes of the byte 0xFF on a command line."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", WRONG_BYTES],
+        ["get", WRONG_BYTES, JOB],
+        ["history", DAG, WRONG_BYTES],
+        ["set", DAG, JOB, "batch_size=5", "--reason", WRONG_BYTES],
+        ["set", DAG, JOB, f"description={WRONG_BYTES}"],
+        ["disable", DAG, JOB, "--by", WRONG_BYTES],
+        ["override", DAG, JOB, "batch_size=5", "--for", "1h", "--reason", WRONG_BYTES],
+        ["rollback", DAG, WRONG_BYTES, "--to", "1h", "--yes"],
+        ["at", "now", DAG, WRONG_BYTES],
+        ["groups", "add", WRONG_BYTES, "exchanges=TSE"],
+        ["groups", "set", "lse", f"exchanges={WRONG_BYTES}"],
+        ["migrate", "--schema", WRONG_BYTES],
+        ["list", "--schema", WRONG_BYTES],
+        ["doctor", "--no-cluster", "--schema", WRONG_BYTES],
+        ["apply", WRONG_BYTES],
+        ["list", "--url", f"postgresql://u:hush{WRONG_BYTES}@127.0.0.1/db"],
+        ["migrate", "--url", f"postgresql://u:hush{WRONG_BYTES}@127.0.0.1/db"],
+    ],
+    ids=lambda a: " ".join(word if word.isprintable() else "?" for word in a),
+)
+def test_bytes_that_are_no_utf_8(migrated_database: Database, arguments: list[str]) -> None:
+    answer = run("--url", migrated_database.url, *arguments)
+
+    assert answer.code in CODES - {0}
+    assert "Traceback" not in answer.err
+    assert "udcff" in answer.out + answer.err or "no URL of a PostgreSQL database" in answer.err
+    assert "hush" not in answer.out + answer.err
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.one_of(

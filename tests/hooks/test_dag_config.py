@@ -318,9 +318,16 @@ def test_any_name_is_a_value_and_never_sql(hook: DagConfigHook) -> None:
     assert hook.update_dag_config(name, name, batch_size=7) == hook.get_dag_config(name, name)
 
 
-def test_a_name_that_postgresql_cannot_hold_is_invalid(hook: DagConfigHook) -> None:
-    with pytest.raises(DagConfigInvalidError, match="cannot contain NUL"):
-        hook.get_dag_config("a\0b")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        pytest.param("a\0b", "cannot contain NUL", id="NUL"),
+        pytest.param("a\udcffb", r"'\\udcff' in a text is no character that UTF-8 has", id="half a character"),
+    ],
+)
+def test_a_name_that_postgresql_cannot_hold_is_invalid(hook: DagConfigHook, name: str, says: str) -> None:
+    with pytest.raises(DagConfigInvalidError, match=says):
+        hook.get_dag_config(name)
 
 
 def test_reading_needs_nothing_but_the_readers_role(migrated_database: Database, connect: Connect) -> None:
