@@ -67,6 +67,24 @@ class Namespace:
     def path(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"
 
+    def attempts(self, written: bytes) -> Iterator[int]:
+        """
+        Number the attempts at a pod that writes this right before it ends, and is left there, until its node has kept it all.
+
+        containerd may close a container's output before it has read it to the end (seen with 1.6.20, that of Debian 12: "Failed
+        to pipe stdout of container ... file already closed", in 8 of 81 pods on a busy node). Nobody can read what the kubelet
+        never had, so the newest pod's whole log is asked for after each attempt. The local pods have one.
+        """
+        kept = b""
+        for attempt in range(8 if self.cluster.is_real else 1):
+            yield attempt
+            newest = max(self.pods(), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))["metadata"]["name"]
+            command = ["kubectl", "--kubeconfig", self.kubeconfig, "get", "--raw", f"{self.path}/{newest}/log"]
+            kept = subprocess.run(command, capture_output=True, check=True).stdout
+            if kept == written:
+                return
+        raise AssertionError(f"{len(written)} bytes were written, and {len(kept)} kept: {kept[:99]!r} ... {kept[-99:]!r}")
+
     def create_secret(self, name: str, **values: str) -> None:
         manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{self.name}/secrets", "-f", "-", body=manifest)
