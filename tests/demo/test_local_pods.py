@@ -91,7 +91,7 @@ def start(namespace: Namespace, manifest: Object) -> Object:
     return created
 
 
-def wait(namespace: Namespace, condition: Callable[[Object], bool], name: str = "job", seconds: float = 40) -> Object:
+def wait(namespace: Namespace, condition: Callable[[Object], bool], name: str = "job", seconds: float = 120) -> Object:
     return namespace.wait_for_pod(lambda found: found["metadata"]["name"] == name and condition(found), seconds)
 
 

@@ -99,10 +99,11 @@ class Namespace:
             time.sleep(0.1)
         raise AssertionError(f"no such pod in {seconds} s; there are {json.dumps(self.pods())[:2000]}")
 
-    def wait_until_empty(self, seconds: float = 45) -> None:
+    def wait_until_empty(self, seconds: float = 120) -> None:
+        """Wait until its pods are gone: a busy kubelet takes its time for that, longer than their grace periods."""
         deadline = time.monotonic() + seconds
-        while self.pods():
-            assert time.monotonic() < deadline, f"still there: {[pod['metadata'] for pod in self.pods()]}"
+        while pods := self.pods():
+            assert time.monotonic() < deadline, f"still there: {[pod['metadata']['name'] for pod in pods]}"
             time.sleep(0.2)
 
 
