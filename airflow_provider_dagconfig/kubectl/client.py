@@ -83,6 +83,36 @@ def read_error(exit_code: int, stderr: str) -> KubectlError:
     return KubectlError(Fault.UNREACHABLE, text)
 
 
+def read_event(line: bytes) -> tuple[str, dict[str, Any]]:
+    """
+    Read a line of a watch: ``ADDED``, ``MODIFIED`` or ``DELETED``, and the pod.
+
+    :raises KubectlError: the version that was asked for is too old (EXPIRED); or the line is no event, as what a proxy says, half
+        of a line or an error of the API server's (UNREACHABLE).
+    """
+    try:
+        event = json.loads(line)
+        kind, told = str(event["type"]), event["object"]
+        if kind == "ERROR":
+            fault = Fault.EXPIRED if told.get("code") == 410 else Fault.UNREACHABLE
+            raise KubectlError(fault, f"the watch ended with an error: {told.get('message')}")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise KubectlError(Fault.UNREACHABLE, f"the watch told no event: {_beginning(line)}") from None
+    return kind, _pod(told, "watch")
+
+
+def _pod(document: Any, verb: str) -> dict[str, Any]:
+    """Take a pod for one only if it has what all API servers give a pod: who answers may be a proxy."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, dict) or "name" not in metadata or "resourceVersion" not in metadata:
+        raise KubectlError(Fault.UNREACHABLE, f"the answer to {verb} is no pod: {_beginning(json.dumps(document).encode())}")
+    return document  # type: ignore[no-any-return]
+
+
+def _beginning(answer: bytes) -> str:
+    return repr(answer[:200].decode(errors="replace"))
+
+
 class Stream:
     """A request whose answer is read as it comes; :meth:`fileno` makes it fit for ``selectors``."""
 
@@ -153,11 +183,11 @@ class Kubectl:
 
     def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """POST the manifest; the pod as the API server took it."""
-        return self._object("create", manifest)
+        return _pod(self._object("create", manifest), "create")
 
     def get(self) -> dict[str, Any]:
         """The pod as it is now."""
-        return self._object("get")
+        return _pod(self._object("get"), "get")
 
     def replace(self, pod: Mapping[str, Any]) -> dict[str, Any]:
         """PUT the pod, whose ``resourceVersion`` must be the current one."""
@@ -192,9 +222,7 @@ class Kubectl:
         try:
             document: dict[str, Any] = json.loads(answer)
         except ValueError:
-            raise KubectlError(
-                Fault.UNREACHABLE, f"the answer to {verb} is no JSON: {answer[:200].decode(errors='replace')!r}"
-            ) from None
+            raise KubectlError(Fault.UNREACHABLE, f"the answer to {verb} is no JSON: {_beginning(answer)}") from None
         return document
 
     def _request(self, verb: str, body: bytes = b"", **variables: str) -> bytes:

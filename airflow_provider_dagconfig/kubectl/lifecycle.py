@@ -7,7 +7,6 @@ One thread waits on kubectl's output with ``selectors``; nothing here knows Airf
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import selectors
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream
+from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream, read_event
 from airflow_provider_dagconfig.kubectl.logs import LogLines
 from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, try_number
 from airflow_provider_dagconfig.kubectl.outcome import End, Existing, Outcome, Running, Waiting, read_status
@@ -30,6 +29,8 @@ LAST_LINES = 10
 
 # The base container has ended and the pod's phase does not follow: another container goes on.
 _PHASE_FOLLOWS = 5.0
+# A watch that told nothing for so long was a good one: the next that is lost is looked for soon again.
+_WATCH_LASTED = 60.0
 # How long after the time a node had for a deletion or a deadline it is taken for lost.
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
@@ -140,7 +141,7 @@ class PodRun:
         self._watch: Stream | None = None
         self._events_rest = b""
         self._watch_from: str | None = None
-        self._watch_due = 0.0
+        self._watch_due = self._watch_since = 0.0
         self._watch_pauses = Pauses()
 
         self._log: Stream | None = None
@@ -344,7 +345,7 @@ class PodRun:
                     if isinstance(self._view, Outcome):
                         return
                 assert self._watch_from is not None
-                self._watch = self._kubectl.watch(self._watch_from)
+                self._watch, self._watch_since = self._kubectl.watch(self._watch_from), now
             except KubectlError as error:
                 self._lost_watch(error)
         if self._log is None and self._wants_log() and now >= self._log_due:
@@ -354,33 +355,43 @@ class PodRun:
 
     def _take_events(self, watch: Stream) -> None:
         """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
-        if chunk := watch.read():
-            self._events_rest += chunk
-            *lines, self._events_rest = self._events_rest.split(b"\n")
+        chunk = watch.read()
+        *lines, self._events_rest = (self._events_rest + chunk).split(b"\n")
+        if not chunk and self._events_rest:  # a line that was cut, or a page without line end
+            lines.append(self._events_rest)
+        error = None
+        try:
             for line in lines:
                 if isinstance(self._view, Outcome):
-                    break  # the first end stands
-                self._take_event(json.loads(line))
-            return
-        self._watch, self._events_rest = None, b""
-        error = watch.error()
-        self._watch_from = None
-        if error is None:  # the API server ends each watch after its timeoutSeconds
-            self._watch_due = time.monotonic() + 0.5
-        else:
-            self._lost_watch(error)
+                    return  # the first end stands
+                self._take_event(*read_event(line))
+        except KubectlError as no_event:
+            error = no_event
+        if not chunk:
+            self._end_watch(watch.error() or error)
+        elif error is not None:
+            self._end_watch(error)
 
-    def _take_event(self, event: Mapping[str, Any]) -> None:
-        kind, pod = event["type"], event["object"]
-        if kind == "ERROR":  # the version is too old: the next look starts anew
-            self._watch_from = None
-            return
+    def _take_event(self, kind: str, pod: Pod) -> None:
+        self._watch_pauses.reset()
         self._heard()
         self._see(pod)
         self._gone = kind == "DELETED"
 
+    def _end_watch(self, error: KubectlError | None) -> None:
+        """Look at the pod and watch it again after a pause, which grows from watch to watch unless one was good."""
+        if self._watch is not None:
+            self._watch.close()
+        self._watch, self._watch_from, self._events_rest = None, None, b""
+        now = time.monotonic()
+        if now - self._watch_since > _WATCH_LASTED:
+            self._watch_pauses.reset()
+        if error is not None:
+            self._lost_watch(error)
+        else:
+            self._watch_due = now + self._watch_pauses.next()
+
     def _heard(self) -> None:
-        self._watch_pauses.reset()
         if self._unreachable:
             self._unreachable = None
             self._note("The API server answers again")

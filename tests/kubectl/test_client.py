@@ -78,7 +78,8 @@ def test_the_servers_sentence_is_kept_whole() -> None:
 def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kubectl that writes down its arguments, environment and standard input, and answers with a pod."""
     path = tmp_path / "kubectl"
-    path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncat >{tmp_path}/stdin\necho \'{{"kind": "Pod"}}\'\n')
+    made = '{"metadata": {"name": "collect", "resourceVersion": "1"}}'
+    path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncat >{tmp_path}/stdin\necho \'{made}\'\n')
     path.chmod(0o755)
     monkeypatch.setenv("KUBECTL", str(path))
     return tmp_path

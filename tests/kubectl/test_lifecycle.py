@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,110 @@ def test_a_pod_that_can_not_be_marked_as_collected_is_no_failure_of_its_job(
     )
     assert keeping.run().outcome.end is End.SUCCEEDED
     assert any("could not be marked as collected" in note for note in notes)
+
+
+# --- a watch that tells no events ---
+
+
+def run_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> tuple[Ended, list[str]]:
+    """Run with a kubectl that is this: for create, get, watch, log and rest a piece of bash, where $n counts its calls from 1."""
+    verbs = {
+        "create": '*"create --raw "*',
+        "watch": "*watch=true*",
+        "log": "*follow=true*",
+        "rest": "*timestamps=true*",
+        "get": '*"get --raw "*',
+        "delete": "*",
+    }
+    cases = [
+        f"{pattern}) n=$(($(cat {folder}/{verb} 2>/dev/null || echo 0) + 1)); echo $n >{folder}/{verb}\n{answers.get(verb, ':')} ;;"
+        for verb, pattern in verbs.items()
+    ]
+    script = folder / "kubectl"
+    script.write_text("\n".join(["#!/bin/bash", 'case " $*" in', *cases, "esac\n"]))
+    script.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(script))
+    said: list[str] = []
+    kubectl = Kubectl({}, "default", "collect")
+    on_line = said.append if "log" in answers else None
+    pod_run = PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_line=on_line, note=said.append)
+    return pod_run.run(), said
+
+
+def says(document: Any) -> str:
+    return f"printf '%s\\n' {shlex.quote(json.dumps(document))}"
+
+
+SUCCEEDED = pod(3, ended(0, "2026-11-23T02:00:01Z", "Succeeded"))
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        pytest.param("echo '<html>502 Bad Gateway</html>'; sleep 9", "<html>502 Bad Gateway", id="a-proxys-page"),
+        pytest.param("printf '<html>no line end</html>'", "<html>no line end", id="a-page-without-a-line-end"),
+        pytest.param("""printf '{"type": "MODIFIED", "obj'""", '{"type": "MODIFIED", "obj', id="a-cut-line"),
+        pytest.param("""echo '{"type": "MODIFIED"}'; sleep 9""", '{"type": "MODIFIED"}', id="no-object"),
+        pytest.param("""echo '{"object": {}}'; sleep 9""", '{"object": {}}', id="no-type"),
+        pytest.param("""echo '{"type": "MODIFIED", "object": {"metadata": {}}}'; sleep 9""", '"metadata": {}', id="no-version"),
+        pytest.param("echo '[1]'; sleep 9", "[1]", id="a-list"),
+        pytest.param(
+            """echo '{"type": "ERROR", "object": {"code": 500, "message": "etcd is ill"}}'; sleep 9""", "etcd is ill", id="an-error"
+        ),
+    ],
+)
+def test_a_watch_that_tells_no_event_is_lost_and_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, shown: str
+) -> None:
+    good = says({"type": "MODIFIED", "object": SUCCEEDED})
+    result, notes = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        get=says(pod(2, RUNNING)),
+        watch=f"if [ $n = 1 ]; then {told}; else {good}; sleep 9; fi",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    [lost] = [note for note in notes if "can't be reached, next attempt in" in note]
+    assert shown in lost
+    assert "The API server answers again" in notes
+
+
+def test_a_version_that_is_too_old_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, notes = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        get=says(SUCCEEDED),
+        watch=says({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old resource version"}}),
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert [note for note in notes if "reached" in note] == []
+
+
+@pytest.mark.parametrize("told", ["echo '<html>busy</html>'", ":"], ids=["a-proxys-page", "nothing"])
+def test_a_watch_that_is_never_any_good_is_asked_for_with_growing_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    begun = time.monotonic()
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        get=f"if [ $n = 3 ]; then {says(SUCCEEDED)}; else {says(pod(2, RUNNING))}; fi",
+        watch=told,
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert time.monotonic() - begun > 1 + 2 + 4
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", '{"metadata": {}}', '"busy"'])
+def test_an_answer_that_is_no_pod_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=f"if [ $n = 1 ]; then echo '{answer}'; else {says(pod(1, RUNNING))}; fi",
+        get=f"if [ $n = 1 ]; then echo '{answer}'; else {says(SUCCEEDED)}; fi",
+        watch="echo 'error: unexpected EOF' >&2; exit 1",
+    )
+    assert result.outcome.end is End.SUCCEEDED
