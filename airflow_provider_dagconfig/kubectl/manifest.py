@@ -499,6 +499,8 @@ def _secret(where: str, given: Any) -> dict[str, Any]:
 def _image_pull_secrets(references: Any) -> list[dict[str, Any]]:
     if isinstance(references, str):
         references = [name.strip() for name in references.split(",") if name.strip()]
+    if references is not None and not isinstance(references, list | tuple):
+        raise ManifestError(f"image_pull_secrets is a {_kind(references)}, no list; write [...] around it")
     return [
         {"name": _subdomain(f"image_pull_secrets[{index}]", reference)}
         if isinstance(reference, str)

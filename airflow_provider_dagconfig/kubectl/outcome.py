@@ -143,7 +143,8 @@ def _ended_by_the_pod(pod: Pod, terminated: Mapping[str, Any] | None) -> Outcome
         return Outcome(End.SUCCEEDED, "Completed", exit_code=0, result=result)
     if reason == "DeadlineExceeded":
         return Outcome(End.DEADLINE_EXCEEDED, reason, message, exit_code)
-    if terminated and terminated.get("reason") == "OOMKilled":
+    # The runtime says so too where a child was killed and the container ended well.
+    if terminated and terminated.get("reason") == "OOMKilled" and exit_code:
         return Outcome(End.OUT_OF_MEMORY, "OOMKilled", terminated.get("message", ""), exit_code)
     if phase == "Failed" and (disruption := _disruption(status)):
         return Outcome(End.CLUSTER, *disruption, exit_code)
@@ -197,8 +198,8 @@ def _failed_without_container(status: Mapping[str, Any]) -> Outcome:
     for container in status.get("initContainerStatuses", ()):
         terminated = container.get("state", {}).get("terminated")
         if terminated and terminated["exitCode"]:
-            reason = f"init container {container['name']}: {terminated.get('reason') or 'Error'}"
-            return Outcome(End.EXITED, reason, terminated.get("message", ""), terminated["exitCode"])
+            reason = f"{terminated.get('reason') or 'Error'}, exit code {terminated['exitCode']}"
+            return Outcome(End.EXITED, f"init container {container['name']}: {reason}", terminated.get("message", ""))
     return Outcome(End.CLUSTER, status.get("reason") or "Failed", status.get("message", ""))
 
 
@@ -261,7 +262,8 @@ def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[
             f"{_tail(last_lines)}"
         )
     # Without a message of its own, the kubelet gives the log's end as one.
-    return f"{name} failed with exit code {_exit_code(outcome)} ({outcome.reason}){_tail(last_lines) or detail}"
+    code = "" if outcome.exit_code is None else f" with exit code {_shown_code(outcome.exit_code)}"
+    return f"{name} failed{code} ({outcome.reason}){_tail(last_lines) or detail}"
 
 
 def twice(quantity: str) -> str:
@@ -276,9 +278,8 @@ def _memory_limit(pod: Pod) -> str | None:
     return limit
 
 
-def _exit_code(outcome: Outcome) -> str:
-    code = outcome.exit_code
-    if code is not None and code > 128:
+def _shown_code(code: int) -> str:
+    if code > 128:
         try:
             return f"{code} ({signal.Signals(code - 128).name})"
         except ValueError:

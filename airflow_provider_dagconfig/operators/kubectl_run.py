@@ -42,6 +42,12 @@ _POD_PARAMETERS = [
 _ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
 
 
+def _are_exit_codes(codes: Any) -> bool:
+    if isinstance(codes, list | tuple | set | frozenset):
+        return all(isinstance(code, int) for code in codes)
+    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes))
+
+
 class ConfiguredKubectlRunOperator(BaseOperator):
     """
     Run one job in a pod, with CPU, memory, deadline, batch size and exchanges as its row says at that moment.
@@ -82,7 +88,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param on_finish_action: what becomes of a pod that has ended: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod``
         or ``keep_pod``. One that has not (a task that was killed, a startup timeout) is always deleted.
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
-    :param skip_on_exit_code: an exit code, or several, that skip the task.
+    :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
     :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong.
     :raises AirflowException: the pod failed.
@@ -155,7 +161,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         security_context: Any = None,
         container_security_context: Any = None,
         container_resources: Any = None,
-        base_container_name: str = BASE_CONTAINER_NAME,
+        base_container_name: str | None = None,
         ports: Sequence[Any] | None = None,
         init_containers: Sequence[Any] | None = None,
         hostnetwork: bool = False,
@@ -178,6 +184,12 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         super().__init__(do_xcom_push=do_xcom_push, **kwargs)
         if on_finish_action not in _ON_FINISH_ACTIONS:
             raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
+        if isinstance(startup_timeout_seconds, bool) or not isinstance(startup_timeout_seconds, int | float):
+            raise ValueError(f"startup_timeout_seconds is {startup_timeout_seconds!r}; write a number of seconds")
+        if not _are_exit_codes(skip_on_exit_code):
+            raise ValueError(f"skip_on_exit_code is {skip_on_exit_code!r}; write a number, or a list of numbers")
+        if in_cluster not in (None, True, False):
+            raise ValueError(f"in_cluster is {in_cluster!r}; write True or False")
         self.job_name = job_name
         self.dag_name = dag_name
         self.exchange_group = exchange_group
@@ -212,7 +224,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.security_context = security_context
         self.container_security_context = container_security_context
         self.container_resources = container_resources
-        self.base_container_name = base_container_name
+        self.base_container_name = base_container_name or BASE_CONTAINER_NAME
         self.ports = ports
         self.init_containers = init_containers
         self.hostnetwork = hostnetwork
@@ -234,6 +246,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._config: DagConfig | None = None
         self._group: ExchangeGroup | None = None
         self._run: PodRun | None = None
+        self._killed = False
 
     def _do_render_template_fields(
         self,
@@ -255,6 +268,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
         dag_name = self.dag_name or self.dag_id
+        for parameter, value in (("job_name", self.job_name), ("dag_name", dag_name)):
+            # Any other value has no row either, and would run with the defaults.
+            if not isinstance(value, str) or not value:
+                raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
         if self._config is None:
             hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
             by_run = self._run_overrides(context, hook, dag_name)
@@ -315,6 +332,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Delete the pod; Airflow calls this when the task is killed or its ``execution_timeout`` is over."""
+        self._killed = True
         if self._run is not None:
             self._run.kill()
 
@@ -335,6 +353,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
             note=lambda text: self.log.info("%s", text),
         )
+        if self._killed:  # before there was anything to kill
+            self._run.kill()
         return self._run.run()
 
     def _conclude(self, ended: Ended, config: DagConfig) -> Any:
@@ -367,11 +387,16 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     def _refused(self, error: KubectlError) -> AirflowException:
         if error.fault is Fault.UNREACHABLE:
             return AirflowException(error.message)
+        if error.fault is Fault.FORBIDDEN and "exceeded quota" in error.message:
+            return AirflowException(f"The namespace has no room for the pod now: {error.message}")
         if error.fault is Fault.FORBIDDEN:
-            return AirflowFailException(
-                f"Kubernetes forbids it: {error.message}. The task needs get, watch, create, update and delete on pods, and get on "
-                "pods/log, in its namespace"
+            # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.
+            rights = (
+                ". The task needs get, watch, create, update and delete on pods, and get on pods/log, in its namespace"
+                if " cannot " in error.message
+                else ""
             )
+            return AirflowFailException(f"Kubernetes forbids it: {error.message}{rights}")
         return AirflowFailException(f"Kubernetes refused it ({error.fault.value}): {error.message}")
 
     def _access(self) -> ClusterAccess:

@@ -555,6 +555,8 @@ def test_a_secret_that_cannot_be_is_refused_with_what_to_write(secret, remedy):
         ({"termination_grace_period": "30"}, "seconds, 0 or more"),
         ({"automount_service_account_token": "no"}, "write True or False"),
         ({"image_pull_secrets": ["Registry"]}, "image_pull_secrets[0] is 'Registry'"),
+        ({"image_pull_secrets": {"name": "registry"}}, "image_pull_secrets is a dict, no list"),
+        ({"image_pull_secrets": k8s.V1LocalObjectReference(name="one")}, "image_pull_secrets is a V1LocalObjectReference, no list"),
         ({"labels": {"two words": "x"}}, "labels has the key 'two words' (its value is 'x')"),
         ({"labels": {"a" * 64: "x"}}, "at most 63"),
         ({"labels": {"app": True}}, "labels['app'] is True"),

@@ -98,7 +98,7 @@ def condition(kind: str, status: str, reason: str, message: str) -> dict[str, st
                 waiting("PodInitializing"),
                 initContainerStatuses=[{"name": "fetch", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}],
             ),
-            *(End.EXITED, "init container fetch: Error", 7),
+            *(End.EXITED, "init container fetch: Error, exit code 7", None),
             id="init-container",
         ),
     ],
@@ -223,3 +223,23 @@ def test_the_cause_of_a_failed_pull_outlives_the_back_off() -> None:
 def test_twice_a_quantity_keeps_its_unit(quantity: str, double: str) -> None:
     assert twice(quantity) == double
     assert Quantity.parse(double).value == 2 * Quantity.parse(quantity).value
+
+
+def test_a_child_that_ran_out_of_memory_is_no_failure_of_a_job_that_ended_well() -> None:
+    """The runtime says OOMKilled of a container in which any process was; the pod's phase goes by the exit code."""
+    view = read_status(pod("Running", terminated(0, "OOMKilled")))
+    assert isinstance(view, Running)
+    assert view.ended is not None
+    assert view.ended.end is End.SUCCEEDED
+
+
+def test_an_init_container_is_named_with_its_exit_code() -> None:
+    view = read_status(
+        pod(
+            "Failed",
+            waiting("PodInitializing"),
+            initContainerStatuses=[{"name": "fetch", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}],
+        )
+    )
+    assert isinstance(view, Outcome)
+    assert explain(view, pod("Failed"), CONFIG) == "Pod collect failed (init container fetch: Error, exit code 7)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from plugins.cluster import is_running
 from plugins.tasks import Tasks
 
 from airflow_provider_dagconfig.kubectl import manifest as manifests
+from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 PREFIX = manifests.PREFIX
@@ -220,6 +222,20 @@ def test_a_secret_reaches_the_job_by_reference_and_shows_nowhere(tasks: Tasks) -
 # --- tasks that are told to stop ---
 
 
+def test_a_task_that_is_killed_before_its_pod_is_made_makes_none(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = ConfiguredKubectlRunOperator._access
+
+    def killed_meanwhile(operator: ConfiguredKubectlRunOperator) -> Any:
+        operator.on_kill()
+        return access(operator)
+
+    monkeypatch.setattr(ConfiguredKubectlRunOperator, "_access", killed_meanwhile)
+    task = tasks.run("sleep", "3")
+    assert task.state == "failed"
+    assert "the task was told to stop" in task.error
+    assert tasks.namespace.pods() == []
+
+
 def pod_is_deleted_with_grace(tasks: Tasks, seconds: int) -> None:
     pods = tasks.namespace.pods()
     assert tasks.namespace.left() == [], "a pod is left that nobody watches"
@@ -409,6 +425,62 @@ def test_a_parameter_that_can_be_no_part_of_a_pod_fails_before_anything_is_creat
 def test_on_finish_action_is_checked_when_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match=r"on_finish_action is 'remove': write one of delete_pod, .*keep_pod"):
         ConfiguredKubectlRunOperator(task_id="t", on_finish_action="remove")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"startup_timeout_seconds": "120"}, "startup_timeout_seconds is '120'; write a number of seconds"),
+        ({"startup_timeout_seconds": timedelta(minutes=2)}, "startup_timeout_seconds is datetime.timedelta(seconds=120); write"),
+        ({"startup_timeout_seconds": None}, "startup_timeout_seconds is None; write"),
+        ({"startup_timeout_seconds": True}, "startup_timeout_seconds is True; write"),
+        ({"skip_on_exit_code": "4"}, "skip_on_exit_code is '4'; write a number, or a list of numbers"),
+        ({"skip_on_exit_code": [4, "5"]}, "skip_on_exit_code is [4, '5']; write a number, or a list of numbers"),
+        ({"in_cluster": "no"}, "in_cluster is 'no'; write True or False"),
+    ],
+    ids=str,
+)
+def test_a_parameter_of_the_wrong_type_is_refused_when_the_dag_is_parsed(arguments: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        ConfiguredKubectlRunOperator(task_id="t", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"job_name": None}, {"job_name": ""}, {"job_name": 5}, {"dag_name": 7}], ids=str)
+def test_a_row_is_chosen_by_texts_and_never_by_what_a_template_left_empty(tasks: Tasks, arguments: Any) -> None:
+    task = tasks.run("true", **arguments)
+    assert task.state == "failed"
+    [(name, value)] = arguments.items()
+    assert f"{name} of task collect is {value!r}" in task.error
+    assert tasks.namespace.pods() == []
+
+
+def test_no_name_for_the_container_is_its_usual_name(tasks: Tasks) -> None:
+    task = tasks.run("echo", "in base", base_container_name=None)
+    assert (task.state, task.error) == ("success", "")
+    assert "in base" in task.log
+
+
+def test_an_init_containers_exit_code_does_not_skip(tasks: Tasks) -> None:
+    init = {"name": "prepare", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "exit 4"]}
+    task = tasks.run("true", init_containers=[init], skip_on_exit_code=4)
+    assert task.state == "failed"
+    assert "failed (init container prepare: Error, exit code 4)" in task.error
+
+
+@pytest.mark.parametrize(
+    ("said", "again", "advice"),
+    [
+        pytest.param('User "eve" cannot create resource "pods" in the namespace "jobs"', False, True, id="rights"),
+        pytest.param("error looking up service account jobs/eve: serviceaccount not found", False, False, id="service-account"),
+        pytest.param("exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=8", True, False, id="quota"),
+    ],
+)
+def test_what_is_forbidden_is_not_always_a_matter_of_rights(said: str, again: bool, advice: bool) -> None:
+    """A quota is free again when others have ended, so a retry may help; rights are advised where they are missing."""
+    error = ConfiguredKubectlRunOperator(task_id="t")._refused(KubectlError(Fault.FORBIDDEN, f'pods "x" is forbidden: {said}'))
+    assert said in str(error)
+    assert isinstance(error, AirflowFailException) is not again
+    assert ("The task needs get, watch, create" in str(error)) is advice
 
 
 def test_a_connection_that_does_not_exist_is_named(tasks: Tasks) -> None:
