@@ -1,31 +1,27 @@
 """
-The life of one pod for one try of a task: create or adopt it, follow it to its end, collect its log, clean up.
+The life of one pod for one try of a task: create or adopt it, follow it to its end, see that its log is whole, clean up.
 
 One thread waits on kubectl's output with ``selectors``; nothing here knows Airflow or the database. What a status means is said in
-``outcome``; which request is made how in ``client`` and ``kubectl.sh``.
+``outcome``; how a log is followed in ``container_log``; which request is made how in ``client`` and ``kubectl.sh``.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import selectors
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
 from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream, read_event
-from airflow_provider_dagconfig.kubectl.logs import LogLines
+from airflow_provider_dagconfig.kubectl.container_log import ContainerLog
 from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, try_number
 from airflow_provider_dagconfig.kubectl.outcome import End, Existing, Outcome, Running, Waiting, read_status
+from airflow_provider_dagconfig.kubectl.pauses import Pauses
 
 Pod = Mapping[str, Any]
-
-LAST_LINES = 10
-"""How many of the log's last lines an error shows."""
 
 # The base container has ended and the pod's phase does not follow: another container goes on.
 _PHASE_FOLLOWS = 5.0
@@ -35,12 +31,6 @@ _WATCH_LASTED = 60.0
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
 _LOG_ENDS = 10.0
-# Silence after which nobody waits for that rest.
-_LOG_GIVEN_UP = 30.0
-# A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
-# soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
-_LOG_ROTATES, _LOG_STALLS_SOON = 1 << 20, 4.0
-_LOG_STALLS, _LOG_STALLS_MOST = 60.0, 600.0
 _KILL_SECONDS = 4
 # An API server that starts has not read all roles yet.
 _SERVER_SETTLES = 15.0
@@ -57,23 +47,6 @@ class Ended:
     outcome: Outcome
     pod: Pod
     last_lines: list[str]
-
-
-class Pauses:
-    """Growing pauses between attempts, in seconds: 1, 2, 4 ... 30, each up to a fifth longer, so that tasks don't ask in step."""
-
-    def __init__(self, longest: float = 30.0) -> None:
-        self._longest = longest
-        self._next = 1.0
-
-    def next(self) -> float:
-        """The pause before the next attempt."""
-        pause, self._next = self._next, min(self._next * 2, self._longest)
-        return pause * random.uniform(1, 1.2)  # noqa: S311
-
-    def reset(self) -> None:
-        """Begin again with the shortest."""
-        self._next = 1.0
 
 
 def _same_task(pod: Pod, manifest: Pod) -> bool:
@@ -125,7 +98,6 @@ class PodRun:
         self._timeout = timeout
         self._grace_period = grace_period
         self._on_finish_action = on_finish_action
-        self._on_line = on_line
         self._note = note
 
         self._pod: Pod = manifest
@@ -144,15 +116,7 @@ class PodRun:
         self._watch_due = self._watch_since = 0.0
         self._watch_pauses = Pauses()
 
-        self._log: Stream | None = None
-        self._log_lines = LogLines()
-        self._log_due = self._log_heard_at = 0.0
-        self._log_ended_at = float("-inf")
-        self._log_is_whole = False
-        self._log_bytes = 0
-        self._log_patience = _LOG_STALLS
-        self._log_pauses = Pauses()
-        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._log = None if on_line is None else ContainerLog(kubectl, on_line)
 
         # kill() runs in a signal handler; Python resumes an interrupted wait, so the wait is on a pipe too.
         self._wake_read: int
@@ -176,7 +140,7 @@ class PodRun:
             raise
         finally:
             self._close()
-        return Ended(outcome, self._pod, list(self._last_lines))
+        return Ended(outcome, self._pod, [] if self._log is None else list(self._log.last_lines))
 
     def kill(self) -> None:
         """
@@ -259,11 +223,13 @@ class PodRun:
             if outcome is not None:
                 return outcome
             self._connect()
-            for stream in self._wait(self._seconds_to_next_step()):
-                if stream is self._watch:
-                    self._take_events(stream)
-                else:
-                    self._take_log(stream)
+            ready = self._wait(self._seconds_to_next_step())
+            if self._watch is not None and self._watch in ready:
+                self._take_events(self._watch)
+            if self._log is not None and self._log.stream in ready:
+                self._take_log(self._log)
+            elif self._log is not None:
+                self._log.close_if_stalled()
 
     def _decide(self) -> Outcome | None:
         """The end, where it is known; waits that have become too long are ends too."""
@@ -301,10 +267,8 @@ class PodRun:
         steps = [now + 30.0]
         if self._watch is None:
             steps.append(self._watch_due)
-        if self._log is None and self._wants_log():
-            steps.append(self._log_due)
-        if self._log is not None:
-            steps.append(self._log_heard_at + self._log_patience)
+        if self._log is not None and isinstance(self._view, Running):
+            steps.append(self._log.next_step)
         if isinstance(self._view, Waiting):
             steps.append(self._created_at + self._startup_timeout)
         if self._container_ended_at:
@@ -348,10 +312,8 @@ class PodRun:
                 self._watch, self._watch_since = self._kubectl.watch(self._watch_from), now
             except KubectlError as error:
                 self._lost_watch(error)
-        if self._log is None and self._wants_log() and now >= self._log_due:
-            self._log_lines.begin()
-            self._log = self._kubectl.log(self._log_lines.since, follow=True)
-            self._log_heard_at, self._log_bytes = time.monotonic(), 0
+        if self._log is not None and isinstance(self._view, Running):
+            self._log.follow()
 
     def _take_events(self, watch: Stream) -> None:
         """Read whole lines of the watch; half of one waits for the rest in the pipe's next piece."""
@@ -432,88 +394,40 @@ class PodRun:
 
     # --- the log ---
 
-    def _wants_log(self) -> bool:
-        return self._on_line is not None and not self._log_is_whole and isinstance(self._view, Running)
-
-    def _take_log(self, log: Stream) -> None:
-        if chunk := log.read():
-            self._log_heard_at, self._log_bytes = time.monotonic(), self._log_bytes + len(chunk)
-            self._log_patience = _LOG_STALLS_SOON if self._log_may_have_rotated() else _LOG_STALLS
-            self._log_pauses.reset()
-            for line in self._log_lines.feed(chunk):
-                self._emit(line)
-            return
-        self._log = None
-        error = log.error()
-        now = time.monotonic()
-        if error is None:
-            # A good end of a container that goes on is none: the kubelet went away.
-            ended = isinstance(self._view, Outcome) or bool(self._container_ended_at)
-            self._log_is_whole = ended and not self._log_may_have_rotated()
-            self._log_ended_at, self._log_due = now, now + 3.0
-        elif error.fault is Fault.NOT_READY:
-            self._log_due = now + 0.5
-        elif error.fault in (Fault.NOT_FOUND, Fault.INVALID) or self._may_pass(error):
-            self._log_due = now + self._log_pauses.next()
-        else:
-            raise error
-
-    def _log_may_have_rotated(self) -> bool:
-        return self._log_bytes > _LOG_ROTATES
-
-    def _emit(self, line: str) -> None:
-        self._last_lines.append(line)
-        if self._on_line:
-            self._on_line(line)
+    def _take_log(self, log: ContainerLog) -> None:
+        try:
+            log.take(has_ended=isinstance(self._view, Outcome) or bool(self._container_ended_at))
+        except KubectlError as error:
+            if error.fault not in (Fault.NOT_READY, Fault.NOT_FOUND, Fault.INVALID) and not self._may_pass(error):
+                raise
 
     def _collect_log(self) -> None:
         """Read the log to its end, now that nothing more is written to it."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        if self._on_line is None or not self._has_run():
+        log = self._log
+        if log is None or not self._has_run():
             return
-        # The followed log ended by itself within the moment that the pod's status takes to say so.
-        ended_by_itself = self._log is None and time.monotonic() - self._log_ended_at < 3.0
-        if ended_by_itself and not self._log_may_have_rotated():
-            self._log_is_whole = True
         attempts = Pauses()
-        self._log_heard_at = time.monotonic()
-        while not self._log_is_whole:
+        log.begin_rest()
+        while not log.is_whole:
             self._stop_if_killed()
-            if time.monotonic() - self._log_heard_at > _LOG_GIVEN_UP:
+            if log.is_given_up:
                 self._note("The end of the log can't be read: its node does not answer")
                 break
-            if self._log is None:
-                self._log_lines.begin()
-                self._log = self._kubectl.log(self._log_lines.since, follow=False)
-                self._log_bytes = 0
+            log.ask_for_rest()
             if not self._wait(_LOG_ENDS):
-                self._log.close()
-                self._log = None
+                log.close()
                 continue
             try:
-                self._take_log_to_its_end(self._log)
+                log.take_rest()
             except KubectlError as error:
                 if not self._may_pass(error):
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
-        for line in self._log_lines.end():
-            self._emit(line)
-
-    def _take_log_to_its_end(self, log: Stream) -> None:
-        if chunk := log.read():
-            self._log_heard_at = time.monotonic()
-            for line in self._log_lines.feed(chunk):
-                self._emit(line)
-            return
-        self._log = None
-        if error := log.error():
-            raise error
-        # What was followed may have been a file that was rotated away; the rest is in the newest.
-        self._log_is_whole = not self._log_may_have_rotated()
-        self._log_bytes = 0
+        log.end()
 
     def _has_run(self) -> bool:
         statuses = self._pod.get("status", {}).get("containerStatuses", ())
@@ -577,16 +491,14 @@ class PodRun:
         """Wait until a stream has something or the time is over."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
-            for stream in (self._watch, self._log):
-                if stream is not None:
-                    selector.register(stream, selectors.EVENT_READ)
+            for stream in self._streams():
+                selector.register(stream, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select(seconds)]
-        now = time.monotonic()
-        if self._log is not None and self._log not in ready and now - self._log_heard_at > self._log_patience:
-            self._log.close()
-            self._log, self._log_due = None, now
-            self._log_patience = min(self._log_patience * 2, _LOG_STALLS_MOST)
         return [stream for stream in ready if isinstance(stream, Stream)]
+
+    def _streams(self) -> list[Stream]:
+        log = None if self._log is None else self._log.stream
+        return [stream for stream in (self._watch, log) if stream is not None]
 
     def _pause(self, seconds: float) -> None:
         """Sleep, but not through :meth:`kill`."""
@@ -600,9 +512,8 @@ class PodRun:
             raise PodKilled(f"pod {self._kubectl.pod}: the task was told to stop")
 
     def _close(self) -> None:
-        for stream in (self._watch, self._log):
-            if stream is not None:
-                stream.close()
+        for stream in self._streams():
+            stream.close()
         wake_write, self._wake_write = self._wake_write, None
         if wake_write is not None:
             os.close(wake_write)

@@ -194,3 +194,21 @@ def test_an_answer_that_is_no_pod_is_asked_for_again(tmp_path: Path, monkeypatch
         watch="echo 'error: unexpected EOF' >&2; exit 1",
     )
     assert result.outcome.end is End.SUCCEEDED
+
+
+# --- a log that does not come as it should ---
+
+
+def test_a_large_log_that_stalls_at_its_end_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with an old kubelet, which goes on with the file that was rotated away."""
+    write = "for i in $(seq 1200); do printf '2026-11-23T02:00:00.%09dZ %s %01000d\\n' $i line 0; done"
+    _, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch=f"sleep 2; {says({'type': 'MODIFIED', 'object': SUCCEEDED})}; sleep 30",
+        log=f"{write}; sleep 30",
+        rest=f"{write}; echo '2026-11-23T02:00:01Z the end'",
+    )
+    assert len([line for line in said if line.startswith("line 0")]) == 1200
+    assert said.count("the end") == 1

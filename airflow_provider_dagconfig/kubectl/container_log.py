@@ -1,0 +1,168 @@
+"""
+The log of a pod's container: followed while it runs, asked for anew where it breaks or stalls, read to its end.
+
+It makes the requests and takes what they bring. Who waits for them, when the container has ended, and what a refused request means
+for the task, is ``lifecycle``'s; how bytes become lines is in ``logs``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream
+from airflow_provider_dagconfig.kubectl.logs import LogLines
+from airflow_provider_dagconfig.kubectl.pauses import Pauses
+
+LAST_LINES = 10
+"""How many of the log's last lines an error shows."""
+
+# Silence after which nobody waits for the rest of the log.
+_GIVEN_UP = 30.0
+# A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
+# soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
+_ROTATES, _STALLS_SOON = 1 << 20, 4.0
+_STALLS, _STALLS_MOST = 60.0, 600.0
+# The moment that the pod's status takes to say that the container has ended, once its log has.
+_STATUS_FOLLOWS = 3.0
+
+
+class ContainerLog:
+    """
+    One container's log, over as many requests as it takes.
+
+    :param on_line: takes each line, once and in order.
+    """
+
+    def __init__(self, kubectl: Kubectl, on_line: Callable[[str], None]) -> None:
+        self.stream: Stream | None = None
+        """The open request; wait until it has something, then call :meth:`take` or :meth:`take_rest`."""
+        self.is_whole = False
+        """Whether all of it was taken."""
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._kubectl = kubectl
+        self._on_line = on_line
+        self._lines = LogLines()
+        self._due = self._heard_at = 0.0
+        self._ended_at = float("-inf")
+        self._bytes = 0
+        self._patience = _STALLS
+        self._pauses = Pauses()
+
+    # --- while the container runs ---
+
+    @property
+    def next_step(self) -> float:
+        """When :meth:`follow` or :meth:`close_if_stalled` has something to do, by ``time.monotonic``."""
+        if self.stream is not None:
+            return self._heard_at + self._patience
+        return float("inf") if self.is_whole else self._due
+
+    def follow(self) -> None:
+        """Open the log where it is closed, and it is time to."""
+        now = time.monotonic()
+        if self.stream is None and not self.is_whole and now >= self._due:
+            self._open(follow=True)
+            self._heard_at = now
+
+    def take(self, *, has_ended: bool) -> None:
+        """
+        Take what has come of the followed log.
+
+        :param has_ended: the container is known to have ended. A good end of the log of one that goes on is none: the kubelet went
+            away.
+        :raises KubectlError: the request failed. :meth:`follow` makes the next after a pause.
+        """
+        if size := self._take_lines():
+            self._bytes += size
+            self._patience = _STALLS_SOON if self._may_have_rotated() else _STALLS
+            self._pauses.reset()
+            return
+        now = time.monotonic()
+        if error := self._end():
+            self._due = now + (0.5 if error.fault is Fault.NOT_READY else self._pauses.next())
+            raise error
+        self.is_whole = has_ended and not self._may_have_rotated()
+        self._ended_at, self._due = now, now + _STATUS_FOLLOWS
+
+    def close_if_stalled(self) -> None:
+        """Close a log that has been silent for long, so that it is asked for anew."""
+        now = time.monotonic()
+        if self.stream is not None and now - self._heard_at > self._patience:
+            self.close()
+            self._due = now
+            self._patience = min(self._patience * 2, _STALLS_MOST)
+
+    # --- once it has ended ---
+
+    def begin_rest(self) -> None:
+        """See what is still to come, now that nothing more is written."""
+        ended_by_itself = self.stream is None and time.monotonic() - self._ended_at < _STATUS_FOLLOWS
+        if ended_by_itself and not self._may_have_rotated():
+            self.is_whole = True
+        self._heard_at = time.monotonic()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the rest has been silent for too long to wait for it."""
+        return time.monotonic() - self._heard_at > _GIVEN_UP
+
+    def ask_for_rest(self) -> None:
+        """Go on with the open request, or make one for what is still to come."""
+        if self.stream is None:
+            self._open(follow=False)
+
+    def take_rest(self) -> None:
+        """
+        Take what has come of the rest.
+
+        :raises KubectlError: the request failed.
+        """
+        if self._take_lines():
+            return
+        if error := self._end():
+            raise error
+        # What was followed may have been a file that was rotated away; the rest is in the newest.
+        self.is_whole = not self._may_have_rotated()
+        self._bytes = 0
+
+    def end(self) -> None:
+        """Take what stands after the last line end."""
+        for line in self._lines.end():
+            self._deliver(line)
+
+    def close(self) -> None:
+        """End the open request; may be called more than once."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+    # --- requests ---
+
+    def _open(self, *, follow: bool) -> None:
+        self._lines.begin()
+        self.stream = self._kubectl.log(self._lines.since, follow=follow)
+        self._bytes = 0
+
+    def _take_lines(self) -> int:
+        """Take a piece, and give its size in bytes; 0 at the end of the request."""
+        assert self.stream is not None
+        chunk = self.stream.read()
+        if chunk:
+            self._heard_at = time.monotonic()
+            for line in self._lines.feed(chunk):
+                self._deliver(line)
+        return len(chunk)
+
+    def _end(self) -> KubectlError | None:
+        assert self.stream is not None
+        error, self.stream = self.stream.error(), None
+        return error
+
+    def _may_have_rotated(self) -> bool:
+        return self._bytes > _ROTATES
+
+    def _deliver(self, line: str) -> None:
+        self.last_lines.append(line)
+        self._on_line(line)
