@@ -24,6 +24,8 @@ _GIVEN_UP = 30.0
 # soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
 _ROTATES, _STALLS_SOON = 1 << 20, 4.0
 _STALLS, _STALLS_MOST = 60.0, 600.0
+# After so long a followed log has brought what was there before; from then on a line comes as it is written.
+_CAUGHT_UP = 2.0
 # The moment that the pod's status takes to say that the container has ended, once its log has.
 _STATUS_FOLLOWS = 3.0
 
@@ -44,7 +46,8 @@ class ContainerLog:
         self._kubectl = kubectl
         self._on_line = on_line
         self._lines = LogLines()
-        self._due = self._heard_at = 0.0
+        self._due = self._heard_at = self._opened_at = 0.0
+        self._node_clock: float | None = None
         self._ended_at = float("-inf")
         self._bytes = 0
         self._patience = _STALLS
@@ -76,6 +79,7 @@ class ContainerLog:
         """
         if size := self._take_lines():
             self._bytes += size
+            self._read_node_clock()
             self._patience = _STALLS_SOON if self._may_have_rotated() else _STALLS
             self._pauses.reset()
             return
@@ -96,12 +100,17 @@ class ContainerLog:
 
     # --- once it has ended ---
 
-    def begin_rest(self) -> None:
-        """See what is still to come, now that nothing more is written."""
-        ended_by_itself = self.stream is None and time.monotonic() - self._ended_at < _STATUS_FOLLOWS
-        if ended_by_itself and not self._may_have_rotated():
+    def begin_rest(self, finished_at: float | None) -> None:
+        """
+        See what is still to come, now that nothing more is written.
+
+        :param finished_at: when the container ended, by its node's clock, in whole seconds since 1970; None where nobody knows.
+        """
+        now = time.monotonic()
+        ended_by_itself = self.stream is None and now - self._ended_at < _STATUS_FOLLOWS
+        if ended_by_itself and not self._broke_before(finished_at) and not self._may_have_rotated():
             self.is_whole = True
-        self._heard_at = time.monotonic()
+        self._heard_at = now
 
     @property
     def is_given_up(self) -> bool:
@@ -143,6 +152,7 @@ class ContainerLog:
     def _open(self, *, follow: bool) -> None:
         self._lines.begin()
         self.stream = self._kubectl.log(self._lines.since, follow=follow)
+        self._opened_at = time.monotonic()
         self._bytes = 0
 
     def _take_lines(self) -> int:
@@ -159,6 +169,23 @@ class ContainerLog:
         assert self.stream is not None
         error, self.stream = self.stream.error(), None
         return error
+
+    def _read_node_clock(self) -> None:
+        """Learn how far the node's clock is from ours: the closest of all lines that came as they were written."""
+        now = time.monotonic()
+        if self._lines.newest is not None and now - self._opened_at > _CAUGHT_UP:
+            ahead = self._lines.newest - now
+            self._node_clock = ahead if self._node_clock is None else max(self._node_clock, ahead)
+
+    def _broke_before(self, finished_at: float | None) -> bool:
+        """
+        Whether the followed log ended before the container did: the API server ends it well too when the kubelet goes away.
+
+        Without a line that tells the node's clock it is not suspected: that would cost every short task a request.
+        """
+        if finished_at is None or self._node_clock is None:
+            return False
+        return self._ended_at + self._node_clock < finished_at
 
     def _may_have_rotated(self) -> bool:
         return self._bytes > _ROTATES

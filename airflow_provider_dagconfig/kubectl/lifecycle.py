@@ -410,7 +410,7 @@ class PodRun:
         if log is None or not self._has_run():
             return
         attempts = Pauses()
-        log.begin_rest()
+        log.begin_rest(outcomes.finished_at(self._pod, self._container))
         while not log.is_whole:
             self._stop_if_killed()
             if log.is_given_up:

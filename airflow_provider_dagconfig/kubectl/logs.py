@@ -61,6 +61,11 @@ class LogLines:
             return None
         return datetime.fromtimestamp((self._newest - OVERLAP_NS) // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    @property
+    def newest(self) -> float | None:
+        """The latest time of a line, by the node's clock, in seconds since 1970."""
+        return self._newest / 10**9 if self._newest else None
+
     def begin(self) -> None:
         """Start a request: an unfinished line of the one before is dropped, since it comes again in whole."""
         self._rest.clear()

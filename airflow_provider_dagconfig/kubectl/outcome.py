@@ -170,6 +170,13 @@ def _ended_after_deletion(pod: Pod, terminated: Mapping[str, Any]) -> bool:
     return _time(terminated["finishedAt"]) >= _time(deleted) - grace
 
 
+def finished_at(pod: Pod, container: str = "base") -> float | None:
+    """When the container ended, by its node's clock, in whole seconds since 1970; None where the status does not say."""
+    state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
+    finished = (state.get("terminated") or {}).get("finishedAt")
+    return _time(finished).timestamp() if finished else None
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 

@@ -212,3 +212,25 @@ def test_a_large_log_that_stalls_at_its_end_is_read_anew(tmp_path: Path, monkeyp
     )
     assert len([line for line in said if line.startswith("line 0")]) == 1200
     assert said.count("the end") == 1
+
+
+@pytest.mark.parametrize(
+    ("later", "asks_again"),
+    [pytest.param(2, True, id="the-kubelet-went-away"), pytest.param(-1, False, id="the-container-ended")],
+)
+def test_a_log_that_ends_well_before_its_container_does_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int, asks_again: bool
+) -> None:
+    """The API server ends a log cleanly too where the kubelet's connection breaks. The node's clock is an hour ahead of ours."""
+    stamp = "date -u -d '1 hour' +%Y-%m-%dT%H:%M:%S.%NZ"
+    finished = f"$(date -u -d '1 hour {later:+d} seconds' +%Y-%m-%dT%H:%M:%SZ)"
+    end = json.dumps({"type": "MODIFIED", "object": pod(3, ended(0, "FINISHED", "Succeeded"))})
+    _, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch=f"sleep 5; printf '%s\\n' {shlex.quote(end)} | sed \"s/FINISHED/{finished}/\"; sleep 30",
+        log=f'for i in 1 2 3; do echo "$({stamp}) line $i" | tee -a {tmp_path}/written; sleep 1.4; done',
+        rest=f'cat {tmp_path}/written; echo "$({stamp}) line 4"',
+    )
+    assert [line for line in said if line.startswith("line")] == [f"line {number}" for number in range(1, 4 + asks_again)]
