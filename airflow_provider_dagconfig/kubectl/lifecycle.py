@@ -105,7 +105,7 @@ class PodRun:
         self._may_exist = False
         self._deletion_asked = False
         self._killed = False
-        self._gone = False
+        self._gone = self._replaced = False
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
         self._troubled_at = float("-inf")
@@ -281,6 +281,10 @@ class PodRun:
 
     def _see(self, pod: Pod) -> None:
         """Take a newer state of the pod."""
+        uid = self._pod["metadata"].get("uid")
+        if uid is not None and pod["metadata"].get("uid") != uid:
+            self._gone = self._replaced = True  # what has its name now, and is found in its place, is another try's
+            return
         self._pod = pod
         self._watch_from = pod["metadata"]["resourceVersion"]
         now = time.monotonic()
@@ -295,8 +299,13 @@ class PodRun:
             self._note(f"Pod {self._kubectl.pod} runs on {pod.get('spec', {}).get('nodeName', 'its node')}")
         if isinstance(self._view, Running) and self._view.ended:
             self._container_ended_at = self._container_ended_at or now
+        # One that was adopted keeps the times it was made with, and who deletes it may give it more grace.
+        spec = pod.get("spec", {})
+        self._timeout = spec.get("activeDeadlineSeconds", self._timeout)
+        self._grace_period = spec.get("terminationGracePeriodSeconds", self._grace_period)
         if pod["metadata"].get("deletionTimestamp"):
             self._deleting_at = self._deleting_at or now
+            self._grace_period = pod["metadata"].get("deletionGracePeriodSeconds", self._grace_period)
 
     def _connect(self) -> None:
         """Open what is closed and due: the watch, and the log once there is one."""
@@ -306,7 +315,7 @@ class PodRun:
                 if self._watch_from is None:
                     self._see(self._kubectl.get())
                     self._heard()
-                    if isinstance(self._view, Outcome):
+                    if self._gone or isinstance(self._view, Outcome):
                         return
                 assert self._watch_from is not None
                 self._watch, self._watch_since = self._kubectl.watch(self._watch_from), now
@@ -338,7 +347,7 @@ class PodRun:
         self._watch_pauses.reset()
         self._heard()
         self._see(pod)
-        self._gone = kind == "DELETED"
+        self._gone = self._gone or kind == "DELETED"
 
     def _end_watch(self, error: KubectlError | None) -> None:
         """Look at the pod and watch it again after a pause, which grows from watch to watch unless one was good."""
@@ -407,7 +416,7 @@ class PodRun:
             self._watch.close()
             self._watch = None
         log = self._log
-        if log is None or not self._has_run():
+        if log is None or self._replaced or not self._has_run():
             return
         attempts = Pauses()
         log.begin_rest(outcomes.finished_at(self._pod, self._container))

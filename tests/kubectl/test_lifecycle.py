@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dagconfig.kubectl import lifecycle
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodRun
+from airflow_provider_dagconfig.kubectl.manifest import task_annotations
 from airflow_provider_dagconfig.kubectl.outcome import End
 
 SPEC = {"containers": [{"name": "base", "image": "busybox"}]}
@@ -92,7 +94,9 @@ def test_a_pod_that_can_not_be_marked_as_collected_is_no_failure_of_its_job(
 # --- a watch that tells no events ---
 
 
-def run_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> tuple[Ended, list[str]]:
+def run_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout: float = 30, grace_period: float = 30, **answers: str
+) -> tuple[Ended, list[str]]:
     """Run with a kubectl that is this: for create, get, watch, log and rest a piece of bash, where $n counts its calls from 1."""
     verbs = {
         "create": '*"create --raw "*',
@@ -113,8 +117,19 @@ def run_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> t
     said: list[str] = []
     kubectl = Kubectl({}, "default", "collect")
     on_line = said.append if "log" in answers else None
-    pod_run = PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_line=on_line, note=said.append)
+    pod_run = PodRun(
+        kubectl,
+        pod(0, {}, **OURS),
+        startup_timeout=30,
+        timeout=timeout,
+        grace_period=grace_period,
+        on_line=on_line,
+        note=said.append,
+    )
     return pod_run.run(), said
+
+
+OURS = {"annotations": task_annotations("collection", "run", "collect")}
 
 
 def says(document: Any) -> str:
@@ -234,3 +249,55 @@ def test_a_log_that_ends_well_before_its_container_does_is_read_to_its_end(
         rest=f'cat {tmp_path}/written; echo "$({stamp}) line 4"',
     )
     assert [line for line in said if line.startswith("line")] == [f"line {number}" for number in range(1, 4 + asks_again)]
+
+
+# --- a pod that is not as this try would have made it ---
+
+EXISTS = """echo 'Error from server (AlreadyExists): pods "collect" already exists' >&2; exit 1"""
+
+
+def test_an_adopted_pod_has_the_time_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row's timeout_seconds was lowered since: the pod is neither late nor lost, and its own deadline ends it."""
+    monkeypatch.setattr(lifecycle, "_NODE_ANSWERS", 0.5)
+    adopted = pod(1, RUNNING, **OURS)
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=EXISTS,
+        get=says(adopted | {"spec": SPEC | {"activeDeadlineSeconds": 60}}),
+        watch=f"sleep 4; {says({'type': 'MODIFIED', 'object': SUCCEEDED})}; sleep 9",
+        timeout=1,
+        grace_period=0,
+    )
+    assert result.outcome.end is End.SUCCEEDED
+
+
+def test_a_pod_that_is_deleted_with_more_grace_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_NODE_ANSWERS", 0.5)
+    deleted = pod(2, RUNNING, deletionTimestamp="2026-11-23T02:05:00Z", deletionGracePeriodSeconds=300)
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch=f"{says({'type': 'MODIFIED', 'object': deleted})}; sleep 4; {says({'type': 'DELETED', 'object': deleted})}; sleep 9",
+        grace_period=1,
+    )
+    assert result.outcome.reason == "Deleted"
+
+
+def test_another_pod_of_the_name_is_neither_followed_nor_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing could be heard, a later try has replaced the pod."""
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING, uid="one")),
+        get=says(pod(7, RUNNING, uid="two")),
+        watch="echo 'error: unexpected EOF' >&2; exit 1",
+        log="sleep 0.2; echo 'error: unexpected EOF' >&2; exit 1",
+        rest="echo '2026-11-23T02:00:00Z of another try'",
+        delete="touch $(dirname $0)/deleted",
+    )
+    assert (result.outcome.end, result.outcome.reason) == (End.CLUSTER, "Deleted")
+    assert result.pod["metadata"]["uid"] == "one"
+    assert "of another try" not in said
+    assert not (tmp_path / "deleted").exists()
