@@ -27,6 +27,8 @@ Pod = Mapping[str, Any]
 _PHASE_FOLLOWS = 5.0
 # A watch that told nothing for so long was a good one: the next that is lost is looked for soon again.
 _WATCH_LASTED = 60.0
+# The API server ends a watch after 300 s (WATCH_SECONDS of kubectl.sh); one that goes on after that hears nothing any more.
+_WATCH_ENDS = 330.0
 # How long after the time a node had for a deletion or a deadline it is taken for lost.
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
@@ -171,6 +173,8 @@ class PodRun:
                     if existing := self._existing():
                         return existing
                     waits_for = f"pod {self._kubectl.pod} of an earlier try is still being deleted"
+                elif error.fault is Fault.CONFLICT:  # with another pod, about the namespace's quota
+                    waits_for = error.message
                 elif self._may_pass(error):
                     waits_for = f"the API server can't be reached: {error.message}"
                     answer_was_lost = True
@@ -267,6 +271,8 @@ class PodRun:
         steps = [now + 30.0]
         if self._watch is None:
             steps.append(self._watch_due)
+        else:
+            steps.append(self._watch_since + _WATCH_ENDS)
         if self._log is not None and isinstance(self._view, Running):
             steps.append(self._log.next_step)
         if isinstance(self._view, Waiting):
@@ -310,6 +316,8 @@ class PodRun:
     def _connect(self) -> None:
         """Open what is closed and due: the watch, and the log once there is one."""
         now = time.monotonic()
+        if self._watch is not None and now - self._watch_since > _WATCH_ENDS:
+            self._end_watch(None)
         if self._watch is None and now >= self._watch_due:
             try:
                 if self._watch_from is None:

@@ -235,20 +235,21 @@ def not_started(waiting: Waiting, seconds: float | None = None) -> Outcome:
     return Outcome(End.NOT_STARTED, waiting.reason, after + (waiting.message or "the API server gave no reason"))
 
 
-def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[str] = ()) -> str:
+def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[str] = (), container: str = "base") -> str:
     """
     Say what happened, whose fault it was and what to do, for the task's log.
 
     :param pod: the pod as it was last seen: the limits it really had are read from it.
     :param config: the row in force; its name and remedy go into the text.
     :param last_lines: the last lines of the container's log.
+    :param container: the job's container; others may be before it.
     """
     name = f"Pod {pod['metadata']['name']}"
     job = f"{config.dag_name}/{config.job_name} ({config.origin})"
     message = outcome.message.strip().removesuffix(".")
     detail = f": {message}" if message else ""
     if outcome.end is End.OUT_OF_MEMORY:
-        limit = _memory_limit(pod) or str(config.memory_limit)
+        limit = _memory_limit(pod, container) or str(config.memory_limit)
         remedy = config.update_statement("memory_limit", twice(limit))
         return (
             f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}. "
@@ -279,10 +280,10 @@ def twice(quantity: str) -> str:
     return f"{(Decimal(number) * 2).normalize():f}{unit}"
 
 
-def _memory_limit(pod: Pod) -> str | None:
-    containers = pod.get("spec", {}).get("containers") or [{}]
-    limit: str | None = containers[0].get("resources", {}).get("limits", {}).get("memory")
-    return limit
+def _memory_limit(pod: Pod, name: str) -> str | None:
+    containers = pod.get("spec", {}).get("containers", ())
+    limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
+    return next((limit.get("memory") for limit in limits), None)
 
 
 def _shown_code(code: int) -> str:

@@ -362,7 +362,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if outcome.end is End.SUCCEEDED:
             self.log.info("Pod %s succeeded", ended.pod["metadata"]["name"])
             return self._result(outcome.result) if self.do_xcom_push else None
-        message = explain(outcome, ended.pod, config, ended.last_lines)
+        message = explain(outcome, ended.pod, config, ended.last_lines, self.base_container_name)
         if outcome.end is End.EXITED and self._is_skip(outcome.exit_code):
             raise AirflowSkipException(message)
         raise AirflowException(message)

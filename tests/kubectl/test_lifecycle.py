@@ -301,3 +301,20 @@ def test_another_pod_of_the_name_is_neither_followed_nor_deleted(tmp_path: Path,
     assert result.pod["metadata"]["uid"] == "one"
     assert "of another try" not in said
     assert not (tmp_path / "deleted").exists()
+
+
+def test_a_quota_that_others_change_at_the_same_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods that are created together get in each other's way at the namespace's quota: the API server answers Conflict."""
+    conflict = "echo 'Error from server (Conflict): Operation cannot be fulfilled on resourcequotas \"q\"' >&2; exit 1"
+    result, notes = run_with(tmp_path, monkeypatch, create=f"if [ $n = 1 ]; then {conflict}; else {says(SUCCEEDED)}; fi")
+    assert result.outcome.end is End.SUCCEEDED
+    assert any('resourcequotas "q"' in note for note in notes)
+
+
+def test_a_watch_that_the_api_server_does_not_end_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may be lost without a word, and a proxy may keep our end of it open."""
+    monkeypatch.setattr(lifecycle, "_WATCH_ENDS", 1.0)
+    begun = time.monotonic()
+    result, _ = run_with(tmp_path, monkeypatch, create=says(pod(1, RUNNING)), get=says(SUCCEEDED), watch="exec sleep 20")
+    assert result.outcome.end is End.SUCCEEDED
+    assert time.monotonic() - begun < 15

@@ -243,3 +243,12 @@ def test_an_init_container_is_named_with_its_exit_code() -> None:
     )
     assert isinstance(view, Outcome)
     assert explain(view, pod("Failed"), CONFIG) == "Pod collect failed (init container fetch: Error, exit code 7)"
+
+
+def test_out_of_memory_names_the_limit_of_the_jobs_container_and_not_of_a_sidecar_before_it() -> None:
+    sidecar = {"name": "istio-proxy", "resources": {"limits": {"memory": "1Gi"}}}
+    made = pod("Failed", terminated(137, "OOMKilled"))
+    made["spec"]["containers"].insert(0, sidecar)
+    view = read_status(made)
+    assert isinstance(view, Outcome)
+    assert "memory_limit = 2Gi of" in explain(view, made, CONFIG, container="base")
