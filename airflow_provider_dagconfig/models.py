@@ -47,6 +47,9 @@ GROUP_COLUMNS = (
 )
 """The columns of an exchange group that can be configured."""
 
+LONGEST_TIMEOUT_SECONDS = 604_800
+"""A week; the most that the store's rules allow for ``timeout_seconds``."""
+
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
     r"(?:(?P<suffix>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
@@ -539,7 +542,7 @@ _FINEST_CPU = Fraction(1, 1000)
 _LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
 _RANGES = {
     "batch_size": (1, 1_000_000),
-    "timeout_seconds": (1, 604_800),
+    "timeout_seconds": (1, LONGEST_TIMEOUT_SECONDS),
     "max_retries": (0, 10),
     "retry_delay_minutes": (0, 1_440),
     "priority": (1, 10),

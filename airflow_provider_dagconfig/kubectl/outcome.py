@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig
 
 Pod = Mapping[str, Any]
 
@@ -257,10 +257,14 @@ def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[
         )
     if outcome.end is End.DEADLINE_EXCEEDED:
         seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
-        remedy = config.update_statement("timeout_seconds", seconds * 2)
+        if seconds < LONGEST_TIMEOUT_SECONDS:
+            statement = config.update_statement("timeout_seconds", min(seconds * 2, LONGEST_TIMEOUT_SECONDS))
+            remedy = f"To give it more from the next run on:\n{statement}"
+        else:
+            remedy = "It is the longest there is: divide the job."
         return (
             f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}. "
-            f"To give it more from the next run on:\n{remedy}{_tail(last_lines)}"
+            f"{remedy}{_tail(last_lines)}"
         )
     if outcome.end is End.NOT_STARTED:
         return f"{name} did not start ({outcome.reason}){detail}"

@@ -252,3 +252,15 @@ def test_out_of_memory_names_the_limit_of_the_jobs_container_and_not_of_a_sideca
     view = read_status(made)
     assert isinstance(view, Outcome)
     assert "memory_limit = 2Gi of" in explain(view, made, CONFIG, container="base")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(400_000, "p_timeout_seconds => 604800);"), (604_800, "It is the longest there is: divide the job.")],
+)
+def test_no_more_time_is_advised_than_the_rules_allow(seconds: int, says: str) -> None:
+    made = pod("Failed", terminated(143), reason="DeadlineExceeded")
+    made["spec"]["activeDeadlineSeconds"] = seconds
+    view = read_status(made)
+    assert isinstance(view, Outcome)
+    assert explain(view, made, CONFIG).endswith(says)
