@@ -107,6 +107,7 @@ class PodRun:
         self._may_exist = False
         self._deletion_asked = False
         self._killed = False
+        self._unsaid: list[str] = []
         self._gone = self._replaced = False
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
@@ -137,11 +138,13 @@ class PodRun:
             outcome = self._follow()
             self._collect_log()
             self._finish(outcome)
+            self._may_exist = False  # what is left of it is to stay
         except BaseException:
             self._abandon()
             raise
         finally:
             self._close()
+            self._say_the_unsaid()
         return Ended(outcome, self._pod, [] if self._log is None else list(self._log.last_lines))
 
     def kill(self) -> None:
@@ -151,9 +154,12 @@ class PodRun:
         :meth:`run` then raises :class:`PodKilled`.
         """
         self._killed = True
-        if self._wake_write is not None:  # else the run is over
+        is_over = self._wake_write is None
+        if self._wake_write is not None:
             os.write(self._wake_write, b"k")
         self._abandon()
+        if is_over:
+            self._say_the_unsaid()
 
     # --- starting ---
 
@@ -495,12 +501,17 @@ class PodRun:
             self._kubectl.delete(_KILL_SECONDS)
         except KubectlError as error:
             self._deletion_asked = False
-            self._note(
+            self._unsaid.append(
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
                 f"It ends by itself after {self._timeout:g} s (activeDeadlineSeconds)"
             )
         else:
-            self._note(f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace")
+            self._unsaid.append(f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace")
+
+    def _say_the_unsaid(self) -> None:
+        """Say what a kill had to say: it may have interrupted the writing of a line, and would have waited for it for ever."""
+        while self._unsaid:
+            self._note(self._unsaid.pop(0))
 
     # --- waiting ---
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from airflow_provider_dagconfig.kubectl import lifecycle
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodRun
+from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
 from airflow_provider_dagconfig.kubectl.manifest import task_annotations
 from airflow_provider_dagconfig.kubectl.outcome import End
 
@@ -94,10 +96,8 @@ def test_a_pod_that_can_not_be_marked_as_collected_is_no_failure_of_its_job(
 # --- a watch that tells no events ---
 
 
-def run_with(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout: float = 30, grace_period: float = 30, **answers: str
-) -> tuple[Ended, list[str]]:
-    """Run with a kubectl that is this: for create, get, watch, log and rest a piece of bash, where $n counts its calls from 1."""
+def kubectl_that(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> Kubectl:
+    """Make a kubectl of this: for create, get, watch, log, rest and delete a piece of bash, where $n counts its calls from 1."""
     verbs = {
         "create": '*"create --raw "*',
         "watch": "*watch=true*",
@@ -114,8 +114,15 @@ def run_with(
     script.write_text("\n".join(["#!/bin/bash", 'case " $*" in', *cases, "esac\n"]))
     script.chmod(0o755)
     monkeypatch.setenv("KUBECTL", str(script))
+    return Kubectl({}, "default", "collect")
+
+
+def run_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout: float = 30, grace_period: float = 30, **answers: str
+) -> tuple[Ended, list[str]]:
+    """Run with a kubectl that gives these answers."""
     said: list[str] = []
-    kubectl = Kubectl({}, "default", "collect")
+    kubectl = kubectl_that(folder, monkeypatch, **answers)
     on_line = said.append if "log" in answers else None
     pod_run = PodRun(
         kubectl,
@@ -318,3 +325,44 @@ def test_a_watch_that_the_api_server_does_not_end_is_opened_anew(tmp_path: Path,
     result, _ = run_with(tmp_path, monkeypatch, create=says(pod(1, RUNNING)), get=says(SUCCEEDED), watch="exec sleep 20")
     assert result.outcome.end is End.SUCCEEDED
     assert time.monotonic() - begun < 15
+
+
+# --- a run that is killed ---
+
+
+def test_a_kill_says_nothing_until_what_it_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have interrupted the writing of a line, whose lock is not free before: structlog's can't be taken twice."""
+    writing, said = threading.Lock(), []
+
+    def write(line: str) -> None:
+        assert writing.acquire(timeout=1), "the kill waits for what it interrupted"
+        said.append(line)
+        if line == "a line":
+            signal.raise_signal(signal.SIGUSR1)
+        writing.release()
+
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch="sleep 9",
+        log="echo '2026-11-23T02:00:00Z a line'; sleep 9",
+        delete=f"touch {tmp_path}/deleted",
+    )
+    running = PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_line=write, note=write)
+    before = signal.signal(signal.SIGUSR1, lambda *_: running.kill())
+    try:
+        with pytest.raises(PodKilled):
+            running.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (tmp_path / "deleted").exists()
+    assert said[-1] == "Pod collect is being deleted, with 30 s of grace"
+
+
+def test_a_kill_after_the_end_deletes_no_pod_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl = kubectl_that(tmp_path, monkeypatch, create=says(SUCCEEDED), delete="echo '{}'; touch $(dirname $0)/$3-ed")
+    keeping = PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_finish_action="keep_pod", on_line=None, note=print)
+    keeping.run()
+    keeping.kill()
+    assert [path.name for path in tmp_path.glob("*-ed")] == ["replace-ed"]
