@@ -19,5 +19,4 @@ $$;
 
 DROP FUNCTION financial_screener.rollback_dag_config(text, text, timestamp with time zone, text, text, bigint);
 DROP FUNCTION financial_screener.rollback_change(bigint, text, text);
-DROP FUNCTION financial_screener.dagconfig_restore_group(jsonb, text[]);
-DROP FUNCTION financial_screener.dagconfig_restore_job(jsonb, text[]);
+DROP FUNCTION financial_screener.dagconfig_restore(text, jsonb, text[]);

@@ -5,8 +5,9 @@
 -- or `airflow dagconfig migrate`. It needs 012 and may be repeated. The way back is 013_reversal.down.sql. How the schema's name
 -- is replaced is said in 008_dag_configuration_tables.sql.
 
--- Bring a job's row to a state, in these columns (the whole row, where it has gone). Runs with its caller's privileges.
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore_job(p_state jsonb, p_columns text[])
+-- Bring a row of a table to a state, in these columns (the whole row, where it has gone), with those that somebody added to the
+-- table. Runs with its caller's privileges.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore(p_table text, p_state jsonb, p_columns text[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -14,78 +15,59 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    present financial_screener.dag_configuration;
-    restored financial_screener.dag_configuration;
+    is_of_name text := CASE p_table
+        WHEN 'exchange_groups' THEN 't.group_name = $1 ->> ''group_name'''
+        ELSE 't.dag_name = $1 ->> ''dag_name'' AND t.job_name = $1 ->> ''job_name'''
+    END;
+    is_there boolean;
+    is_id_taken boolean;
+    written text;
+    is_made integer;
 BEGIN
-    SELECT c.* INTO present
-    FROM financial_screener.dag_configuration AS c
-    WHERE c.dag_name = p_state ->> 'dag_name' AND c.job_name = p_state ->> 'job_name'
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO financial_screener.dag_configuration
-        SELECT r.* FROM jsonb_populate_record(NULL::financial_screener.dag_configuration, p_state || '{"version": 1}') AS r;
+    EXECUTE format('SELECT true FROM financial_screener.%I AS t WHERE %s FOR NO KEY UPDATE', p_table, is_of_name)
+    INTO is_there USING p_state;
+    EXECUTE format('SELECT EXISTS (SELECT FROM financial_screener.%I AS t WHERE t.id = ($1 ->> ''id'')::integer)', p_table)
+    INTO is_id_taken USING p_state;
+    -- A row that comes back gets another id where its own is another row's now.
+    SELECT string_agg(quote_ident(a.attname), ', ') INTO written
+    FROM pg_attribute AS a
+    WHERE
+        a.attrelid = format('financial_screener.%I', p_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+        AND a.attgenerated = '' AND a.attidentity <> 'a' AND p_state ? a.attname
+        AND a.attname NOT IN ('version', 'updated_at')
+        AND NOT (a.attname = 'id' AND is_id_taken)
+        AND (is_there IS NULL OR a.attname = ANY(p_columns));
+    IF written IS NULL THEN
+        RETURN;
+    ELSIF is_there THEN
+        EXECUTE format(
+            'UPDATE financial_screener.%1$I AS t SET (%2$s) ='
+            ' (SELECT %2$s FROM jsonb_populate_record(NULL::financial_screener.%1$I, $1)) WHERE %3$s',
+            p_table, written, is_of_name
+        ) USING p_state;
         RETURN;
     END IF;
-    restored := jsonb_populate_record(
-        present, (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(p_state) AS s WHERE s.key = ANY(p_columns))
-    );
-    UPDATE financial_screener.dag_configuration AS c SET
-        cpu_request = restored.cpu_request,
-        cpu_limit = restored.cpu_limit,
-        memory_request = restored.memory_request,
-        memory_limit = restored.memory_limit,
-        batch_size = restored.batch_size,
-        timeout_seconds = restored.timeout_seconds,
-        max_retries = restored.max_retries,
-        retry_delay_minutes = restored.retry_delay_minutes,
-        retry_backoff_enabled = restored.retry_backoff_enabled,
-        enabled = restored.enabled,
-        priority = restored.priority,
-        description = restored.description
-    WHERE c.dag_name = present.dag_name AND c.job_name = present.job_name;
-END
-$$;
-
--- The same for an exchange group's row.
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore_group(p_state jsonb, p_columns text[])
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    present financial_screener.exchange_groups;
-    restored financial_screener.exchange_groups;
-BEGIN
-    SELECT g.* INTO present
-    FROM financial_screener.exchange_groups AS g
-    WHERE g.group_name = p_state ->> 'group_name'
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO financial_screener.exchange_groups
-        SELECT r.* FROM jsonb_populate_record(NULL::financial_screener.exchange_groups, p_state || '{"version": 1}') AS r;
-        RETURN;
+    EXECUTE format(
+        'INSERT INTO financial_screener.%1$I (%2$s)'
+        ' SELECT %2$s FROM jsonb_populate_record(NULL::financial_screener.%1$I, $1) ON CONFLICT (%3$s) DO NOTHING',
+        p_table, written, CASE p_table WHEN 'exchange_groups' THEN 'group_name' ELSE 'dag_name, job_name' END
+    ) USING p_state;
+    GET DIAGNOSTICS is_made = ROW_COUNT;
+    IF is_made = 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = format(
+                '%s was made by another transaction at the same time',
+                concat_ws('/', p_state ->> 'dag_name', p_state ->> 'job_name', p_state ->> 'group_name')
+            ),
+            HINT = 'Nothing was changed: look at the row as it is now.';
     END IF;
-    restored := jsonb_populate_record(
-        present, (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(p_state) AS s WHERE s.key = ANY(p_columns))
-    );
-    UPDATE financial_screener.exchange_groups AS g SET
-        display_name = restored.display_name,
-        exchanges = restored.exchanges,
-        primary_timezone = restored.primary_timezone,
-        market_open_utc = restored.market_open_utc,
-        market_close_utc = restored.market_close_utc,
-        enabled = restored.enabled,
-        priority = restored.priority,
-        description = restored.description
-    WHERE g.group_name = present.group_name;
 END
 $$;
 
 -- Take one entry of the audit back: the values before an UPDATE, the row before a DELETE or TRUNCATE, no row before an INSERT;
--- an override that was made is ended. Refused (DC409) when a later entry touched the same columns; DETAIL is JSON then:
--- {"kind": "conflict", "columns": [...], "entries": [...]}.
+-- an override that was made is ended. Refused (DC409) when a later entry changed the same columns (of a row that goes, or comes
+-- back, any) to anything but what this entry left; DETAIL is JSON then: {"kind": "conflict", "columns": [...], "entries": [...]}.
 CREATE OR REPLACE FUNCTION financial_screener.rollback_change(
     p_audit_id bigint, p_updated_by text DEFAULT 'system', p_reason text DEFAULT NULL
 )
@@ -100,6 +82,8 @@ DECLARE
     booked text[] := financial_screener.dagconfig_book_on(p_updated_by, why);
     entry financial_screener.dag_configuration_audit;
     changed text[];
+    state_now jsonb;
+    overwritten text[];
     conflicting_columns text[];
     conflicting_entries bigint[];
 BEGIN
@@ -129,6 +113,15 @@ BEGIN
     FOR UPDATE;
 
     changed := financial_screener.dagconfig_changed_columns(entry.old_values, entry.new_values);
+    state_now := CASE entry.table_name
+        WHEN 'exchange_groups' THEN financial_screener.exchange_group_at(entry.group_name, 'infinity')
+        ELSE financial_screener.dag_config_at(entry.dag_name::text, entry.job_name::text, 'infinity')
+    END;
+    overwritten := ARRAY(
+        SELECT k.name
+        FROM unnest(financial_screener.dagconfig_changed_columns(entry.new_values, state_now)) AS k (name)
+        WHERE entry.operation <> 'UPDATE' OR k.name = ANY(changed)
+    );
     SELECT array_agg(DISTINCT k.name ORDER BY k.name), array_agg(DISTINCT later.audit_id ORDER BY later.audit_id)
     INTO conflicting_columns, conflicting_entries
     FROM (
@@ -147,7 +140,7 @@ BEGIN
     CROSS JOIN LATERAL unnest(
         financial_screener.dagconfig_changed_columns(later.old_values, later.new_values)
     ) AS k (name)
-    WHERE k.name = ANY(changed);
+    WHERE k.name = ANY(overwritten);
     IF conflicting_entries IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'DC409',
@@ -166,10 +159,8 @@ BEGIN
         PERFORM financial_screener.delete_exchange_group(entry.group_name, p_updated_by, why);
     ELSIF entry.operation = 'INSERT' THEN
         PERFORM financial_screener.delete_dag_config(entry.dag_name, entry.job_name, p_updated_by, why);
-    ELSIF entry.table_name = 'exchange_groups' THEN
-        PERFORM financial_screener.dagconfig_restore_group(entry.old_values, changed);
     ELSE
-        PERFORM financial_screener.dagconfig_restore_job(entry.old_values, changed);
+        PERFORM financial_screener.dagconfig_restore(entry.table_name, entry.old_values, changed);
     END IF;
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
@@ -212,14 +203,13 @@ BEGIN
             MESSAGE = format('there was no row for %s/%s at %s', p_dag_name, p_job_name, p_moment),
             HINT = 'A row that should go is deleted: see delete_dag_config.';
     END IF;
-    PERFORM financial_screener.dagconfig_restore_job(state, ARRAY(SELECT jsonb_object_keys(state)));
+    PERFORM financial_screener.dagconfig_restore('dag_configuration', state, ARRAY(SELECT jsonb_object_keys(state)));
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
 $$;
 
 REVOKE EXECUTE ON FUNCTION
-    financial_screener.dagconfig_restore_job(jsonb, text[]),
-    financial_screener.dagconfig_restore_group(jsonb, text[]),
+    financial_screener.dagconfig_restore(text, jsonb, text[]),
     financial_screener.rollback_change(bigint, text, text),
     financial_screener.rollback_dag_config(text, text, timestamp with time zone, text, text, bigint)
 FROM PUBLIC;
