@@ -50,6 +50,7 @@ DROP FUNCTION financial_screener.dagconfig_book(text, text, jsonb, jsonb);
 DROP FUNCTION financial_screener.dagconfig_changed_columns(jsonb, jsonb);
 
 DELETE FROM financial_screener.dag_configuration_audit WHERE table_name <> 'dag_configuration';
+DROP INDEX financial_screener.dag_configuration_audit_version;
 DROP INDEX financial_screener.dag_configuration_audit_group;
 ALTER TABLE financial_screener.dag_configuration_audit
 DROP COLUMN row_version,

@@ -51,6 +51,12 @@ ADD COLUMN IF NOT EXISTS row_version bigint;
 CREATE INDEX IF NOT EXISTS dag_configuration_audit_group
 ON financial_screener.dag_configuration_audit (group_name, audit_id) WHERE group_name IS NOT NULL;
 
+-- A version is that of one state. An index sees what other transactions have written, which a snapshot may not.
+CREATE UNIQUE INDEX IF NOT EXISTS dag_configuration_audit_version
+ON financial_screener.dag_configuration_audit (
+    table_name, coalesce(group_name, dag_name), coalesce(job_name, ''), row_version
+) WHERE row_version IS NOT NULL;
+
 -- The columns that differ between two states of a row (null: no row), without those that the store keeps itself.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_changed_columns(p_before jsonb, p_after jsonb)
 RETURNS text[]
@@ -76,28 +82,43 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book(
     p_operation text, p_table text, p_before jsonb, p_after jsonb
 )
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    concerned jsonb := coalesce(p_after, p_before);
+BEGIN
     INSERT INTO financial_screener.dag_configuration_audit (
         operation, dag_name, job_name, old_values, new_values, changed_by, changed_at, table_name, group_name,
         override_id, session_user_name, reason, changed_columns, row_version
-    )
-    SELECT
-        p_operation, r.concerned ->> 'dag_name', r.concerned ->> 'job_name', p_before, p_after,
+    ) VALUES (
+        p_operation, concerned ->> 'dag_name', concerned ->> 'job_name', p_before, p_after,
         left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
-        p_table, r.concerned ->> 'group_name', (r.concerned ->> 'override_id')::bigint, session_user,
+        p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
         nullif(current_setting('dagconfig.reason', true), ''),
         financial_screener.dagconfig_changed_columns(p_before, p_after),
         coalesce((p_after ->> 'version')::bigint, (p_before ->> 'version')::bigint + 1)
-    FROM (SELECT coalesce(p_after, p_before)) AS r (concerned)
+    )
+    ON CONFLICT (table_name, coalesce(group_name, dag_name), coalesce(job_name, ''), row_version)
+    WHERE row_version IS NOT NULL DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = format(
+                '%s was made or deleted by another transaction at the same time',
+                concat_ws('/', concerned ->> 'dag_name', concerned ->> 'job_name', concerned ->> 'group_name')
+            ),
+            HINT = 'Nothing was changed: repeat the transaction.';
+    END IF;
+END
 $$;
 
 -- A change of a row's name is booked as the end of one row and the beginning of another: a history is that of a name.
--- TRUNCATE is booked before it happens, while the rows can still be read.
+-- TRUNCATE is booked before it happens, while the rows can still be read. It takes the rows that are there, and so must who books
+-- them: an older snapshot would miss some.
 -- SECURITY DEFINER: whoever may write the configuration needs no privilege on the audit. Nobody may attach it to a table
 -- of their own to forge entries.
 CREATE OR REPLACE FUNCTION financial_screener.audit_dag_configuration()
@@ -112,10 +133,16 @@ DECLARE
     row_after jsonb;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'active_sql_transaction',
+                MESSAGE = format('%s is truncated in READ COMMITTED only, so that every row has its entry', TG_TABLE_NAME),
+                HINT = 'BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, or DELETE the rows.';
+        END IF;
         FOR row_before IN
             EXECUTE format('SELECT to_jsonb(t) FROM %I.%I AS t ORDER BY 1', TG_TABLE_SCHEMA, TG_TABLE_NAME)
         LOOP
-            PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME, row_before, NULL);
+            PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME::text, row_before, NULL);
         END LOOP;
         RETURN NULL;
     END IF;
@@ -125,22 +152,26 @@ BEGIN
     IF TG_OP <> 'DELETE' THEN
         row_after := to_jsonb(NEW);
     END IF;
+    IF row_before = row_after THEN
+        RETURN NULL;
+    END IF;
     IF
         TG_OP = 'UPDATE'
         AND (row_before -> 'dag_name', row_before -> 'job_name', row_before -> 'group_name')
         IS DISTINCT FROM (row_after -> 'dag_name', row_after -> 'job_name', row_after -> 'group_name')
     THEN
-        PERFORM financial_screener.dagconfig_book('DELETE', TG_TABLE_NAME, row_before, NULL);
-        PERFORM financial_screener.dagconfig_book('INSERT', TG_TABLE_NAME, NULL, row_after);
+        PERFORM financial_screener.dagconfig_book('DELETE', TG_TABLE_NAME::text, row_before, NULL);
+        PERFORM financial_screener.dagconfig_book('INSERT', TG_TABLE_NAME::text, NULL, row_after);
     ELSE
-        PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME, row_before, row_after);
+        PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME::text, row_before, row_after);
     END IF;
     RETURN NULL;
 END
 $$;
 
--- Counts the versions of a row, and keeps what is not the writer's: updated_at, and how the row came to be. A row that comes back under the name of one that went goes on counting
--- where that one stopped, so that a version is never that of two states. A change that changes nothing does not happen.
+-- Counts the versions of a row, and keeps what is not the writer's: updated_at, and how the row came to be. A row that comes back
+-- under the name of one that went goes on counting where that one stopped, so that a version is never that of two states. A change
+-- that changes nothing does not happen; with dagconfig.touch, which an override sets (012), the row is written as it is.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -152,9 +183,12 @@ DECLARE
     before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
     after jsonb := to_jsonb(NEW);
     kept text[] := '{id,version,created_at,created_by,updated_at}';
+    is_same_name boolean := (before -> 'dag_name', before -> 'job_name', before -> 'group_name')
+        IS NOT DISTINCT FROM (after -> 'dag_name', after -> 'job_name', after -> 'group_name');
+    last_version bigint;
 BEGIN
     IF before - kept = after - kept THEN
-        RETURN NULL;
+        RETURN CASE WHEN current_setting('dagconfig.touch', true) = 'on' THEN OLD END;
     END IF;
     IF TG_OP = 'UPDATE' THEN
         NEW.id := OLD.id;
@@ -163,27 +197,29 @@ BEGIN
             NEW.created_by := OLD.created_by;
         END IF;
     END IF;
-    NEW.updated_at := clock_timestamp();
-    IF
-        (before -> 'dag_name', before -> 'job_name', before -> 'group_name')
-        IS NOT DISTINCT FROM (after -> 'dag_name', after -> 'job_name', after -> 'group_name')
-    THEN
-        NEW.version := OLD.version + 1;
-    ELSIF TG_TABLE_NAME = 'exchange_groups' THEN
-        NEW.version := 1 + coalesce((
-            SELECT a.row_version FROM financial_screener.dag_configuration_audit AS a
-            WHERE a.group_name = after ->> 'group_name'
-            ORDER BY a.audit_id DESC LIMIT 1
-        ), 0);
+    -- The lock waits for whoever is deleting a row of this name, whose last entry is to be seen. An older snapshot fails here.
+    IF TG_TABLE_NAME = 'exchange_groups' THEN
+        IF NOT is_same_name THEN
+            PERFORM FROM financial_screener.exchange_groups AS g WHERE g.group_name = after ->> 'group_name' FOR KEY SHARE;
+        END IF;
+        SELECT a.row_version INTO last_version FROM financial_screener.dag_configuration_audit AS a
+        WHERE a.group_name = after ->> 'group_name'
+        ORDER BY a.audit_id DESC LIMIT 1;
     ELSE
-        NEW.version := 1 + coalesce((
-            SELECT a.row_version FROM financial_screener.dag_configuration_audit AS a
-            WHERE
-                a.dag_name = after ->> 'dag_name' AND a.job_name = after ->> 'job_name'
-                AND a.table_name = 'dag_configuration'
-            ORDER BY a.audit_id DESC LIMIT 1
-        ), 0);
+        IF NOT is_same_name THEN
+            PERFORM FROM financial_screener.dag_configuration AS c
+            WHERE c.dag_name = after ->> 'dag_name' AND c.job_name = after ->> 'job_name'
+            FOR KEY SHARE;
+        END IF;
+        SELECT a.row_version INTO last_version FROM financial_screener.dag_configuration_audit AS a
+        WHERE
+            a.dag_name = after ->> 'dag_name' AND a.job_name = after ->> 'job_name'
+            AND a.table_name = 'dag_configuration'
+        ORDER BY a.audit_id DESC LIMIT 1;
     END IF;
+    -- The row's own is behind the last entry's where the row alone was restored from a dump.
+    NEW.version := 1 + greatest(last_version, CASE WHEN is_same_name THEN (before ->> 'version')::bigint END, 0);
+    NEW.updated_at := clock_timestamp();
     RETURN NEW;
 END
 $$;

@@ -23,6 +23,7 @@ DROP FUNCTION financial_screener.override_dag_config(
     text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer, boolean, integer,
     boolean, timestamp with time zone
 );
+DROP FUNCTION financial_screener.dagconfig_touch(text, text);
 DROP TRIGGER validate_overrides ON financial_screener.dag_configuration;
 DROP TABLE financial_screener.dag_configuration_overrides;
 DROP FUNCTION financial_screener.dagconfig_validate_overrides();

@@ -246,6 +246,10 @@ DECLARE
     effective jsonb;
     broken record;
 BEGIN
+    -- Touched only: see dagconfig_touch.
+    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) = to_jsonb(NEW) THEN
+        RETURN NULL;
+    END IF;
     FOR moment IN
         SELECT m.moment
         FROM financial_screener.dag_configuration_overrides AS o
@@ -302,6 +306,27 @@ FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
 CREATE OR REPLACE TRIGGER validate_overrides
 AFTER INSERT OR UPDATE ON financial_screener.dag_configuration_overrides
 FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
+
+-- Lock a job's row and write it as it is; returns whether there is one. A change of the row at the same time would not see the
+-- override, nor the override the change: it waits, and in a transaction that goes on seeing what was before, it fails.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_touch(p_dag_name text, p_job_name text)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched integer;
+BEGIN
+    PERFORM set_config('dagconfig.touch', 'on', true);
+    UPDATE financial_screener.dag_configuration AS c SET version = c.version
+    WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    PERFORM set_config('dagconfig.touch', '', true);
+    RETURN touched > 0;
+END
+$$;
 
 -- Set some values of a job until p_ends_at. Returns the override's number.
 -- SECURITY DEFINER: overrides are made and ended by these two functions only, so that none is changed or back-dated.
@@ -360,11 +385,7 @@ BEGIN
                 'the override of %s/%s must set at least one value, such as p_memory_limit => ''8Gi''', p_dag_name, p_job_name
             );
     END IF;
-    -- The lock: a change of the row at the same time would not see the override, nor the override the change.
-    PERFORM FROM financial_screener.dag_configuration AS c
-    WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
+    IF NOT financial_screener.dagconfig_touch(p_dag_name, p_job_name) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'DC404',
             MESSAGE = format('there is no row for %s/%s to be overridden', p_dag_name, p_job_name),
@@ -406,10 +427,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'DC404', MESSAGE = format('there is no override %s', p_override_id);
     END IF;
-    -- The same lock, in the same order, as override_dag_config.
-    PERFORM FROM financial_screener.dag_configuration AS c
-    WHERE c.dag_name = override.dag_name AND c.job_name = override.job_name
-    FOR NO KEY UPDATE;
+    -- In the same order as override_dag_config.
+    PERFORM financial_screener.dagconfig_touch(override.dag_name, override.job_name);
     UPDATE financial_screener.dag_configuration_overrides AS o SET ended_at = now()
     WHERE o.override_id = p_override_id AND o.ended_at IS NULL AND o.ends_at > now();
     IF NOT FOUND THEN
@@ -431,6 +450,7 @@ REVOKE EXECUTE ON FUNCTION
     financial_screener.exchange_group_at(text, timestamp with time zone),
     financial_screener.effective_dag_config(text, text, timestamp with time zone),
     financial_screener.dagconfig_validate_overrides(),
+    financial_screener.dagconfig_touch(text, text),
     financial_screener.override_dag_config(
         text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer, boolean,
         integer, boolean, timestamp with time zone

@@ -149,6 +149,20 @@ def test_versions_count_on_when_a_row_comes_back(migrated_database: Database) ->
     ) == [("INSERT", None), ("UPDATE", 2), ("DELETE", 3), ("INSERT", 4)]
 
 
+def test_a_row_that_was_restored_alone_counts_on_from_its_last_entry(migrated_database: Database) -> None:
+    for size in (7, 8, 9):
+        migrated_database.execute(f"UPDATE financial_screener.dag_configuration SET batch_size = {size} WHERE {JOB}")
+    migrated_database.execute(f"""
+        ALTER TABLE financial_screener.dag_configuration DISABLE TRIGGER USER;
+        UPDATE financial_screener.dag_configuration SET version = 1, batch_size = 6 WHERE {JOB};
+        ALTER TABLE financial_screener.dag_configuration ENABLE TRIGGER USER
+    """)
+
+    migrated_database.execute(f"UPDATE financial_screener.dag_configuration SET batch_size = 5 WHERE {JOB}")
+
+    assert version(migrated_database) == 5
+
+
 @pytest.mark.parametrize(
     ("statement", "message", "expected", "actual"),
     [

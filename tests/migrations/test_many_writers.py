@@ -113,6 +113,87 @@ def test_of_writers_with_the_same_version_one_wins_each_round(migrated_database:
     ) == [(1000 + outcomes.count("changed"), 1 + outcomes.count("changed"))]
 
 
+NEW_JOB = f"INSERT INTO {S}.dag_configuration (dag_name, job_name) VALUES ('d', 'j')"
+DELETED_JOB = f"DELETE FROM {S}.dag_configuration WHERE dag_name = 'd'"
+LARGE_REQUEST = f"SELECT {S}.override_dag_config('d', 'j', now() + interval '1 hour', 'why', p_cpu_request => '2')"
+SMALL_LIMIT = f"SELECT {S}.update_dag_config('d', 'j', p_cpu_limit => '1')"
+SMALL_LIMIT_FOR_A_TIME = f"SELECT {S}.override_dag_config('d', 'j', now() + interval '1 hour', 'why', p_cpu_limit => '1')"
+NEW_GROUP = f"INSERT INTO {S}.exchange_groups (group_name, display_name, exchanges) VALUES ('g', 'G', '{{G}}')"
+DELETED_GROUP = f"DELETE FROM {S}.exchange_groups WHERE group_name = 'g'"
+RENAMED_JOB = f"UPDATE {S}.dag_configuration SET dag_name = 'd', job_name = 'j' WHERE dag_name = 'calculate_indicators'"
+
+
+@pytest.mark.parametrize(
+    ("made", "deleted", "made_again"),
+    [
+        (NEW_JOB, DELETED_JOB, NEW_JOB),
+        (NEW_GROUP, DELETED_GROUP, NEW_GROUP),
+        (NEW_JOB, DELETED_JOB, RENAMED_JOB),
+        (NEW_JOB, DELETED_JOB, f"SELECT {S}.update_dag_config('d', 'j')"),
+    ],
+    ids=["job", "group", "rename", "function"],
+)
+def test_a_row_that_is_made_while_one_of_its_name_is_deleted_counts_on(
+    migrated_database: Database, made: str, deleted: str, made_again: str
+) -> None:
+    migrated_database.execute(made)
+    with psycopg.connect(migrated_database.url) as first:
+        first.execute(deleted)
+        second = threading.Thread(target=migrated_database.execute, args=[made_again])
+        second.start()
+        while migrated_database.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ) != [(1,)]:
+            time.sleep(0.01)
+        first.commit()
+    second.join(timeout=30)
+
+    assert migrated_database.execute(
+        f"SELECT operation, row_version FROM {S}.dag_configuration_audit"
+        " WHERE coalesce(dag_name, group_name) IN ('d', 'g') ORDER BY audit_id"
+    ) == [("INSERT", 1), ("DELETE", 2), ("INSERT", 3)]
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "change"),
+    [
+        ([NEW_JOB], [DELETED_JOB], NEW_JOB),
+        ([], [NEW_JOB, DELETED_JOB], NEW_JOB),
+        ([NEW_GROUP], [DELETED_GROUP], NEW_GROUP),
+        ([NEW_JOB], [DELETED_JOB], RENAMED_JOB),
+        ([], [NEW_JOB], SMALL_LIMIT),
+        ([NEW_JOB], [LARGE_REQUEST], SMALL_LIMIT),
+        ([NEW_JOB], [LARGE_REQUEST], SMALL_LIMIT_FOR_A_TIME),
+        ([NEW_JOB], [SMALL_LIMIT], LARGE_REQUEST),
+    ],
+    ids=["deleted", "made and deleted", "group", "rename", "made", "overridden", "both overridden", "changed"],
+)
+def test_a_transaction_that_cannot_see_what_was_done_since_fails_rather_than_to_overlook_it(
+    migrated_database: Database, level: str, before: list[str], meanwhile: list[str], change: str
+) -> None:
+    for statement in before:
+        migrated_database.execute(statement)
+    with psycopg.connect(migrated_database.url) as connection:
+        connection.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+        connection.execute("SELECT 1")
+        for statement in meanwhile:
+            migrated_database.execute(statement)
+
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            connection.execute(change)  # type: ignore[arg-type]
+
+
+def test_a_truncate_that_cannot_see_all_rows_is_refused(migrated_database: Database) -> None:
+    with psycopg.connect(migrated_database.url) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT 1")
+        migrated_database.execute(NEW_JOB)
+
+        with pytest.raises(psycopg.Error, match="dag_configuration is truncated in READ COMMITTED only"):
+            connection.execute(f"TRUNCATE {S}.dag_configuration")
+
+
 def start_writers(database: Database, folder: Path, count: int) -> list[subprocess.Popen[str]]:
     """Clients of their own processes, that go on writing until they are killed; each fifth change waits before its commit."""
     writers = []
