@@ -82,6 +82,7 @@ $$;
 
 -- The rules, in the order in which they are reported. The condition is SQL over the table's columns; false breaks the rule.
 -- columns: the first is the one that is named, a change of any of them is held to the rule.
+-- The casts: a function of the same name for another type, of somebody who may create in the schema, is never the better fit.
 -- is_constraint: not where the answer depends on the server, which a dump may be restored without.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_rules()
 RETURNS TABLE (
@@ -111,34 +112,34 @@ AS $$
         ),
         (
             'dag_configuration', 'cpu_request', '{cpu_request}',
-            'coalesce(financial_screener.quantity_value(cpu_request) >= 0.001'
-            ' AND financial_screener.quantity_value(cpu_request) % 0.001 = 0, false)',
+            'coalesce(financial_screener.quantity_value(cpu_request::text) >= 0.001'
+            ' AND financial_screener.quantity_value(cpu_request::text) % 0.001 = 0, false)',
             true, 'a Kubernetes quantity of at least 1m, in steps of 1m', '500m'
         ),
         (
             'dag_configuration', 'cpu_limit', '{cpu_limit}',
-            'coalesce(financial_screener.quantity_value(cpu_limit) >= 0.001'
-            ' AND financial_screener.quantity_value(cpu_limit) % 0.001 = 0, false)',
+            'coalesce(financial_screener.quantity_value(cpu_limit::text) >= 0.001'
+            ' AND financial_screener.quantity_value(cpu_limit::text) % 0.001 = 0, false)',
             true, 'a Kubernetes quantity of at least 1m, in steps of 1m', '2000m'
         ),
         (
             'dag_configuration', 'memory_request', '{memory_request}',
-            'coalesce(financial_screener.quantity_value(memory_request) >= 4194304, false)',
+            'coalesce(financial_screener.quantity_value(memory_request::text) >= 4194304, false)',
             true, 'a Kubernetes quantity of at least 4Mi', '1Gi'
         ),
         (
             'dag_configuration', 'memory_limit', '{memory_limit}',
-            'coalesce(financial_screener.quantity_value(memory_limit) >= 4194304, false)',
+            'coalesce(financial_screener.quantity_value(memory_limit::text) >= 4194304, false)',
             true, 'a Kubernetes quantity of at least 4Mi', '2Gi'
         ),
         (
             'dag_configuration', 'cpu_request_within_limit', '{cpu_request,cpu_limit}',
-            'financial_screener.quantity_value(cpu_request) <= financial_screener.quantity_value(cpu_limit)',
+            'financial_screener.quantity_value(cpu_request::text) <= financial_screener.quantity_value(cpu_limit::text)',
             true, 'no more than cpu_limit', '500m with a limit of 2000m'
         ),
         (
             'dag_configuration', 'memory_request_within_limit', '{memory_request,memory_limit}',
-            'financial_screener.quantity_value(memory_request) <= financial_screener.quantity_value(memory_limit)',
+            'financial_screener.quantity_value(memory_request::text) <= financial_screener.quantity_value(memory_limit::text)',
             true, 'no more than memory_limit', '1Gi with a limit of 2Gi'
         ),
         (
@@ -251,7 +252,7 @@ BEGIN
         WHERE e.value IS DISTINCT FROM row_before -> e.key;
     END IF;
     SELECT b.* INTO broken
-    FROM financial_screener.dagconfig_broken_rules(TG_TABLE_NAME, row_after, changed) AS b
+    FROM financial_screener.dagconfig_broken_rules(TG_TABLE_NAME::text, row_after, changed) AS b
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING

@@ -350,6 +350,24 @@ def test_privileges_from_before_are_kept_without_those_on_the_audit(adopted_data
         adopted_database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {S} REVOKE ALL ON FUNCTIONS FROM {app}")
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "quantity_value(character varying) RETURNS numeric",
+        "dagconfig_book(text, name, jsonb, jsonb) RETURNS void",
+        "dagconfig_broken_rules(name, jsonb, text[]) RETURNS SETOF pg_class",
+    ],
+)
+def test_what_runs_as_the_owner_calls_no_function_of_somebody_who_may_create_in_the_schema(
+    migrated_database: Database, function: str
+) -> None:
+    with migrated_database.role(f"USAGE, CREATE ON SCHEMA {S}") as app:
+        with psycopg.connect(migrated_database.url_of(app), autocommit=True) as connection:
+            connection.execute(f"CREATE FUNCTION {S}.{function} LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$")
+
+        migrated_database.execute(f"UPDATE {S}.dag_configuration SET memory_limit = '8Gi' WHERE dag_name = 'calculate_indicators'")
+
+
 def test_a_user_who_may_not_make_roles_is_told_what_to_run(postgres: Server) -> None:
     # A server of its own: the others have the roles.
     with (
