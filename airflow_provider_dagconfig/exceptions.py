@@ -55,7 +55,7 @@ class DagConfigStaleError(DagConfigError):
 
 
 class DagConfigConflictError(DagConfigError):
-    """A later change touched what was to be rolled back, or it is over already. Nothing was changed."""
+    """A later change touched what was to be rolled back, or it is over already, or somebody changed it at the same time."""
 
     detail: Mapping[str, Any] = MappingProxyType({})
     """What the database said of it: ``columns``, and ``entries``, the audit entries of the later changes."""
@@ -104,6 +104,10 @@ class Store:
             return DagConfigNotFoundError(f"{primary} ({self}).{_hint(error)}")
         if sqlstate == "DC409":
             return self._conflict(error)
+        if sqlstate[:2] == _AT_THE_SAME_TIME:
+            return DagConfigConflictError(
+                f"Another transaction changed it at the same time: {primary} ({self}). Nothing was changed; try it again."
+            )
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
@@ -139,6 +143,7 @@ _MISSING_OBJECT = {
     "42703",  # no such column
     "42883",  # no such function
 }
+_AT_THE_SAME_TIME = "40"  # serialization failure, deadlock
 _REFUSED_VALUE = {
     "22",  # too long, out of range
     "23",  # a constraint

@@ -58,7 +58,8 @@ class ChangingHook(HistoryHook):
 
     Each change and its entry in the audit are one transaction. ``updated_by`` is who is booked there, beside the database's
     user; None: the database's user. ``reason`` is booked with it. With ``expected_version`` the change is made only if the row
-    is still of that version; 0: if there is no row.
+    is still of that version; 0: if there is no row. All raise DagConfigConflictError where another transaction changes the same at
+    the same time and PostgreSQL lets only one of the two go on: nothing was changed then, and it may be tried again.
     """
 
     def update_dag_config(
@@ -211,7 +212,7 @@ class ChangingHook(HistoryHook):
 
         :return: the entry of the roll-back, which is a change itself.
         :raises DagConfigNotFoundError: there is no such entry.
-        :raises DagConfigConflictError: a later change touched the same columns.
+        :raises DagConfigConflictError: a later change gave the same columns other values, or a row that would go has changed since.
         :raises DagConfigInvalidError: the row would break a rule.
         """
         given = _given(locals())

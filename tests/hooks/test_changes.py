@@ -359,6 +359,16 @@ class TestOverrides:
                 act(99)
 
 
+def test_what_was_changed_meanwhile_and_cannot_be_seen_is_said_so(migrated_database: Database) -> None:
+    hook = DagConfigHook.from_url(f"{migrated_database.url}?options=-c%20default_transaction_isolation%3Dserializable")
+    with hook.transaction():
+        hook.get_dag_config(*JOB)
+        DagConfigHook.from_url(migrated_database.url).update_dag_config(*JOB, batch_size=7)
+
+        with pytest.raises(DagConfigConflictError, match=r"at the same time.*Nothing was changed; try it again"):
+            hook.update_dag_config(*JOB, batch_size=8)
+
+
 class TestRollBack:
     def test_one_change_is_undone_by_a_change(self, hook: DagConfigHook) -> None:
         config = hook.update_dag_config(*JOB, memory_limit="4Gi", updated_by="ann")
