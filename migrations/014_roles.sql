@@ -189,8 +189,15 @@ $$;
 DO $$
 DECLARE
     former record;
+    sequence text;
 BEGIN
     REVOKE CREATE ON SCHEMA financial_screener FROM PUBLIC;
+    FOREACH sequence IN ARRAY ARRAY[
+        pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
+        pg_catalog.pg_get_serial_sequence('financial_screener.exchange_groups', 'id')
+    ] LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM PUBLIC', sequence);
+    END LOOP;
 
     FOR former IN
         SELECT

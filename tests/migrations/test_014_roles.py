@@ -350,6 +350,24 @@ def test_privileges_from_before_are_kept_without_those_on_the_audit(adopted_data
         adopted_database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {S} REVOKE ALL ON FUNCTIONS FROM {app}")
 
 
+def test_nothing_of_the_stores_stays_granted_to_public(adopted_database: Database) -> None:
+    adopted_database.execute(f"""
+        GRANT ALL ON ALL TABLES IN SCHEMA {S} TO PUBLIC;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA {S} TO PUBLIC;
+        GRANT ALL ON SCHEMA {S} TO PUBLIC
+    """)
+
+    migrate(adopted_database.url)
+
+    assert (
+        adopted_database.execute(f"""
+        SELECT c.relname::text FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+        WHERE c.relnamespace = '{S}'::regnamespace AND a.grantee = 0 AND c.relname NOT LIKE 'assets%'
+    """)
+        == []
+    )
+
+
 @pytest.mark.parametrize(
     "function",
     [
