@@ -31,6 +31,35 @@ BEGIN
 END
 $$;
 
+-- A column of somebody else's by one of these names would be taken for ours, and hold something else.
+DO $$
+DECLARE
+    taken record;
+BEGIN
+    SELECT a.attrelid::pg_catalog.regclass AS relation, a.attname INTO taken
+    FROM (VALUES
+        ('financial_screener.dag_configuration'::pg_catalog.regclass, 'version', 'bigint'::pg_catalog.regtype),
+        ('financial_screener.exchange_groups'::pg_catalog.regclass, 'version', 'bigint'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'table_name', 'text'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'group_name', 'text'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'override_id', 'bigint'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'session_user_name', 'text'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'reason', 'text'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'changed_columns', 'text[]'::pg_catalog.regtype),
+        ('financial_screener.dag_configuration_audit'::pg_catalog.regclass, 'row_version', 'bigint'::pg_catalog.regtype)
+    ) AS ours (relation, name, type)
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ours.relation AND a.attname = ours.name AND NOT a.attisdropped
+    WHERE a.atttypid <> ours.type
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% has a column % of another kind than the one that 010 makes', taken.relation, taken.attname
+        USING HINT = pg_catalog.format(
+            'ALTER TABLE %s RENAME COLUMN %I TO %I; then migrate again.', taken.relation, taken.attname, 'former_' || taken.attname
+        );
+    END IF;
+END
+$$;
+
 ALTER TABLE financial_screener.dag_configuration ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 1;
 ALTER TABLE financial_screener.exchange_groups ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 1;
 

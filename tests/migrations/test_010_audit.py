@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.migrate import MigrationError, migrate
 
 JOB = "dag_name = 'calculate_indicators' AND job_name = 'all'"
 AUDIT = "financial_screener.dag_configuration_audit"
@@ -279,6 +279,22 @@ def test_the_old_entries_stay_with_their_columns_in_place(adopted_database: Data
 
     assert [row[:8] for row in adopted_database.execute(f"SELECT * FROM {AUDIT} ORDER BY 1")] == before
     assert adopted_database.execute(f"SELECT DISTINCT table_name FROM {AUDIT}") == [("dag_configuration",)]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("dag_configuration", "version integer"), ("dag_configuration_audit", "reason character varying(10)")]
+)
+def test_a_column_of_somebody_elses_is_not_taken_for_the_stores(adopted_database: Database, table: str, column: str) -> None:
+    name = column.partition(" ")[0]
+    adopted_database.execute(f"ALTER TABLE financial_screener.{table} ADD COLUMN {column}")
+
+    with pytest.raises(
+        MigrationError, match=f"{table} has a column {name} of another kind.* RENAME COLUMN {name} TO former_{name}"
+    ):
+        migrate(adopted_database.url)
+
+    adopted_database.execute(f"ALTER TABLE financial_screener.{table} RENAME COLUMN {name} TO former_{name}")
+    migrate(adopted_database.url)
 
 
 def test_every_time_has_a_zone(migrated_database: Database) -> None:
