@@ -30,12 +30,9 @@ BEGIN
             ' financial_screener.dag_configuration_overrides, financial_screener.dag_configuration_audit FROM %I',
             role_name
         );
-        EXECUTE pg_catalog.format(
-            'REVOKE ALL ON SEQUENCE %s, %s FROM %I',
-            pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
-            pg_catalog.pg_get_serial_sequence('financial_screener.exchange_groups', 'id'),
-            role_name
-        );
+        FOR f IN SELECT s AS sequence FROM financial_screener.dagconfig_sequences() AS s LOOP
+            EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM %I', f.sequence, role_name);
+        END LOOP;
         IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
             EXECUTE pg_catalog.format('REVOKE ALL ON financial_screener.dagconfig_migrations FROM %I', role_name);
         END IF;
@@ -51,4 +48,5 @@ TO PUBLIC;
 
 DROP FUNCTION financial_screener.grant_roles();
 DROP FUNCTION financial_screener.dagconfig_grant_functions(text, boolean);
+DROP FUNCTION financial_screener.dagconfig_sequences();
 DROP FUNCTION financial_screener.dagconfig_functions();

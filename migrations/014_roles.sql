@@ -53,9 +53,30 @@ AS $$
         ('enforce_rules', 'owner'),
         ('grant_roles', 'owner'),
         ('dagconfig_functions', 'owner'),
+        ('dagconfig_sequences', 'owner'),
         ('dagconfig_grant_functions', 'owner')
     ) AS f (name, least_role) ON p.proname = f.name
     WHERE p.pronamespace = 'financial_screener'::regnamespace
+$$;
+
+-- The sequences that number jobs and groups, whether the column owns its own or only takes its default from it.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_sequences()
+RETURNS SETOF regclass
+LANGUAGE sql
+STABLE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT s.oid::regclass
+    FROM pg_attribute AS a
+    LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    LEFT JOIN pg_depend AS d
+        ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_class AS s
+        ON s.relkind = 'S' AND s.oid IN (d.refobjid, pg_get_serial_sequence(a.attrelid::regclass::text, a.attname)::regclass)
+    WHERE
+        a.attrelid IN ('financial_screener.dag_configuration'::regclass, 'financial_screener.exchange_groups'::regclass)
+        AND a.attname = 'id'
 $$;
 
 -- Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions' owner.
@@ -128,10 +149,7 @@ BEGIN
         GRANT USAGE ON SCHEMA financial_screener TO dagconfig_editor;
         GRANT INSERT, UPDATE, DELETE ON financial_screener.dag_configuration, financial_screener.exchange_groups
         TO dagconfig_editor;
-        FOREACH statement IN ARRAY ARRAY[
-            pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
-            pg_get_serial_sequence('financial_screener.exchange_groups', 'id')
-        ] LOOP
+        FOR statement IN SELECT s::text FROM financial_screener.dagconfig_sequences() AS s LOOP
             EXECUTE 'GRANT USAGE ON SEQUENCE ' || statement || ' TO dagconfig_editor';
         END LOOP;
         PERFORM financial_screener.dagconfig_grant_functions('dagconfig_editor', true);
@@ -149,6 +167,7 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION
     financial_screener.dagconfig_functions(),
+    financial_screener.dagconfig_sequences(),
     financial_screener.dagconfig_grant_functions(text, boolean),
     financial_screener.grant_roles()
 FROM PUBLIC;
@@ -189,13 +208,10 @@ $$;
 DO $$
 DECLARE
     former record;
-    sequence text;
+    sequence pg_catalog.regclass;
 BEGIN
     REVOKE CREATE ON SCHEMA financial_screener FROM PUBLIC;
-    FOREACH sequence IN ARRAY ARRAY[
-        pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration', 'id'),
-        pg_catalog.pg_get_serial_sequence('financial_screener.exchange_groups', 'id')
-    ] LOOP
+    FOR sequence IN SELECT s FROM financial_screener.dagconfig_sequences() AS s LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM PUBLIC', sequence);
     END LOOP;
 

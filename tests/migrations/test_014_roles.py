@@ -350,6 +350,17 @@ def test_privileges_from_before_are_kept_without_those_on_the_audit(adopted_data
         adopted_database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {S} REVOKE ALL ON FUNCTIONS FROM {app}")
 
 
+def test_an_editor_makes_rows_where_the_sequence_is_nobodys(adopted_database: Database) -> None:
+    """As in tables that were copied, with the defaults of what they were copied from."""
+    adopted_database.execute(f"ALTER SEQUENCE {S}.dag_configuration_id_seq OWNED BY NONE")
+    migrate(adopted_database.url)
+
+    with adopted_database.role("dagconfig_editor") as editor:
+        for statement in (WRITES[0], WRITES[3]):
+            attempt(adopted_database, editor, statement)
+    migrate(adopted_database.url, to=13)
+
+
 def test_nothing_of_the_stores_stays_granted_to_public(adopted_database: Database) -> None:
     adopted_database.execute(f"""
         GRANT ALL ON ALL TABLES IN SCHEMA {S} TO PUBLIC;
