@@ -255,7 +255,10 @@ class ChangingHook(HistoryHook):
         except ValueError as error:
             raise DagConfigInvalidError(f"for_ {error}") from None
         beginning: datetime = starts_at or self._ask(sql.SQL("SELECT now() AS now"), {})[0]["now"]
-        return beginning + cast("timedelta", duration)
+        try:
+            return beginning + cast("timedelta", duration)
+        except OverflowError:
+            raise DagConfigInvalidError(f"for_ {duration} from {beginning} ends after the last year that can be written") from None
 
     def _call(self, function: str, given: Mapping[str, Any]) -> Any:
         """Call one function of the migrations, with named parameters, and give its result."""

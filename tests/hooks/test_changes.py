@@ -338,6 +338,7 @@ class TestOverrides:
             ({"until": datetime(2020, 1, 1, tzinfo=timezone.utc)}, "must be a moment after its start and after now"),
             ({"until": NAIVE}, "until 2026-11-24 06:00:00 has no time zone"),
             ({"for_": "2h", "starts_at": NAIVE}, "starts_at 2026-11-24 06:00:00 has no time zone"),
+            ({"for_": timedelta.max}, "for_ 999999999 days.* ends after the last year that can be written"),
             ({"for_": "2h", "reason": " "}, "reason ' ' of the override of .* must be a text"),
             ({"for_": "2h", "batch_size": None}, "data_collection_equities/lse"),
             ({"for_": "2h", "batch_size": -1}, "batch_size '-1' of .* must be a whole number from 1 to 1000000"),
