@@ -6,6 +6,7 @@ Airflow imports this module for each of its own commands, so nothing heavy is im
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from argparse import ArgumentTypeError
@@ -53,15 +54,48 @@ _MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 20
 
 
 class CommandParser(DefaultHelpParser):
-    """Airflow's parser, which also says what a mistyped option or command may have meant."""
+    """Airflow's parser, which takes options anywhere, and says what a mistyped option or command may have meant."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Namespace, list[str]]:  # type: ignore[override]
+        if args is not None and self._subparsers is None:
+            args = self._options_first(args)
         parsed, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
             if word.startswith("--"):
                 option = word.partition("=")[0]
                 self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")  # type: ignore[no-untyped-call]
+        if unknown:
+            # Whoever called would show its own help, which has nothing about this command.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")  # type: ignore[no-untyped-call]
         return parsed, unknown
+
+    def _options_first(self, words: Sequence[str]) -> list[str]:
+        """
+        Put the options, each with its value, before the other words.
+
+        argparse takes an optional word, such as JOB, only where it is next to the word before it; and its way to intermix both
+        calls this method again, or not, from version to version of Python.
+        """
+        options: list[str] = []
+        others: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                others += [word, *rest]
+            elif not word.startswith("-") or word == "-":
+                others.append(word)
+            else:
+                options.append(word)
+                if self._wants_value(word):
+                    options += itertools.islice(rest, 1)
+        return [*options, *others]
+
+    def _wants_value(self, word: str) -> bool:
+        """Say whether the value of an option, which may be shortened, is the next word."""
+        meant = [action for option, action in self._option_string_actions.items() if option == word]
+        if not meant and word.startswith("--"):
+            meant = [action for option, action in self._option_string_actions.items() if option.startswith(word)]
+        return bool(meant) and meant[0].nargs != 0
 
     def _check_value(self, action: Any, value: Any) -> None:
         if action.choices is not None and value not in action.choices and (meant := _did_you_mean(str(value), action.choices)):

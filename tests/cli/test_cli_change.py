@@ -37,6 +37,39 @@ def test_set_shows_before_and_after_and_books_who_and_why(store_cli: Run, migrat
     assert (entry["changed_by"], entry["reason"]) == ("ann", "month end")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["set", DAG, JOB, "--reason", "x", "memory_limit=4Gi", "--by", "ann", "batch_size=5"], id="among the values"),
+        pytest.param(["set", "--reason", "x", DAG, "--by=ann", JOB, "memory_limit=4Gi", "batch_size=5"], id="before the job"),
+        pytest.param(["set", DAG, "--rea", "x", JOB, "--by", "ann", "memory_limit=4Gi", "--", "batch_size=5"], id="shortened"),
+    ],
+)
+def test_options_may_stand_anywhere(store_cli: Run, migrated_database: Database, arguments: list[str]) -> None:
+    answer = store_cli(*arguments)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert (value_of(migrated_database, "memory_limit"), value_of(migrated_database, "batch_size")) == ("4Gi", 5)
+    entry = last_entry(store_cli)
+    assert (entry["changed_by"], entry["reason"]) == ("ann", "x")
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        pytest.param("--reson", "dagconfig get command error: unrecognized argument: --reson", id="an option"),
+        pytest.param("-x", "dagconfig get command error: unrecognized arguments: -x", id="a letter"),
+        pytest.param("us", "dagconfig get command error: unrecognized arguments: us", id="a word"),
+    ],
+)
+def test_what_is_too_much_is_said_with_the_help_of_the_command(store_cli: Run, word: str, complaint: str) -> None:
+    answer = store_cli("get", DAG, JOB, word)
+
+    assert answer.code == 2
+    assert complaint in answer.err
+    assert "Show what a job runs with" in answer.out
+
+
 def test_set_of_what_is_there_does_nothing(store_cli: Run) -> None:
     answer = store_cli("set", DAG, JOB, "memory_limit=2Gi")
 
