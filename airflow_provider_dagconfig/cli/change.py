@@ -1,15 +1,13 @@
-"""The commands that change what a job runs with: set, enable, disable, override, rollback. Each shows before and after."""
+"""The commands that change what a job runs with: set, enable, disable, override. Each shows before and after."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import hook_of
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
-    confirm,
     difference,
     hint,
     note,
@@ -22,13 +20,12 @@ from airflow_provider_dagconfig.cli.output import (
     when,
 )
 from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, who
-from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, UsageError, read_assignments, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigStaleError
 from airflow_provider_dagconfig.models import parse_duration
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import JobRow, Override
@@ -199,69 +196,3 @@ def _make(args: Namespace) -> None:
     made = hook.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
     say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
     hint(f"To end it before: airflow dagconfig override --end {made.override_id}")
-
-
-@command
-def rollback(args: Namespace) -> None:
-    """Undo an entry, or bring a job back to a moment."""
-    if len(args.what) > 2:
-        raise UsageError("Give the number of an entry, or a DAG and a job with --to MOMENT")
-    if args.to is None:
-        if len(args.what) != 1 or not re.fullmatch("[0-9]{1,18}", args.what[0]):
-            raise UsageError(
-                "Say to which moment the job goes back: --to MOMENT; or give the number of an entry, which history shows"
-            )
-        _roll_entry_back(args, int(args.what[0]))
-    else:
-        dag, job = [*args.what, "all"][:2]
-        _roll_job_back(args, dag, job)
-
-
-def _roll_entry_back(args: Namespace, audit_id: int) -> None:
-    hook = hook_of(args)
-    entry = hook.get_change(audit_id)
-    columns = GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
-    say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
-    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
-    if old is not None and new is not None:
-        old = {c: v for c, v in old.items() if c in entry.changed_columns}
-    found = difference(entry.subject, new, old)
-    if found:
-        print_differences([found])
-    if _goes_on(args, f"This undoes entry {audit_id}."):
-        done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
-        say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
-
-
-def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:
-    return None if values is None else {column: values[column] for column in columns if column in values}
-
-
-def _roll_job_back(args: Namespace, dag: str, job: str) -> None:
-    hook = hook_of(args)
-    moment = read_moment(args.to, now(), ago=True)
-    row = hook.get_dag_config_row(dag, job)
-    then = hook.get_dag_config_at(dag, job, moment)
-    if then is None and row.row is None:
-        raise no_job(hook, dag, job)
-    if then is not None:
-        then = {column: then.get(column) for column in JOB_COLUMNS}
-    found = difference(f"{dag}/{job}", row.row, then)
-    if found is None:
-        say(f"Nothing to do: {dag}/{job} is as it was at {when(moment)}.")
-        return
-    print_differences([found])
-    if _goes_on(args, f"This brings {dag}/{job} back to {when(moment)}."):
-        done = hook.rollback_dag_config(
-            dag, job, moment, updated_by=who(args), reason=args.reason, expected_version=0 if row.row is None else row.version
-        )
-        entry = f", entry {done.change.audit_id}" if done.change else ""
-        say(f"Done: {dag}/{job} is as it was at {when(moment)} (version {shown(done.version)}{entry}).", "green")
-
-
-def _goes_on(args: Namespace, question: str) -> bool:
-    if args.dry_run:
-        say("Nothing was changed: --dry-run.")
-        return False
-    confirm(question, args)
-    return True

@@ -297,17 +297,23 @@ _CHANGES = (
     ),
     _command(
         "rollback",
-        "change.rollback",
-        "Undo one change, or bring a job back to a moment",
-        _argument(("what",), help="An entry's number from the history, or a DAG and a job", metavar="ENTRY | DAG [JOB]", nargs="+"),
-        _argument(("--to",), help="With a DAG and a job: the moment whose values it gets back", metavar="MOMENT"),
+        "rollback.rollback",
+        "Undo one change, or bring a job, or all jobs of a DAG, back to a moment",
+        _argument(
+            ("what",),
+            help="An entry's number from the history; or a DAG, for all its jobs, or a DAG and a job",
+            metavar="ENTRY | DAG [JOB]",
+            nargs="+",
+        ),
+        _argument(("--to",), help="With a DAG or a job: the moment whose values it gets back", metavar="MOMENT"),
         _ARG_REASON,
         _ARG_BY,
         _ARG_DRY_RUN,
         ARG_YES,
         description=(
-            "Shows what it would do, and asks. It is a change with an entry of its own. If a later change has touched the same"
-            f" values, it refuses. {_MOMENTS}"
+            "Shows what it would do, and asks. It is a change with an entry of its own. If a later change than the ENTRY has"
+            " touched the same values, it refuses. The jobs of a DAG go back in one transaction: all, or none; a deleted row"
+            f" comes back, and one that was made since stays. {_MOMENTS}"
         ),
     ),
 )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import GroupRow, JobRow
 
+ALL_ENTRIES = 1_000_000
+"""As many entries of the history as a comparison of moments looks at."""
 _MANY = 12
 
 

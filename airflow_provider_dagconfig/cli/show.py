@@ -25,7 +25,7 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
-from airflow_provider_dagconfig.cli.rows import group_row, job_row, no_job, now, rows_of
+from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import Change, HistoryEntry, JobRow, Override
 
 _OVERRIDDEN = "bold yellow"
-_ALL = 1_000_000
-"""As many entries as a comparison looks at."""
 
 
 @command
@@ -302,7 +300,7 @@ def _between(hook: DagConfigHook, args: Namespace) -> list[Difference]:
         raise UsageError(f"--from {when(since)} is not before --to {when(until)}; give the earlier one first")
     if args.dag:
         _check_ever(hook, args)
-    entries = hook.get_history(args.dag, args.job, since=since, limit=_ALL)
+    entries = hook.get_history(args.dag, args.job, since=since, limit=ALL_ENTRIES)
     subjects = dict.fromkeys((e.dag_name, e.job_name, e.group_name) for e in reversed(entries) if e.override_id is None)
     return [each for subject in subjects if (each := _compared(hook, *subject, since, until))]
 

@@ -252,6 +252,76 @@ def test_a_job_goes_back_to_a_moment(store_cli: Run, migrated_database: Database
     assert store_cli("rollback", DAG, JOB, "--to", before).out.startswith("Nothing to do:")
 
 
+def test_a_job_that_had_no_row_then_is_refused_at_once(
+    store_cli: Run, migrated_database: Database, between: Callable[[], str]
+) -> None:
+    before = between()
+    store_cli("set", "brand_new", "nightly", "batch_size=5", "--create")
+
+    answer = store_cli("rollback", "brand_new", "nightly", "--to", before, "--yes")
+
+    assert (answer.code, answer.out) == (3, "")
+    assert "brand_new/nightly had no row at " in answer.err
+    assert "airflow dagconfig history brand_new nightly" in answer.err
+    assert value_of(migrated_database, "batch_size", "nightly", "brand_new") == 5
+
+
+def test_all_jobs_of_a_dag_go_back_together(store_cli: Run, migrated_database: Database, between: Callable[[], str]) -> None:
+    before = between()
+    store_cli("set", DAG, JOB, "memory_limit=3Gi")
+    store_cli("set", DAG, "german_markets", "batch_size=5")
+    store_cli("set", DAG, "asian_markets", "--create")
+    store_cli("set", "historical_load_equities", JOB, "batch_size=7")
+    migrated_database.execute("SELECT financial_screener.delete_dag_config(%s, 'lse')", (DAG,))
+
+    shown = store_cli("rollback", DAG, "--to", before, "--dry-run")
+    assert [line for line in shown.out.splitlines() if DAG in line] == [
+        f"{DAG}/{JOB}",
+        f"{DAG}/german_markets",
+        f"+ {DAG}/lse (added)",
+    ]
+    assert value_of(migrated_database, "memory_limit") == "3Gi"
+    answer = store_cli("rollback", DAG, "--to", before, "--yes", "--reason", "slower since nine")
+
+    assert answer.code == 0
+    assert "Made since then, and left as they are: asian_markets" in answer.err
+    assert value_of(migrated_database, "memory_limit") == "2Gi"
+    assert [value_of(migrated_database, "batch_size", job) for job in ("german_markets", "lse", "asian_markets")] == [500] * 3
+    assert value_of(migrated_database, "batch_size", JOB, "historical_load_equities") == 7
+    assert last_entry(store_cli)["reason"] == "slower since nine"
+    assert store_cli("rollback", DAG, "--to", before).out.startswith(f"Nothing to do: {DAG} is as it was")
+
+
+def test_no_job_of_a_dag_goes_back_where_one_cannot(
+    store_cli: Run, migrated_database: Database, between: Callable[[], str]
+) -> None:
+    before = between()
+    store_cli("set", DAG, JOB, "memory_limit=3Gi")
+    store_cli("set", DAG, "lse", "memory_limit=8Gi")
+    # With the row of before, the request of the override would be over the limit.
+    store_cli("override", DAG, "lse", "memory_request=6Gi", "--for", "2h", "--reason", "quarter end")
+
+    answer = store_cli("rollback", DAG, "--to", before, "--yes")
+
+    assert answer.code == 1
+    assert f"memory_request '6Gi' of {DAG}/lse" in answer.err
+    assert (value_of(migrated_database, "memory_limit"), value_of(migrated_database, "memory_limit", "lse")) == ("3Gi", "8Gi")
+
+
+@pytest.mark.parametrize(
+    ("dag", "complaint"),
+    [
+        pytest.param(DAG, f"No job of {DAG} had a row at 2001-01-01 00:00:00 UTC", id="before there was a row"),
+        pytest.param("data_colection_equities", f"Did you mean '{DAG}'?", id="a mistyped one"),
+    ],
+)
+def test_a_dag_without_jobs_then_does_not_go_back(store_cli: Run, dag: str, complaint: str) -> None:
+    answer = store_cli("rollback", dag, "--to", "2001-01-01", "--yes")
+
+    assert (answer.code, answer.out) == (3, "")
+    assert complaint in answer.err
+
+
 def test_a_removed_group_comes_back(store_cli: Run, migrated_database: Database) -> None:
     store_cli("groups", "remove", "lse", "--yes")
 
@@ -285,9 +355,9 @@ def test_a_rollback_asks_at_a_terminal(
     [
         pytest.param(["1"], 1, "To do it without being asked: --yes", id="without a terminal"),
         pytest.param(["999999"], 3, "There is no audit entry 999999", id="an unknown entry"),
-        pytest.param(["one"], 2, "Say to which moment the job goes back", id="no number"),
-        pytest.param([DAG, JOB], 2, "Say to which moment the job goes back", id="no moment"),
-        pytest.param(["a", "b", "c"], 2, "Give the number of an entry, or a DAG and a job", id="too much"),
+        pytest.param(["one"], 2, "Say to which moment it goes back", id="no number"),
+        pytest.param([DAG, JOB], 2, "Say to which moment it goes back", id="no moment"),
+        pytest.param(["a", "b", "c"], 2, "Give the number of an entry, or a DAG and perhaps a job", id="too much"),
     ],
 )
 def test_a_rollback_that_is_not_clear_is_not_done(store_cli: Run, arguments: list[str], code: int, complaint: str) -> None:

@@ -433,25 +433,28 @@ def under(heading: str, language: str) -> list[Block]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "language", "change"),
+    ("heading", "language", "number", "change"),
     [
-        pytest.param("### Everything is OOMKilled since the last change", "bash", f"{TOO_LITTLE} WHERE id = 1", id="one job"),
+        pytest.param("### Everything is OOMKilled since the last change", "bash", 0, f"{TOO_LITTLE} WHERE id = 1", id="one job"),
         pytest.param(
             "### Everything is OOMKilled since the last change",
-            "sql",
+            "bash",
+            2,
             f"{TOO_LITTLE} WHERE dag_name = 'data_collection_equities'",
             id="all jobs",
         ),
-        pytest.param("### A row was deleted", "bash", DELETED, id="deleted"),
-        pytest.param("### A row was deleted", "sql", DELETED, id="deleted, in SQL"),
+        pytest.param("### A row was deleted", "bash", 0, DELETED, id="deleted"),
+        pytest.param("### A row was deleted", "sql", 0, DELETED, id="deleted, in SQL"),
     ],
 )
-def test_an_emergencys_first_block_brings_the_rows_back(heading: str, language: str, change: str, workplace: Workplace) -> None:
+def test_an_emergencys_block_brings_the_rows_back(
+    heading: str, language: str, number: int, change: str, workplace: Workplace
+) -> None:
     database = workplace.database
     before = database.execute(RECORDED)
     database.execute(change)
     assert database.execute(RECORDED) != before
-    block = under(heading, language)[0]
+    block = under(heading, language)[number]
     workplace.try_block(replace(block, notes={}))
     assert database.execute(RECORDED) == before
 

@@ -1,0 +1,143 @@
+"""``airflow dagconfig rollback``: takes one entry back, or a job, or all jobs of a DAG, to what they were at a moment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.output import (
+    Difference,
+    command,
+    confirm,
+    difference,
+    note,
+    print_differences,
+    say,
+    shown,
+    when,
+)
+from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import JobRow
+
+
+@command
+def rollback(args: Namespace) -> None:
+    """Undo an entry, or bring a job, or all jobs of a DAG, back to a moment."""
+    if len(args.what) > 2:
+        raise UsageError("Give the number of an entry, or a DAG and perhaps a job, with --to MOMENT")
+    if args.to is None:
+        if len(args.what) != 1 or not re.fullmatch("[0-9]{1,18}", args.what[0]):
+            raise UsageError("Say to which moment it goes back: --to MOMENT; or give the number of an entry, which history shows")
+        _roll_entry_back(args, int(args.what[0]))
+    else:
+        dag, *job = args.what
+        _roll_back_to(args, dag, job[0] if job else None)
+
+
+def _roll_entry_back(args: Namespace, audit_id: int) -> None:
+    hook = hook_of(args)
+    entry = hook.get_change(audit_id)
+    columns = GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
+    say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
+    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
+    if old is not None and new is not None:
+        old = {c: v for c, v in old.items() if c in entry.changed_columns}
+    found = difference(entry.subject, new, old)
+    if found:
+        print_differences([found])
+    if _goes_on(args, f"This undoes entry {audit_id}."):
+        done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+        say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
+
+
+def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    return None if values is None else {column: values[column] for column in columns if column in values}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job as it is, and its row as it was at a moment; None where it had none."""
+
+    now: JobRow
+    then: Mapping[str, Any] | None
+
+    @property
+    def difference(self) -> Difference | None:
+        return difference(f"{self.now.dag_name}/{self.now.job_name}", self.now.row, self.then)
+
+
+def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
+    hook = hook_of(args)
+    moment = read_moment(args.to, now(), ago=True)
+    jobs = [_look(hook, dag, name, moment) for name in (_jobs_of(hook, dag, moment) if job is None else [job])]
+    if all(each.then is None for each in jobs):
+        raise _no_row_then(hook, dag, job, moment, jobs)
+    newer = [each.now.job_name for each in jobs if each.then is None and each.now.row is not None]
+    if newer:
+        note(f"Made since then, and left as they are: {', '.join(newer)}")
+    steps = [each for each in jobs if each.then is not None and each.difference]
+    subject = dag if job is None else f"{dag}/{job}"
+    if not steps:
+        say(f"Nothing to do: {subject} is as it was at {when(moment)}.")
+        return
+    print_differences(found for each in steps if (found := each.difference))
+    together = f", {len(steps)} jobs in one transaction" if len(steps) > 1 else ""
+    if _goes_on(args, f"This brings {subject} back to {when(moment)}{together}."):
+        with hook.transaction():
+            done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+        say(f"Done: {subject} is as it was at {when(moment)} ({'; '.join(_made(each, job) for each in done)}).", "green")
+
+
+def _look(hook: DagConfigHook, dag: str, job: str, moment: datetime) -> _Job:
+    then = hook.get_dag_config_at(dag, job, moment)
+    return _Job(hook.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS})
+
+
+def _jobs_of(hook: DagConfigHook, dag: str, moment: datetime) -> list[str]:
+    """Those that have a row, and those that have lost theirs since."""
+    present = [row.job_name for row in hook.get_dag_configs(dag)]
+    changed = [entry.job_name for entry in hook.get_history(dag, since=moment, limit=ALL_ENTRIES) if entry.job_name]
+    return list(dict.fromkeys([*present, *changed]))
+
+
+def _no_row_then(hook: DagConfigHook, dag: str, job: str | None, moment: datetime, jobs: list[_Job]) -> DagConfigNotFoundError:
+    if all(each.now.row is None for each in jobs):
+        return no_job(hook, dag, job)
+    which = f"No job of {dag} had a row" if job is None else f"{dag}/{job} had no row"
+    command_line = f"airflow dagconfig history {dag}" if job is None else f"airflow dagconfig history {dag} {job}"
+    return DagConfigNotFoundError(
+        f"{which} at {when(moment)}: there are no values to bring back, and nothing was changed. To see since when there is"
+        f" one: {command_line}"
+    )
+
+
+def _bring_back(hook: DagConfigHook, row: JobRow, moment: datetime, **who_and_why: Any) -> JobRow:
+    # What was shown is what is changed: the version that was read must still be there.
+    version = 0 if row.row is None else row.version
+    return hook.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **who_and_why)
+
+
+def _made(row: JobRow, job: str | None) -> str:
+    """Say what came of a job; its name is known where it was typed."""
+    name = f"{row.job_name}: " if job is None else ""
+    entry = f", entry {row.change.audit_id}" if row.change else ""
+    return f"{name}version {shown(row.version)}{entry}"
+
+
+def _goes_on(args: Namespace, question: str) -> bool:
+    if args.dry_run:
+        say("Nothing was changed: --dry-run.")
+        return False
+    confirm(question, args)
+    return True
