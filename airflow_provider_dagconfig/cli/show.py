@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import Change, HistoryEntry, JobRow, Override
+    from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
 
 _OVERRIDDEN = "bold yellow"
 
@@ -122,7 +122,8 @@ def _job_data(row: JobRow) -> dict[str, Any]:
 @command
 def get(args: Namespace) -> None:
     """Show the values in force, each with where it is from."""
-    row = job_row(hook_of(args), args.dag, args.job)
+    hook = hook_of(args)
+    row = job_row(hook, args.dag, args.job)
     if args.output in ("json", "yaml"):
         print_data(_job_data(row), args.output)
         return
@@ -144,7 +145,9 @@ def get(args: Namespace) -> None:
         for override in row.overrides:
             say(_override_line(override), "yellow")
         if row.row is not None:
-            say(f"version {shown(row.version)}, {_change_line(row.change)}")
+            # The job's last change may be an override's, which left the row and its version alone.
+            of_the_row = hook.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
+            say(f"row at version {shown(row.version)}, {_change_line(of_the_row)}")
         _say_problems([row])
 
 
@@ -153,11 +156,12 @@ def _source(source: str, own: Any) -> str:
     return f"{name} (row: {shown(own)})" if source.startswith("override") and own is not None else name
 
 
-def _change_line(change: Change | None) -> str:
-    if change is None:
+def _change_line(entries: list[HistoryEntry]) -> str:
+    if not entries:
         return "no change is recorded"
-    why = f": {change.reason}" if change.reason else ""
-    return f"last changed {when(change.changed_at)} by {change.changed_by or 'an unknown user'} (entry {change.audit_id}{why})"
+    [last] = entries
+    why = f": {last.reason}" if last.reason else ""
+    return f"last changed {when(last.changed_at)} by {last.changed_by or 'an unknown user'} (entry {last.audit_id}{why})"
 
 
 @command

@@ -34,6 +34,7 @@ _CONDITIONS = {
     "dag_name": sql.SQL("dag_name = %(dag_name)s::text"),
     "job_name": sql.SQL("job_name = %(job_name)s::text"),
     "group_name": sql.SQL("group_name = %(group_name)s::text"),
+    "table_name": sql.SQL("table_name = %(table_name)s::text"),
     "since": sql.SQL("changed_at >= %(since)s::timestamptz"),
     "until": sql.SQL("changed_at < %(until)s::timestamptz"),
 }
@@ -76,6 +77,7 @@ class HistoryHook(ReadingHook):
         job_name: str | None = None,
         group_name: str | None = None,
         *,
+        table_name: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 20,
@@ -83,6 +85,7 @@ class HistoryHook(ReadingHook):
         """
         Give the entries of the audit, the newest first: all, or those of a DAG, a job (with its overrides) or a group.
 
+        :param table_name: those of one table: of ``dag_configuration``, a job's row without its overrides.
         :param since: none that is older.
         :param until: none of this moment or newer.
         :param limit: how many at most.
@@ -91,6 +94,7 @@ class HistoryHook(ReadingHook):
             "dag_name": dag_name,
             "job_name": job_name,
             "group_name": group_name,
+            "table_name": table_name,
             "since": since and with_zone(since, "since"),
             "until": until and with_zone(until, "until"),
         }

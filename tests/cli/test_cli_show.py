@@ -62,6 +62,17 @@ def test_get_says_where_each_value_is_from(store_cli: Run) -> None:
     assert "by ann: OOMKilled" in shown
 
 
+def test_get_names_the_rows_own_change_beside_its_version(store_cli: Run) -> None:
+    store_cli("set", DAG, JOB, "batch_size=600", "--reason", "month end")
+    store_cli("override", DAG, JOB, "memory_limit=8Gi", "--for", "2h", "--reason", "OOMKilled")
+    [_, of_the_row] = json.loads(store_cli("history", DAG, JOB, "--limit", "2", "-o", "json").out)
+
+    last = store_cli("get", DAG, JOB).out.splitlines()[-1]
+
+    assert last.startswith("row at version 2, last changed ")
+    assert last.endswith(f"(entry {of_the_row['audit_id']}: month end)")
+
+
 def test_the_job_all_needs_not_be_said(store_cli: Run) -> None:
     named = store_cli("get", "calculate_indicators", "all", "-o", "json").out
 
