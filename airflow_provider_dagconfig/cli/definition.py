@@ -405,8 +405,8 @@ _DOCTOR = _command(
     _argument(("--no-cluster",), help="Leave kubectl and the cluster out", action="store_true"),
     ARG_OUTPUT,
     description=(
-        "The database and its version, the migrations, this user's privileges, rows that break rules, kubectl, the cluster, and"
-        " what it lets us do. Changes nothing. Each finding says what to do."
+        "The database and its version, the migrations, this user's privileges, the roles, rows that break rules, kubectl, the"
+        " cluster, and what it lets us do. Changes nothing. Each finding says what to do."
     ),
     epilog=f"""Exit codes:
   0  nothing failed; warnings may be there

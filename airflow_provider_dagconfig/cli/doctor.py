@@ -17,7 +17,7 @@ from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigError
-from airflow_provider_dagconfig.hooks.checks import look_at
+from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
@@ -117,6 +117,8 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
     yield from _of_the_server(hook, look)
     migrated = yield from _of_the_migrations(args, hook, look)
     yield _of_the_privileges(hook, look)
+    if migrated:
+        yield _of_the_roles(hook, look)
     if look.may_read and migrated:
         yield from _of_the_rows(hook)
 
@@ -199,6 +201,23 @@ def _of_the_privileges(hook: DagConfigHook, look: Look) -> Finding:
         )
     may = "read and change" if look.may_change else "read, which is all that Airflow needs"
     return Finding("privileges", "ok", f"{user} may {may}")
+
+
+def _of_the_roles(hook: DagConfigHook, look: Look) -> Finding:
+    grants = f"SELECT {quoted_schema(hook.config_schema)}.grant_roles();"
+    if look.missing_roles:
+        makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + ["GRANT dagconfig_reader TO dagconfig_editor;"]
+        return Finding(
+            "roles",
+            "warn",
+            f"there is no role {' and no role '.join(look.missing_roles)}: nobody can be given what it may do",
+            f"An administrator of the server may run: {' '.join(makes)} Then the tables' owner: {grants}",
+        )
+    if look.roles_without_rights:
+        return Finding(
+            "roles", "warn", f"{' and '.join(look.roles_without_rights)} may not read the tables", f"Their owner may run: {grants}"
+        )
+    return Finding("roles", "ok", f"{' and '.join(ROLES)} are there")
 
 
 def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:

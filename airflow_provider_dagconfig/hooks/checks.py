@@ -11,6 +11,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
+ROLES = ("dagconfig_reader", "dagconfig_editor")
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
 _LOOK = sql.SQL("""
     WITH store AS (
@@ -43,7 +44,20 @@ _LOOK = sql.SQL("""
         coalesce(
             (SELECT bool_or(has_table_privilege(oid, 'UPDATE') OR has_table_privilege(oid, 'DELETE')) FROM tables
              WHERE relname = 'dag_configuration_audit'), false
-        ) AS may_forge
+        ) AS may_forge,
+        ARRAY(
+            SELECT wanted.name FROM unnest(%(roles)s::text[]) WITH ORDINALITY AS wanted (name, number)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name)
+            ORDER BY wanted.number
+        ) AS missing_roles,
+        ARRAY(
+            SELECT role.rolname::text FROM pg_catalog.pg_roles AS role
+            WHERE role.rolname = ANY (%(roles)s::text[]) AND NOT coalesce(
+                has_schema_privilege(role.oid, (SELECT oid FROM store), 'USAGE')
+                AND (SELECT bool_and(has_table_privilege(role.oid, tables.oid, 'SELECT')) FROM tables), false
+            )
+            ORDER BY role.rolname
+        ) AS roles_without_rights
 """)
 
 
@@ -66,6 +80,10 @@ class Look:
     """Whether the tables are this user's, who can do anything with them."""
     may_forge: bool
     """Whether the audit can be changed: the owner's right only."""
+    missing_roles: list[str]
+    """Of the two that the migrations make: they belong to the server, and a dump of the database has them not."""
+    roles_without_rights: list[str]
+    """Those that are there, and may not read the tables of this schema."""
 
 
 def look_at(hook: DagConfigHook) -> Look:
@@ -74,4 +92,4 @@ def look_at(hook: DagConfigHook) -> Look:
 
     :raises DagConfigError: it cannot be reached.
     """
-    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema})[0])
+    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema, "roles": list(ROLES)})[0])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_a_sound_database_is_said_to_be(dagconfig: Run, migrated_database: Datab
         "database": ["ok"],
         "migrations": ["ok"],
         "privileges": ["ok"],
+        "roles": ["ok"],
         "rows": ["ok"],
     }
 
@@ -46,6 +48,41 @@ def test_the_owner_is_warned_of_its_power(store_cli: Run) -> None:
     assert answer.code == 0
     [finding] = findings(answer)["privileges"]
     assert (finding["result"], "dagconfig_reader" in finding["remedy"]) == ("warn", True)
+
+
+@contextmanager
+def renamed(database: Database, role: str) -> Iterator[None]:
+    """A server that lacks a role, as one that a dump was brought to. All databases of the server share it."""
+    database.execute(f"ALTER ROLE {role} RENAME TO dagconfig_elsewhere")
+    try:
+        yield
+    finally:
+        database.execute(f"ALTER ROLE dagconfig_elsewhere RENAME TO {role}")
+
+
+def test_a_role_that_is_missing_is_named_with_the_statements_that_make_it(store_cli: Run, migrated_database: Database) -> None:
+    with renamed(migrated_database, "dagconfig_editor"):
+        answer = store_cli("doctor", "--no-cluster", "-o", "json")
+
+    [finding] = findings(answer)["roles"]
+    assert (answer.code, finding["result"]) == (0, "warn")
+    assert "there is no role dagconfig_editor" in finding["found"]
+    assert "CREATE ROLE dagconfig_editor; GRANT dagconfig_reader TO dagconfig_editor;" in finding["remedy"]
+    assert "SELECT financial_screener.grant_roles();" in finding["remedy"]
+
+
+def test_a_role_without_its_rights_is_named_with_the_statement_that_grants_them(
+    store_cli: Run, migrated_database: Database
+) -> None:
+    migrated_database.execute("REVOKE USAGE ON SCHEMA financial_screener FROM dagconfig_reader, dagconfig_editor")
+
+    [without] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["roles"]
+    migrated_database.execute("SELECT financial_screener.grant_roles()")
+    [granted] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["roles"]
+
+    assert (without["result"], granted["result"]) == ("warn", "ok")
+    assert without["found"] == "dagconfig_editor and dagconfig_reader may not read the tables"
+    assert without["remedy"] == "Their owner may run: SELECT financial_screener.grant_roles();"
 
 
 @pytest.mark.parametrize("to", [7, 8], ids=["nothing is there", "an older one"])
@@ -128,4 +165,4 @@ def test_a_table_has_a_line_a_finding_and_the_sum(store_cli: Run) -> None:
     out = store_cli("doctor", "--no-cluster").out
 
     assert out.startswith("ok    database")
-    assert out.rstrip().endswith("3 ok, 1 to look at, 0 failed.")
+    assert out.rstrip().endswith("4 ok, 1 to look at, 0 failed.")
