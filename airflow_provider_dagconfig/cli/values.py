@@ -88,8 +88,9 @@ GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Give a sentence to append to a message; an empty string where nothing known is alike."""
-    alike = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {alike[0]!r}?" if alike else ""
+    names = {name.lower(): name for name in known}
+    alike = difflib.get_close_matches(word.lower(), names, n=1)
+    return f" Did you mean {names[alike[0]]!r}?" if alike else ""
 
 
 def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: str) -> Any:

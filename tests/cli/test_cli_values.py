@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.cli.values import (
+    GROUP_COLUMNS,
+    JOB_COLUMNS,
+    UsageError,
+    did_you_mean,
+    read_assignments,
+    read_moment,
+)
 from airflow_provider_dagconfig.models import CONFIG_COLUMNS, ExchangeGroup
 
 NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
@@ -19,6 +26,17 @@ NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 def test_every_configurable_column_can_be_typed() -> None:
     assert tuple(JOB_COLUMNS) == CONFIG_COLUMNS
     assert set(GROUP_COLUMNS) == {f.name for f in fields(ExchangeGroup)} - {"group_name", "version"}
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        pytest.param("MEMORY_LIMIT", JOB_COLUMNS, "memory_limit", id="capitals"),
+        pytest.param("eod_pricse", ["EOD_Prices", "weekly"], "EOD_Prices", id="a name with capitals"),
+    ],
+)
+def test_a_mistyped_name_is_known_in_capitals_too(word: str, known: list[str], meant: str) -> None:
+    assert did_you_mean(word, known) == f" Did you mean {meant!r}?"
 
 
 def test_a_value_may_hold_what_separates() -> None:
