@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,9 +186,7 @@ def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> Non
     folder = postgres.folder / "pgbouncer"
     folder.mkdir()
     with new_database(postgres) as database, pgbouncer(postgres, folder) as port:
-        through = Database(
-            server=Server(postgres.version, postgres.bin, port, postgres.folder, postgres.identity), name=database.name
-        )
+        through = Database(server=replace(postgres, port=port), name=database.name)
 
         migrate(through.url)
         works(through)
