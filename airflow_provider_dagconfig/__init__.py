@@ -33,7 +33,6 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": "DAG configuration",
-                "external-doc-url": "https://pypi.org/project/airflow-provider-dagconfig/",
                 "tags": ["software"],
             }
         ],

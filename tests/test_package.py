@@ -5,9 +5,11 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.parser import Parser
 from importlib.resources import files
@@ -45,16 +47,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module")
-def content(wheel: Path) -> dict[str, str]:
-    """The wheel's files, by their names."""
+def wheel_content(wheel: Path) -> dict[str, str]:
+    """A wheel's files, by their names."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
+@pytest.fixture(scope="module")
+def content(wheel: Path) -> dict[str, str]:
+    return wheel_content(wheel)
+
+
 def source_files() -> set[str]:
     """The files that are the package, under their names in it."""
-    top_level = {"": ROOT / PACKAGE, "example_dags/": ROOT / "example_dags", "migrations/": ROOT / "migrations"}
+    top_level = {"": ROOT / PACKAGE} | {f"{name}/": ROOT / name for name in ("docs", "example_dags", "migrations")}
     return {
         f"{PACKAGE}/{prefix}{path.relative_to(folder)}"
         for prefix, folder in top_level.items()
@@ -76,19 +82,36 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(content: dict[str,
         "migrations/008_dag_configuration_tables.down.sql",
         "example_dags/data_collection_equities.py",
         "demo/collector/app/src/main_enhanced.py",
+        "docs/DAG_CONFIGURATION.md",
     ],
 )
 def test_the_wheel_has(name: str, content: dict[str, str]) -> None:
     assert f"{PACKAGE}/{name}" in content
 
 
-def test_every_folder_with_python_files_is_a_listed_package() -> None:
+def test_every_folder_with_python_files_or_documents_is_a_listed_package() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    folders = {Path(name).parent for name in source_files() if name.endswith(".py")}
+    folders = {Path(name).parent for name in source_files() if name.endswith((".py", ".md"))}
     # Not imported: it is what the demo's image would contain.
     packages = {".".join(folder.parts) for folder in folders if "collector" not in folder.parts}
     assert set(setup["options"]["packages"].split()) == packages
+
+
+def test_the_source_distribution_makes_the_same_wheel_and_has_no_test(content: dict[str, str], tmp_path: Path) -> None:
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=_OWN)
+    built = subprocess.run([UV, "build", "--out-dir", tmp_path, source], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    # A folder that setuptools takes for a package that was forgotten, say.
+    assert "SetuptoolsDeprecationWarning" not in built.stderr
+    assert "Package would be ignored" not in built.stderr
+    [made] = tmp_path.glob("*.whl")
+    assert wheel_content(made) == content
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as distribution:
+        names = {name.partition("/")[2] for name in distribution.getnames()}
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg"} <= names
+    assert [name for name in names if name.startswith("tests")] == []
 
 
 def test_the_wheel_says_what_it_is(wheel: Path, content: dict[str, str]) -> None:
@@ -105,6 +128,14 @@ def test_the_wheel_says_what_it_is(wheel: Path, content: dict[str, str]) -> None
     entry_points = configparser.ConfigParser()
     entry_points.read_string(content[f"{folder}/entry_points.txt"])
     assert dict(entry_points["apache_airflow_provider"]) == {"provider_info": f"{PACKAGE}:get_provider_info"}
+
+
+def test_the_readme_has_no_link_that_works_in_the_repository_only(content: dict[str, str]) -> None:
+    # An index shows it beside none of the repository's files, and so does `pip show`.
+    readme = (ROOT / "README.md").read_text()
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", readme) == []
+    named = set(re.findall(r"docs/\w+\.md", readme))
+    assert {f"{PACKAGE}/{name}" for name in named} == {name for name in content if name.startswith(f"{PACKAGE}/docs/")}
 
 
 def test_the_provider_info_is_valid_in_airflows_schema() -> None:
