@@ -32,6 +32,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
 
+# The dates of the files would be in it: from the same source comes the same file.
+wheel: export SOURCE_DATE_EPOCH ?= 315532800
 wheel: $(READY)
 	rm -rf build
 	$(BIN)/uv build --wheel
