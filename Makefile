@@ -5,12 +5,16 @@
 #
 # Each does its own set-up. Needed beforehand: Python 3.10 to 3.14, make, bash and a package index.
 
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3.14 python3.10 python3))
+# The first that runs and is of a right version: a name may be another's shim, or python3 an old one.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3.10 python3; do \
+  "$$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null && command -v "$$name" && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
+# An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
+STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster lint wheel kubectl
+.PHONY: demo test test-cluster lint wheel kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m airflow_provider_dagconfig.demo
@@ -38,10 +42,14 @@ wheel: $(READY)
 	rm -rf build
 	$(BIN)/uv build --wheel
 
-$(READY): pyproject.toml setup.cfg uv.lock
-	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet "$$(sed -n 's/^  "\(uv==[^"]*\)",$$/\1/p' pyproject.toml)"; }
+$(READY): pyproject.toml setup.cfg uv.lock $(STALE)
+	@test -n "$(PYTHON)" || { echo "Python 3.10 to 3.14 is missing: install one, or name it: make PYTHON=/opt/python3.12/bin/python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/python -m pip install --quiet "$$(sed -n 's/^  "\(uv==[^"]*\)",$$/\1/p' pyproject.toml)"; }
 	$(BIN)/uv sync --quiet --locked
-	@touch $@
+	@pwd -P > $@
+
+stale:
+	@rm -rf .venv
 
 kubectl:
 	@command -v kubectl >/dev/null && exit 0; \
