@@ -45,7 +45,8 @@ SELECT financial_screener.update_dag_config(
 UPDATE financial_screener.dag_configuration
 SET enabled = FALSE
 WHERE dag_name = 'data_collection_equities' AND job_name = 'european_markets';
-INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority)
+INSERT INTO financial_screener.exchange_groups
+    (group_name, display_name, exchanges, priority)
 VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6);
 """
 
@@ -98,7 +99,7 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
             made = stack.enter_context(cluster.prepared(secrets))
         names = ", ".join("/".join(path.split("/")[-2:]) for path in made)
         made_there = f" Made there, until the demo ends: {names}." if made else ""
-        console.print(f"  It is {cluster.description}.{made_there}", soft_wrap=True)
+        console.print(f"  It is {cluster.description}.{made_there}", markup=False)
         with _step(console, "Airflow, with LocalExecutor and the example DAGs") as update:
             airflow = stack.enter_context(
                 running_airflow(
@@ -126,6 +127,7 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
         after = _run(console, airflow, watch, "after")
         sections = [(before.get(dag_id, []), after.get(dag_id, [])) for dag_id in (COLLECTION, INDICATORS)]
         console.print(report.comparison(*sections, width=console.width))
+        console.print(f"\ncpu and memory: request/limit. The pods ran on {cluster.description}.", markup=False)
         history = DagConfigHook.from_url(server.url("screener")).get_history(since=changing_since)
         console.print(report.audit_trail(reversed(history)))
         if stay:
@@ -168,7 +170,7 @@ def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
     began = time.monotonic()
     with console.status(f"{what} …") as status:
         yield lambda more: status.update(f"{what}: {more}")
-    console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]", soft_wrap=True)
+    console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]")
 
 
 if __name__ == "__main__":

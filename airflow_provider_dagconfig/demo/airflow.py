@@ -199,7 +199,7 @@ def running_airflow(
     port = processes.free_port()
     airflow = Airflow(home=home, url=f"http://127.0.0.1:{port}", password=secrets.token_urlsafe(16))
     variables = _environment(home, airflow, database_url, dags) | dict(environment)
-    progress("Airflow: making its database")
+    progress("making its database")
     _run(["db", "migrate"], variables, logs / "db-migrate.log")
     components = {
         "api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
@@ -207,7 +207,7 @@ def running_airflow(
         "dag-processor": [],
         "triggerer": ["--skip-serve-logs"],
     }
-    progress("Airflow: API server, scheduler, DAG processor and triggerer start")
+    progress("API server, scheduler, DAG processor and triggerer start")
     started = {
         name: processes.start([*_AIRFLOW, name, *arguments], logs / f"{name}.log", variables)
         for name, arguments in components.items()
