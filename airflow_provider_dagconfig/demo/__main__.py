@@ -32,6 +32,7 @@ from airflow_provider_dagconfig.migrate import migrate
 COLLECTION = "data_collection_equities"
 INDICATORS = "calculate_indicators"
 RUN_SECONDS = 600
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CHANGES = """\
 SELECT financial_screener.update_dag_config(
@@ -60,7 +61,8 @@ def main() -> int:
     )
     parser.add_argument("--stay", action="store_true", help="leave Airflow running at the end, to look around in it")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in _STOPPING:
+        signal.signal(number, _stopped)
     console = Console(highlight=False)
     # Readable, for the user that PostgreSQL runs as when root starts it; what is secret in it is not.
     folder = Path(tempfile.mkdtemp(prefix="dagconfig-demo-"))
@@ -79,7 +81,7 @@ def main() -> int:
     return 0
 
 
-def _terminated(*_: object) -> NoReturn:
+def _stopped(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -168,8 +170,15 @@ def _run(console: Console, airflow: Airflow, watch: PodWatch, name: str) -> dict
 def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
     """Show that something is being done, and how long it took; gives a function that tells more of it."""
     began = time.monotonic()
-    with console.status(f"{what} …") as status:
-        yield lambda more: status.update(f"{what}: {more}")
+    try:
+        with console.status(f"{what} …") as status:
+            yield lambda more: status.update(f"{what}: {more}")
+    except KeyboardInterrupt:
+        # From here on what was started is ended, however often somebody asks for it.
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        console.print(f"Stopped in: {what}. What it started is being ended …", markup=False)
+        raise
     console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]")
 
 

@@ -166,6 +166,8 @@ class Cluster:
             env=os.environ | {"KUBECONFIG": self.kubeconfig},
             check=False,
             timeout=60,
+            # Who stops the demo, twice perhaps, doesn't stop what cleans up after it.
+            start_new_session=True,
         )
         if done.returncode:
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

@@ -66,6 +66,12 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(str(pods.kubeconfig), "local pods", is_kubernetes=False)
 
 
+def test_ctrl_c_in_the_terminal_does_not_reach_the_local_pods() -> None:
+    # The demo still needs them then, to remove what it made, and ends them itself.
+    with local_pods.running() as pods:
+        assert os.getpgid(pods.pid) != os.getpgid(0)
+
+
 def test_what_the_cluster_lacks_is_made_and_what_it_has_stays(cluster: Cluster) -> None:
     namespace = f"/api/v1/namespaces/{NAMESPACE}"
     path = f"{namespace}/secrets/postgres-secret"

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
 
 
 def test_the_demo_shows_what_the_changed_rows_changed_and_leaves_nothing(tmp_path_factory) -> None:
@@ -29,3 +35,32 @@ def test_the_demo_shows_what_the_changed_rows_changed_and_leaves_nothing(tmp_pat
     assert rows["asian_markets", "after"][3:7] == ["500m/2000m", "1Gi/2Gi", "500", "success"]
     assert "cpu_limit: 2000m → 3000m" in done.stdout
     assert "enabled: True → False" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_stopped_ends_all_that_it_started_and_leaves_nothing(number: signal.Signals) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "airflow_provider_dagconfig.demo"],
+            env=environment | {"TMPDIR": folder},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert demo.stdout
+        for line in demo.stdout:
+            if "Made there" in line:
+                break
+        # A terminal sends it to all processes in its foreground; somebody in a hurry, twice.
+        os.killpg(demo.pid, number)
+        time.sleep(0.3)
+        os.killpg(demo.pid, number)
+        rest, _ = demo.communicate(timeout=120)
+
+        assert (demo.returncode, rest.splitlines()[-1]) == (128 + signal.SIGINT, "Stopped.")
+        assert list(Path(folder).iterdir()) == []
+        with pytest.raises(ProcessLookupError):
+            os.killpg(demo.pid, 0)

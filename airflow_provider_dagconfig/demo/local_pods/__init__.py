@@ -64,7 +64,10 @@ def running(
         command = [sys.executable, "-m", __name__, "--kubeconfig", str(kubeconfig), "--end-with-parent", *arguments]
         for name, directory in (images or {}).items():
             command += ["--image", f"{name}={directory}"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        # Ctrl-C is for the caller, who may need them until the end of the block.
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         stack.callback(_end, process)
         assert process.stdout is not None
         announcement = process.stdout.readline().strip()
