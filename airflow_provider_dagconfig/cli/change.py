@@ -12,6 +12,7 @@ from airflow_provider_dagconfig.cli.output import (
     hint,
     note,
     one_line,
+    only_tried,
     print_data,
     print_differences,
     print_table,
@@ -77,13 +78,13 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
         say(f"Nothing to do: {args.dag}/{job} has these values already (version {shown(row.version)}).")
         return
     print_differences([found])
-    if args.dry_run:
-        say("Nothing was changed: --dry-run.")
+    with hook.transaction(force_rollback=args.dry_run):
+        # What was shown is what is changed: the version that was read must still be there.
+        hook.update_dag_config(
+            args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
+        )
+    if only_tried(args):
         return
-    # What was shown is what is changed: the version that was read must still be there.
-    hook.update_dag_config(
-        args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
-    )
     _say_done(hook.get_dag_config_row(args.dag, job), values)
 
 

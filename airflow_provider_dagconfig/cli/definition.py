@@ -179,7 +179,9 @@ _ARG_BY = _argument(("--by",), help="Who, for the history (default: this system'
 _ARG_IF_VERSION = _argument(
     ("--if-version",), help="Only if the row is still at this version, which get and list show", type=_number, metavar="N"
 )
-_ARG_DRY_RUN = _argument(("--dry-run",), help="Show what would be done, and do nothing", action="store_true")
+_ARG_DRY_RUN = _argument(
+    ("--dry-run",), help="Try it and take it back: show what would be done, or why it would be refused", action="store_true"
+)
 _ARG_CREATE = _argument(("--create",), help="Make the row if there is none", action="store_true")
 _ARG_EXIT_CODE = _argument(("--exit-code",), help=f"End with exit code {DIFFERENT} if there are differences", action="store_true")
 _CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)

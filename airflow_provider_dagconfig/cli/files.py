@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dagconfig.cli.connect import hook_of
 from airflow_provider_dagconfig.cli.definition import DIFFERENT
 from airflow_provider_dagconfig.cli.document import Document, read_document, write_document
-from airflow_provider_dagconfig.cli.output import Difference, command, confirm, difference, note, print_differences, say, stop
+from airflow_provider_dagconfig.cli.output import (
+    Difference,
+    command,
+    confirm,
+    difference,
+    note,
+    only_tried,
+    print_differences,
+    say,
+    stop,
+)
 from airflow_provider_dagconfig.cli.rows import who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError
 
@@ -68,15 +78,14 @@ def apply(args: Namespace) -> None:
         return
     print_differences(step.difference for step in steps)
     say(_summary(steps))
-    if args.dry_run:
-        say("Nothing was changed: --dry-run.")
+    confirm("This changes all of it, in one transaction.", args)
+    with hook.transaction(force_rollback=args.dry_run):
+        for step in steps:
+            _take(hook, step, updated_by=who(args), reason=args.reason)
+    if only_tried(args):
         if args.exit_code:
             sys.exit(DIFFERENT)
         return
-    confirm("This changes all of it, in one transaction.", args)
-    with hook.transaction():
-        for step in steps:
-            _take(hook, step, updated_by=who(args), reason=args.reason)
     say(f"Done: {_summary(steps)}", "green")
 
 

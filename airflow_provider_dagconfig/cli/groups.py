@@ -12,6 +12,7 @@ from airflow_provider_dagconfig.cli.output import (
     confirm,
     difference,
     hint,
+    only_tried,
     print_data,
     print_differences,
     print_table,
@@ -88,9 +89,11 @@ def add(args: Namespace) -> None:
             f"There is an exchange group {args.group!r} already ({hook.store}). To change it:"
             f" airflow dagconfig groups set {args.group} COLUMN=VALUE"
         )
-    if shows_only(args, None, {**_DEFAULTS, **values}):
+    _show(args, None, {**_DEFAULTS, **values})
+    with hook.transaction(force_rollback=args.dry_run):
+        hook.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
+    if only_tried(args):
         return
-    hook.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
     say(f"Done: {args.group} takes part in the next run.", "green")
 
 
@@ -123,11 +126,13 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
     if difference("", group.row, values) is None:
         say(f"Nothing to do: {args.group} has these values already (version {shown(group.version)}).")
         return
-    if shows_only(args, group.row, values):
+    _show(args, group.row, values)
+    with hook.transaction(force_rollback=args.dry_run):
+        done = hook.update_exchange_group(
+            args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
+        )
+    if only_tried(args):
         return
-    done = hook.update_exchange_group(
-        args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
-    )
     later = " Its priority counts from the next run on." if "priority" in values else ""
     say(f"Done: version {shown(done.version)}. The group's next task runs with it.{later}", "green")
 
@@ -139,21 +144,18 @@ def remove(args: Namespace) -> None:
     group = group_row(hook, args.group)
     if args.if_version is not None and args.if_version != group.version:
         raise stale(f"exchange group {args.group}", args.if_version, group.version)
-    if shows_only(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None):
-        return
+    _show(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None)
     confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args)
-    hook.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
+    with hook.transaction(force_rollback=args.dry_run):
+        hook.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
+    if only_tried(args):
+        return
     say(f"Done: {args.group} is removed.", "green")
     entry = hook.get_history(group_name=args.group, limit=1)
     if entry:
         hint(f"To undo it: airflow dagconfig rollback {entry[0].audit_id}")
 
 
-def shows_only(args: Namespace, before: Any, after: Any) -> bool:
-    """Show the difference; say whether that is all, by --dry-run."""
-    found = difference(f"exchange group {args.group}", before, after)
-    if found:
+def _show(args: Namespace, before: Any, after: Any) -> None:
+    if found := difference(f"exchange group {args.group}", before, after):
         print_differences([found])
-    if args.dry_run:
-        say("Nothing was changed: --dry-run.")
-    return bool(args.dry_run)

@@ -79,8 +79,8 @@ def note(message: str) -> None:
 
 
 def confirm(question: str, args: Namespace) -> None:
-    """Ask before what is hard to undo; without a terminal and without --yes, refuse."""
-    if args.yes:
+    """Ask before what is hard to undo; without a terminal and without --yes, refuse. What is only tried needs no question."""
+    if args.yes or getattr(args, "dry_run", False):
         return
     if not sys.stdin.isatty():
         stop(f"{question} To do it without being asked: --yes")
@@ -90,6 +90,13 @@ def confirm(question: str, args: Namespace) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         stop("Nothing was changed.")
+
+
+def only_tried(args: Namespace) -> bool:
+    """Say so where a change was taken back at the end of its transaction, by --dry-run."""
+    if args.dry_run:
+        say("Nothing was changed: --dry-run.")
+    return bool(args.dry_run)
 
 
 def one_line(text: str) -> str:

@@ -13,6 +13,7 @@ from airflow_provider_dagconfig.cli.output import (
     confirm,
     difference,
     note,
+    only_tried,
     print_differences,
     say,
     shown,
@@ -56,8 +57,10 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
     found = difference(entry.subject, new, old)
     if found:
         print_differences([found])
-    if _goes_on(args, f"This undoes entry {audit_id}."):
+    confirm(f"This undoes entry {audit_id}.", args)
+    with hook.transaction(force_rollback=args.dry_run):
         done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+    if not only_tried(args):
         say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
 
 
@@ -93,9 +96,10 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         return
     print_differences(found for each in steps if (found := each.difference))
     together = f", {len(steps)} jobs in one transaction" if len(steps) > 1 else ""
-    if _goes_on(args, f"This brings {subject} back to {when(moment)}{together}."):
-        with hook.transaction():
-            done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+    confirm(f"This brings {subject} back to {when(moment)}{together}.", args)
+    with hook.transaction(force_rollback=args.dry_run):
+        done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+    if not only_tried(args):
         say(f"Done: {subject} is as it was at {when(moment)} ({'; '.join(_made(each, job) for each in done)}).", "green")
 
 
@@ -133,11 +137,3 @@ def _made(row: JobRow, job: str | None) -> str:
     name = f"{row.job_name}: " if job is None else ""
     entry = f", entry {row.change.audit_id}" if row.change else ""
     return f"{name}version {shown(row.version)}{entry}"
-
-
-def _goes_on(args: Namespace, question: str) -> bool:
-    if args.dry_run:
-        say("Nothing was changed: --dry-run.")
-        return False
-    confirm(question, args)
-    return True

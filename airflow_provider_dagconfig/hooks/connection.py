@@ -93,16 +93,18 @@ class StoreHook(PostgresHook):
         return self.conn
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
         """
         Make all that is asked of this hook inside the block one transaction: all of it happens, or nothing.
 
         Inside another such block it is a part of that one.
+
+        :param force_rollback: only try it: nothing happens, but what would be refused is refused.
         """
         if self._in_transaction is not None:
             yield
             return
-        with self._open("writing") as connection, connection.transaction():
+        with self._open("writing") as connection, connection.transaction(force_rollback=force_rollback):
             self._in_transaction = connection
             try:
                 yield

@@ -84,6 +84,48 @@ def test_a_dry_run_changes_nothing(store_cli: Run, migrated_database: Database) 
     assert value_of(migrated_database, "memory_limit") == "2Gi"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param(["set", DAG, JOB, "priority=11"], "priority '11'", id="a rule"),
+        pytest.param(["set", DAG, JOB, "memory_request=3Gi"], "memory_request '3Gi'", id="a rule of two columns"),
+        pytest.param(["set", "new_dag", "batch_size=-1", "--create"], "batch_size '-1'", id="a row that is made"),
+        pytest.param(["groups", "set", "lse", "priority=0"], "priority '0'", id="a group"),
+        pytest.param(["groups", "add", "asia", "exchanges=TSE", "primary_timezone=Asia/Tokio"], "Asia/Tokio", id="a new group"),
+    ],
+)
+def test_a_dry_run_is_refused_as_the_change_would_be(
+    store_cli: Run, migrated_database: Database, arguments: list[str], complaint: str
+) -> None:
+    dry, done = store_cli(*arguments, "--dry-run"), store_cli(*arguments)
+
+    assert (dry.code, dry.err) == (done.code, done.err)
+    assert done.code == 1
+    assert complaint in dry.err
+
+
+def test_a_dry_run_of_a_rollback_is_refused_where_a_later_change_is_in_the_way(store_cli: Run) -> None:
+    store_cli("set", DAG, JOB, "memory_limit=4Gi")
+    entry = last_entry(store_cli)["audit_id"]
+    store_cli("set", DAG, JOB, "memory_limit=5Gi")
+
+    answer = store_cli("rollback", str(entry), "--dry-run")
+
+    assert answer.code == 4
+    assert "changed again since" in answer.err
+
+
+def test_a_reader_is_told_by_a_dry_run_that_the_change_is_not_for_him(
+    migrated_database: Database, dagconfig: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with migrated_database.role("dagconfig_reader") as user:
+        monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", migrated_database.url_of(user))
+        answer = dagconfig("set", DAG, JOB, "memory_limit=4Gi", "--dry-run")
+
+    assert (answer.code, "2Gi -> 4Gi" in answer.out) == (1, True)
+    assert "GRANT dagconfig_editor TO" in answer.err
+
+
 def test_every_column_can_be_set(store_cli: Run, migrated_database: Database) -> None:
     values = {
         "cpu_request": "250m",

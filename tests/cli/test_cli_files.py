@@ -122,11 +122,13 @@ def test_all_is_applied_or_nothing(store_cli: Run, exported: Path) -> None:
 
     before = everything(store_cli)
 
+    dry = store_cli("apply", edit(exported, change), "--dry-run")
     answer = store_cli("apply", edit(exported, change), "--yes")
 
     assert answer.code == 1
     assert "primary_timezone" in answer.err
     assert everything(store_cli) == before
+    assert (dry.code, dry.err) == (answer.code, answer.err)
 
 
 def test_apply_reads_standard_input(store_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
