@@ -540,13 +540,14 @@ _DEFAULTS: dict[str, Any] = {
 _LEAST_LIMIT = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
 _FINEST_CPU = Fraction(1, 1000)
 _LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
-_RANGES = {
+RANGES = {
     "batch_size": (1, 1_000_000),
     "timeout_seconds": (1, LONGEST_TIMEOUT_SECONDS),
     "max_retries": (0, 10),
     "retry_delay_minutes": (0, 1_440),
     "priority": (1, 10),
 }
+"""The least and the most of a job's whole numbers, by the store's rules."""
 
 
 def checked_value(column: str, value: object) -> str | int | bool:
@@ -564,7 +565,7 @@ def checked_value(column: str, value: object) -> str | int | bool:
             raise ValueError(f"{_shown(value)} must be true or false, without quotes")
         return value
     if isinstance(default, int):
-        least, most = _RANGES[column]
+        least, most = RANGES[column]
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ValueError(f"{_shown(value)} must be a whole number from {least} to {most}, without quotes, such as {default}")
         return value

@@ -11,7 +11,7 @@ from psycopg import sql
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
 from airflow_provider_dagconfig.hooks.connection import with_zone
 from airflow_provider_dagconfig.hooks.history import HistoryHook
-from airflow_provider_dagconfig.models import Quantity, parse_duration
+from airflow_provider_dagconfig.models import RANGES, Quantity, parse_duration
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -50,6 +50,13 @@ _TYPES: dict[str, LiteralString] = {
     "reason": "text",
 }
 """The functions' parameters, which are called as here with p_ before."""
+_LENGTHS = {
+    **dict.fromkeys(("cpu_request", "cpu_limit", "memory_request", "memory_limit"), 20),
+    **dict.fromkeys(("group_name", "primary_timezone"), 50),
+    **dict.fromkeys(("dag_name", "job_name", "display_name", "updated_by"), 100),
+}
+"""The most characters that the columns hold."""
+_INTEGERS = range(-(2**31), 2**31)
 
 
 class ChangingHook(HistoryHook):
@@ -274,7 +281,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     Turn a method's arguments, as ``locals()`` gives them at its beginning, into the parameters of its function.
 
-    :raises DagConfigInvalidError: a moment has no time zone.
+    :raises DagConfigInvalidError: a moment has no time zone, or a value does not fit into its column.
     """
     given: dict[str, Any] = {}
     for name, value in arguments.items():
@@ -290,4 +297,22 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
             given[name] = list(value)
         else:
             given[name] = value
+    for name, value in given.items():
+        if problem := _misfit(name, value):
+            subject = f"exchange group {given['group_name']}" if "group_name" in given else _job(given)
+            raise DagConfigInvalidError(f"{name} {str(value)!r}{subject and f' of {subject}'} {problem}. Nothing was changed.")
     return given
+
+
+def _misfit(name: str, value: object) -> str | None:
+    """Say why a value does not fit into its column; PostgreSQL would not say into which."""
+    if isinstance(value, str) and len(value) > (most := _LENGTHS.get(name, len(value))):
+        return f"has {len(value)} characters; write {most} at most"
+    if _TYPES[name] == "integer" and isinstance(value, int) and value not in _INTEGERS:
+        least, most = RANGES[name]
+        return f"must be a whole number from {least} to {most}"
+    return None
+
+
+def _job(given: Mapping[str, Any]) -> str:
+    return f"{given['dag_name']}/{given['job_name']}" if "dag_name" in given else ""

@@ -298,7 +298,17 @@ def test_a_change_makes_the_row_where_there_is_none(hook: DagConfigHook) -> None
         ),
         pytest.param({"cpu_limit": "lots"}, "cpu_limit 'lots' of .* must be a Kubernetes quantity", id="no quantity"),
         pytest.param({"batch_size": -5}, "batch_size '-5' of .* must be a whole number from 1 to 1000000", id="too small"),
-        pytest.param({"cpu_limit": "1" * 21}, "value too long for type character varying", id="too long for the column"),
+        pytest.param(
+            {"cpu_limit": "1" * 21},
+            "cpu_limit '1{21}' of data_collection_equities/lse has 21 characters; write 20 at most",
+            id="too long for the column",
+        ),
+        pytest.param(
+            {"batch_size": 2**31},
+            "batch_size '2147483648' of data_collection_equities/lse must be a whole number from 1 to 1000000",
+            id="too large for the column",
+        ),
+        pytest.param({"updated_by": "m" * 101, "batch_size": 5}, "updated_by 'm{101}' of .* write 100 at most", id="a long user"),
     ],
 )
 def test_a_change_that_would_leave_a_bad_row_changes_nothing(
