@@ -237,8 +237,6 @@ def test_what_is_the_same_has_the_same_default() -> None:
         return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
     ours, theirs = defaults(ConfiguredKubectlRunOperator.__init__), defaults(KubernetesPodOperator.__init__)
-    # None means "base" there.
-    theirs["base_container_name"] = KubernetesPodOperator.BASE_CONTAINER_NAME
     same = listed_parameters()["same"]
     assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
 
