@@ -9,12 +9,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from airflow.cli.simple_table import AirflowConsole
 from rich.text import Text
 
 from airflow_provider_dagconfig.cli.connect import airflow_connection, hook_of, target_of
 from airflow_provider_dagconfig.cli.definition import FAILED
-from airflow_provider_dagconfig.cli.output import command, one_line, print_data, print_table, say, when
+from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
@@ -78,7 +77,7 @@ _STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
 
 
 def _say(finding: Finding) -> None:
-    console = AirflowConsole(highlight=False)
+    console = Console(highlight=False)
     indent = " " * len(f"{finding.result:<4}  {finding.check:<11}  ")
     text = textwrap.wrap(one_line(finding.found), max(console.width - len(indent), 20))
     if finding.remedy:

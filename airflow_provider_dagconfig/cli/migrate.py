@@ -6,11 +6,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow.cli.simple_table import AirflowConsole
-
 from airflow_provider_dagconfig.cli.connect import target_of
 from airflow_provider_dagconfig.cli.definition import PENDING
-from airflow_provider_dagconfig.cli.output import command, confirm
+from airflow_provider_dagconfig.cli.output import Console, command, confirm
 from airflow_provider_dagconfig.migrate import migrating, status
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def migrate(args: Namespace) -> None:
 
 def _show_status(target: Target, output: str) -> None:
     states = status(target)
-    AirflowConsole().print_as(
+    Console().print_as(
         data=[
             {
                 "migration": state.file,

@@ -34,6 +34,14 @@ _BROKEN_PIPE = 141
 """What the shell reports for SIGINT and SIGPIPE."""
 
 
+class Console(AirflowConsole):
+    """Airflow's, which leaves it to the command that nobody reads any more: rich would end it as a failure."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise  # the BrokenPipeError that rich has caught
+
+
 def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
     """
     Make a command of a function: whatever goes wrong ends in one sentence on standard error, and in an exit code.
@@ -142,7 +150,7 @@ class Cell:
 def print_data(data: Any, output: str) -> None:
     """Print for scripts, as JSON or YAML."""
     data = plain_data(data)
-    console = AirflowConsole()
+    console = Console()
     if output == "json":
         console.print_as_json(data)
     else:
@@ -162,7 +170,7 @@ def print_table(
 
     :param spare: the columns that a narrow terminal does without, the first one first.
     """
-    console = AirflowConsole(highlight=False)
+    console = Console(highlight=False)
     if not rows:
         # Standard output stays empty for scripts.
         note(empty)
@@ -174,7 +182,7 @@ def print_table(
 
 def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Leave out, of the columns that can be spared, as many as make the table fit the terminal; the first one first."""
-    console = AirflowConsole()
+    console = Console()
     for column in spare:
         if console.measure(_table(rows, None), options=console.options.update_width(_WIDE)).maximum <= console.width:
             break
@@ -197,13 +205,13 @@ def _cell(value: Any) -> Cell:
 
 def say(text: str = "", style: str = "") -> None:
     """Print a sentence for people, coloured on a terminal and broken between words."""
-    console = AirflowConsole(highlight=False)
+    console = Console(highlight=False)
     console.print(Text(one_line(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def hint(text: str) -> None:
     """Print a line with a command in it, which can be copied whole: the terminal breaks it."""
-    AirflowConsole(highlight=False).print(Text(one_line(text)), soft_wrap=True)
+    Console(highlight=False).print(Text(one_line(text)), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -248,7 +256,7 @@ _STYLES = {"added": "green", "changed": "bold", "removed": "red"}
 
 def print_differences(differences: Iterable[Difference]) -> None:
     """Print before and after, a column a line, under the row's name."""
-    console = AirflowConsole(highlight=False)
+    console = Console(highlight=False)
     for each in differences:
         mark = {"added": "+ ", "changed": "", "removed": "- "}[each.kind]
         kind = "" if each.kind == "changed" else f" ({each.kind})"
