@@ -339,6 +339,31 @@ def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_pa
     assert not any("Replacing" in line for line in task.log)
 
 
+def test_a_task_makes_four_requests_and_two_more_for_each_new_watch(
+    tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the migration guide says; with a watch that the API server ends after two seconds, not after five minutes."""
+    counting = tmp_path / "counting-kubectl"
+    counting.write_text(f'#!/bin/bash\necho "$*" >>{tmp_path}/requests\nexec kubectl "$@"\n')
+    counting.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(counting))
+
+    def kinds() -> list[str]:
+        lines = (tmp_path / "requests").read_text().splitlines()
+        (tmp_path / "requests").unlink()
+        patterns = {"create": "create --raw", "watch": "watch=true", "log": "/log?", "delete": "delete --raw"}
+        return [next((kind for kind, pattern in patterns.items() if pattern in line), "get") for line in lines]
+
+    assert tasks.run("sleep", "1").state == "success"
+    assert kinds() == ["create", "watch", "log", "delete"]
+
+    monkeypatch.setenv("WATCH_SECONDS", "2")
+    assert tasks.run("sleep", "8", map_index=1).state == "success"
+    made = kinds()
+    assert made.count("get") == made.count("watch") - 1 >= 1
+    assert [kind for kind in made if kind not in ("get", "watch")] == ["create", "log", "delete"]
+
+
 def test_a_namespace_that_does_not_exist_is_named(tasks: Tasks) -> None:
     task = tasks.run("true", namespace="no-such-namespace")
     assert task.state == "failed"
