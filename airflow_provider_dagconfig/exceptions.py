@@ -8,8 +8,9 @@ a pod is not here.
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -156,6 +157,13 @@ _NO_CONNECTION = {
     "53",  # too many connections
     "57",  # starting up, shutting down
 }
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give a sentence to append to a message, whatever is in capitals; an empty string where nothing known is alike."""
+    names = {name.lower(): name for name in known}
+    alike = difflib.get_close_matches(word.lower(), names, n=1)
+    return f" Did you mean {names[alike[0]]!r}?" if alike else ""
 
 
 def _said(error: Exception) -> tuple[str, str]:

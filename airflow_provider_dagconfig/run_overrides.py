@@ -7,10 +7,10 @@ One-off values for a single run: what ``dag_run.conf["dagconfig"]`` sets for a j
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS, checked_value
 
 KEY = "dagconfig"
@@ -73,8 +73,7 @@ def _see_that_it_is_a_dict(value: object, path: list[str]) -> None:
 
 def _unknown(path: list[str], value: object, known: Iterable[str]) -> RunOverrideError:
     known = list(known)
-    similar = difflib.get_close_matches(path[-1], known, n=1)
-    meant = f" Did you mean {similar[0]!r}?" if similar else ""
+    meant = did_you_mean(path[-1], known)
     what = "no column" if len(path) > 1 else "neither a column nor a job"
     return RunOverrideError(f"{_where(path)} = {_shown(value)}: {path[-1]!r} is {what}.{meant} There are: {', '.join(known)}")
 

@@ -22,7 +22,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, did_you_mean, read_value
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value
+from airflow_provider_dagconfig.exceptions import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
 _NULL = "tag:yaml.org,2002:null"

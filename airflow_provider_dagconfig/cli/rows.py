@@ -6,8 +6,7 @@ import getpass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_dagconfig.cli.values import did_you_mean
-from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -5,12 +5,12 @@ to say.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
+from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import Quantity, parse_duration
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
@@ -84,13 +84,6 @@ GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "description": str,
 }
 """The same of an exchange group; exchanges are separated by commas."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give a sentence to append to a message; an empty string where nothing known is alike."""
-    names = {name.lower(): name for name in known}
-    alike = difflib.get_close_matches(word.lower(), names, n=1)
-    return f" Did you mean {names[alike[0]]!r}?" if alike else ""
 
 
 def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: str) -> Any:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from airflow_provider_dagconfig.exceptions import EDITOR_ROLE, READER_ROLE
+
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
-ROLES = ("dagconfig_reader", "dagconfig_editor")
+ROLES = (READER_ROLE, EDITOR_ROLE)
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
 _LOOK = sql.SQL("""
     WITH store AS (

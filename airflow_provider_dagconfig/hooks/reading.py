@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
+from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError, did_you_mean
 from airflow_provider_dagconfig.hooks.connection import StoreHook, rows_of
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
@@ -280,10 +279,9 @@ class ReadingHook(StoreHook):
     def _group_not_found(self, connection: psycopg.Connection[Any], name: str) -> DagConfigNotFoundError:
         rows = rows_of(connection, _GROUP_NAMES.format(schema=self._schema), {})
         names = [row["group_name"] for row in rows]
-        similar = difflib.get_close_matches(name, names, n=1)
-        meant = f" Did you mean {similar[0]!r}?" if similar else ""
         return DagConfigNotFoundError(
-            f"There is no exchange group {name!r} ({self.store}).{meant} There are: {', '.join(names) or 'none'}."
+            f"There is no exchange group {name!r} ({self.store}).{did_you_mean(name, names)}"
+            f" There are: {', '.join(names) or 'none'}."
         )
 
 

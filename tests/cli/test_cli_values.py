@@ -14,10 +14,10 @@ from airflow_provider_dagconfig.cli.values import (
     GROUP_COLUMNS,
     JOB_COLUMNS,
     UsageError,
-    did_you_mean,
     read_assignments,
     read_moment,
 )
+from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import CONFIG_COLUMNS, ExchangeGroup
 
 NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
