@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from plugins.cluster import Cluster, Namespace, is_running
+from plugins.cluster import Cluster, Components, Namespace, is_running
 
 from airflow_provider_dagconfig.demo.local_pods import LocalPods, running
 from airflow_provider_dagconfig.demo.local_pods.environment import translate
@@ -419,8 +419,20 @@ def test_a_watch_ends_at_its_timeout(namespace: Namespace) -> None:
     assert 1 <= time.monotonic() - begun < 10
 
 
-def test_a_watch_from_a_forgotten_version_is_told_so(finished: Namespace) -> None:
-    ((type_, status),) = watch(finished, "resourceVersion=1&timeoutSeconds=5", goes)
+def test_a_watch_from_a_forgotten_version_is_told_so(local_namespace: Namespace) -> None:
+    ((type_, status),) = watch(local_namespace, "resourceVersion=1&timeoutSeconds=5", goes)
+    assert (type_, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
+
+
+@pytest.mark.cluster
+@pytest.mark.faults
+def test_a_real_api_server_says_so_of_a_version_from_before_its_start(real_namespace: Namespace, components: Components) -> None:
+    """A server remembers what it has seen itself, from the first change on where it is young enough."""
+    version = start(real_namespace, pod("older", nodeSelector={"no": "where"}))["metadata"]["resourceVersion"]
+    start(real_namespace, pod("newer", nodeSelector={"no": "where"}))
+    components("kill", "kube-apiserver")
+    components.up()
+    ((type_, status),) = watch(real_namespace, f"resourceVersion={version}&timeoutSeconds=5", goes)
     assert (type_, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
 
 
