@@ -185,9 +185,9 @@ class Kubectl:
         """POST the manifest; the pod as the API server took it."""
         return _pod(self._object("create", manifest), "create")
 
-    def get(self) -> dict[str, Any]:
-        """The pod as it is now."""
-        return _pod(self._object("get"), "get")
+    def get(self, seconds: int = 10) -> dict[str, Any]:
+        """The pod as it is now; takes so many seconds at most."""
+        return _pod(self._object("get", REQUEST_TIMEOUT=f"{seconds}s"), "get")
 
     def replace(self, pod: Mapping[str, Any]) -> dict[str, Any]:
         """PUT the pod, whose ``resourceVersion`` must be the current one."""
@@ -198,10 +198,20 @@ class Kubectl:
         items: list[dict[str, Any]] = self._object("events").get("items", [])
         return items
 
-    def delete(self, seconds: int = 10) -> None:
-        """Ask for the deletion; no error where the pod is gone. Takes so many seconds at most."""
+    def delete(self, pod: Mapping[str, Any], seconds: int = 10, *, unchanged: bool = False) -> None:
+        """
+        Ask for the deletion of this pod, and of no other that has its name; no error where it is gone.
+
+        :param pod: as the API server gave it.
+        :param seconds: how long it takes at most.
+        :param unchanged: only if nothing about it has changed since.
+        :raises KubectlError: CONFLICT, where another has the name or something has changed.
+        """
+        known = ("uid", "resourceVersion") if unchanged else ("uid",)
+        preconditions = {name: pod["metadata"][name] for name in known if name in pod["metadata"]}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
-            self._request("delete", REQUEST_TIMEOUT=f"{seconds}s")
+            self._request("delete", json.dumps(options).encode(), REQUEST_TIMEOUT=f"{seconds}s")
         except KubectlError as error:
             if error.fault is not Fault.NOT_FOUND:
                 raise
@@ -217,8 +227,8 @@ class Kubectl:
     def _stream(self, verb: str, **variables: str) -> Stream:
         return Stream(["bash", str(SCRIPT), verb], {**self._environment, **variables})
 
-    def _object(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._request(verb, json.dumps(body).encode() if body is not None else b"")
+    def _object(self, verb: str, body: Mapping[str, Any] | None = None, **variables: str) -> dict[str, Any]:
+        answer = self._request(verb, json.dumps(body).encode() if body is not None else b"", **variables)
         try:
             document: dict[str, Any] = json.loads(answer)
         except ValueError:

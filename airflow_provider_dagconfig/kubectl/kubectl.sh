@@ -13,7 +13,7 @@
 #   log-rest   the same without waiting for more
 #   events     what happened to the pod
 #   replace    PUT the pod on standard input
-#   delete     asks for the pod's deletion; its own grace period holds
+#   delete     asks for the pod's deletion, with the DeleteOptions on standard input; its own grace period holds
 #
 # And about no pod:
 #
@@ -62,7 +62,7 @@ case ${1:-} in
       "/api/v1/namespaces/$NAMESPACE/events?fieldSelector=involvedObject.kind%3DPod,involvedObject.name%3D$POD"
     ;;
   replace) exec "$kubectl" "${flags[@]}" "${once[@]}" replace --raw "$pod" -f - ;;
-  delete) exec "$kubectl" "${flags[@]}" "${once[@]}" delete --raw "$pod" ;;
+  delete) exec "$kubectl" "${flags[@]}" "${once[@]}" delete --raw "$pod" -f - ;;
   *)
     sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2

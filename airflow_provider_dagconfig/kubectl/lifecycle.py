@@ -56,13 +56,10 @@ def _same_task(pod: Pod, manifest: Pod) -> bool:
     return all(annotation(pod, name) == annotation(manifest, name) is not None for name in names)
 
 
-def _collected(pod: Pod) -> dict[str, Any]:
-    """The pod with the mark that its end was reported, so that a cleared task runs anew."""
+def _marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
+    """The pod with one more of our annotations, or with another text in it."""
     metadata = pod["metadata"]
-    return {
-        **pod,
-        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), f"{PREFIX}/collected": "true"}},
-    }
+    return {**pod, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), f"{PREFIX}/{name}": text}}}
 
 
 class PodRun:
@@ -210,19 +207,21 @@ class PodRun:
             verdict = outcomes.judge_existing(pod, same_try=same_try, collected=annotation(pod, "collected") is not None)
             if verdict is Existing.REPLACE:
                 self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
-                self._kubectl.delete()
+                self._kubectl.delete(pod)
+            elif verdict is Existing.ADOPT and not same_try:
+                self._note(
+                    f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
+                    f"it was made with ({annotation(pod, 'origin')})"
+                )
+                # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
+                pod = self._kubectl.replace(_marked(pod, "try-number", str(try_number(self._manifest))))
         except KubectlError as error:
+            if error.fault is Fault.CONFLICT:  # it has changed since
+                return self._existing()
             if error.fault in (Fault.NOT_FOUND, Fault.UNREACHABLE):
                 return None
             raise
-        if verdict is not Existing.ADOPT:
-            return None
-        if not same_try:
-            self._note(
-                f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
-                f"it was made with ({annotation(pod, 'origin')})"
-            )
-        return pod
+        return pod if verdict is Existing.ADOPT else None
 
     # --- following ---
 
@@ -297,6 +296,9 @@ class PodRun:
         if uid is not None and pod["metadata"].get("uid") != uid:
             self._gone = self._replaced = True  # what has its name now, and is found in its place, is another try's
             return
+        if self._is_adopted(pod):
+            self._pod = pod
+            raise PodKilled(f"pod {self._kubectl.pod}: try {try_number(pod)} has adopted it, and goes on with it")
         self._pod = pod
         self._watch_from = pod["metadata"]["resourceVersion"]
         now = time.monotonic()
@@ -473,11 +475,14 @@ class PodRun:
         for attempts_left in (3, 2, 1, 0):
             try:
                 if is_stale:
-                    self._pod, is_stale = self._kubectl.get(), False
+                    pod, is_stale = self._kubectl.get(), False
+                    if pod["metadata"].get("uid") != self._pod["metadata"].get("uid") or self._is_adopted(pod):
+                        return
+                    self._pod = pod
                 if keep:
-                    self._kubectl.replace(_collected(self._pod))
+                    self._kubectl.replace(_marked(self._pod, "collected", "true"))
                 else:
-                    self._kubectl.delete()
+                    self._kubectl.delete(self._pod)
                 return
             except KubectlError as error:
                 if error.fault is Fault.NOT_FOUND:
@@ -498,7 +503,9 @@ class PodRun:
             return
         self._deletion_asked = True
         try:
-            self._kubectl.delete(_KILL_SECONDS)
+            if (adopter := self._delete_unless_adopted()) is not None:
+                self._unsaid.append(f"Pod {self._kubectl.pod} is left to try {adopter}, which has adopted it")
+                return
         except KubectlError as error:
             self._deletion_asked = False
             self._unsaid.append(
@@ -507,6 +514,32 @@ class PodRun:
             )
         else:
             self._unsaid.append(f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace")
+
+    def _delete_unless_adopted(self) -> int | None:
+        """Ask for the deletion of the pod as it is known; where it has changed, look whose it is. Gives the try that has it now."""
+        until = time.monotonic() + _KILL_SECONDS
+        pod = self._pod
+        while True:
+            left = max(1, round(until - time.monotonic()))
+            try:
+                if pod is self._manifest:  # whether it was taken was never answered
+                    pod = self._kubectl.get(left)
+                    if not _same_task(pod, self._manifest):
+                        return None
+                if self._is_adopted(pod):
+                    return try_number(pod)
+                self._kubectl.delete(pod, left, unchanged=True)
+                return None
+            except KubectlError as error:
+                if error.fault is Fault.NOT_FOUND:
+                    return None
+                if error.fault is not Fault.CONFLICT or time.monotonic() > until:
+                    raise
+                pod = self._manifest
+
+    def _is_adopted(self, pod: Pod) -> bool:
+        """Tell whether a later try has it now."""
+        return (try_number(pod) or 0) > (try_number(self._manifest) or 0)
 
     def _say_the_unsaid(self) -> None:
         """Say what a kill had to say: it may have interrupted the writing of a line, and would have waited for it for ever."""

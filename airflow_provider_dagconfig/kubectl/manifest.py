@@ -232,7 +232,7 @@ def annotation(pod: Mapping[str, Any], name: str) -> str | None:
 
 
 def try_number(pod: Mapping[str, Any]) -> int | None:
-    """Read which try made a pod; None where the pod doesn't say."""
+    """Read which try has a pod: the one that made it, or has adopted it; None where the pod doesn't say."""
     text = annotation(pod, "try-number")
     return int(text) if text and text.isdecimal() else None
 

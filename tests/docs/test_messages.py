@@ -245,10 +245,15 @@ def pod_run(notes: list[str], existing: dict[str, Any] | None = None, error: Kub
         def create(self, manifest: Any) -> Any:
             raise error or KubectlError(Fault.ALREADY_EXISTS, "")
 
-        def get(self) -> Any:
+        def get(self, seconds: int = 10) -> Any:
+            if existing is None:
+                raise KubectlError(Fault.UNREACHABLE, REFUSED)
             return existing
 
-        def delete(self, seconds: int = 10) -> None: ...
+        def replace(self, pod: Any) -> Any:
+            return pod
+
+        def delete(self, pod: Any, seconds: int = 10, *, unchanged: bool = False) -> None: ...
 
     manifest = pod(try_number=2)
     kubectl = OnePod({}, "financial-screener", manifest["metadata"]["name"])
@@ -262,6 +267,23 @@ def finding(existing: dict[str, Any]) -> Say:
         return notes[0]
 
     return say
+
+
+def adopted(_: Database) -> Any:
+    pod_run([])._see(server_s(pod(try_number=3)))
+
+
+def left_to_a_later_try(_: Database) -> Any:
+    notes: list[str] = []
+    run = pod_run(notes, existing=pod(try_number=3), error=KubectlError(Fault.UNREACHABLE, REFUSED))
+    with pytest.raises(KubectlError):
+        run.run()
+    return notes[-1]
+
+
+def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The pod as the API server would give it."""
+    return manifest | {"metadata": manifest["metadata"] | {"resourceVersion": "7"}}
 
 
 def lost(*, again: bool = False, for_good: bool = False) -> Say:
@@ -370,6 +392,8 @@ SAYINGS: dict[str, Say] = {
     "node lost": node_lost,
     "adopting": finding(pod(try_number=1)),
     "replacing": finding(pod(try_number=1) | {"status": {"phase": "Failed"}}),
+    "adopted by a later try": adopted,
+    "left to a later try": left_to_a_later_try,
     "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
     "forbidden": forbidden,
     "API server lost": lost(),

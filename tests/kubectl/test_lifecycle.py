@@ -360,6 +360,84 @@ def test_a_kill_says_nothing_until_what_it_interrupted_goes_on(tmp_path: Path, m
     assert said[-1] == "Pod collect is being deleted, with 30 s of grace"
 
 
+def run_and_kill(running: PodRun, folder: Path) -> None:
+    """Run, and kill by a signal once the watch is open, as a worker is told to stop."""
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def kill() -> None:
+        deadline = time.monotonic() + 20
+        while not (folder / "watch").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    beside = threading.Thread(target=kill)
+    before = signal.signal(signal.SIGUSR1, lambda *_: running.kill())
+    beside.start()
+    try:
+        with pytest.raises(PodKilled):
+            running.run()
+    finally:
+        beside.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize(
+    ("adopter", "deleted"), [pytest.param(2, False, id="a-later-try-has-it"), pytest.param(1, True, id="something-else-changed")]
+)
+def test_a_kill_looks_whose_the_pod_is_where_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adopter: int, deleted: bool
+) -> None:
+    """The watch has not told of the change yet, so the deletion of the pod as it was is refused."""
+    said: list[str] = []
+    changed = pod(5, RUNNING, uid="one", annotations=task_annotations("collection", "run", "collect", try_number=adopter))
+    conflict = """echo 'Error from server (Conflict): the ResourceVersion in the precondition (1) does not match' >&2; exit 1"""
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING, uid="one", **OURS)),
+        watch="exec sleep 20",
+        get=says(changed),
+        delete=f"""grep -q '"resourceVersion": "5"' || {{ {conflict}; }}; touch {tmp_path}/deleted""",
+    )
+    running = PodRun(kubectl, pod(0, {}, **OURS), startup_timeout=30, timeout=30, on_line=None, note=said.append)
+    run_and_kill(running, tmp_path)
+    assert (tmp_path / "deleted").exists() is deleted
+    assert said[-1] == (
+        "Pod collect is being deleted, with 30 s of grace" if deleted else "Pod collect is left to try 2, which has adopted it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("annotations", "deleted"),
+    [
+        pytest.param(OURS, True, id="this-try-s"),
+        pytest.param({"annotations": task_annotations("collection", "run", "another")}, False, id="another-task-s"),
+    ],
+)
+def test_a_kill_before_the_create_is_answered_deletes_the_tasks_own_pod_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: dict[str, Any], deleted: bool
+) -> None:
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create="echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1",
+        get=says(pod(1, RUNNING, uid="one", **annotations)),
+        delete=f"touch {tmp_path}/deleted",
+    )
+    running = PodRun(
+        kubectl,
+        pod(0, {}, **OURS),
+        startup_timeout=30,
+        timeout=30,
+        on_line=None,
+        note=lambda text: "Not created" in text and running.kill(),
+    )
+    with pytest.raises(PodKilled):
+        running.run()
+    assert (tmp_path / "deleted").exists() is deleted
+
+
 def test_a_kill_after_the_end_deletes_no_pod_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kubectl = kubectl_that(tmp_path, monkeypatch, create=says(SUCCEEDED), delete="echo '{}'; touch $(dirname $0)/$3-ed")
     keeping = PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_finish_action="keep_pod", on_line=None, note=print)

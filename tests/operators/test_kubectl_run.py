@@ -64,12 +64,12 @@ def test_the_log_comes_while_the_pod_runs(tasks: Tasks) -> None:
 
     def watch(_: object) -> None:
         tasks.namespace.wait_for_pod(is_running)
-        deadline = time.monotonic() + 6
+        deadline = time.monotonic() + 12
         while "early" not in tasks.log and time.monotonic() < deadline:
             time.sleep(0.1)
         seen.append("early" in tasks.log and "late" not in tasks.log)
 
-    task = tasks.run("sh", "-c", "echo early; sleep 8; echo late", while_running=watch)
+    task = tasks.run("sh", "-c", "echo early; sleep 15; echo late", while_running=watch)
     assert task.state == "success"
     assert seen == [True]
 
@@ -120,12 +120,13 @@ def test_out_of_memory_names_the_limit_the_row_and_the_statement(tasks: Tasks) -
 
 
 def test_a_deadline_names_the_seconds_the_row_and_the_statement(tasks: Tasks) -> None:
-    tasks.configure(timeout_seconds=2)
+    # A busy node may take seconds until the container runs, and they count.
+    tasks.configure(timeout_seconds=8)
     task = tasks.run("sh", "-c", "trap 'exit 1' TERM; echo begun; sleep 60 & wait")
     assert task.state == "failed"
     assert "DeadlineExceeded" in task.error
-    assert "timeout_seconds = 2 of data_collection_equities/us_markets" in task.error
-    assert "p_timeout_seconds => 4);" in task.error
+    assert "timeout_seconds = 8 of data_collection_equities/us_markets" in task.error
+    assert "p_timeout_seconds => 16);" in task.error
     assert "begun" in task.error
 
 
@@ -150,7 +151,7 @@ def test_what_can_never_start_fails_at_once_with_the_kubelets_sentence(tasks: Ta
     task = tasks.run("true", startup_timeout_seconds=300, **arguments)
     assert task.state == "failed"
     assert [word for word in says if word not in task.error] == []
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert tasks.namespace.left() == []
 
 
@@ -170,7 +171,7 @@ def test_what_may_still_start_fails_at_the_startup_timeout(tasks: Tasks, argumen
     task = tasks.run("true", startup_timeout_seconds=8, **arguments)
     assert task.state == "failed"
     assert [word for word in says if word not in task.error] == []
-    assert 8 <= time.monotonic() - begun < 25
+    assert 8 <= time.monotonic() - begun < 60
     assert tasks.namespace.left() == []
 
 
@@ -291,7 +292,7 @@ def test_a_pod_of_a_try_whose_worker_died_is_adopted(tasks: Tasks) -> None:
 
 
 WORKER = """
-import sys
+import signal, sys
 from types import SimpleNamespace
 from airflow.sdk import DAG
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
@@ -304,6 +305,7 @@ ti = SimpleNamespace(
     dag_id=operator.dag_id, run_id="manual__2026-11-23T02:00:00+00:00", task_id="collect", map_index=-1, try_number=1
 )
 context = {"ti": ti, "task": operator}
+signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())  # as Airflow's task runner does it
 operator.render_template_fields(context)
 operator.execute(context)
 """
@@ -313,7 +315,7 @@ def test_a_worker_that_is_killed_outright_leaves_a_pod_that_the_next_try_finishe
     script = "i=0; while [ $i -lt 30 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done"
     worker = subprocess.Popen([sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.DEVNULL)
     try:
-        made = tasks.namespace.wait_for_pod(is_running, seconds=60)["metadata"]["uid"]
+        made = tasks.namespace.wait_for_pod(is_running)["metadata"]["uid"]
     finally:
         worker.kill()
         worker.wait()
@@ -322,6 +324,26 @@ def test_a_worker_that_is_killed_outright_leaves_a_pod_that_the_next_try_finishe
     assert task.state == "success"
     assert [pod["metadata"]["uid"] for pod in seen] == [made]
     assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(30)]
+
+
+def test_a_worker_that_was_given_up_too_early_leaves_its_pod_to_the_try_that_has_adopted_it(tasks: Tasks) -> None:
+    """Airflow heard nothing of it for a while, started the next try, and then tells the first to stop."""
+    script = "i=0; while [ $i -lt 20 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    tasks.namespace.wait_for_pod(is_running)
+
+    def stop_the_first(_: object) -> None:
+        tasks.namespace.wait_for_pod(lambda pod: manifests.try_number(pod) == 2)
+        worker.terminate()
+
+    task = tasks.run("sh", "-c", script, try_number=2, while_running=stop_the_first)
+    told, _ = worker.communicate(timeout=60)
+    assert (task.state, task.error) == ("success", "")
+    assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(20)]
+    assert worker.returncode != 0
+    assert "try 2 has adopted it" in told
 
 
 def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,14 +232,19 @@ class _Api:
 
     async def _delete(self, request: Request, resource: Resource, found: Object) -> Object:
         options = await _body(request, resource, empty={})
-        uid, wanted = found["metadata"]["uid"], (options.get("preconditions") or {}).get("uid")
-        if wanted and wanted != uid:
-            name = found["metadata"]["name"]
-            message = (
-                f'Operation cannot be fulfilled on {resource.kind} "{name}": the UID in the precondition ({wanted}) '
-                f"does not match the UID in record ({uid}). The object might have been deleted and then recreated"
-            )
-            raise ApiError(409, "Conflict", message, {"name": name, "kind": resource.kind})
+        preconditions = options.get("preconditions") or {}
+        for field, word, guess in (
+            ("uid", "UID", "deleted and then recreated"),
+            ("resourceVersion", "ResourceVersion", "modified"),
+        ):
+            wanted, recorded = preconditions.get(field), found["metadata"][field]
+            if wanted and wanted != recorded:
+                name = found["metadata"]["name"]
+                message = (
+                    f'Operation cannot be fulfilled on {resource.kind} "{name}": the {word} in the precondition ({wanted}) '
+                    f"does not match the {word} in record ({recorded}). The object might have been {guess}"
+                )
+                raise ApiError(409, "Conflict", message, {"name": name, "kind": resource.kind})
         grace = options.get("gracePeriodSeconds")
         if grace is None:
             grace = pod_logs.number(request.query_params.get("gracePeriodSeconds"))
