@@ -82,6 +82,9 @@ def main() -> int:
 
 
 def _stopped(*_: object) -> NoReturn:
+    # From here on what was started is ended, however often somebody asks for it.
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -174,9 +177,6 @@ def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
         with console.status(f"{what} …") as status:
             yield lambda more: status.update(f"{what}: {more}")
     except KeyboardInterrupt:
-        # From here on what was started is ended, however often somebody asks for it.
-        for number in _STOPPING:
-            signal.signal(number, signal.SIG_IGN)
         console.print(f"Stopped in: {what}. What it started is being ended …", markup=False)
         raise
     console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - began:.1f} s)[/]")

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -37,30 +38,50 @@ def test_the_demo_shows_what_the_changed_rows_changed_and_leaves_nothing(tmp_pat
     assert "enabled: True → False" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_demo_that_is_stopped_ends_all_that_it_started_and_leaves_nothing(number: signal.Signals) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
+def files_of_a_demo(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(f"dagconfig-demo-*/{pattern}"))
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "airflow/logs/db-migrate.log"),
+        (signal.SIGTERM, "airflow/logs/triggerer.log"),
+        (signal.SIGHUP, "airflow/logs/triggerer.log"),
+    ],
+)
+def test_a_demo_that_is_stopped_ends_all_that_it_started_and_leaves_nothing(number: signal.Signals, moment: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
         environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
         demo = subprocess.Popen(
             [sys.executable, "-m", "airflow_provider_dagconfig.demo"],
-            env=environment | {"TMPDIR": folder},
+            env=environment | {"TMPDIR": name},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        assert demo.stdout
-        for line in demo.stdout:
-            if "Made there" in line:
-                break
-        # A terminal sends it to all processes in its foreground; somebody in a hurry, twice.
-        os.killpg(demo.pid, number)
-        time.sleep(0.3)
-        os.killpg(demo.pid, number)
-        rest, _ = demo.communicate(timeout=120)
+        deadline = time.monotonic() + 120
+        while not files_of_a_demo(folder, moment):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        # A terminal sends it to all processes in its foreground; somebody in a hurry, more than once.
+        for _ in range(3):
+            os.killpg(demo.pid, number)
+            time.sleep(0.2)
+        told, _ = demo.communicate(timeout=120)
 
-        assert (demo.returncode, rest.splitlines()[-1]) == (128 + signal.SIGINT, "Stopped.")
-        assert list(Path(folder).iterdir()) == []
-        with pytest.raises(ProcessLookupError):
-            os.killpg(demo.pid, 0)
+        assert (demo.returncode, told.splitlines()[-1]) == (128 + signal.SIGINT, "Stopped.")
+        assert list(folder.iterdir()) == []
+        assert [process.info for process in psutil.process_iter(["pid", "cmdline"]) if is_of(process, name)] == []
+
+
+def is_of(process: psutil.Process, folder: str) -> bool:
+    """Whether the process was started with a file of the folder in its command or environment."""
+    try:
+        return any(folder in text for text in (*process.cmdline(), *process.environ().values()))
+    except psutil.Error:
+        return False
