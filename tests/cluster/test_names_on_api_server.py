@@ -187,7 +187,7 @@ def test_a_container_reads_its_secrets_and_writes_its_xcom(real_namespace):
         container_security_context={"runAsUser": 65534},
     )
     real_namespace.cluster.kubectl("create", "--raw", real_namespace.path, "-f", "-", body=pod)
-    ended = real_namespace.wait_for_pod(lambda pod: pod["status"]["phase"] in ("Succeeded", "Failed"), seconds=60)
+    ended = real_namespace.wait_for_pod(lambda pod: pod["status"]["phase"] in ("Succeeded", "Failed"))
     output = real_namespace.cluster.kubectl("-n", real_namespace.name, "logs", ended["metadata"]["name"])
     assert output == "postgresql://db/x?sslmode=require\nhunter2"
     assert json.loads(ended["status"]["containerStatuses"][0]["state"]["terminated"]["message"]) == [1, 2]

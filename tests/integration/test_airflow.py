@@ -234,9 +234,9 @@ def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:
     def pods() -> list[dict[str, Any]]:
         return [pod for pod in system.cluster.get(path)["items"] if annotation(pod, "run-id") == run_id]
 
-    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods()), 60)
+    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods()), 120)
     system.airflow.set_state("long", run_id, "sleep", "failed")
-    wait_until(lambda: not pods(), 60)
+    wait_until(lambda: not pods(), 120)
     assert system.states("long", run_id) == {"sleep": "failed"}
 
 
