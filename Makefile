@@ -19,8 +19,9 @@ STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c "";
 demo: $(READY) kubectl
 	$(BIN)/python -m airflow_provider_dagconfig.demo
 
-# Two at a time: much of it is waiting. A file stays together, since its tests may share an Airflow.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two at a time: much of it is waiting. A file stays together, since its tests may share an Airflow. In the folders' order: those
+# with few tests take longest, and would come last.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY) kubectl
 	$(PYTEST)
@@ -34,7 +35,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
+	@PATH="$(BIN):$$PATH"; command -v shellcheck >/dev/null || { echo "shellcheck is missing: install it (Debian: apt-get install shellcheck) and run this again" >&2; exit 1; }
+	PATH="$(BIN):$$PATH" shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
 
 # The dates of the files would be in it: from the same source comes the same file.
 wheel: export SOURCE_DATE_EPOCH ?= 315532800

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,30 @@ def test_an_environment_that_is_ready_is_used(machine, tmp_path: Path) -> None:
     done = machine("lint")
     assert (done.returncode, done.stderr, program.exists()) == (0, "", True)
     assert "uv sync" not in done.stdout
+
+
+def test_where_no_wheel_has_shellcheck_one_line_says_how_to_get_it(machine, tmp_path: Path) -> None:
+    program = working_environment(tmp_path / "a clone", ready=str((tmp_path / "a clone").resolve()))
+    program.with_name("shellcheck").rename(tmp_path / "bin" / "shellcheck")
+    assert machine("lint").returncode == 0
+    (tmp_path / "bin" / "shellcheck").unlink()
+    [line, _] = machine("lint").stderr.splitlines()
+    assert "Debian: apt-get install shellcheck" in line
+
+
+@pytest.mark.parametrize("platform", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
+def test_all_that_demo_and_test_need_is_on_the_index_as_wheels(platform: str, tmp_path: Path) -> None:
+    """What is not is built, and a build may want compilers, or other hosts than the index."""
+    uv = Path(sys.executable).with_name("uv")
+    done = subprocess.run(
+        [uv, "sync", "--locked", "--offline", "--dry-run", "--no-build", "--no-install-project", "--python-platform", platform],
+        cwd=ROOT,
+        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "environment"), "UV_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "+ apache-airflow==" in done.stderr) == (0, True), done.stderr[-1000:]
 
 
 @pytest.mark.parametrize(

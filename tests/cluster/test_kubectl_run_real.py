@@ -13,6 +13,7 @@ import pytest
 from plugins.cluster import Components, Namespace, is_running
 from plugins.tasks import Tasks
 
+from airflow_provider_dagconfig.kubectl import container_log, lifecycle
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
@@ -199,6 +200,13 @@ def later(seconds: float, action: Callable[[], object]) -> Callable[[object], No
     return wait_then_act
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lost node is given beyond its time, half a minute twice, is less here: CI waits for it."""
+    monkeypatch.setattr(lifecycle, "_NODE_ANSWERS", 8.0)
+    monkeypatch.setattr(container_log, "_GIVEN_UP", 8.0)
+
+
 @pytest.mark.faults
 def test_a_frozen_api_server_is_waited_for_and_no_line_is_lost(real_tasks: Tasks, components: Components) -> None:
     def freeze(_: object) -> None:
@@ -250,6 +258,7 @@ def test_an_api_server_that_stays_away_fails_the_task_at_the_startup_timeout(rea
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("impatient")
 def test_an_api_server_that_stays_away_while_the_pod_runs_fails_the_task_at_its_deadline(
     real_tasks: Tasks, components: Components
 ) -> None:
@@ -292,6 +301,7 @@ def test_a_kubelet_that_restarts_under_a_followed_log_loses_no_line(real_tasks: 
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("impatient")
 def test_a_pod_on_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
     def lose_the_node(_: object) -> None:
         pod = real_tasks.namespace.wait_for_pod(is_running)
@@ -306,6 +316,7 @@ def test_a_pod_on_a_lost_node_says_that_it_was_the_cluster(real_tasks: Tasks, co
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("impatient")
 def test_a_node_that_is_lost_at_the_deadline_says_that_it_was_the_cluster(real_tasks: Tasks, components: Components) -> None:
     real_tasks.configure(timeout_seconds=10)
 
