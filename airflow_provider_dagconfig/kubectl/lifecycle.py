@@ -208,6 +208,12 @@ class PodRun:
             if verdict is Existing.REPLACE:
                 self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
                 self._kubectl.delete(pod)
+            elif verdict is Existing.ADOPT and self._is_later_trys(pod):
+                self._may_exist = False
+                raise PodKilled(
+                    f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is a later try's, try {try_number(pod)}'s. "
+                    "If there is no such try (its run was deleted and made anew), delete the pod"
+                )
             elif verdict is Existing.ADOPT and not same_try:
                 self._note(
                     f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
@@ -296,7 +302,7 @@ class PodRun:
         if uid is not None and pod["metadata"].get("uid") != uid:
             self._gone = self._replaced = True  # what has its name now, and is found in its place, is another try's
             return
-        if self._is_adopted(pod):
+        if self._is_later_trys(pod):
             self._pod = pod
             raise PodKilled(f"pod {self._kubectl.pod}: try {try_number(pod)} has adopted it, and goes on with it")
         self._pod = pod
@@ -476,7 +482,7 @@ class PodRun:
             try:
                 if is_stale:
                     pod, is_stale = self._kubectl.get(), False
-                    if pod["metadata"].get("uid") != self._pod["metadata"].get("uid") or self._is_adopted(pod):
+                    if pod["metadata"].get("uid") != self._pod["metadata"].get("uid") or self._is_later_trys(pod):
                         return
                     self._pod = pod
                 if keep:
@@ -503,9 +509,7 @@ class PodRun:
             return
         self._deletion_asked = True
         try:
-            if (adopter := self._delete_unless_adopted()) is not None:
-                self._unsaid.append(f"Pod {self._kubectl.pod} is left to try {adopter}, which has adopted it")
-                return
+            told = self._delete_what_is_ours()
         except KubectlError as error:
             self._deletion_asked = False
             self._unsaid.append(
@@ -513,10 +517,10 @@ class PodRun:
                 f"It ends by itself after {self._timeout:g} s (activeDeadlineSeconds)"
             )
         else:
-            self._unsaid.append(f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace")
+            self._unsaid += told
 
-    def _delete_unless_adopted(self) -> int | None:
-        """Ask for the deletion of the pod as it is known; where it has changed, look whose it is. Gives the try that has it now."""
+    def _delete_what_is_ours(self) -> list[str]:
+        """Ask for the deletion of the pod as it is known; where it has changed, look whose it is. Gives what is to be said."""
         until = time.monotonic() + _KILL_SECONDS
         pod = self._pod
         while True:
@@ -525,20 +529,19 @@ class PodRun:
                 if pod is self._manifest:  # whether it was taken was never answered
                     pod = self._kubectl.get(left)
                     if not _same_task(pod, self._manifest):
-                        return None
-                if self._is_adopted(pod):
-                    return try_number(pod)
+                        return []
+                if self._is_later_trys(pod):
+                    return [f"Pod {self._kubectl.pod} is left to try {try_number(pod)}, which has adopted it"]
                 self._kubectl.delete(pod, left, unchanged=True)
-                return None
+                return [f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace"]
             except KubectlError as error:
                 if error.fault is Fault.NOT_FOUND:
-                    return None
+                    return []
                 if error.fault is not Fault.CONFLICT or time.monotonic() > until:
                     raise
                 pod = self._manifest
 
-    def _is_adopted(self, pod: Pod) -> bool:
-        """Tell whether a later try has it now."""
+    def _is_later_trys(self, pod: Pod) -> bool:
         return (try_number(pod) or 0) > (try_number(self._manifest) or 0)
 
     def _say_the_unsaid(self) -> None:

@@ -394,6 +394,7 @@ SAYINGS: dict[str, Say] = {
     "replacing": finding(pod(try_number=1) | {"status": {"phase": "Failed"}}),
     "adopted by a later try": adopted,
     "left to a later try": left_to_a_later_try,
+    "a later try's": finding(pod(try_number=3)),
     "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
     "forbidden": forbidden,
     "API server lost": lost(),

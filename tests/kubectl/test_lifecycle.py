@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_dagconfig.kubectl import lifecycle
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
-from airflow_provider_dagconfig.kubectl.manifest import task_annotations
+from airflow_provider_dagconfig.kubectl.manifest import PREFIX, task_annotations
 from airflow_provider_dagconfig.kubectl.outcome import End
 
 SPEC = {"containers": [{"name": "base", "image": "busybox"}]}
@@ -261,6 +261,28 @@ def test_a_log_that_ends_well_before_its_container_does_is_read_to_its_end(
 # --- a pod that is not as this try would have made it ---
 
 EXISTS = """echo 'Error from server (AlreadyExists): pods "collect" already exists' >&2; exit 1"""
+
+
+def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was given up while the API server was away comes back when the next try has made the pod."""
+    theirs = pod(1, RUNNING, annotations=task_annotations("collection", "run", "collect", try_number=2))
+    with pytest.raises(PodKilled, match="is a later try's, try 2's"):
+        run_with(tmp_path, monkeypatch, create=EXISTS, get=says(theirs), delete=f"touch {tmp_path}/deleted")
+    assert not (tmp_path / "deleted").exists()
+
+
+def test_a_later_trys_pod_that_was_kept_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run was deleted and made anew, with the same id and tries from 1 on."""
+    annotations = task_annotations("collection", "run", "collect", try_number=2) | {f"{PREFIX}/collected": "true"}
+    kept = pod(1, ended(0, "2026-11-23T02:00:01Z", "Succeeded"), annotations=annotations)
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=f"if [ $n = 1 ]; then {EXISTS}; else {says(pod(3, ended(0, '2026-11-24T02:00:01Z', 'Succeeded'), **OURS))}; fi",
+        get=says(kept),
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert any("Replacing pod" in line for line in said)
 
 
 def test_an_adopted_pod_has_the_time_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
