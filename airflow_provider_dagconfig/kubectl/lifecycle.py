@@ -486,6 +486,7 @@ class PodRun:
                         return
                     self._pod = pod
                 if keep:
+                    # Its end was reported, so a cleared task runs anew.
                     self._kubectl.replace(_marked(self._pod, "collected", "true"))
                 else:
                     self._kubectl.delete(self._pod)

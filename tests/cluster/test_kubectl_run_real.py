@@ -82,9 +82,9 @@ def test_a_missing_right_fails_at_once_and_names_it(
     rights = {name: [v for v in verbs if f"{name} {v}" != missing] for name, verbs in ALL_RIGHTS.items()}
     log_in(real_tasks, {name: verbs for name, verbs in rights.items() if verbs}, tmp_path, monkeypatch)
     begun = time.monotonic()
-    task = real_tasks.run("sleep", "120")
+    task = real_tasks.run("sleep", "60")
     assert task.state == "failed"
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 20
     user = f"system:serviceaccount:{real_tasks.namespace.name}:worker"
     for word in (f'cannot {verb} resource "{resource}"', real_tasks.namespace.name, user):
         assert word in task.error
@@ -252,7 +252,7 @@ def test_an_api_server_that_stays_away_fails_the_task_at_the_startup_timeout(rea
     task = real_tasks.run("true", startup_timeout_seconds=8)
     assert task.state == "failed"
     assert "not created in startup_timeout_seconds = 8: the API server can't be reached" in task.error
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 30
     components.up()
     assert real_tasks.namespace.pods() == []
 

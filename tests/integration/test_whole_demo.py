@@ -38,10 +38,6 @@ def test_the_demo_shows_what_the_changed_rows_changed_and_leaves_nothing(tmp_pat
     assert "enabled: True → False" in done.stdout
 
 
-def files_of_a_demo(folder: Path, pattern: str) -> list[Path]:
-    return list(folder.glob(f"dagconfig-demo-*/{pattern}"))
-
-
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
@@ -64,7 +60,7 @@ def test_a_demo_that_is_stopped_ends_all_that_it_started_and_leaves_nothing(numb
             start_new_session=True,
         )
         deadline = time.monotonic() + 120
-        while not files_of_a_demo(folder, moment):
+        while not list(folder.glob(f"dagconfig-demo-*/{moment}")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(1)

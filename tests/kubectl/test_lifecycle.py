@@ -285,6 +285,48 @@ def test_a_later_trys_pod_that_was_kept_is_replaced(tmp_path: Path, monkeypatch:
     assert any("Replacing pod" in line for line in said)
 
 
+CONFLICT = "echo 'Error from server (Conflict): the object has been modified' >&2; exit 1"
+
+
+def test_a_pod_that_changes_while_it_is_adopted_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = pod(4, RUNNING, annotations=task_annotations("collection", "run", "collect", try_number=1))
+    later = task_annotations("collection", "run", "collect", try_number=2)
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create=EXISTS,
+        get=says(earlier),
+        delete=f'[[ "$*" != *"replace "* ]] || {{ [ $n != 1 ] || {{ {CONFLICT}; }}; tee {tmp_path}/adopted; }}',
+        watch=f"{says({'type': 'MODIFIED', 'object': pod(9, SUCCEEDED['status'], annotations=later)})}; sleep 9",
+    )
+    run = PodRun(kubectl, pod(0, {}, annotations=later), startup_timeout=30, timeout=30, on_line=None, note=print)
+    assert run.run().outcome.end is End.SUCCEEDED
+    assert (tmp_path / "get").read_text() == "2\n"
+    assert json.loads((tmp_path / "adopted").read_text())["metadata"]["annotations"] == later
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param({"uid": "two", **OURS}, id="another-has-its-name"),
+        pytest.param({"uid": "one", "annotations": task_annotations("collection", "run", "collect", try_number=2)}, id="adopted"),
+    ],
+)
+def test_a_pod_that_is_anothers_by_the_end_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
+) -> None:
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, SUCCEEDED["status"], uid="one", **OURS)),
+        get=says(pod(5, RUNNING, **found)),
+        delete=CONFLICT,
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert (tmp_path / "delete").read_text() == "1\n"
+    assert not any("could not be" in line for line in said)
+
+
 def test_an_adopted_pod_has_the_time_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row's timeout_seconds was lowered since: the pod is neither late nor lost, and its own deadline ends it."""
     monkeypatch.setattr(lifecycle, "_NODE_ANSWERS", 0.5)
@@ -431,20 +473,25 @@ def test_a_kill_looks_whose_the_pod_is_where_it_has_changed(
 
 
 @pytest.mark.parametrize(
-    ("annotations", "deleted"),
+    ("there", "deleted"),
     [
-        pytest.param(OURS, True, id="this-try-s"),
-        pytest.param({"annotations": task_annotations("collection", "run", "another")}, False, id="another-task-s"),
+        pytest.param(says(pod(1, RUNNING, uid="one", **OURS)), True, id="this-try-s"),
+        pytest.param(
+            says(pod(1, RUNNING, uid="one", annotations=task_annotations("collection", "run", "another"))),
+            False,
+            id="another-task-s",
+        ),
+        pytest.param("""echo 'Error from server (NotFound): pods "collect" not found' >&2; exit 1""", False, id="none"),
     ],
 )
 def test_a_kill_before_the_create_is_answered_deletes_the_tasks_own_pod_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: dict[str, Any], deleted: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, deleted: bool
 ) -> None:
     kubectl = kubectl_that(
         tmp_path,
         monkeypatch,
         create="echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1",
-        get=says(pod(1, RUNNING, uid="one", **annotations)),
+        get=there,
         delete=f"touch {tmp_path}/deleted",
     )
     running = PodRun(

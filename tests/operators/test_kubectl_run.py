@@ -151,7 +151,7 @@ def test_what_can_never_start_fails_at_once_with_the_kubelets_sentence(tasks: Ta
     task = tasks.run("true", startup_timeout_seconds=300, **arguments)
     assert task.state == "failed"
     assert [word for word in says if word not in task.error] == []
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 30
     assert tasks.namespace.left() == []
 
 
@@ -171,7 +171,7 @@ def test_what_may_still_start_fails_at_the_startup_timeout(tasks: Tasks, argumen
     task = tasks.run("true", startup_timeout_seconds=8, **arguments)
     assert task.state == "failed"
     assert [word for word in says if word not in task.error] == []
-    assert 8 <= time.monotonic() - begun < 60
+    assert 8 <= time.monotonic() - begun < 25
     assert tasks.namespace.left() == []
 
 
@@ -332,14 +332,18 @@ def test_a_worker_that_was_given_up_too_early_leaves_its_pod_to_the_try_that_has
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    tasks.namespace.wait_for_pod(is_running)
 
     def stop_the_first(_: object) -> None:
         tasks.namespace.wait_for_pod(lambda pod: manifests.try_number(pod) == 2)
         worker.terminate()
 
-    task = tasks.run("sh", "-c", script, try_number=2, while_running=stop_the_first)
-    told, _ = worker.communicate(timeout=60)
+    try:
+        tasks.namespace.wait_for_pod(is_running)
+        task = tasks.run("sh", "-c", script, try_number=2, while_running=stop_the_first)
+        told, _ = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+        worker.wait()
     assert (task.state, task.error) == ("success", "")
     assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(20)]
     assert worker.returncode != 0
