@@ -216,9 +216,9 @@ class Kubectl:
             if error.fault is not Fault.NOT_FOUND:
                 raise
 
-    def watch(self, resource_version: str) -> Stream:
-        """Each change after the version, a JSON object a line."""
-        return self._stream("watch", RESOURCE_VERSION=resource_version)
+    def watch(self) -> Stream:
+        """The pod as it is, where there is one, then each change; a JSON object a line."""
+        return self._stream("watch")
 
     def log(self, since: str | None, *, follow: bool) -> Stream:
         """The container's log with times, from a moment (RFC 3339), and what is still to come where it is followed."""

@@ -69,6 +69,11 @@ class ContainerLog:
             self._open(follow=True)
             self._heard_at = now
 
+    def retry_now(self) -> None:
+        """Ask anew at the next :meth:`follow`, without the rest of a pause: the API server is back."""
+        self._due = 0.0
+        self._pauses.reset()
+
     def take(self, *, has_ended: bool) -> None:
         """
         Take what has come of the followed log.

@@ -8,7 +8,8 @@
 #   create     POST the manifest on standard input; prints the pod as the API server took it. A field that Kubernetes does not
 #              have is refused (from 1.25 on; before, it is dropped)
 #   get        the pod
-#   watch      each change of the pod after RESOURCE_VERSION, one JSON object a line, for WATCH_SECONDS
+#   watch      the pod as it is, where there is one, then each change of it, one JSON object a line, for WATCH_SECONDS. Without a
+#              version to begin at: one that a restarted API server does not know it refuses, again and again
 #   log        the log of CONTAINER from SINCE (RFC 3339; default: all of it), each line with its time; goes on while it runs
 #   log-rest   the same without waiting for more
 #   events     what happened to the pod
@@ -52,8 +53,8 @@ case ${1:-} in
   create) exec "$kubectl" "${flags[@]}" "${once[@]}" create --raw "$pods?fieldValidation=Strict" -f - ;;
   get) exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw "$pod" ;;
   watch)
-    query="watch=true&fieldSelector=metadata.name%3D$POD&timeoutSeconds=${WATCH_SECONDS:-300}"
-    exec "$kubectl" "${flags[@]}" get --raw "$pods?$query${RESOURCE_VERSION:+&resourceVersion=$RESOURCE_VERSION}"
+    exec "$kubectl" "${flags[@]}" get --raw \
+      "$pods?watch=true&fieldSelector=metadata.name%3D$POD&timeoutSeconds=${WATCH_SECONDS:-300}"
     ;;
   log) exec "$kubectl" "${flags[@]}" get --raw "$log&follow=true" ;;
   log-rest) exec "$kubectl" "${flags[@]}" get --raw "$log" ;;

@@ -3,6 +3,10 @@ The life of one pod for one try of a task: create or adopt it, follow it to its 
 
 One thread waits on kubectl's output with ``selectors``; nothing here knows Airflow or the database. What a status means is said in
 ``outcome``; how a log is followed in ``container_log``; which request is made how in ``client`` and ``kubectl.sh``.
+
+A pod is worth more than the process that watches it. It is deleted where somebody decided that its work is not wanted: the API
+server refused something, a deadline is over, or a kill whose reason was asked for. Any other exception leaves it to the next try,
+which adopts it, and to its own ``activeDeadlineSeconds``.
 """
 
 from __future__ import annotations
@@ -25,10 +29,12 @@ Pod = Mapping[str, Any]
 
 # The base container has ended and the pod's phase does not follow: another container goes on.
 _PHASE_FOLLOWS = 5.0
-# A watch that told nothing for so long was a good one: the next that is lost is looked for soon again.
-_WATCH_LASTED = 60.0
+# Seconds. A watch begins with the pod as it is; one that has not after this long may have been opened after the pod's deletion.
+_WATCH_BEGINS = 10.0
 # The API server ends a watch after 300 s (WATCH_SECONDS of kubectl.sh); one that goes on after that hears nothing any more.
 _WATCH_ENDS = 330.0
+# Seconds between two attempts to reach an API server that is away: the end of a pod is seen so soon after it is back.
+_AWAY = 1.25
 # How long after the time a node had for a deletion or a deadline it is taken for lost.
 _NODE_ANSWERS = 30.0
 # Silence after which the rest of a log is fetched in a request of its own.
@@ -39,7 +45,27 @@ _SERVER_SETTLES = 15.0
 
 
 class PodKilled(Exception):
-    """The run was told to stop; the pod's deletion was asked for."""
+    """The run was told to stop. What became of the pod was said by ``note``."""
+
+
+class PodTakenOver(Exception):
+    """The pod is a later try's, which goes on with it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    What a kill means for the pod.
+
+    :param unwanted: somebody decided that the pod's work is not wanted.
+    :param reason: who decided it, or why nobody did; a clause.
+    """
+
+    unwanted: bool
+    reason: str
+
+
+_NOBODY_TO_ASK = Verdict(True, "the task was told to stop")
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,11 @@ class Ended:
 def _same_task(pod: Pod, manifest: Pod) -> bool:
     names = ("dag-id", "run-id", "task-id", "map-index")
     return all(annotation(pod, name) == annotation(manifest, name) is not None for name in names)
+
+
+def _has_succeeded(view: Waiting | Running | Outcome) -> bool:
+    outcome = view.ended if isinstance(view, Running) else view
+    return isinstance(outcome, Outcome) and outcome.end is End.SUCCEEDED
 
 
 def _marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
@@ -76,6 +107,8 @@ class PodRun:
         ended. One that has not is always deleted.
     :param on_line: takes each line of the container's log; None reads no log.
     :param note: takes what the run has to say.
+    :param judge_kill: asked once after :meth:`kill`, from :meth:`run` and never from a signal handler: is the pod unwanted, or was
+        only this process told to stop? It has to answer within three seconds. Without it every kill means the pod.
     """
 
     def __init__(
@@ -89,6 +122,7 @@ class PodRun:
         on_finish_action: str = "delete_pod",
         on_line: Callable[[str], None] | None,
         note: Callable[[str], None],
+        judge_kill: Callable[[], Verdict] = lambda: _NOBODY_TO_ASK,
     ) -> None:
         self._kubectl = kubectl
         self._manifest = manifest
@@ -98,13 +132,12 @@ class PodRun:
         self._grace_period = grace_period
         self._on_finish_action = on_finish_action
         self._note = note
+        self._judge_kill = judge_kill
 
         self._pod: Pod = manifest
         self._view: Waiting | Running | Outcome = Waiting("Pending")
         self._may_exist = False
-        self._deletion_asked = False
         self._killed = False
-        self._unsaid: list[str] = []
         self._gone = self._replaced = False
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
@@ -112,9 +145,11 @@ class PodRun:
 
         self._watch: Stream | None = None
         self._events_rest = b""
-        self._watch_from: str | None = None
+        self._watch_has_begun = False
+        # A watch that begins tells the pod as it is, but nothing of one that is gone: after a watch that was lost it is looked for.
+        self._is_to_be_looked_for = False
         self._watch_due = self._watch_since = 0.0
-        self._watch_pauses = Pauses()
+        self._watch_pauses, self._away_pauses = Pauses(), Pauses(_AWAY)
 
         self._log = None if on_line is None else ContainerLog(kubectl, on_line)
 
@@ -127,36 +162,72 @@ class PodRun:
         """
         Run the pod to its end.
 
-        :raises KubectlError: the API server refused something, or was out of reach until the deadline.
+        :raises KubectlError: the API server refused something, or was out of reach until the deadline. The pod's deletion was
+            asked for.
         :raises PodKilled: after :meth:`kill`.
+        :raises PodTakenOver: a later try has the pod.
         """
         try:
             self._see(self._start())
             outcome = self._follow()
             self._collect_log()
+            # Before the deletion: where a line can't be written any more, the task's report would be lost too, and the next try
+            # has to find the pod.
+            self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
             self._finish(outcome)
             self._may_exist = False  # what is left of it is to stay
-        except BaseException:
-            self._abandon()
+        except KubectlError:
+            self.abandon()
+            raise
+        except PodKilled:
+            self._obey()
             raise
         finally:
             self._close()
-            self._say_the_unsaid()
         return Ended(outcome, self._pod, [] if self._log is None else list(self._log.last_lines))
 
     def kill(self) -> None:
         """
-        End it from outside, fit for a signal handler: one request for the pod's deletion, its grace period respected.
+        End it from outside, fit for a signal handler: it only wakes :meth:`run`, which raises :class:`PodKilled`.
 
-        :meth:`run` then raises :class:`PodKilled`.
+        What becomes of the pod is ``judge_kill``'s to say. After the end of :meth:`run` nothing happens.
         """
         self._killed = True
-        is_over = self._wake_write is None
         if self._wake_write is not None:
             os.write(self._wake_write, b"k")
-        self._abandon()
-        if is_over:
-            self._say_the_unsaid()
+
+    def abandon(self, *, even_succeeded: bool = False) -> None:
+        """
+        Ask for the deletion of a pod whose work is not wanted, its grace period respected; say what came of it.
+
+        :param even_succeeded: delete it too where it has succeeded. Else that is left to the next try, which collects it.
+        """
+        if not self._may_exist or self._gone:
+            return
+        try:
+            told = self._delete_what_is_ours(even_succeeded=even_succeeded)
+        except KubectlError as error:
+            self._note(
+                f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
+                f"It ends by itself after {self._timeout:g} s (activeDeadlineSeconds)"
+            )
+        else:
+            if told:
+                self._note(told)
+
+    def _obey(self) -> None:
+        """Find out what a kill means, and do that."""
+        verdict = self._judge_kill()
+        if verdict.unwanted:
+            # This try may not have looked at the pod of an earlier one yet.
+            self._may_exist = True
+            self.abandon(even_succeeded=True)
+        elif self._may_exist and not self._gone:
+            self._note(
+                f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is left as it is: {verdict.reason}. The next try "
+                f"adopts it; without one it ends after {self._timeout:g} s (activeDeadlineSeconds). To end it now: "
+                f"kubectl delete pod -n {self._kubectl.namespace} {self._kubectl.pod}"
+            )
 
     # --- starting ---
 
@@ -168,9 +239,7 @@ class PodRun:
             self._stop_if_killed()
             try:
                 self._may_exist = True
-                pod = self._kubectl.create(self._manifest)
-                self._deletion_asked = False  # of what was there before
-                return pod
+                return self._kubectl.create(self._manifest)
             except KubectlError as error:
                 if error.fault is Fault.ALREADY_EXISTS:
                     if existing := self._existing():
@@ -209,8 +278,7 @@ class PodRun:
                 self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
                 self._kubectl.delete(pod)
             elif verdict is Existing.ADOPT and self._is_later_trys(pod):
-                self._may_exist = False
-                raise PodKilled(
+                raise PodTakenOver(
                     f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is a later try's, try {try_number(pod)}'s. "
                     "If there is no such try (its run was deleted and made anew), delete the pod"
                 )
@@ -283,7 +351,7 @@ class PodRun:
         if self._watch is None:
             steps.append(self._watch_due)
         else:
-            steps.append(self._watch_since + _WATCH_ENDS)
+            steps.append(self._watch_since + (_WATCH_ENDS if self._watch_has_begun else _WATCH_BEGINS))
         if self._log is not None and isinstance(self._view, Running):
             steps.append(self._log.next_step)
         if isinstance(self._view, Waiting):
@@ -304,11 +372,12 @@ class PodRun:
             return
         if self._is_later_trys(pod):
             self._pod = pod
-            raise PodKilled(f"pod {self._kubectl.pod}: try {try_number(pod)} has adopted it, and goes on with it")
+            raise PodTakenOver(f"pod {self._kubectl.pod}: try {try_number(pod)} has adopted it, and goes on with it")
         self._pod = pod
-        self._watch_from = pod["metadata"]["resourceVersion"]
         now = time.monotonic()
         before, self._view = self._view, read_status(pod, self._container)
+        if self._started_at and isinstance(self._view, Waiting):
+            self._view = before  # an older state, from the cache of another API server
         if isinstance(self._view, Waiting):
             if isinstance(before, Waiting):
                 self._view = outcomes.more_telling(before, self._view)
@@ -330,19 +399,19 @@ class PodRun:
     def _connect(self) -> None:
         """Open what is closed and due: the watch, and the log once there is one."""
         now = time.monotonic()
-        if self._watch is not None and now - self._watch_since > _WATCH_ENDS:
+        if self._watch is not None and now - self._watch_since > (_WATCH_ENDS if self._watch_has_begun else _WATCH_BEGINS):
             self._end_watch(None)
         if self._watch is None and now >= self._watch_due:
             try:
-                if self._watch_from is None:
+                if self._is_to_be_looked_for:
                     self._see(self._kubectl.get())
                     self._heard()
                     if self._gone or isinstance(self._view, Outcome):
                         return
-                assert self._watch_from is not None
-                self._watch, self._watch_since = self._kubectl.watch(self._watch_from), now
+                    self._is_to_be_looked_for = False
+                self._watch, self._watch_since, self._watch_has_begun = self._kubectl.watch(), now, False
             except KubectlError as error:
-                self._lost_watch(error)
+                self._lost_watch(error, self._away_pauses)
         if self._log is not None and isinstance(self._view, Running):
             self._log.follow()
 
@@ -366,6 +435,7 @@ class PodRun:
             self._end_watch(error)
 
     def _take_event(self, kind: str, pod: Pod) -> None:
+        self._watch_has_begun = True
         self._watch_pauses.reset()
         self._heard()
         self._see(pod)
@@ -375,28 +445,29 @@ class PodRun:
         """Look at the pod and watch it again after a pause, which grows from watch to watch unless one was good."""
         if self._watch is not None:
             self._watch.close()
-        self._watch, self._watch_from, self._events_rest = None, None, b""
-        now = time.monotonic()
-        if now - self._watch_since > _WATCH_LASTED:
-            self._watch_pauses.reset()
+        self._watch, self._events_rest, self._is_to_be_looked_for = None, b"", True
         if error is not None:
-            self._lost_watch(error)
+            self._lost_watch(error, self._watch_pauses)
         else:
-            self._watch_due = now + self._watch_pauses.next()
+            self._watch_due = time.monotonic() + self._watch_pauses.next()
 
     def _heard(self) -> None:
+        """Take note of a good answer: what is lost next is looked for soon again."""
+        self._away_pauses.reset()
         if self._unreachable:
             self._unreachable = None
             self._note("The API server answers again")
+            if self._log is not None:
+                self._log.retry_now()
 
-    def _lost_watch(self, error: KubectlError) -> None:
+    def _lost_watch(self, error: KubectlError, pauses: Pauses) -> None:
         if error.fault is Fault.NOT_FOUND:
             self._gone = True
             return
         if error.fault is not Fault.EXPIRED and not self._may_pass(error):
             raise error
-        self._watch_from = None
-        pause = self._watch_pauses.next()
+        self._is_to_be_looked_for = True
+        pause = pauses.next()
         self._watch_due = time.monotonic() + pause
         if error.fault is Fault.UNREACHABLE:
             self._unreachable = error
@@ -504,23 +575,7 @@ class PodRun:
                     return
             self._pause(pauses.next())
 
-    def _abandon(self) -> None:
-        """Ask for the deletion of a pod whose end nobody waits for; once, since there may be little time."""
-        if not self._may_exist or self._gone or self._deletion_asked:
-            return
-        self._deletion_asked = True
-        try:
-            told = self._delete_what_is_ours()
-        except KubectlError as error:
-            self._deletion_asked = False
-            self._unsaid.append(
-                f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
-                f"It ends by itself after {self._timeout:g} s (activeDeadlineSeconds)"
-            )
-        else:
-            self._unsaid += told
-
-    def _delete_what_is_ours(self) -> list[str]:
+    def _delete_what_is_ours(self, *, even_succeeded: bool) -> str | None:
         """Ask for the deletion of the pod as it is known; where it has changed, look whose it is. Gives what is to be said."""
         until = time.monotonic() + _KILL_SECONDS
         pod = self._pod
@@ -530,25 +585,25 @@ class PodRun:
                 if pod is self._manifest:  # whether it was taken was never answered
                     pod = self._kubectl.get(left)
                     if not _same_task(pod, self._manifest):
-                        return []
+                        return None
                 if self._is_later_trys(pod):
-                    return [f"Pod {self._kubectl.pod} is left to try {try_number(pod)}, which has adopted it"]
+                    return f"Pod {self._kubectl.pod} is left to try {try_number(pod)}, which has adopted it"
+                if _has_succeeded(read_status(pod, self._container)) and not even_succeeded:
+                    return (
+                        f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} has succeeded and is left: "
+                        "the next try collects its result"
+                    )
                 self._kubectl.delete(pod, left, unchanged=True)
-                return [f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace"]
+                return f"Pod {self._kubectl.pod} is being deleted, with {self._grace_period:g} s of grace"
             except KubectlError as error:
                 if error.fault is Fault.NOT_FOUND:
-                    return []
+                    return None
                 if error.fault is not Fault.CONFLICT or time.monotonic() > until:
                     raise
                 pod = self._manifest
 
     def _is_later_trys(self, pod: Pod) -> bool:
         return (try_number(pod) or 0) > (try_number(self._manifest) or 0)
-
-    def _say_the_unsaid(self) -> None:
-        """Say what a kill had to say: it may have interrupted the writing of a line, and would have waited for it for ever."""
-        while self._unsaid:
-            self._note(self._unsaid.pop(0))
 
     # --- waiting ---
 

@@ -13,14 +13,21 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError
-from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
+from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, run_overrides
 
 if TYPE_CHECKING:
@@ -86,7 +93,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param termination_grace_period: seconds that a deleted pod has to end by itself; default: Kubernetes' 30.
     :param get_logs: whether the container's output becomes the task's log.
     :param on_finish_action: what becomes of a pod that has ended: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod``
-        or ``keep_pod``. One that has not (a task that was killed, a startup timeout) is always deleted.
+        or ``keep_pod``. One that has not (a task that a person ended, a startup timeout) is always deleted.
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
     :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
@@ -321,22 +328,27 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             access = self._access()
             manifest = build_pod(self._pod_request(context, self._config, access))
             with access.environment() as environment:
-                ended = self._run_pod(manifest, environment, self._config)
+                ended = self._run_pod(context, manifest, environment, self._config)
         except (ClusterAccessError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except KubectlError as error:
             raise self._refused(error) from None
-        except PodKilled as error:
+        except (PodKilled, PodTakenOver) as error:
             raise AirflowException(str(error)) from None
         return self._conclude(ended, self._config)
 
     def on_kill(self) -> None:
-        """Delete the pod; Airflow calls this when the task is killed or its ``execution_timeout`` is over."""
+        """
+        Stop waiting for the pod; what becomes of it depends on why Airflow calls this (``kill_reason``).
+
+        Airflow calls it from its handler of SIGTERM, whatever the reason for that, and after an ``execution_timeout``, when
+        :meth:`execute` is over and the pod's deletion was asked for.
+        """
         self._killed = True
         if self._run is not None:
             self._run.kill()
 
-    def _run_pod(self, manifest: Mapping[str, Any], environment: Mapping[str, str], config: DagConfig) -> Ended:
+    def _run_pod(self, context: Context, manifest: Mapping[str, Any], environment: Mapping[str, str], config: DagConfig) -> Ended:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         self.log.info(
             "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
@@ -352,15 +364,22 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             on_finish_action=self.on_finish_action,
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
             note=lambda text: self.log.info("%s", text),
+            judge_kill=lambda: judge_kill(context["ti"]),
         )
         if self._killed:  # before there was anything to kill
             self._run.kill()
-        return self._run.run()
+        try:
+            return self._run.run()
+        except AirflowTaskTimeout:
+            self._run.abandon()
+            raise
+        except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
+            self._run.abandon(even_succeeded=True)
+            raise
 
     def _conclude(self, ended: Ended, config: DagConfig) -> Any:
         outcome = ended.outcome
         if outcome.end is End.SUCCEEDED:
-            self.log.info("Pod %s succeeded", ended.pod["metadata"]["name"])
             return self._result(outcome.result) if self.do_xcom_push else None
         message = explain(outcome, ended.pod, config, ended.last_lines, self.base_container_name)
         if outcome.end is End.EXITED and self._is_skip(outcome.exit_code):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,31 @@ def test_a_restarted_api_server_is_found_again_and_no_line_comes_twice(real_task
     assert [line for line in task.log if line.startswith("tick")] == TICKS
     assert any("can't be reached" in line for line in task.log)
     assert "The API server answers again" in task.log
+
+
+@pytest.mark.faults
+def test_an_end_during_a_restart_of_the_api_server_is_seen_once_it_is_back(real_tasks: Tasks, components: Components) -> None:
+    """The new server has not heard of the version of a pod that did not change since, and refuses a watch from it for long."""
+    late: list[float] = []
+
+    def restart(_: object) -> None:
+        real_tasks.namespace.wait_for_pod(is_running)
+        components("kill", "kube-apiserver")
+        time.sleep(20)
+        beside = threading.Thread(target=components.up)
+        beside.start()
+        look = ("get", "pods", "-n", real_tasks.namespace.name, "-o", "jsonpath={.items[*].status.phase}")
+        while real_tasks.namespace.cluster.kubectl(*look, check=False) != "Succeeded":
+            time.sleep(0.05)
+        seen = time.monotonic()
+        while not any("has ended" in line for line in real_tasks.log):
+            time.sleep(0.05)
+        late.append(time.monotonic() - seen)
+        beside.join()
+
+    task = real_tasks.run("sleep", "12", while_running=restart, on_finish_action="keep_pod")
+    assert (task.state, task.error) == ("success", "")
+    assert late[0] < 5, "two seconds on a quiet machine"
 
 
 @pytest.mark.faults

@@ -23,10 +23,11 @@ from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl import outcome
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
-from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.lifecycle import PodKilled, PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 ROOT = Path(__file__).parents[2]
@@ -238,7 +239,9 @@ def not_started(reason: str, message: str, seconds: int | None = None) -> Say:
     return lambda _: explain(outcome.not_started(outcome.Waiting(reason, message), seconds), pod(), config())
 
 
-def pod_run(notes: list[str], existing: dict[str, Any] | None = None, error: KubectlError | None = None) -> PodRun:
+def pod_run(
+    notes: list[str], existing: dict[str, Any] | None = None, error: KubectlError | None = None, **arguments: Any
+) -> PodRun:
     """A run whose cluster has one pod, or only errors."""
 
     class OnePod(Kubectl):
@@ -257,7 +260,8 @@ def pod_run(notes: list[str], existing: dict[str, Any] | None = None, error: Kub
 
     manifest = pod(try_number=2)
     kubectl = OnePod({}, "financial-screener", manifest["metadata"]["name"])
-    return PodRun(kubectl, manifest, startup_timeout=0, timeout=600, on_line=None, note=notes.append)
+    given = {"startup_timeout": 0, "timeout": 600, "on_line": None, "note": notes.append, **arguments}
+    return PodRun(kubectl, manifest, **given)
 
 
 def finding(existing: dict[str, Any]) -> Say:
@@ -281,6 +285,27 @@ def left_to_a_later_try(_: Database) -> Any:
     return notes[-1]
 
 
+def left_by_a_kill(_: Database) -> Any:
+    notes: list[str] = []
+    states = {"r": {"t": "running"}}
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, get_task_states=lambda **_: states)
+    run = pod_run(notes, pod(), startup_timeout=5, judge_kill=lambda: judge_kill(ti))
+    run._start = run.kill  # type: ignore[method-assign, assignment]
+    run._may_exist = True
+    run._see = lambda _: run._stop_if_killed()  # type: ignore[method-assign]
+    with pytest.raises(PodKilled):
+        run.run()
+    return notes[-1]
+
+
+def left_to_be_collected(_: Database) -> Any:
+    notes: list[str] = []
+    run = pod_run(notes, pod() | {"status": {"phase": "Succeeded"}})
+    run._may_exist = True
+    run.abandon()
+    return notes[-1]
+
+
 def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
     """The pod as the API server would give it."""
     return manifest | {"metadata": manifest["metadata"] | {"resourceVersion": "7"}}
@@ -290,7 +315,7 @@ def lost(*, again: bool = False, for_good: bool = False) -> Say:
     def say(_: Database) -> Any:
         notes: list[str] = []
         run = pod_run(notes)
-        run._lost_watch(KubectlError(Fault.UNREACHABLE, REFUSED))
+        run._lost_watch(KubectlError(Fault.UNREACHABLE, REFUSED), run._watch_pauses)
         if for_good:
             run._raise_if_unreachable("timeout_seconds", 600)
         if again:
@@ -395,6 +420,8 @@ SAYINGS: dict[str, Say] = {
     "adopted by a later try": adopted,
     "left to a later try": left_to_a_later_try,
     "a later try's": finding(pod(try_number=3)),
+    "left by a kill": left_by_a_kill,
+    "left to be collected": left_to_be_collected,
     "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
     "forbidden": forbidden,
     "API server lost": lost(),

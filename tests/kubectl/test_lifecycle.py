@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from airflow_provider_dagconfig.kubectl import lifecycle
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun
+from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver, Verdict
 from airflow_provider_dagconfig.kubectl.manifest import PREFIX, task_annotations
 from airflow_provider_dagconfig.kubectl.outcome import End
 
@@ -266,7 +267,7 @@ EXISTS = """echo 'Error from server (AlreadyExists): pods "collect" already exis
 def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was given up while the API server was away comes back when the next try has made the pod."""
     theirs = pod(1, RUNNING, annotations=task_annotations("collection", "run", "collect", try_number=2))
-    with pytest.raises(PodKilled, match="is a later try's, try 2's"):
+    with pytest.raises(PodTakenOver, match="is a later try's, try 2's"):
         run_with(tmp_path, monkeypatch, create=EXISTS, get=says(theirs), delete=f"touch {tmp_path}/deleted")
     assert not (tmp_path / "deleted").exists()
 
@@ -505,6 +506,185 @@ def test_a_kill_before_the_create_is_answered_deletes_the_tasks_own_pod_only(
     with pytest.raises(PodKilled):
         running.run()
     assert (tmp_path / "deleted").exists() is deleted
+
+
+# --- what is not about the pod ---
+
+LINE = "echo '2026-11-23T02:00:00Z a line'; sleep 9"
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError("the supervisor is gone"), ValueError("closed file"), MemoryError(), SystemExit(1)], ids=repr
+)
+@pytest.mark.parametrize("of", ["a line", "a note"])
+def test_an_exception_that_is_not_about_the_pod_leaves_the_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, of: str
+) -> None:
+    """A worker's supervisor was killed: its orphan can't write its log, and the pod is healthy."""
+
+    def fail(text: str) -> None:
+        if of == "a line" or text.startswith("Pod collect runs"):
+            raise error
+
+    kubectl = kubectl_that(
+        tmp_path, monkeypatch, create=says(pod(1, RUNNING)), watch="sleep 9", log=LINE, delete=f"touch {tmp_path}/deleted"
+    )
+    notes: list[str] = []
+    broken = {"a line": {"on_line": fail, "note": notes.append}, "a note": {"on_line": notes.append, "note": fail}}[of]
+    with pytest.raises(type(error)):
+        PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, **broken).run()  # type: ignore[arg-type]
+    assert not (tmp_path / "deleted").exists()
+
+
+def test_a_log_that_can_not_be_written_at_the_end_leaves_the_pod_to_be_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent pod of an orphan: its success can be reported to nobody, and the next try has to find it."""
+
+    def fail(text: str) -> None:
+        if "has ended" in text:
+            raise BrokenPipeError
+
+    kubectl = kubectl_that(tmp_path, monkeypatch, create=says(SUCCEEDED), delete=f"touch {tmp_path}/deleted")
+    with pytest.raises(BrokenPipeError):
+        PodRun(kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_line=None, note=fail).run()
+    assert not (tmp_path / "deleted").exists()
+
+
+@pytest.mark.parametrize(
+    ("even_succeeded", "deleted"), [pytest.param(False, False, id="a-timeout"), pytest.param(True, True, id="a-person")]
+)
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "found"])
+def test_a_success_is_thrown_away_only_by_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, even_succeeded: bool, deleted: bool, seen: bool
+) -> None:
+    """Where the watch has not told of the end yet, the deletion of the running pod is refused, and the pod is looked at."""
+    said: list[str] = []
+    changed = pod(5, SUCCEEDED["status"], uid="one", **OURS)
+    conflict = """echo 'Error from server (Conflict): the ResourceVersion in the precondition (1) does not match' >&2; exit 1"""
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create=says(changed if seen else pod(1, RUNNING, uid="one", **OURS)),
+        watch="exec sleep 20",
+        get=says(changed),
+        log=LINE,
+        rest=LINE,
+        delete=f"""grep -q '"resourceVersion": "5"' || {{ {conflict}; }}; touch {tmp_path}/deleted""",
+    )
+
+    def time_out(_: str) -> None:
+        raise TimeoutError
+
+    running = PodRun(kubectl, pod(0, {}, **OURS), startup_timeout=30, timeout=30, on_line=time_out, note=said.append)
+    with pytest.raises(TimeoutError):
+        running.run()
+    running.abandon(even_succeeded=even_succeeded)
+    assert (tmp_path / "deleted").exists() is deleted
+    assert ("the next try collects its result" in said[-1]) is not deleted
+
+
+def test_a_kill_that_nobody_decided_leaves_the_pod_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    kubectl = kubectl_that(
+        tmp_path, monkeypatch, create=says(pod(1, RUNNING)), watch="exec sleep 20", delete=f"touch {tmp_path}/deleted"
+    )
+    running = PodRun(
+        kubectl,
+        pod(0, {}),
+        startup_timeout=30,
+        timeout=30,
+        on_line=None,
+        note=said.append,
+        judge_kill=lambda: Verdict(False, "Airflow has it as running"),
+    )
+    run_and_kill(running, tmp_path)
+    assert not (tmp_path / "deleted").exists()
+    assert "is left as it is: Airflow has it as running" in said[-1]
+    assert "30 s (activeDeadlineSeconds)" in said[-1]
+
+
+def test_a_kill_is_judged_by_the_run_and_not_by_the_signal_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it interrupts may hold the lock that the question to Airflow needs."""
+    asking, judged = threading.Lock(), []
+
+    def judge() -> Verdict:
+        judged.append(asking.acquire(timeout=1))
+        return Verdict(False, "nobody decided it")
+
+    def interrupted(_: str) -> None:
+        with asking:
+            signal.raise_signal(signal.SIGUSR1)
+
+    kubectl = kubectl_that(tmp_path, monkeypatch, create=says(pod(1, RUNNING)), watch="sleep 9", log=LINE)
+    running = PodRun(
+        kubectl, pod(0, {}), startup_timeout=30, timeout=30, on_line=interrupted, note=lambda _: None, judge_kill=judge
+    )
+    before = signal.signal(signal.SIGUSR1, lambda *_: running.kill())
+    try:
+        with pytest.raises(PodKilled):
+            running.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert judged == [True]
+
+
+# --- an API server that was away ---
+
+
+def test_an_api_server_that_is_back_is_asked_within_two_seconds_however_long_it_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pause grows while it is away: the eighth attempt comes as soon after the seventh as the second after the first."""
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        get=f"if [ $n -lt 8 ]; then echo 'The connection to the server was refused' >&2; exit 1; fi; {says(SUCCEEDED)}",
+        watch="echo 'error: unexpected EOF' >&2; exit 1",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert "The API server answers again" in said
+    pauses = [int(pause) for note in said for pause in re.findall(r"next attempt in (\d+) s", note)]
+    assert len(pauses) == 8
+    assert max(pauses) < 2
+
+
+def test_a_watch_asks_for_no_version_and_begins_with_the_pod_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restarted API server answers the version of a pod that it has not heard of yet with 410, again and again."""
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch=f'[[ "$*" != *resourceVersion* ]] || exit 1; {says({"type": "ADDED", "object": SUCCEEDED})}; sleep 9',
+        get="exit 1",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+
+
+def test_a_watch_that_begins_with_no_pod_was_opened_after_its_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_WATCH_BEGINS", 0.5)
+    result, _ = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch="exec sleep 20",
+        get="""echo 'Error from server (NotFound): pods "collect" not found' >&2; exit 1""",
+    )
+    assert result.outcome.reason == "Deleted"
+
+
+def test_an_older_state_of_a_pod_that_runs_is_no_start_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch of another API server may begin with what that one has in its cache."""
+    pending = {"type": "ADDED", "object": pod(1, {"phase": "Pending"})}
+    kubectl = kubectl_that(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(2, RUNNING)),
+        watch=f"{says(pending)}; sleep 3; {says({'type': 'MODIFIED', 'object': SUCCEEDED})}; sleep 9",
+    )
+    result = PodRun(kubectl, pod(0, {}), startup_timeout=1, timeout=30, on_line=None, note=print).run()
+    assert result.outcome.end is End.SUCCEEDED
 
 
 def test_a_kill_after_the_end_deletes_no_pod_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,14 +76,21 @@ class Tasks:
         try_number: int = 1,
         map_index: int = -1,
         while_running: Callable[[ConfiguredKubectlRunOperator], None] | None = None,
+        state_in_airflow: str | None = "running",
         **arguments: Any,
     ) -> TaskResult:
-        """Render and execute; ``while_running`` is called in a thread beside it."""
+        """Render and execute; ``while_running`` is called in a thread beside it, ``state_in_airflow`` is what a kill learns."""
         from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
         operator = self.operator(*cmds, **arguments)
+        key = operator.task_id if map_index < 0 else f"{operator.task_id}_{map_index}"
         ti = SimpleNamespace(
-            dag_id=operator.dag_id, run_id=run_id, task_id=operator.task_id, map_index=map_index, try_number=try_number
+            dag_id=operator.dag_id,
+            run_id=run_id,
+            task_id=operator.task_id,
+            map_index=map_index,
+            try_number=try_number,
+            get_task_states=lambda **_: {run_id: {key: state_in_airflow}},
         )
         context: Any = {"ti": ti, "run_id": run_id, "task": operator}
         beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
