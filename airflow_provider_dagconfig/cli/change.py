@@ -21,23 +21,24 @@ from airflow_provider_dagconfig.cli.output import (
     when,
 )
 from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, who
-from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigStaleError
 from airflow_provider_dagconfig.models import parse_duration
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import JobRow, Override
 
 
-def job_and_values(args: Namespace) -> tuple[str, dict[str, Any]]:
-    """Read JOB COLUMN=VALUE ..., where JOB may be left out."""
+def job_and_values(args: Namespace, columns: Mapping[str, Callable[[str], Any]] = JOB_COLUMNS) -> tuple[str, dict[str, Any]]:
+    """Read JOB COLUMN=VALUE ..., where JOB may be left out; with the columns that the command can set."""
     job, assignments = args.job or "all", args.assignments
     if "=" in job:
         job, assignments = "all", [job, *assignments]
-    values = read_assignments(JOB_COLUMNS, assignments)
+    values = read_assignments(columns, assignments)
     if not values and not getattr(args, "create", False):
         raise UsageError("Nothing is set; write COLUMN=VALUE, such as memory_limit=4Gi")
     return job, values
@@ -178,7 +179,7 @@ def _end(hook: DagConfigHook, args: Namespace) -> None:
 
 
 def _make(args: Namespace) -> None:
-    job, values = job_and_values(args)
+    job, values = job_and_values(args, OVERRIDE_COLUMNS)
     if bool(args.duration) == bool(args.until):
         raise UsageError("Say how long: --for 2h, or --until 06:00")
     if not args.reason:

@@ -41,11 +41,11 @@ _EXIT_CODES = f"""Exit codes:
   {CONFLICT}  the row has moved on, or a later change is in the way"""
 _DIFFERENCE = f"""
   {DIFFERENT}  there are differences (with --exit-code)"""
-_VALUES = (
+_OVERRIDE_VALUES = (
     "Columns: cpu_request, cpu_limit, memory_request, memory_limit (Kubernetes quantities: 500m, 2, 512Mi, 4Gi), batch_size,"
-    " timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled (true, false), enabled, priority (1 to 10),"
-    " description."
+    " timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled (true, false), enabled, priority (1 to 10)."
 )
+_VALUES = f"{_OVERRIDE_VALUES.removesuffix('.')}, description."
 _GROUP_VALUES = (
     "Columns: display_name, exchanges (NYSE,NASDAQ), primary_timezone (Europe/London), market_open_utc and market_close_utc"
     " (14:30), enabled (true, false), priority (1 to 10), description."
@@ -295,7 +295,8 @@ _CHANGES = (
         _ARG_REASON,
         _ARG_BY,
         ARG_OUTPUT,
-        description=f"It ends by itself. --reason must be given; where two set a column, the newer one holds.\n\n{_VALUES}",
+        description="It ends by itself. --reason must be given; where two set a column, the newer one holds.\n\n"
+        + _OVERRIDE_VALUES,
     ),
     _command(
         "rollback",

@@ -27,6 +27,7 @@ from airflow_provider_dagconfig.exceptions import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
 _NULL = "tag:yaml.org,2002:null"
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def write_document(document: Document) -> str:
     for (dag, job), row in (document.jobs or {}).items():
         jobs.setdefault(dag, {})[job] = _plain(row, JOB_COLUMNS)
     groups = {name: _plain(row, GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
-    data = {_JOBS: jobs, _GROUPS: groups}
+    # An empty section cannot be told from a file that was cut short, and is refused.
+    data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
     return text
 
@@ -81,7 +83,7 @@ def read_document(text: str, name: str) -> Document:
         raise UsageError(f"{name}{line}: this is no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"{name}: this is no YAML: {' '.join(str(error).split())}") from None
-    if root is None or _is_null(root):
+    if root is None or _is_null(root) or (isinstance(root, yaml.MappingNode) and not root.value):
         raise UsageError(f"{name} is empty; it needs {_JOBS} or {_GROUPS}")
     reader = _Reader(name)
     sections = reader.mapping(root, "the file")
@@ -117,18 +119,27 @@ class _Reader:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or not key.value:
                 raise self.error(key, f"a name is missing in {what}")
+            if key.tag == _MERGE:
+                raise self.error(key, f"{what} takes values from another place by '<<'; write them out")
             if key.value in found:
                 raise self.error(key, f"{key.value!r} is there twice")
             found[key.value] = value
         return found
 
+    def _filled(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+        """Read names with values below them. None at all would mean that all rows are to go, or that the file was cut short."""
+        found = self.mapping(node, what)
+        if not found:
+            raise self.error(node, f"{what} is empty. To leave its rows as they are, leave {what} out")
+        return found
+
     def jobs(self, node: yaml.Node) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-        for dag, jobs in self.mapping(node, _JOBS).items():
-            for job, columns in self.mapping(jobs, f"DAG {dag}").items():
+        for dag, jobs in self._filled(node, f"section {_JOBS}").items():
+            for job, columns in self._filled(jobs, f"DAG {dag}").items():
                 yield (dag, job), self._row(columns, f"{dag}/{job}", JOB_COLUMNS)
 
     def groups(self, node: yaml.Node) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, columns in self.mapping(node, _GROUPS).items():
+        for name, columns in self._filled(node, f"section {_GROUPS}").items():
             yield name, self._row(columns, f"exchange group {name}", GROUP_COLUMNS)
 
     def _row(self, node: yaml.Node, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:

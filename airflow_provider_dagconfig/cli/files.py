@@ -127,6 +127,14 @@ def _steps(hook: DagConfigHook, wanted: Document, *, deletes: bool) -> list[_Ste
         if after is None:
             continue
         rows: Mapping[Any, Mapping[str, Any]] = before or {}
+        if deletes and rows and not rows.keys() & after.keys():
+            # A file of another database, say.
+            raise UsageError(
+                f"The file has none of the {len(rows)} {'jobs' if columns is JOB_COLUMNS else 'exchange groups'} that are there, so"
+                f" --delete would delete all of them: {', '.join(_subject(key) for key in list(rows)[:3])}"
+                f"{', ...' if len(rows) > 3 else ''}. Nothing was changed. To keep them, leave out --delete; to see what the file"
+                " would change: airflow dagconfig diff --file FILE"
+            )
         for key, values in after.items():
             found = difference(_subject(key), rows.get(key), values) or _bare(key, rows)
             if found:

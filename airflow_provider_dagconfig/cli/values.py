@@ -11,6 +11,7 @@ from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
 from airflow_provider_dagconfig.exceptions import did_you_mean
+from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS as OVERRIDABLE
 from airflow_provider_dagconfig.models import Quantity, parse_duration
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
@@ -72,6 +73,11 @@ JOB_COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "description": str,
 }
 """What a job can be configured with, in the order of the table, and how its text is read."""
+
+OVERRIDE_COLUMNS: Mapping[str, Callable[[str], Any]] = {
+    column: read for column, read in JOB_COLUMNS.items() if column in OVERRIDABLE
+}
+"""The columns that an override may set; a description is the row's alone."""
 
 GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "display_name": str,

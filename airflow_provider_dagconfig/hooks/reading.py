@@ -234,6 +234,9 @@ class ReadingHook(StoreHook):
         if row["id"] is None:
             origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.config_schema}.dag_configuration"
         in_force = [str(override) for override in overrides]
+        if row["config_enabled"] is False and run_overrides.get("enabled"):
+            run_overrides = {column: value for column, value in run_overrides.items() if column != "enabled"}
+            in_force.append("enabled of the dag run's conf does not count: it cannot switch on a job that is switched off")
         if run_overrides:
             in_force.append(f"{', '.join(run_overrides)} by the dag run's conf")
         try:

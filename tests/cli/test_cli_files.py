@@ -193,6 +193,58 @@ def test_a_file_that_is_wrong_is_told_with_its_line(store_cli: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("dag_configuration:\n", "section dag_configuration is empty", id="section"),
+        pytest.param("dag_configuration: ~\n", "section dag_configuration is empty", id="section-null"),
+        pytest.param("dag_configuration: {}\n", "section dag_configuration is empty", id="section-braces"),
+        pytest.param("dag_configuration: []\n", "must be names with values below them", id="section-list"),
+        pytest.param("dag_configuration: ''\n", "must be names with values below them", id="section-text"),
+        pytest.param("exchange_groups:\n", "section exchange_groups is empty", id="groups"),
+        pytest.param("exchange_groups: {}\n", "section exchange_groups is empty", id="groups-braces"),
+        pytest.param(
+            "dag_configuration:\n  data_collection_equities:\n", "line 2: DAG data_collection_equities is empty", id="dag"
+        ),
+        pytest.param(
+            "dag_configuration:\n  data_collection_equities: {}\n", "DAG data_collection_equities is empty", id="dag-braces"
+        ),
+        pytest.param("nothing: &n {}\ndag_configuration: *n\n", "There are: dag_configuration", id="anchor"),
+        pytest.param("dag_configuration:\n  <<: {}\n", "write them out", id="merge"),
+        pytest.param("# all of it\n", "is empty; it needs", id="comment"),
+        pytest.param("~\n", "is empty; it needs", id="null"),
+        pytest.param("---\n...\n", "is empty; it needs", id="document"),
+        pytest.param("{}\n", "is empty; it needs", id="braces"),
+        pytest.param("dag_configuration: {d: {j: {}}}\n", "has none of the 9 jobs that are there", id="another-databases-jobs"),
+        pytest.param(
+            "exchange_groups: {g: {exchanges: [A]}}\n", "has none of the 4 exchange groups that are there", id="anothers-groups"
+        ),
+    ],
+)
+def test_a_file_that_would_delete_all_rows_is_refused(store_cli: Run, tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "cut.yaml"
+    file.write_text(text)
+    before = everything(store_cli)
+    answer = store_cli("apply", str(file), "--delete", "--yes")
+    assert answer.code == 2
+    assert complaint in answer.err
+    assert everything(store_cli) == before
+
+
+def test_an_export_that_is_cut_anywhere_deletes_no_whole_table(store_cli: Run, exported: Path, tmp_path: Path) -> None:
+    """Each cut at a line's end leaves rows of both tables, or is refused."""
+    lines = exported.read_text().splitlines(keepends=True)
+    file = tmp_path / "cut.yaml"
+    for end in range(0, len(lines), 3):
+        file.write_text("".join(lines[:end]))
+        answer = store_cli("apply", str(file), "--delete", "--yes", "--dry-run")
+        assert answer.code in (0, 2)
+        removed = [line for line in answer.out.splitlines() if line.startswith("- ")]
+        groups = [line for line in removed if line.startswith("- exchange group ")]
+        assert len(removed) - len(groups) < 9
+        assert len(groups) < 4
+
+
+@pytest.mark.parametrize(
     ("make", "complaint"),
     [
         pytest.param(lambda path: None, "No such file or directory", id="none"),

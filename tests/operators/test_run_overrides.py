@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -202,11 +203,36 @@ def test_other_jobs_of_the_dag_are_known_by_their_rows_and_their_tasks(resolve: 
     assert resolve({"dagconfig": others}).batch_size == 500
 
 
-def test_a_run_may_switch_a_job_off_or_on(resolve: Callable[..., DagConfig], migrated_database: Database) -> None:
+def test_a_run_may_switch_a_job_off(resolve: Callable[..., DagConfig]) -> None:
     with pytest.raises(AirflowSkipException, match=r"is disabled: switched off .*enabled by the dag run's conf"):
         resolve({"dagconfig": {"enabled": False}})
 
-    migrated_database.execute("UPDATE financial_screener.dag_configuration SET enabled = FALSE")
+
+@pytest.mark.parametrize(
+    "switch_off",
+    [
+        pytest.param("UPDATE financial_screener.dag_configuration SET enabled = FALSE", id="row"),
+        pytest.param(
+            "SELECT financial_screener.override_dag_config('data_collection_equities', 'us_markets', now() + interval '1 hour',"
+            " 'their server is down', p_enabled => FALSE)",
+            id="override",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "values", [{"enabled": True}, {"us_markets": {"enabled": True}}, {"enabled": True, "batch_size": 100}], ids=str
+)
+def test_a_run_can_not_switch_on_a_job_that_is_switched_off(
+    resolve: Callable[..., DagConfig], migrated_database: Database, switch_off: str, values: dict[str, Any]
+) -> None:
+    migrated_database.execute(switch_off)
+    with pytest.raises(AirflowSkipException) as skipped:
+        resolve({"dagconfig": values})
+    assert re.search(r"is disabled: switched off by \w+ at 20", str(skipped.value))
+    assert "it cannot switch on a job that is switched off" in str(skipped.value)
+
+
+def test_a_run_that_leaves_an_enabled_job_enabled_runs(resolve: Callable[..., DagConfig]) -> None:
     assert resolve({"dagconfig": {"enabled": True}}).enabled
 
 
