@@ -31,6 +31,10 @@ class DagConfigUnreachableError(DagConfigError):
     """There is no connection: unknown connection id, no such database, a server that is away, a refused login."""
 
 
+class DagConfigBusyError(DagConfigError):
+    """Somebody held a lock for too long, or a statement ran for too long. Nothing was changed, and it may be tried again."""
+
+
 class DagConfigNotMigratedError(DagConfigError):
     """The database answers, but a table, a column or a function that the migrations make is missing."""
 
@@ -109,6 +113,8 @@ class Store:
             return DagConfigConflictError(
                 f"Another transaction changed it at the same time: {primary} ({self}). Nothing was changed; try it again."
             )
+        if sqlstate in GAVE_UP:
+            return DagConfigBusyError(f"{said} ({self}). Nothing was changed, and it may be tried again.")
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
@@ -138,6 +144,13 @@ class Store:
         return f"Its owner may run: GRANT {EDITOR_ROLE if purpose == 'writing' else READER_ROLE} TO {user};"
 
 
+LOCK_TIMEOUT = "55P03"
+GAVE_UP = {
+    LOCK_TIMEOUT,
+    "57014",  # statement_timeout, or pg_cancel_backend
+    "25P04",  # transaction_timeout, of the user's own
+}
+"""The codes with which the server ends what waits or runs for too long."""
 _MISSING_OBJECT = {
     "3F000",  # no such schema
     "42P01",  # no such table

@@ -7,6 +7,9 @@ transaction mode is fine, and it ends with the transaction, so a killed run leav
 applied, and only then decides what to do. Two runs at once are safe for that reason alone: the second waits, and finds
 nothing left.
 
+A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it; so it waits for
+seconds only, is rolled back, lets them through, and begins again (sessions.py says how often).
+
 Why not a library. The files are plain SQL for psql, with function bodies between ``$$``; psycopg sends such a file to the
 server as it is. What is left to do is a list of files, a table and a lock.
 
@@ -38,8 +41,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, DagConfigError, DagConfigUnreachableError, Store
+from airflow_provider_dagconfig import sessions
+from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, GAVE_UP, DagConfigError, DagConfigUnreachableError, Store
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
+from airflow_provider_dagconfig.sessions import Session
 
 CONNECT_SECONDS = 10
 
@@ -151,7 +156,7 @@ def migrate(
     target: Target | str,
     to: int | None = None,
     *,
-    waiting: Callable[[], None] | None = None,
+    waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> list[Step]:
     """
@@ -160,12 +165,13 @@ def migrate(
     :param target: the database, or its URL (with the default schema).
     :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
         back loses the data of what is reverted.
-    :param waiting: called when another run holds the lock.
+    :param waiting: is told whom a migration waits for, another run or who uses the tables, when it lets others go first.
     :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule.
     :return: what was done; nothing, if the database was there already.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
         migration, of which nothing is left then.
-    :raises DagConfigUnreachableError: there is no connection.
+    :raises DagConfigBusyError: others used the tables all the time, or a migration ran for too long.
+    :raises DagConfigUnreachableError: there is no connection, or no answer.
     :raises DagConfigNotAllowedError: the user may not do it.
     """
     return list(migrating(target, to, waiting=waiting, notice=notice))
@@ -175,7 +181,7 @@ def migrating(
     target: Target | str,
     to: int | None = None,
     *,
-    waiting: Callable[[], None] | None = None,
+    waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     """Do what :func:`migrate` does, a step at a time."""
@@ -184,21 +190,25 @@ def migrating(
     versions = [migration.version for migration in available()]
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
-    with _connection(target) as connection:
+    with _session(target, waiting) as session:
+        connection = session.connection
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
-        while step := _step(connection, target, to, waiting):
+        while step := session.attempts(sessions.MIGRATING, lambda: _step(connection, target, to)):
             yield step
-        _enforce_rules(connection, target, waiting)
+        session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
 
 
 def status(target: Target | str) -> list[State]:
     """Say for each migration whether it is applied. Changes nothing, and needs SELECT on ``dagconfig_migrations`` only."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
-    with _connection(target) as connection:
-        records = _records(connection, target.schema)
-        tables_are_there = _exists(connection, target.schema, "dag_configuration")
+    with _session(target) as session:
+        connection = session.connection
+        records, tables_are_there = session.attempts(
+            sessions.READING,
+            lambda: (_records(connection, target.schema), _exists(connection, target.schema, "dag_configuration")),
+        )
     states = []
     for migration in available():
         record = records.pop(migration.version, None)
@@ -253,59 +263,54 @@ def _check_schema(schema: str) -> None:
 
 
 @contextmanager
-def _connection(target: Target) -> Iterator[psycopg.Connection[Any]]:
-    """Open a connection without session state; close it at the end; explain what goes wrong."""
+def _session(target: Target, waiting: Callable[[str], None] | None = None) -> Iterator[Session]:
+    """Open a connection; close it at the end; explain what goes wrong."""
     try:
         with closing(target.connect()) as opened:
             connection: psycopg.Connection[Any] = opened
-            connection.autocommit = True
             # After a wait for the lock, each statement must see what the other run has committed.
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
-            connection.prepare_threshold = None
-            yield connection
+            yield Session(connection, target.store, target.connect, waiting or (lambda _: None))
     except DATABASE_ERRORS as error:
         raise target.store.explain(error, purpose="migrating") from error
 
 
-def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, waiting: Callable[[], None] | None) -> Step | None:
-    """Do the next thing that leads to the version, in one transaction; None when there is nothing left to do."""
-    with connection.transaction():
-        _lock(connection, target.schema, waiting)
-        records = _records(connection, target.schema)
-        _check_unedited(records)
-        missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]
-        surplus = [] if to is None else sorted(version for version in records if version > to)
-        if missing or surplus:
-            _check_known(records)
-        if missing:
-            return _apply(connection, target, missing[0])
-        if surplus:
-            return _revert(connection, target, surplus[-1])
-        if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
-            raise MigrationError(
-                f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
-                f" {target.store.migrate_command}"
-            )
-        return None
+def _step(connection: psycopg.Connection[Any], target: Target, to: int | None) -> Step | None:
+    """Do the next thing that leads to the version, inside a transaction; None when there is nothing left to do."""
+    _lock(connection, target.schema)
+    records = _records(connection, target.schema)
+    _check_unedited(records)
+    missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]
+    surplus = [] if to is None else sorted(version for version in records if version > to)
+    if missing or surplus:
+        _check_known(records)
+    if missing:
+        return _apply(connection, target, missing[0])
+    if surplus:
+        return _revert(connection, target, surplus[-1])
+    if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
+        raise MigrationError(
+            f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
+            f" {target.store.migrate_command}"
+        )
+    return None
 
 
-def _enforce_rules(connection: psycopg.Connection[Any], target: Target, waiting: Callable[[], None] | None) -> None:
+def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
     """Make constraints of the rules that no row breaks any more; nothing where 009 is not applied, or for a user who may not."""
     function = f"{quoted_schema(target.schema)}.enforce_rules()"
-    with connection.transaction():
-        _lock(connection, target.schema, waiting)
-        connection.execute(
-            sql.SQL("""
-                DO $$
-                BEGIN
-                    IF pg_catalog.has_function_privilege(pg_catalog.to_regprocedure({function}), 'EXECUTE') THEN
-                        PERFORM {schema}.enforce_rules();
-                    END IF;
-                END
-                $$
-            """).format(function=sql.Literal(function), schema=sql.Identifier(target.schema))
-        )
+    _lock(connection, target.schema)
+    connection.execute(
+        sql.SQL("""
+            DO $$
+            BEGIN
+                IF pg_catalog.has_function_privilege(pg_catalog.to_regprocedure({function}), 'EXECUTE') THEN
+                    PERFORM {schema}.enforce_rules();
+                END IF;
+            END
+            $$
+        """).format(function=sql.Literal(function), schema=sql.Identifier(target.schema))
+    )
 
 
 def _pass_on(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None]) -> None:
@@ -314,21 +319,22 @@ def _pass_on(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None
         notice(f"{diagnostic.message_primary}. {diagnostic.message_hint}")
 
 
-def _lock(connection: psycopg.Connection[Any], schema: str, waiting: Callable[[], None] | None) -> None:
+def _lock(connection: psycopg.Connection[Any], schema: str) -> None:
     key = {"key": zlib.crc32(f"airflow-provider-dagconfig migrations of {schema}".encode())}
-    acquired = connection.execute("SELECT pg_catalog.pg_try_advisory_xact_lock(%(key)s::bigint)", key).fetchone()
-    if acquired == (True,):
-        return
-    if waiting is not None:
-        waiting()
     connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%(key)s::bigint)", key)
 
 
 def _exists(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
+    # Not to_regclass: it asks the server process's cache, which learns of what another run has committed when a table is locked
+    # (here pg_class), and not by a wait for an advisory lock.
     found = connection.execute(
-        "SELECT pg_catalog.to_regclass(%(name)s) IS NOT NULL", {"name": f"{quoted_schema(schema)}.{table}"}
+        """
+        SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+        """,
+        {"schema": schema, "table": table},
     ).fetchone()
-    return found == (True,)
+    return found is not None
 
 
 def _records(connection: psycopg.Connection[Any], schema: str) -> dict[int, Record]:
@@ -397,7 +403,7 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: s
     try:
         connection.execute(statements.encode())
     except psycopg.Error as error:
-        if error.sqlstate == "42501":
+        if error.sqlstate == "42501" or error.sqlstate in GAVE_UP:
             raise
         explained = target.store.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):

@@ -116,7 +116,7 @@ def test_two_at_once_apply_it_once(database: Database) -> None:
     waits, results = threading.Event(), []
 
     def run() -> None:
-        results.append(migrate(database.url, waiting=waits.set))
+        results.append(migrate(database.url, waiting=lambda _: waits.set()))
 
     runs = [threading.Thread(target=run) for _ in range(2)]
     with psycopg.connect(database.url) as connection:

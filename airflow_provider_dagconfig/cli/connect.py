@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_dagconfig.cli.output import note
 from airflow_provider_dagconfig.cli.values import UsageError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook, configured_conn_id, configured_schema
 from airflow_provider_dagconfig.migrate import Target
@@ -25,9 +26,12 @@ def hook_of(args: Namespace) -> DagConfigHook:
     if args.url and args.conn_id:
         raise UsageError("--url and --conn-id both name a database; give one of them")
     if args.url:
-        return DagConfigHook.from_url(args.url, schema)
-    conn_id = args.conn_id or configured_conn_id()
-    return DagConfigHook(postgres_conn_id=conn_id, schema=schema, connection=airflow_connection(conn_id))
+        hook = DagConfigHook.from_url(args.url, schema)
+    else:
+        conn_id = args.conn_id or configured_conn_id()
+        hook = DagConfigHook(postgres_conn_id=conn_id, schema=schema, connection=airflow_connection(conn_id))
+    hook.waiting = note
+    return hook
 
 
 def airflow_connection(conn_id: str) -> Connection | None:

@@ -15,7 +15,7 @@ from airflow_provider_dagconfig.cli.connect import airflow_connection, hook_of, 
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.rows import now
-from airflow_provider_dagconfig.exceptions import DagConfigError
+from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
@@ -150,8 +150,11 @@ def _of_the_migrations(args: Namespace, hook: DagConfigHook, look: Look) -> Gene
         return False
     try:
         states = status(target_of(args))
-    except DagConfigError as error:
+    except DagConfigNotAllowedError as error:
         yield Finding("migrations", "warn", str(error), "Ask as a user who may read the tables")
+        return True
+    except DagConfigError as error:
+        yield Finding("migrations", "fail", str(error))
         return True
     finding = _of_the_states(states, command_line)
     yield finding

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.cli.connect import target_of
 from airflow_provider_dagconfig.cli.definition import PENDING
-from airflow_provider_dagconfig.cli.output import Console, command, confirm
+from airflow_provider_dagconfig.cli.output import Console, command, confirm, note
 from airflow_provider_dagconfig.migrate import migrating, status
 
 if TYPE_CHECKING:
@@ -51,9 +50,8 @@ def _migrate(target: Target, args: Namespace) -> None:
         confirm(f"This drops what {', '.join(reverted)} made in {target.store}, with its data and its audit.", args)
 
     done = False
-    waiting = partial(print, "Another migration is running; waiting for it.")
-    for step in migrating(target, args.to, waiting=waiting, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
-        print(f"{step.action:<8}  {step.file}")
+    for step in migrating(target, args.to, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
+        print(f"{step.action:<8}  {step.file}", flush=True)
         done = True
     if not done:
         print(f"Nothing to do: {target.store} is up to date." if args.to is None else f"Nothing to do: {target.store}.")

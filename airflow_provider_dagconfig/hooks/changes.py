@@ -273,7 +273,8 @@ class ChangingHook(HistoryHook):
             sql.SQL("{} => {}::{}").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
             for name in given
         )
-        rows = self._ask(_CALL, given, purpose="writing", function=sql.Identifier(function), assignments=assignments)
+        with self.transaction():
+            rows = self._ask(_CALL, given, purpose="writing", function=sql.Identifier(function), assignments=assignments)
         return rows[0]["result"]
 
 

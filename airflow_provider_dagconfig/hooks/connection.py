@@ -7,17 +7,16 @@ What is asked of it is in the other modules of this package.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from psycopg import sql
-from psycopg.rows import dict_row
 
+from airflow_provider_dagconfig import sessions
 from airflow_provider_dagconfig.exceptions import (
     DATABASE_ERRORS,
     DagConfigInvalidError,
@@ -28,6 +27,7 @@ from airflow_provider_dagconfig.exceptions import (
     Store,
 )
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
+from airflow_provider_dagconfig.sessions import Session
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -70,7 +70,9 @@ class StoreHook(PostgresHook):
         super().__init__(postgres_conn_id=postgres_conn_id or configured_conn_id(), **kwargs)
         self.config_schema: str = schema or configured_schema()
         self._target: Target | None = None
-        self._in_transaction: psycopg.Connection[Any] | None = None
+        self._in_transaction: Session | None = None
+        self.waiting: Callable[[str], None] = self.log.warning
+        """Is told whom a change waits for, each time that it lets others go first."""
 
     @classmethod
     def from_url(cls, url: str, schema: str | None = None) -> Self:
@@ -104,8 +106,8 @@ class StoreHook(PostgresHook):
         if self._in_transaction is not None:
             yield
             return
-        with self._open("writing") as connection, connection.transaction(force_rollback=force_rollback):
-            self._in_transaction = connection
+        with self._open("writing") as session, session.transaction(sessions.WRITING, force_rollback=force_rollback):
+            self._in_transaction = session
             try:
                 yield
             finally:
@@ -149,23 +151,19 @@ class StoreHook(PostgresHook):
         self, query: sql.SQL, parameters: Mapping[str, Any], *, purpose: Purpose = "reading", **parts: sql.Composable
     ) -> list[dict[str, Any]]:
         """Run one statement, with the store's schema for ``{schema}`` in it and its other parts, and give its rows by column."""
-        with self._open(purpose) as connection:
-            return rows_of(connection, query.format(schema=self._schema, **parts), parameters)
+        with self._open(purpose) as session:
+            return rows_of(session, query.format(schema=self._schema, **parts), parameters)
 
     @contextmanager
-    def _open(self, purpose: Purpose = "reading") -> Iterator[psycopg.Connection[Any]]:
+    def _open(self, purpose: Purpose = "reading") -> Iterator[Session]:
         """Open a connection where each statement is its own transaction; close it at the end; explain what goes wrong."""
         store = self.store
         try:
             if self._in_transaction is not None:
                 yield self._in_transaction
                 return
-            with closing(self.get_conn()) as opened:
-                connection: Any = opened
-                connection.autocommit = True
-                # Prepared statements would be a state of the session.
-                connection.prepare_threshold = None
-                yield connection
+            with closing(self.get_conn()) as connection:
+                yield Session(connection, store, self.get_conn, self.waiting)
         except DATABASE_ERRORS as error:
             explained = store.explain(error, purpose=purpose)
             if isinstance(explained, DagConfigNotMigratedError):
@@ -180,7 +178,8 @@ class StoreHook(PostgresHook):
     def _missing_schema(self, store: Store) -> DagConfigSchemaNotFoundError | None:
         """See whether it is the whole schema that is missing, and where the tables are instead."""
         with closing(self.get_conn()) as connection:
-            is_there, others = rows_of(connection, _SCHEMAS, {"schema": self.config_schema})[0].values()
+            session = Session(connection, store, self.get_conn, self.waiting)
+            is_there, others = rows_of(session, _SCHEMAS, {"schema": self.config_schema})[0].values()
         if is_there:
             return None
         hint = f"The configuration's tables are in {', '.join(others)}; set [dagconfig] schema. " if others else ""
@@ -189,10 +188,9 @@ class StoreHook(PostgresHook):
         )
 
 
-def rows_of(connection: Any, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Run one statement and give its rows by column, whatever cursor the Airflow connection's extra asks for."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cast("list[dict[str, Any]]", cursor.execute(query, parameters).fetchall())
+def rows_of(session: Session, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Run one statement and give its rows by column."""
+    return session.rows(query, parameters)
 
 
 def with_zone(moment: datetime, parameter: str) -> datetime:

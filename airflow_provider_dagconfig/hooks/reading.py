@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError, did_you_mean
@@ -24,6 +23,7 @@ from airflow_provider_dagconfig.models import (
     JobRow,
     Override,
 )
+from airflow_provider_dagconfig.sessions import Session
 
 # One row a job that is asked for, whatever is missing. Overrides are applied where there are some, which is seldom: a listing of
 # many jobs needs no call for each. What switched a job off is its row's change or an override's.
@@ -279,8 +279,8 @@ class ReadingHook(StoreHook):
             overrides=overrides,
         )
 
-    def _group_not_found(self, connection: psycopg.Connection[Any], name: str) -> DagConfigNotFoundError:
-        rows = rows_of(connection, _GROUP_NAMES.format(schema=self._schema), {})
+    def _group_not_found(self, session: Session, name: str) -> DagConfigNotFoundError:
+        rows = rows_of(session, _GROUP_NAMES.format(schema=self._schema), {})
         names = [row["group_name"] for row in rows]
         return DagConfigNotFoundError(
             f"There is no exchange group {name!r} ({self.store}).{did_you_mean(name, names)}"

@@ -1,0 +1,423 @@
+"""
+A connection to the store on which nothing waits without an end, and what is told about a wait. What is asked is elsewhere.
+
+Every statement has three bounds. Two are the server's: ``lock_timeout`` and ``statement_timeout``, set for one transaction at
+a time, so PgBouncer in transaction mode carries them and no later client inherits them. They go to the server together with
+the statement (libpq's pipeline mode), so a statement outside a transaction is one round trip. The third is ours, for a server
+or a pooler that takes a statement and never answers: the socket is shut, and libpq finds that the server has gone.
+
+A setting of the user's own (role, database, ``options`` of the connection) that is stricter than ours stays in force.
+
+A signal handler that raises, such as Airflow's for ``execution_timeout``, ends a wait at once: psycopg waits in short turns.
+The connection is closed then, since tidying it up would mean to wait for the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from airflow_provider_dagconfig.exceptions import (
+    DATABASE_ERRORS,
+    GAVE_UP,
+    LOCK_TIMEOUT,
+    DagConfigBusyError,
+    DagConfigUnreachableError,
+    Store,
+)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long a statement may wait and run."""
+
+    lock: float
+    """Seconds that it waits for one lock; then the server ends it, and an attempt is over."""
+    statement: float
+    """Seconds that it runs in all; then the server ends it for good."""
+    attempts: int
+    """How often it stands in the queue for its locks. Between two attempts it holds none, so that others go first."""
+
+
+READING = Bounds(lock=5, statement=30, attempts=1)
+"""A reading task outlasts one attempt of a writer or a migration; after it, Airflow's retry is the next attempt."""
+WRITING = Bounds(lock=3, statement=30, attempts=5)
+"""Five attempts take about 20 s, as long as a person waits for a command that says whom it waits for."""
+MIGRATING = Bounds(lock=3, statement=600, attempts=30)
+"""
+Thirty attempts take two minutes. An attempt is shorter than a reader waits: who queues behind a migration gets through when it
+gives way. An index over millions of audit entries takes minutes, not ten.
+"""
+ANSWER_SECONDS = 5
+"""Seconds beyond ``Bounds.statement``; then a server that should have ended the statement itself is taken to be gone."""
+PAUSE_SECONDS = 1
+"""Seconds between two attempts."""
+
+_SAVEPOINT = "dagconfig_attempt"
+# A bound of the user's that is stricter stays. Settings show as 0, 1500ms, 5s, 2min, which interval reads.
+_SET_BOUNDS = sql.SQL("""
+    SELECT pg_catalog.set_config(bound.name, bound.milliseconds::text, true)
+    FROM (VALUES ('lock_timeout', %(lock)s::integer), ('statement_timeout', %(statement)s::integer)) AS bound (name, milliseconds)
+    WHERE
+        pg_catalog.current_setting(bound.name)::interval
+        NOT BETWEEN interval '1 millisecond' AND bound.milliseconds * interval '1 millisecond'
+""")
+# The sessions in the way of a waiting session. Without one, those in the way of a reader: they hold the only lock that keeps
+# readers out, or queue for it. Those who wait themselves are followed to whom they wait for. pg_locks and pg_blocking_pids
+# answer everybody; of a foreign session pg_stat_activity shows the user and the application, and no more.
+_IN_THE_WAY = sql.SQL("""
+    WITH RECURSIVE tables AS (
+        SELECT c.oid, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, c.relkind IN ('r', 'p') AS is_table
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %(schema)s
+    ), locks AS MATERIALIZED (
+        SELECT
+            coalesce(l.pid, 0) AS pid, l.mode, l.granted, tables.name, tables.is_table,
+            CASE
+                WHEN tables.name IS NOT NULL THEN l.mode || ' on ' || tables.name
+                WHEN l.locktype = 'advisory' THEN 'the lock that one migration at a time holds'
+                WHEN l.locktype IN ('transactionid', 'virtualxid', 'tuple') THEN 'the end of another transaction'
+                ELSE l.mode || ' on a ' || l.locktype
+            END AS description
+        FROM pg_catalog.pg_locks AS l
+        LEFT JOIN tables
+            ON l.locktype = 'relation' AND tables.oid = l.relation
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+    ), in_the_way AS (
+        SELECT blocker.pid FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(waiter)s::integer)) AS blocker (pid)
+        UNION
+        SELECT locks.pid FROM locks
+        WHERE
+            %(waiter)s::integer IS NULL AND locks.name IS NOT NULL AND locks.mode = 'AccessExclusiveLock'
+            AND locks.pid <> pg_catalog.pg_backend_pid()
+        UNION
+        SELECT further.pid
+        FROM in_the_way CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(in_the_way.pid)) AS further (pid)
+    )
+    SELECT
+        in_the_way.pid, activity.usename AS user_name, activity.application_name AS application, activity.state,
+        activity.xact_start AS since,
+        (SELECT locks.description FROM locks WHERE locks.pid = in_the_way.pid AND NOT locks.granted LIMIT 1) AS waits,
+        ARRAY(
+            SELECT locks.description FROM locks
+            WHERE
+                locks.pid = in_the_way.pid AND locks.granted AND locks.is_table
+                AND locks.name = coalesce(
+                    (SELECT own.name FROM locks AS own WHERE own.pid = %(waiter)s::integer AND NOT own.granted LIMIT 1), locks.name
+                )
+            ORDER BY locks.mode = 'AccessExclusiveLock' DESC, locks.name LIMIT 3
+        ) AS holds,
+        (SELECT own.description FROM locks AS own WHERE own.pid = %(waiter)s::integer AND NOT own.granted LIMIT 1) AS wanted
+    FROM in_the_way LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = in_the_way.pid
+    WHERE in_the_way.pid IS DISTINCT FROM %(waiter)s::integer
+    ORDER BY EXISTS (SELECT FROM locks WHERE locks.pid = in_the_way.pid AND NOT locks.granted), activity.xact_start, in_the_way.pid
+    LIMIT 5
+""")
+
+
+@dataclass(frozen=True)
+class _InTheWay:
+    """A session that others wait for."""
+
+    pid: int
+    """0: a transaction that was prepared for a second phase, which has no session."""
+    user_name: str | None
+    application: str | None
+    state: str | None
+    since: datetime | None
+    """These two: None where this user may not see them."""
+    waits: str | None
+    """What it waits for itself; None where it does not wait."""
+    holds: list[str]
+    wanted: str | None
+    """What the session waits for that has it in the way."""
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a prepared transaction holds it (pg_prepared_xacts has its gid)"
+        about = [f"user {self.user_name}"] if self.user_name else []
+        about += [f"application {self.application}"] if self.application else []
+        since = f" since {self.since.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
+        about += [f"{self.state}{since}"] if self.state else []
+        text = f"session {self.pid}" + (f" ({', '.join(about)})" if about else "")
+        holds = _in_words(f" holds {', '.join(self.holds)}" if self.holds else " is in the way")
+        return text + holds + (f" and waits itself for {_in_words(self.waits)}" if self.waits else "")
+
+
+class Session:
+    """
+    One connection to the store, which is closed by whoever opened it.
+
+    :param connection: a new psycopg connection; it is put into autocommit.
+    :param connect: opens another one, to look who is in the way while this one waits.
+    :param tell: is told whom a statement waits for, before it is tried again.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], store: Store, connect: Callable[[], Any], tell: Callable[[str], None]
+    ) -> None:
+        connection.autocommit = True
+        # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
+        connection.prepare_threshold = None
+        self.connection = connection
+        self._store = store
+        self._connect = connect
+        self._tell = tell
+        self._bounds: Bounds | None = None
+        """None outside a transaction."""
+        self._pid: int | None = None
+        """The server's process; a pooler gives each transaction another one."""
+
+    def rows(self, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """
+        Run one statement and give its rows by column, whatever cursor the Airflow connection's extra asks for.
+
+        Outside a transaction it is a transaction of its own, for reading, and one round trip.
+
+        :raises DagConfigBusyError: somebody held a lock for too long, or it ran for too long.
+        :raises DagConfigUnreachableError: there was no answer.
+        """
+        if self._bounds is not None:
+            return self._giving_way(self._bounds, lambda: self._in_savepoint(query, parameters))
+        begun = time.monotonic()
+        try:
+            with self._rolled_back_on_error():
+                return self._send(READING, "BEGIN", _bounded(READING), (query, parameters), "COMMIT")[2]
+        except psycopg.Error as error:
+            if error.sqlstate not in GAVE_UP:
+                raise
+            raise _busy(self._store, error, time.monotonic() - begun, self._who(None)) from error
+
+    @contextmanager
+    def transaction(self, bounds: Bounds, *, force_rollback: bool = False) -> Iterator[None]:
+        """Make what is asked inside the block one transaction. A statement in it that gives way keeps what was done before."""
+        with self._rolled_back_on_error():
+            self._pid = self._send(bounds, "BEGIN", _bounded(bounds), "SELECT pg_catalog.pg_backend_pid() AS pid")[2][0]["pid"]
+            self._bounds = bounds
+            try:
+                yield
+            finally:
+                self._bounds = None
+            if force_rollback:
+                self._send(bounds, "ROLLBACK")
+                return
+            try:
+                self._send(bounds, "COMMIT")
+            except (psycopg.OperationalError, DagConfigUnreachableError) as error:
+                if not self.connection.closed and not self.connection.broken:
+                    raise
+                raise DagConfigUnreachableError(
+                    f"The connection was lost while the change was being committed ({self._store}): {error}. Whether it was made"
+                    " is not known; look before you try again: airflow dagconfig history"
+                ) from error
+
+    def attempts(self, bounds: Bounds, work: Callable[[], _T]) -> _T:
+        """
+        Do something in a transaction; where it waits too long for a lock, roll it back, let others go first, and do it again.
+
+        :param work: uses ``connection``; it is called once an attempt.
+        :raises DagConfigBusyError: the last attempt waited for too long, too, or it ran for too long.
+        :raises DagConfigUnreachableError: there was no answer.
+        """
+
+        def once() -> _T:
+            with self.transaction(bounds), self._answering(bounds):
+                return work()
+
+        return self._giving_way(bounds, once)
+
+    def _giving_way(self, bounds: Bounds, once: Callable[[], _T]) -> _T:
+        begun = time.monotonic()
+        told = ""
+        with _Watch(self, bounds.lock / 3) as watch:
+            for attempt in range(1, bounds.attempts + 1):
+                try:
+                    return once()
+                except psycopg.Error as error:
+                    if error.sqlstate not in GAVE_UP:
+                        raise
+                    found = watch.found
+                    if error.sqlstate != LOCK_TIMEOUT or attempt == bounds.attempts:
+                        raise _busy(self._store, error, time.monotonic() - begun, found) from error
+                text = f"Waiting for {_wanted(found)}: {_described(found)}. Others go first, then it is tried again."
+                if text != told:
+                    self._tell(text)
+                    told = text
+                time.sleep(PAUSE_SECONDS)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _in_savepoint(self, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        assert self._bounds is not None
+        try:
+            return self._send(self._bounds, f"SAVEPOINT {_SAVEPOINT}", (query, parameters), f"RELEASE {_SAVEPOINT}")[1]
+        except psycopg.Error as error:
+            if error.sqlstate == LOCK_TIMEOUT:
+                # Its locks are let go; the next attempt begins here.
+                self._send(self._bounds, f"ROLLBACK TO {_SAVEPOINT}", f"RELEASE {_SAVEPOINT}")
+            raise
+
+    def _send(self, bounds: Bounds, *statements: str | tuple[sql.Composable, Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+        """Send statements together and give the rows of each. A libpq before 14 has no pipeline mode, and takes them in turn."""
+        cursors = []
+        with self._answering(bounds), self._pipeline():
+            for statement in statements:
+                query, parameters = (cast("Any", statement), None) if isinstance(statement, str) else statement
+                cursor = self.connection.cursor(row_factory=dict_row)
+                cursors.append(cursor.execute(cast("Any", query), parameters))
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[None]:
+        with self.connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
+            try:
+                yield
+                if pipeline is not None:
+                    pipeline.sync()
+            except DATABASE_ERRORS:
+                raise
+            except BaseException:
+                # The pipeline's end would wait for the answers.
+                self.connection.close()
+                raise
+
+    @contextmanager
+    def _rolled_back_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self._roll_back()
+            raise
+        except BaseException:
+            # Ctrl-C, or a signal's handler: there is no time for an answer.
+            self.connection.close()
+            raise
+
+    def _roll_back(self) -> None:
+        status = self.connection.info.transaction_status
+        if status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR):
+            with suppress(psycopg.Error, DagConfigUnreachableError):
+                self._send(READING, "ROLLBACK")
+                return
+        if status is not psycopg.pq.TransactionStatus.IDLE:
+            # A statement is still running. Closed, the server ends it with its own bounds, and nothing is committed.
+            self.connection.close()
+
+    @contextmanager
+    def _answering(self, bounds: Bounds) -> Iterator[None]:
+        """Shut the socket where the server does not answer in time."""
+        seconds = bounds.statement + ANSWER_SECONDS
+        struck = threading.Event()
+        # A descriptor of its own: psycopg may close the other one, and its number may be another file's then.
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+
+            def shut() -> None:
+                struck.set()
+                with suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+
+            timer = threading.Timer(seconds, shut)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            except psycopg.Error as error:
+                if not struck.is_set():
+                    raise
+                raise DagConfigUnreachableError(
+                    f"The configuration database cannot be reached ({self._store}): it has not answered for {seconds:g} s, and"
+                    " the connection was closed. Look whether the server, or the pooler before it, hangs or is overloaded"
+                ) from error
+            finally:
+                timer.cancel()
+
+    def _who(self, waiter: int | None) -> list[_InTheWay]:
+        """Look who is in the way of a session, or of readers; nobody where that cannot be seen."""
+        parameters = {"schema": self._store.schema, "waiter": waiter}
+        with suppress(psycopg.Error, DagConfigUnreachableError), self._rolled_back_on_error():
+            rows = self._send(READING, "BEGIN", _bounded(READING), (_IN_THE_WAY, parameters), "COMMIT")[2]
+            return [_InTheWay(**row) for row in rows]
+        return []
+
+
+class _Watch(threading.Thread):
+    """Looks, from another connection and while a session waits, who is in its way; afterwards nobody can tell."""
+
+    def __init__(self, session: Session, interval: float) -> None:
+        super().__init__(name="dagconfig-watch", daemon=True)
+        self.found: list[_InTheWay] = []
+        """Who was in the way when somebody was, the last time."""
+        self._session = session
+        self._interval = interval
+        self._over = threading.Event()
+
+    def __enter__(self) -> _Watch:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Not joined: it may be connecting, and looks at nothing of the session's but its number.
+        self._over.set()
+
+    def run(self) -> None:
+        session = self._session
+        with suppress(Exception):
+            # Most statements are done before there is a reason to look.
+            if self._over.wait(self._interval):
+                return
+            with closing(session._connect()) as opened:
+                other = Session(opened, session._store, session._connect, session._tell)
+                while not other.connection.closed:
+                    pid = session._pid
+                    self.found = (other._who(pid) if pid else []) or self.found
+                    if self._over.wait(self._interval):
+                        return
+
+
+def _bounded(bounds: Bounds) -> tuple[sql.Composable, Mapping[str, Any]]:
+    return _SET_BOUNDS, {"lock": round(bounds.lock * 1000), "statement": round(bounds.statement * 1000)}
+
+
+def _busy(store: Store, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:
+    """Say what was waited for, how long, who is in the way, and how that ends."""
+    if error.sqlstate == LOCK_TIMEOUT:
+        text = f"Waited {seconds:.1f} s in vain for {_wanted(found)} ({store}): {_described(found)}"
+    else:
+        text = f"{error.diag.message_primary}, after {seconds:.1f} s ({store})" + (f": {_described(found)}" if found else "")
+    return DagConfigBusyError(f"{text}. Nothing was changed, and it may be tried again.{_remedy(found)}")
+
+
+def _wanted(found: Sequence[_InTheWay]) -> str:
+    return next((_in_words(each.wanted) for each in found if each.wanted), "a lock")
+
+
+def _described(found: Sequence[_InTheWay]) -> str:
+    return "; ".join(map(str, found)) or "whoever held it has just let go, or is hidden from this user"
+
+
+def _remedy(found: Sequence[_InTheWay]) -> str:
+    # Whoever waits goes on when those do that it waits for.
+    first = [each for each in found if each.pid and not each.waits] or [each for each in found if each.pid]
+    if not first:
+        return " To end a prepared transaction: ROLLBACK PREPARED 'GID';" if found else ""
+    roles = sorted({f"role {each.user_name}" for each in first if each.user_name})
+    ends = ", ".join(f"pg_terminate_backend({each.pid})" for each in first)
+    return f" A superuser, or a member of {' or '.join([*roles, 'pg_signal_backend'])}, may end what is in the way: SELECT {ends};"
+
+
+def _in_words(lock: str) -> str:
+    """Name locks as LOCK TABLE does: ACCESS EXCLUSIVE for AccessExclusiveLock."""
+    return re.sub(r"\b((?:[A-Z][a-z]+)+)Lock\b", lambda mode: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", mode[1]).upper(), lock)
