@@ -2,9 +2,13 @@
 A connection to the store on which nothing waits without an end, and what is told about a wait. What is asked is elsewhere.
 
 Every statement has three bounds. Two are the server's: ``lock_timeout`` and ``statement_timeout``, set for one transaction at
-a time, so PgBouncer in transaction mode carries them and no later client inherits them. They go to the server together with
-the statement (libpq's pipeline mode), so a statement outside a transaction is one round trip. The third is ours, for a server
-or a pooler that takes a statement and never answers: the socket is shut, and libpq finds that the server has gone.
+a time, so PgBouncer in transaction mode carries them and no later client inherits them. They go to the server in one message
+with the statement, which makes both one transaction and one round trip. The third is ours, for a server or a pooler that takes
+a statement and never answers: the socket is shut, and libpq finds that the server has gone.
+
+Several statements in one message are PostgreSQL's simple query protocol, so psycopg writes the parameters into the text, quoted by
+libpq. Its pipeline mode would do, too, but it loses what a server says before it hangs up ("terminating connection due to ..."),
+and hides the exception of a signal handler behind one of its own.
 
 A setting of the user's own (role, database, ``options`` of the connection) that is stricter than ours stays in force.
 
@@ -20,17 +24,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from airflow_provider_dagconfig.exceptions import (
-    DATABASE_ERRORS,
     GAVE_UP,
     LOCK_TIMEOUT,
     DagConfigBusyError,
@@ -67,11 +70,15 @@ ANSWER_SECONDS = 5
 PAUSE_SECONDS = 1
 """Seconds between two attempts."""
 
-_SAVEPOINT = "dagconfig_attempt"
+_SAVEPOINT = sql.SQL("SAVEPOINT dagconfig_attempt")
+_RELEASE = sql.SQL("RELEASE SAVEPOINT dagconfig_attempt")
+_BACK_TO_SAVEPOINT = sql.SQL("ROLLBACK TO SAVEPOINT dagconfig_attempt")
 # A bound of the user's that is stricter stays. Settings show as 0, 1500ms, 5s, 2min, which interval reads.
 _SET_BOUNDS = sql.SQL("""
     SELECT pg_catalog.set_config(bound.name, bound.milliseconds::text, true)
-    FROM (VALUES ('lock_timeout', %(lock)s::integer), ('statement_timeout', %(statement)s::integer)) AS bound (name, milliseconds)
+    FROM (
+        VALUES ('lock_timeout', %(lock_milliseconds)s::integer), ('statement_timeout', %(statement_milliseconds)s::integer)
+    ) AS bound (name, milliseconds)
     WHERE
         pg_catalog.current_setting(bound.name)::interval
         NOT BETWEEN interval '1 millisecond' AND bound.milliseconds * interval '1 millisecond'
@@ -195,8 +202,7 @@ class Session:
             return self._giving_way(self._bounds, lambda: self._in_savepoint(query, parameters))
         begun = time.monotonic()
         try:
-            with self._rolled_back_on_error():
-                return self._send(READING, "BEGIN", _bounded(READING), (query, parameters), "COMMIT")[2]
+            return self._send(READING, [_SET_BOUNDS, query], {**_milliseconds(READING), **parameters})
         except psycopg.Error as error:
             if error.sqlstate not in GAVE_UP:
                 raise
@@ -206,17 +212,18 @@ class Session:
     def transaction(self, bounds: Bounds, *, force_rollback: bool = False) -> Iterator[None]:
         """Make what is asked inside the block one transaction. A statement in it that gives way keeps what was done before."""
         with self._rolled_back_on_error():
-            self._pid = self._send(bounds, "BEGIN", _bounded(bounds), "SELECT pg_catalog.pg_backend_pid() AS pid")[2][0]["pid"]
+            begin = [sql.SQL("BEGIN"), _SET_BOUNDS, sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid")]
+            self._pid = self._send(bounds, begin, _milliseconds(bounds))[0]["pid"]
             self._bounds = bounds
             try:
                 yield
             finally:
                 self._bounds = None
             if force_rollback:
-                self._send(bounds, "ROLLBACK")
+                self._send(bounds, [sql.SQL("ROLLBACK")])
                 return
             try:
-                self._send(bounds, "COMMIT")
+                self._send(bounds, [sql.SQL("COMMIT")])
             except (psycopg.OperationalError, DagConfigUnreachableError) as error:
                 if not self.connection.closed and not self.connection.broken:
                     raise
@@ -263,36 +270,26 @@ class Session:
     def _in_savepoint(self, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         assert self._bounds is not None
         try:
-            return self._send(self._bounds, f"SAVEPOINT {_SAVEPOINT}", (query, parameters), f"RELEASE {_SAVEPOINT}")[1]
+            return self._send(self._bounds, [_SAVEPOINT, query, _RELEASE], parameters)
         except psycopg.Error as error:
             if error.sqlstate == LOCK_TIMEOUT:
                 # Its locks are let go; the next attempt begins here.
-                self._send(self._bounds, f"ROLLBACK TO {_SAVEPOINT}", f"RELEASE {_SAVEPOINT}")
+                self._send(self._bounds, [_BACK_TO_SAVEPOINT, _RELEASE])
             raise
 
-    def _send(self, bounds: Bounds, *statements: str | tuple[sql.Composable, Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
-        """Send statements together and give the rows of each. A libpq before 14 has no pipeline mode, and takes them in turn."""
-        cursors = []
-        with self._answering(bounds), self._pipeline():
-            for statement in statements:
-                query, parameters = (cast("Any", statement), None) if isinstance(statement, str) else statement
-                cursor = self.connection.cursor(row_factory=dict_row)
-                cursors.append(cursor.execute(cast("Any", query), parameters))
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-    @contextmanager
-    def _pipeline(self) -> Iterator[None]:
-        with self.connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
-            try:
-                yield
-                if pipeline is not None:
-                    pipeline.sync()
-            except DATABASE_ERRORS:
-                raise
-            except BaseException:
-                # The pipeline's end would wait for the answers.
-                self.connection.close()
-                raise
+    def _send(
+        self, bounds: Bounds, statements: Sequence[sql.Composable], parameters: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Send statements as one message, and give the rows of the last one that has any columns."""
+        rows: list[dict[str, Any]] = []
+        cursor: psycopg.ClientCursor[dict[str, Any]] = psycopg.ClientCursor(self.connection, row_factory=dict_row)
+        with cursor, self._answering(bounds):
+            cursor.execute(sql.SQL(";\n").join(statements), parameters)
+            while True:
+                if cursor.description:
+                    rows = cursor.fetchall()
+                if not cursor.nextset():
+                    return rows
 
     @contextmanager
     def _rolled_back_on_error(self) -> Iterator[None]:
@@ -310,7 +307,7 @@ class Session:
         status = self.connection.info.transaction_status
         if status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR):
             with suppress(psycopg.Error, DagConfigUnreachableError):
-                self._send(READING, "ROLLBACK")
+                self._send(READING, [sql.SQL("ROLLBACK")])
                 return
         if status is not psycopg.pq.TransactionStatus.IDLE:
             # A statement is still running. Closed, the server ends it with its own bounds, and nothing is committed.
@@ -346,10 +343,9 @@ class Session:
 
     def _who(self, waiter: int | None) -> list[_InTheWay]:
         """Look who is in the way of a session, or of readers; nobody where that cannot be seen."""
-        parameters = {"schema": self._store.schema, "waiter": waiter}
-        with suppress(psycopg.Error, DagConfigUnreachableError), self._rolled_back_on_error():
-            rows = self._send(READING, "BEGIN", _bounded(READING), (_IN_THE_WAY, parameters), "COMMIT")[2]
-            return [_InTheWay(**row) for row in rows]
+        parameters = {**_milliseconds(READING), "schema": self._store.schema, "waiter": waiter}
+        with suppress(psycopg.Error, DagConfigUnreachableError):
+            return [_InTheWay(**row) for row in self._send(READING, [_SET_BOUNDS, _IN_THE_WAY], parameters)]
         return []
 
 
@@ -387,8 +383,8 @@ class _Watch(threading.Thread):
                         return
 
 
-def _bounded(bounds: Bounds) -> tuple[sql.Composable, Mapping[str, Any]]:
-    return _SET_BOUNDS, {"lock": round(bounds.lock * 1000), "statement": round(bounds.statement * 1000)}
+def _milliseconds(bounds: Bounds) -> dict[str, int]:
+    return {"lock_milliseconds": round(bounds.lock * 1000), "statement_milliseconds": round(bounds.statement * 1000)}
 
 
 def _busy(store: Store, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:

@@ -12,6 +12,7 @@ import pytest
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
 from airflow_provider_dagconfig import migrate as module
+from airflow_provider_dagconfig import sessions
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError, DagConfigUnreachableError
 from airflow_provider_dagconfig.migrate import Migration, MigrationError, Step, Target, available, migrate, status
 
@@ -112,7 +113,8 @@ def test_tables_without_a_record_are_not_taken_back(adopted_database: Database) 
     assert "dag_configuration" in tables(adopted_database)
 
 
-def test_two_at_once_apply_it_once(database: Database) -> None:
+def test_two_at_once_apply_it_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MIGRATING", replace(sessions.MIGRATING, lock=0.5))
     waits, results = threading.Event(), []
 
     def run() -> None:

@@ -1,0 +1,82 @@
+"""A TCP proxy before a server: it counts how often the client has to wait for an answer, and can stop answering."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Proxy:
+    """Passes on what comes, from the first client until the block ends."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._turns: list[int] = []
+        self.silent = threading.Event()
+        """Set: what the server answers is kept back, as if it were frozen."""
+        self._over = threading.Event()
+        self._relays: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def turns(self) -> list[int]:
+        """Wait until the connections so far are closed; say of each how often the client sent something after the server had."""
+        for thread in self._relays:
+            thread.join(timeout=60)
+        return list(self._turns)
+
+    def close(self) -> None:
+        self._over.set()
+        # Wakes the thread, which close alone would not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in (self._accepting, *self._relays):
+            thread.join(timeout=60)
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._relay, args=(client,), daemon=True)
+            self._relays.append(thread)
+            thread.start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server, selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_READ, server)
+            selector.register(server, selectors.EVENT_READ, client)
+            server_spoke = True
+            number = len(self._turns)
+            self._turns.append(0)
+            while not self._over.is_set():
+                for key, _ in selector.select(timeout=0.1):
+                    if key.fileobj is server and self.silent.is_set():
+                        self._over.wait(0.05)
+                        continue
+                    try:
+                        data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    except OSError:
+                        return
+                    if not data:
+                        return
+                    if key.fileobj is client and server_spoke:
+                        self._turns[number] += 1
+                    server_spoke = key.fileobj is server
+                    key.data.sendall(data)
+
+
+@contextmanager
+def proxy(port: int) -> Iterator[Proxy]:
+    """Start a proxy before a port of this machine."""
+    made = Proxy(port)
+    try:
+        yield made
+    finally:
+        made.close()
