@@ -2,7 +2,7 @@
 The hook that reads and writes the configuration store.
 
 Its parts build upon each other: connection.py (where the store is, and what its errors mean), reading.py (what is in force),
-history.py (what was, and what is temporary), changes.py. All SQL of the package is there and in the migrations. What the rows
+history.py (what was, and what is temporary), changes.py. All SQL about rows is there and in the migrations. What the rows
 mean is in models.py; what becomes of a configuration in a pod is not here.
 """
 
@@ -27,7 +27,8 @@ class DagConfigHook(ChangingHook):
     :param schema: the database schema of the tables. Default: ``[dagconfig] schema`` of airflow.cfg, else
         ``financial_screener``.
 
-    All methods raise DagConfigUnreachableError, DagConfigSchemaNotFoundError, DagConfigNotMigratedError and
+    All methods raise DagConfigUnreachableError, DagConfigBusyError, DagConfigSchemaNotFoundError, DagConfigNotMigratedError and
     DagConfigNotAllowedError, with the connection id, the schema and the remedy. Moments need a time zone; without one they are
-    refused with DagConfigInvalidError.
+    refused with DagConfigInvalidError. How long a statement waits and runs at most is in sessions.py; get_conn() gives a
+    connection without these bounds, as PostgresHook does.
     """

@@ -181,6 +181,12 @@ def disabled_group(database: Database) -> str:
 # --- the migration ---
 
 
+def behind_a_lock(database: Database) -> Any:
+    with psycopg.connect(database.url, application_name="psql") as holder:
+        holder.execute("LOCK TABLE financial_screener.dag_configuration")
+        return hook(database).get_dag_config(*JOB)
+
+
 def edited(database: Database) -> Any:
     database.execute("UPDATE financial_screener.dagconfig_migrations SET checksum = 'fedcba9876543210'")
     return migrations.migrate(database.url)
@@ -394,6 +400,7 @@ SAYINGS: dict[str, Say] = {
     "no schema": lambda database: hook(database, schema="job_settings").get_dag_config(*JOB),
     "no tables": without_tables,
     "no privileges": without_privileges,
+    "behind a lock": behind_a_lock,
     "edited": edited,
     "unknown version": unknown_version,
     "refused": with_a_view,
