@@ -34,7 +34,7 @@ from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.hooks.history import HistoryHook
 from airflow_provider_dagconfig.hooks.reading import ReadingHook
 from airflow_provider_dagconfig.migrate import Target, migrate, status
-from airflow_provider_dagconfig.sessions import Bounds
+from airflow_provider_dagconfig.sessions import Bounds, Session
 
 __all__ = ["dagconfig"]
 
@@ -642,11 +642,11 @@ def test_reading_is_one_round_trip(migrated_database: Database, read: str) -> No
 
 def test_a_stricter_bound_of_the_users_stays_and_a_looser_one_does_not(migrated_database: Database, impatient: None) -> None:
     def bounds_with(options: str) -> list[Any]:
-        hook = DagConfigHook.from_url(f"{migrated_database.url}?options={options}")
-        names = ("lock_timeout", "statement_timeout")
-        with hook.transaction():
-            assert hook._in_transaction is not None
-            return [hook._in_transaction.connection.execute(f"SHOW {name}").fetchone()[0] for name in names]  # type: ignore[index]
+        target = Target.from_url(f"{migrated_database.url}?options={options}")
+        with target.connect() as connection:
+            session = Session(connection, target.store, target.connect, print)
+            with session.transaction(sessions.READING):
+                return [connection.execute(f"SHOW {name}").fetchone()[0] for name in ("lock_timeout", "statement_timeout")]
 
     assert bounds_with("") == ["1s", "1min"]
     assert bounds_with("-c%20lock_timeout%3D10ms%20-c%20statement_timeout%3D5s") == ["10ms", "5s"]
