@@ -25,6 +25,7 @@ server as it is. What is left to do is a list of files, a table and a lock.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ from psycopg.rows import class_row
 
 from airflow_provider_dagconfig import sessions
 from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, GAVE_UP, DagConfigError, DagConfigUnreachableError, Store
+from airflow_provider_dagconfig.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
 from airflow_provider_dagconfig.sessions import Session
 
@@ -59,8 +61,19 @@ _RECORD = sql.SQL("""
         name text NOT NULL,
         checksum text NOT NULL,
         applied_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-        applied_by text NOT NULL DEFAULT session_user
+        applied_by text NOT NULL DEFAULT session_user,
+        revoked jsonb
     )
+""")
+# Records of earlier versions of this package do not have it. Who may not add it migrates without.
+_ADD_REVOKED = sql.SQL("""
+    DO $$
+    BEGIN
+        ALTER TABLE {schema}.dagconfig_migrations ADD COLUMN IF NOT EXISTS revoked jsonb;
+    EXCEPTION
+        WHEN insufficient_privilege THEN NULL;
+    END
+    $$
 """)
 
 
@@ -194,7 +207,7 @@ def migrating(
         connection = session.connection
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
-        while step := session.attempts(sessions.MIGRATING, lambda: _step(connection, target, to)):
+        while step := session.attempts(sessions.MIGRATING, lambda: _step(connection, target, to, notice or (lambda _: None))):
             yield step
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
 
@@ -275,7 +288,7 @@ def _session(target: Target, waiting: Callable[[str], None] | None = None) -> It
         raise target.store.explain(error, purpose="migrating") from error
 
 
-def _step(connection: psycopg.Connection[Any], target: Target, to: int | None) -> Step | None:
+def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> Step | None:
     """Do the next thing that leads to the version, inside a transaction; None when there is nothing left to do."""
     _lock(connection, target.schema)
     records = _records(connection, target.schema)
@@ -285,7 +298,7 @@ def _step(connection: psycopg.Connection[Any], target: Target, to: int | None) -
     if missing or surplus:
         _check_known(records)
     if missing:
-        return _apply(connection, target, missing[0])
+        return _apply(connection, target, missing[0], notice)
     if surplus:
         return _revert(connection, target, surplus[-1])
     if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
@@ -368,9 +381,12 @@ def _check_known(records: dict[int, Record]) -> None:
         )
 
 
-def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migration) -> Step:
+def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migration, notice: Callable[[str], None]) -> Step:
     is_there = migration.version == _FIRST and _exists(connection, target.schema, "dag_configuration")
+    before = Picture.of(connection, target.schema)
     _run(connection, target, migration.up, migration.file)
+    keep(connection, target.schema, before)
+    keep_readers(connection, target.schema, before)
     schema = sql.Identifier(target.schema)
     if not _exists(connection, target.schema, "dagconfig_migrations"):
         connection.execute(_RECORD.format(schema=schema))
@@ -381,13 +397,21 @@ def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migra
         """).format(schema=schema),
         {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
     )
+    _record_revoked(connection, target.schema, migration.version, lost(before, Picture.of(connection, target.schema)))
+    for text in who_lost_access(connection, target.schema, before):
+        notice(text)
     return Step(migration.version, migration.file, "adopted" if is_there else "applied")
 
 
 def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -> Step:
     migration = next(m for m in available() if m.version == version)
     file = migration.file.replace(".sql", ".down.sql")
+    revoked = _revoked(connection, target.schema, version)
+    before = Picture.of(connection, target.schema)
     _run(connection, target, migration.down, file)
+    keep(connection, target.schema, before)
+    if revoked is not None:
+        give_back(connection, target.schema, revoked, before)
     connection.execute(
         sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = %(version)s").format(
             schema=sql.Identifier(target.schema)
@@ -395,6 +419,43 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
         {"version": version},
     )
     return Step(version, file, "reverted")
+
+
+def _record_revoked(connection: psycopg.Connection[Any], schema: str, version: int, grants: list[Grant]) -> None:
+    """Keep what a migration has revoked, for its way back."""
+    connection.execute(_ADD_REVOKED.format(schema=sql.Identifier(schema)))
+    if _has_revoked(connection, schema):
+        connection.execute(
+            sql.SQL("UPDATE {schema}.dagconfig_migrations SET revoked = %(grants)s WHERE version = %(version)s").format(
+                schema=sql.Identifier(schema)
+            ),
+            {"version": version, "grants": json.dumps(grants)},
+        )
+
+
+def _revoked(connection: psycopg.Connection[Any], schema: str, version: int) -> list[Grant] | None:
+    """Give what a migration has revoked; None where that was not recorded."""
+    if not _has_revoked(connection, schema):
+        return None
+    row = connection.execute(
+        sql.SQL("SELECT revoked FROM {schema}.dagconfig_migrations WHERE version = %(version)s").format(
+            schema=sql.Identifier(schema)
+        ),
+        {"version": version},
+    ).fetchone()
+    return None if row is None or row[0] is None else [Grant(*grant) for grant in row[0]]
+
+
+def _has_revoked(connection: psycopg.Connection[Any], schema: str) -> bool:
+    found = connection.execute(
+        """
+        SELECT FROM pg_catalog.pg_attribute AS a
+        WHERE
+            a.attrelid = pg_catalog.to_regclass(%(table)s) AND a.attname = 'revoked' AND NOT a.attisdropped
+        """,
+        {"table": f"{quoted_schema(schema)}.dagconfig_migrations"},
+    )
+    return found.rowcount > 0
 
 
 def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: str) -> None:

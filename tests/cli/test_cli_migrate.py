@@ -66,7 +66,9 @@ def test_migrate_adopts_a_live_database_and_says_so(dagconfig: Callable[..., Ans
 
 
 def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[..., Answer], adopted_database: Database) -> None:
-    adopted_database.execute("UPDATE financial_screener.dag_configuration SET batch_size = -5 WHERE job_name = 'lse'")
+    adopted_database.execute(
+        "SET search_path TO financial_screener; UPDATE dag_configuration SET batch_size = -5 WHERE job_name = 'lse'"
+    )
     answer = dagconfig("migrate", "--url", adopted_database.url)
     assert answer.code == 0
     assert "broken by rows" in answer.err

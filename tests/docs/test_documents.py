@@ -29,7 +29,7 @@ import yaml
 from plugins.airflow_shell import AirflowShell, airflow_shell
 from plugins.cluster import Namespace
 from plugins.dag_runs import DagRunResult
-from plugins.postgres import PASSWORD, Database, Server, new_database
+from plugins.postgres import PASSWORD, Database, Server, make_live, new_database
 
 import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.demo import local_pods
@@ -350,8 +350,7 @@ def databases(postgres: Server, roles: None, aged: Callable[[Database], Database
         def make(kind: str) -> Database:
             database = stack.enter_context(new_database(postgres))
             if kind == "live":
-                done = database.psql("-f", str(ROOT / "tests" / "migrations" / "live_008.sql"))
-                assert done.returncode == 0, done.stderr
+                make_live(database, "in_use")
             elif kind == "migrated":
                 migrate(database.url)
                 aged(database)

@@ -193,7 +193,7 @@ def edited(database: Database) -> Any:
 
 
 def unknown_version(database: Database) -> Any:
-    database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (15, 'alerts', 'none')")
+    database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (99, 'alerts', 'none')")
     return migrations.migrate(database.url, to=7)
 
 

@@ -1,8 +1,8 @@
--- A live installation as it is before it is adopted: 008 with its mistakes, no record of migrations, and data that operators
--- have changed since: a row of their own, a deleted row, values that nobody checked, a disabled job, a history.
+-- A live installation as it is before it is adopted: 008 with its mistakes, and no record of migrations. What its operators did
+-- since is in other files. The user who runs this owns it all, as the application's user does there.
 
 CREATE SCHEMA financial_screener;
-SET search_path TO financial_screener;
+SET search_path TO financial_screener, public;
 
 CREATE TABLE dag_configuration (
     id SERIAL PRIMARY KEY,
@@ -37,43 +37,25 @@ CREATE TABLE exchange_groups (
     enabled BOOLEAN DEFAULT TRUE,
     priority INTEGER DEFAULT 5,
     description TEXT,
-    created_at TIMESTAMP DEFAULT NOW(),
-    updated_at TIMESTAMP DEFAULT NOW()
+    created_at TIMESTAMP NOT NULL DEFAULT NOW(),
+    updated_at TIMESTAMP NOT NULL DEFAULT NOW()
 );
 
 CREATE TABLE dag_configuration_audit (
     audit_id BIGSERIAL PRIMARY KEY,
-    operation VARCHAR(10),
-    dag_name VARCHAR(100),
-    job_name VARCHAR(100),
+    operation VARCHAR(10) NOT NULL,
+    dag_name VARCHAR(100) NOT NULL,
+    job_name VARCHAR(100) NOT NULL,
     old_values JSONB,
     new_values JSONB,
     changed_by VARCHAR(100),
-    changed_at TIMESTAMP DEFAULT NOW()
+    changed_at TIMESTAMP NOT NULL DEFAULT NOW()
 );
 
-CREATE FUNCTION audit_dag_config_changes() RETURNS TRIGGER AS $$
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO financial_screener.dag_configuration_audit (operation, dag_name, job_name, new_values, changed_by)
-        VALUES (TG_OP, NEW.dag_name, NEW.job_name, to_jsonb(NEW), NEW.created_by);
-        RETURN NEW;
-    ELSIF TG_OP = 'UPDATE' THEN
-        INSERT INTO financial_screener.dag_configuration_audit
-            (operation, dag_name, job_name, old_values, new_values, changed_by)
-        VALUES (TG_OP, NEW.dag_name, NEW.job_name, to_jsonb(OLD), to_jsonb(NEW), NEW.created_by);
-        RETURN NEW;
-    ELSE
-        INSERT INTO financial_screener.dag_configuration_audit (operation, dag_name, job_name, old_values, changed_by)
-        VALUES (TG_OP, OLD.dag_name, OLD.job_name, to_jsonb(OLD), OLD.created_by);
-        RETURN OLD;
-    END IF;
-END;
-$$ LANGUAGE plpgsql;
-
-CREATE TRIGGER dag_config_audit_trigger
-AFTER INSERT OR UPDATE OR DELETE ON dag_configuration
-FOR EACH ROW EXECUTE FUNCTION audit_dag_config_changes();
+CREATE INDEX idx_dag_config_dag_name ON dag_configuration (dag_name);
+CREATE INDEX idx_dag_config_enabled ON dag_configuration (enabled) WHERE enabled = TRUE;
+CREATE INDEX idx_exchange_groups_enabled ON exchange_groups (enabled) WHERE enabled = TRUE;
+CREATE INDEX idx_exchange_groups_priority ON exchange_groups (priority DESC);
 
 CREATE FUNCTION get_dag_config(p_dag_name VARCHAR, p_job_name VARCHAR DEFAULT 'all')
 RETURNS TABLE (
@@ -156,13 +138,47 @@ INSERT INTO exchange_groups (group_name, display_name, exchanges, primary_timezo
     ('german_markets', 'German Markets (Frankfurt, XETRA)', ARRAY['FRANKFURT', 'XETRA'], 'Europe/Berlin', 8),
     ('european_markets', 'European Markets (Euronext, BME, SIX)', ARRAY['EURONEXT', 'BME', 'SIX'], 'Europe/Paris', 7);
 
--- What operators did since.
-DELETE FROM dag_configuration WHERE dag_name = 'historical_load_equities' AND job_name = 'lse';
-SELECT update_dag_config('data_collection_equities', 'us_markets', p_batch_size => 600, p_updated_by => 'maria');
-UPDATE dag_configuration SET enabled = FALSE WHERE dag_name = 'data_collection_equities' AND job_name = 'lse';
-INSERT INTO dag_configuration (dag_name, job_name, memory_limit, batch_size, created_by)
-VALUES ('house_prices', 'all', '2 GB', -5, 'peter');
-INSERT INTO exchange_groups (group_name, display_name, exchanges) VALUES ('nobody', 'Nobody yet', ARRAY[]::TEXT[]);
+-- After the rows: they have no entry in the audit.
+CREATE FUNCTION audit_dag_configuration() RETURNS TRIGGER AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO dag_configuration_audit (operation, dag_name, job_name, new_values, changed_by)
+        VALUES (TG_OP, NEW.dag_name, NEW.job_name, to_jsonb(NEW), NEW.created_by);
+        RETURN NEW;
+    ELSIF TG_OP = 'UPDATE' THEN
+        INSERT INTO dag_configuration_audit
+            (operation, dag_name, job_name, old_values, new_values, changed_by)
+        VALUES (TG_OP, NEW.dag_name, NEW.job_name, to_jsonb(OLD), to_jsonb(NEW), NEW.created_by);
+        RETURN NEW;
+    ELSE
+        INSERT INTO dag_configuration_audit (operation, dag_name, job_name, old_values, changed_by)
+        VALUES (TG_OP, OLD.dag_name, OLD.job_name, to_jsonb(OLD), OLD.created_by);
+        RETURN OLD;
+    END IF;
+END;
+$$ LANGUAGE plpgsql;
 
--- Tables of the installation's own, in the same schema.
-CREATE TABLE assets (symbol TEXT PRIMARY KEY);
+CREATE TRIGGER trigger_audit_dag_configuration
+AFTER INSERT OR UPDATE OR DELETE ON dag_configuration
+FOR EACH ROW EXECUTE FUNCTION audit_dag_configuration();
+
+COMMENT ON TABLE dag_configuration IS 'What the jobs of each DAG run with';
+COMMENT ON COLUMN dag_configuration.dag_name IS 'The DAG''s id in Airflow';
+COMMENT ON COLUMN dag_configuration.job_name IS 'A market, or "all"';
+COMMENT ON COLUMN dag_configuration.batch_size IS 'Assets a batch';
+COMMENT ON COLUMN dag_configuration.enabled IS 'Whether the job runs';
+COMMENT ON TABLE exchange_groups IS 'Exchanges that are collected together';
+COMMENT ON COLUMN exchange_groups.exchanges IS 'Codes as the data provider writes them';
+COMMENT ON COLUMN exchange_groups.priority IS '1-10, higher first';
+COMMENT ON TABLE dag_configuration_audit IS 'Who changed dag_configuration';
+COMMENT ON FUNCTION get_dag_config(VARCHAR, VARCHAR) IS 'The configuration of a job – or the defaults';
+COMMENT ON FUNCTION get_exchange_groups() IS 'Enabled groups, by priority';
+COMMENT ON FUNCTION update_dag_config(VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR, INTEGER, INTEGER, VARCHAR)
+IS 'Changes a job; NULL leaves a value as it is';
+
+GRANT SELECT ON dag_configuration, exchange_groups, dag_configuration_audit TO PUBLIC;
+GRANT EXECUTE ON FUNCTION get_dag_config(VARCHAR, VARCHAR) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION get_exchange_groups() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION update_dag_config(
+    VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR, INTEGER, INTEGER, VARCHAR
+) TO PUBLIC;

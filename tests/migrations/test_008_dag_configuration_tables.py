@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from plugins.postgres import PASSWORD, Database, Server, new_database
+from plugins.postgres import PASSWORD, Database, Server, make_live, new_database
 
 from airflow_provider_dagconfig.models import DagConfig
 
@@ -56,7 +56,7 @@ def migrated(request: pytest.FixtureRequest, server: Server) -> Iterator[Databas
     """008 on an empty database and over a live one, on each server."""
     with new_database(server) as database:
         if request.param == "adopted":
-            apply(database, HERE / "live_008.sql")
+            make_live(database, "in_use")
         apply(database, UP)
         yield database
 
@@ -141,14 +141,24 @@ def test_the_first_rows_are_in_the_audit(fresh: Database) -> None:
 
 def test_a_new_database_has_the_tables_that_live_ones_have(fresh: Database, postgres: Server) -> None:
     columns = """
-        SELECT table_name, column_name, data_type, udt_name, character_maximum_length, is_nullable,
-            replace(column_default, 'pg_catalog.', '')
+        SELECT table_name, column_name, data_type, udt_name, character_maximum_length, replace(column_default, 'pg_catalog.', '')
         FROM information_schema.columns
         WHERE table_schema = 'financial_screener' AND table_name = ANY(%s) ORDER BY table_name, ordinal_position
     """
+    nullable = """
+        SELECT table_name || '.' || column_name FROM information_schema.columns
+        WHERE table_schema = 'financial_screener' AND table_name = ANY(%s) AND is_nullable = 'YES'
+    """
     with new_database(postgres) as live:
-        apply(live, HERE / "live_008.sql")
+        make_live(live)
         assert fresh.execute(columns, [list(TABLES)]) == live.execute(columns, [list(TABLES)])
+        of_new, of_live = (set(database.execute(nullable, [list(TABLES)])) for database in (fresh, live))
+    assert of_live < of_new
+    assert of_new - of_live == {
+        *((f"dag_configuration_audit.{column}",) for column in ("operation", "dag_name", "job_name", "changed_at")),
+        ("exchange_groups.created_at",),
+        ("exchange_groups.updated_at",),
+    }
 
 
 def test_repeating_it_changes_nothing(fresh: Database) -> None:

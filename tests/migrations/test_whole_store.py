@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from plugins.pgbouncer import pgbouncer
-from plugins.postgres import Database, Server, new_database
+from plugins.postgres import Database, Server, make_live, new_database
 
 from airflow_provider_dagconfig.migrate import available, migrate
 
@@ -76,7 +76,7 @@ def server(request: pytest.FixtureRequest, postgres_of: Callable[[int], Server])
 def test_up_down_and_up_again(server: Server, adopted: bool) -> None:
     with new_database(server) as database:
         if adopted:
-            assert database.psql("-q", "-f", str(HERE / "live_008.sql")).returncode == 0
+            make_live(database, "in_use")
         migrate(database.url, to=8)
         before, objects_of_008 = contents(database), objects(database)
 
@@ -116,7 +116,7 @@ def test_psql_does_not_go_back_out_of_order(migrated_database: Database, migrati
 
 def test_a_dump_restored_elsewhere_keeps_everything_working(server: Server) -> None:
     with new_database(server) as database, new_database(server) as restored:
-        assert database.psql("-q", "-f", str(HERE / "live_008.sql")).returncode == 0
+        make_live(database, "in_use")
         migrate(database.url)
         database.execute(
             f"SELECT {S}.override_dag_config("

@@ -153,12 +153,26 @@ def migrated_database(postgres: Server, _migrated_template: Database) -> Iterato
         yield migrated
 
 
+def make_live(database: Database, *since: str, owner: str | None = None) -> Database:
+    """
+    Make a live installation of an empty database: 008 as it was, and no record of it.
+
+    :param since: what its operators did since, ``in_use`` or ``edits``: the files tests/migrations/live_008_*.sql.
+    :param owner: the application's user, who owns it; None: the administrator.
+    """
+    if owner is not None:
+        database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {owner}")
+    as_owner = ["-c", f"SET ROLE {owner}"] if owner is not None else []
+    for name in ("live_008.sql", *(f"live_008_{part}.sql" for part in since)):
+        result = database.psql("-q", *as_owner, "-f", str(_ROOT / "tests" / "migrations" / name))
+        assert result.returncode == 0, result.stderr
+    return database
+
+
 @pytest.fixture
 def adopted_database(database: Database) -> Database:
-    """A live installation's database: 008 as it was, no record of it, data of its own."""
-    result = database.psql("-f", str(_ROOT / "tests" / "migrations" / "live_008.sql"))
-    assert result.returncode == 0, result.stderr
-    return database
+    """A live installation's database that has been in use: 008 as it was, no record of it, data of its own."""
+    return make_live(database, "in_use")
 
 
 @pytest.fixture

@@ -1,0 +1,273 @@
+"""
+What others may do in the configuration's schema, and what was said of its functions, before and after a migration.
+
+A migration replaces functions, which drops their comments and grants, and 014 takes back what was granted before. Here is what
+outlives that: comments, what a role could read by a grant of its own, and, for the way back, everything that was revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+
+class Grant(NamedTuple):
+    """One privilege of one role."""
+
+    kind: str
+    """TABLE, SEQUENCE, FUNCTION or SCHEMA, as GRANT writes it."""
+    name: str
+    column: str | None
+    """None: the whole of it."""
+    role: str | None
+    """None: PUBLIC."""
+    privilege: str
+    is_grantable: bool
+
+
+class Function(NamedTuple):
+    """A function of the schema."""
+
+    signature: str
+    oid: int
+    name: str
+    comment: str | None
+
+
+class Access(NamedTuple):
+    """Which of the tables a role may read, or change, by whatever grant."""
+
+    role: str
+    table: str
+    is_change: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The schema's grants at one moment."""
+
+    grants: frozenset[Grant]
+    functions: tuple[Function, ...]
+    access: frozenset[Access]
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection[Any], schema: str) -> Picture:
+        parameters = {"schema": schema}
+        return cls(
+            grants=frozenset(Grant(*row) for row in connection.execute(_GRANTS, parameters)),
+            functions=tuple(Function(*row) for row in connection.execute(_FUNCTIONS, parameters)),
+            access=frozenset(Access(*row) for row in connection.execute(_ACCESS, parameters)),
+        )
+
+
+# Owners are left out: what they may do is not a matter of grants.
+_GRANTS = """
+    SELECT g.kind, g.name::text, g.column_name::text, r.rolname::text, a.privilege_type, pg_catalog.bool_or(a.is_grantable)
+    FROM (
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, NULL, c.relowner, c.relacl
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s))
+        UNION ALL
+        SELECT 'TABLE', c.relname, t.attname, c.relowner, t.attacl
+        FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_attribute AS t ON t.attrelid = c.oid AND NOT t.attisdropped
+        WHERE c.relnamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s)) AND t.attacl IS NOT NULL
+        UNION ALL
+        SELECT 'FUNCTION', p.proname, NULL, p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s)) AND p.prokind = 'f'
+        UNION ALL
+        SELECT 'SCHEMA', n.nspname, NULL, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = %(schema)s
+    ) AS g (kind, name, column_name, owner, acl)
+    CROSS JOIN LATERAL pg_catalog.aclexplode(g.acl) AS a
+    LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = a.grantee
+    WHERE a.grantee <> g.owner AND (a.grantee = 0 OR r.oid IS NOT NULL)
+    GROUP BY 1, 2, 3, 4, 5
+"""
+
+_FUNCTIONS = """
+    SELECT p.oid::pg_catalog.regprocedure::text, p.oid, p.proname::text, pg_catalog.obj_description(p.oid, 'pg_proc')
+    FROM pg_catalog.pg_proc AS p
+    WHERE p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s)) AND p.prokind = 'f'
+    ORDER BY p.oid
+"""
+
+# A view reads with its owner's rights, who may be a role without a login.
+_ACCESS = """
+    WITH tables AS (
+        SELECT c.oid, c.relname, c.relnamespace FROM pg_catalog.pg_class AS c
+        WHERE
+            c.relnamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s))
+            AND c.relname IN ('dag_configuration', 'exchange_groups', 'dag_configuration_audit')
+    )
+    SELECT r.rolname::text, t.relname::text, k.is_change
+    FROM pg_catalog.pg_roles AS r
+    CROSS JOIN tables AS t
+    CROSS JOIN (VALUES (false, 'SELECT'), (true, 'INSERT'), (true, 'UPDATE'), (true, 'DELETE')) AS k (is_change, privilege)
+    WHERE
+        NOT r.rolsuper
+        AND (
+            r.rolcanlogin
+            OR EXISTS (
+                SELECT
+                FROM pg_catalog.pg_depend AS d
+                JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+                JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class
+                WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = t.oid AND v.relowner = r.oid
+            )
+        )
+        AND pg_catalog.has_schema_privilege(r.oid, t.relnamespace, 'USAGE')
+        AND CASE k.privilege
+            WHEN 'DELETE' THEN pg_catalog.has_table_privilege(r.oid, t.oid, k.privilege)
+            ELSE pg_catalog.has_any_column_privilege(r.oid, t.oid, k.privilege)
+        END
+    GROUP BY 1, 2, 3
+"""
+
+
+def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+    """Give functions that were made anew the comments of those that they replace, and let nobody call them who could not before."""
+    now = Picture.of(connection, schema)
+    replaced = [f for f in before.functions if f.oid not in {g.oid for g in now.functions}]
+    for function in now.functions:
+        former = [f for f in replaced if f.name == function.name]
+        if not former or function in before.functions:
+            continue
+        comments = [f.comment for f in former if f.comment]
+        if comments:
+            connection.execute(
+                sql.SQL("COMMENT ON FUNCTION {} IS {}").format(sql.SQL(function.signature), sql.Literal(comments[0]))
+            )
+        of_others = {grant for grant in before.grants if grant.kind == "FUNCTION" and grant.name == function.name}
+        if not any(grant.role is None for grant in of_others):
+            _revoke(connection, schema, Grant("FUNCTION", function.name, None, None, "EXECUTE", False), now)
+        for grant in of_others:
+            _grant(connection, schema, grant, now)
+
+
+def keep_readers(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+    """Let a role that could read by a grant of its own, be it of some columns, still do so."""
+    now = Picture.of(connection, schema)
+    for grant in lost(before, now):
+        if grant.kind == "TABLE" and grant.privilege == "SELECT" and grant.role is not None:
+            _grant(connection, schema, grant, now)
+
+
+def lost(before: Picture, now: Picture) -> list[Grant]:
+    """The grants that are gone from what is still there."""
+    there = {("FUNCTION", function.name) for function in now.functions}
+    gone = before.grants - now.grants
+    return sorted((g for g in gone if g.kind != "FUNCTION" or (g.kind, g.name) in there), key=str)
+
+
+def give_back(connection: psycopg.Connection[Any], schema: str, revoked: Iterable[Grant], before: Picture) -> None:
+    """Grant what a migration has revoked, and no more to PUBLIC than that: its way back may not know what PUBLIC had."""
+    revoked = set(revoked)
+    now = Picture.of(connection, schema)
+    for grant in now.grants - before.grants - revoked:
+        if grant.role is None:
+            _revoke(connection, schema, grant, now)
+    for grant in sorted(revoked - now.grants, key=str):
+        _grant(connection, schema, grant, now)
+
+
+def who_lost_access(connection: psycopg.Connection[Any], schema: str, before: Picture) -> Iterator[str]:
+    """Say for each role that can no longer read or change a table what an operator runs to let it do so again."""
+    gone = before.access - Picture.of(connection, schema).access
+    for role in sorted({access.role for access in gone}):
+        of_role = sorted(access for access in gone if access.role == role)
+        is_change = any(access.is_change for access in of_role)
+        tables = ", ".join(dict.fromkeys(access.table for access in of_role))
+        verb = "change" if is_change else "read"
+        grants = _role_grants(connection, schema, role, of_role, is_change).as_string(connection)
+        yield f"{role} could {verb} {tables} by grants to PUBLIC alone, and no longer can. {grants}"
+
+
+def _role_grants(
+    connection: psycopg.Connection[Any], schema: str, role: str, of_role: list[Access], is_change: bool
+) -> sql.Composed:
+    """The role that has it all, where this user may give it; else each privilege, which the tables' owner may."""
+    ours = "dagconfig_editor" if is_change else "dagconfig_reader"
+    grantee = sql.Identifier(role)
+    if connection.execute(_MAY_GIVE, {"role": ours}).fetchone() == (True,):
+        return sql.SQL("GRANT {} TO {};").format(sql.Identifier(ours), grantee)
+    tables = {access.table for access in of_role}
+    if "dag_configuration" in tables:
+        tables.add("dag_configuration_overrides")
+    statements = [
+        sql.SQL("GRANT SELECT ON {} TO {};").format(
+            sql.SQL(", ").join(sql.Identifier(schema, table) for table in sorted(tables)), grantee
+        )
+    ]
+    for access in of_role:
+        if access.is_change and access.table != "dag_configuration_audit":
+            statements += [
+                sql.SQL("GRANT INSERT, UPDATE, DELETE ON {} TO {};").format(sql.Identifier(schema, access.table), grantee),
+                sql.SQL("GRANT USAGE ON SEQUENCE {} TO {};").format(sql.Identifier(schema, f"{access.table}_id_seq"), grantee),
+            ]
+    quoted = sql.Literal(grantee.as_string(connection))
+    statements.append(
+        sql.SQL("SELECT {}({}, {});").format(
+            sql.Identifier(schema, "dagconfig_grant_functions"), quoted, sql.SQL("true" if is_change else "false")
+        )
+    )
+    return sql.SQL(" ").join(statements)
+
+
+# Before PostgreSQL 16 whoever may make roles may give any of them.
+_MAY_GIVE = """
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS given CROSS JOIN pg_catalog.pg_roles AS me
+        WHERE
+            given.rolname = %(role)s AND me.rolname = current_user
+            AND (
+                me.rolsuper
+                OR (me.rolcreaterole AND pg_catalog.current_setting('server_version_num')::integer < 160000)
+                OR pg_catalog.pg_has_role(me.oid, given.oid, 'MEMBER WITH ADMIN OPTION')
+            )
+    )
+"""
+
+
+def _targets(schema: str, grant: Grant, now: Picture) -> list[sql.Composable]:
+    if grant.kind == "SCHEMA":
+        return [sql.Identifier(schema)]
+    if grant.kind == "FUNCTION":
+        # Written by the server, which has quoted what needs it.
+        return [sql.SQL(function.signature) for function in now.functions if function.name == grant.name]
+    return [sql.Identifier(schema, grant.name)]
+
+
+def _grant(connection: psycopg.Connection[Any], schema: str, grant: Grant, now: Picture) -> None:
+    """Grant it, unless what it is for, or the role, is no longer there."""
+    _change(connection, schema, grant, now, sql.SQL("GRANT"), sql.SQL("TO"))
+
+
+def _revoke(connection: psycopg.Connection[Any], schema: str, grant: Grant, now: Picture) -> None:
+    _change(connection, schema, grant, now, sql.SQL("REVOKE"), sql.SQL("FROM"))
+
+
+def _change(
+    connection: psycopg.Connection[Any], schema: str, grant: Grant, now: Picture, verb: sql.SQL, preposition: sql.SQL
+) -> None:
+    role = sql.SQL("PUBLIC") if grant.role is None else sql.Identifier(grant.role)
+    with_option = grant.is_grantable and verb == sql.SQL("GRANT")
+    for target in _targets(schema, grant, now):
+        statement = sql.SQL("{} {}{} ON {} {} {} {}{}").format(
+            verb,
+            sql.SQL(grant.privilege),
+            sql.SQL("") if grant.column is None else sql.SQL(" ({})").format(sql.Identifier(grant.column)),
+            sql.SQL(grant.kind),
+            target,
+            preposition,
+            role,
+            sql.SQL(" WITH GRANT OPTION" if with_option else ""),
+        )
+        gone = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+        with suppress(*gone), connection.transaction():
+            connection.execute(statement)
