@@ -39,7 +39,7 @@ def get_provider_info() -> dict[str, Any]:
         "cli": ["airflow_provider_dagconfig.cli.definition.get_dagconfig_commands"],
         "config": {
             "dagconfig": {
-                "description": "Where the configuration store is.",
+                "description": "Where the configuration store is, and how kubectl is run.",
                 "options": {
                     "postgres_conn_id": {
                         "description": "The Airflow connection of the database that holds the configuration.",
@@ -54,6 +54,33 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "job_settings",
                         "default": "financial_screener",
+                    },
+                    "kubectl": {
+                        "description": "The kubectl that tasks run: a name in PATH, or a path; ~ is the worker's home directory.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/opt/kubernetes/bin/kubectl",
+                        "default": "kubectl",
+                    },
+                    "kubectl_keep_env": {
+                        "description": (
+                            "Environment variables that kubectl and its credential plugins get though Airflow's are withheld: "
+                            "names or globs, separated by commas. It stands above kubectl_drop_env."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "PGP_HOME, VAULT_CONN_*",
+                        "default": "",
+                    },
+                    "kubectl_drop_env": {
+                        "description": (
+                            "More environment variables that kubectl and its credential plugins do not get: names or globs, "
+                            "separated by commas. They never get Airflow's (AIRFLOW*, PG*, *_CONN*)."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "SMTP_*, DATABASE_URL",
+                        "default": "",
                     },
                 },
             }

@@ -20,6 +20,7 @@ from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
+from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
 from airflow_provider_dagconfig.migrate import State, status
 from airflow_provider_dagconfig.models import quoted_schema
 
@@ -263,7 +264,8 @@ def _mending(violation: RuleViolation) -> str:
 
 
 def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
-    questions = Questions({}, "default")
+    settings = configured_kubectl()
+    questions = Questions({}, "default", settings)
     try:
         yield Finding("kubectl", "ok", questions.client_version())
     except KubectlError as error:
@@ -280,7 +282,7 @@ def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
         return
     namespace = args.namespace or access.namespace or "default"
     with access.environment() as environment:
-        questions = Questions(environment, namespace)
+        questions = Questions(environment, namespace, settings)
         try:
             yield Finding("cluster", "ok", f"Kubernetes {questions.server_version()}, credentials from {access.source}")
         except KubectlError as error:
@@ -292,6 +294,8 @@ def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
 def _remedy(error: KubectlError) -> str:
     if error.fault is Fault.UNREACHABLE:
         return "Look at the address in the kubeconfig, the network and the API server"
+    if error.fault is Fault.SERVER_ERROR:
+        return "It answers, but with an error of its own: look at the API server, and ask again later"
     return "Look at the credentials: kubectl says what is wrong with them"
 
 

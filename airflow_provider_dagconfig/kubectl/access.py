@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_dagconfig.kubectl.environment import PREFIX
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -48,9 +50,9 @@ class ClusterAccess:
         """The environment that ``kubectl.sh`` reads; a temporary kubeconfig is gone when the block ends."""
         variables = {}
         if self.context:
-            variables["KUBE_CONTEXT"] = self.context
+            variables[f"{PREFIX}CONTEXT"] = self.context
         if not self.verify:
-            variables["INSECURE"] = "1"
+            variables[f"{PREFIX}INSECURE"] = "1"
         if self.content is None:
             if self.kubeconfig:
                 variables["KUBECONFIG"] = self.kubeconfig

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream, read_event
+from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError, Stream, read_event
 from airflow_provider_dagconfig.kubectl.container_log import ContainerLog
 from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, try_number
 from airflow_provider_dagconfig.kubectl.outcome import End, Existing, Outcome, Running, Waiting, read_status
@@ -142,6 +142,7 @@ class PodRun:
         self._created_at = self._started_at = self._container_ended_at = self._deleting_at = 0.0
         self._unreachable: KubectlError | None = None
         self._troubled_at = float("-inf")
+        self._unauthorized: set[str] = set()  # the requests whose credentials were not taken
 
         self._watch: Stream | None = None
         self._events_rest = b""
@@ -242,14 +243,14 @@ class PodRun:
                 return self._kubectl.create(self._manifest)
             except KubectlError as error:
                 if error.fault is Fault.ALREADY_EXISTS:
-                    if existing := self._existing():
+                    existing, waits_for = self._existing()
+                    if existing is not None:
                         return existing
-                    waits_for = f"pod {self._kubectl.pod} of an earlier try is still being deleted"
                 elif error.fault is Fault.CONFLICT:  # with another pod, about the namespace's quota
                     waits_for = error.message
                 elif self._may_pass(error):
-                    waits_for = f"the API server can't be reached: {error.message}"
-                    answer_was_lost = True
+                    waits_for = error.trouble
+                    answer_was_lost = answer_was_lost or error.fault in (Fault.UNREACHABLE, Fault.SERVER_ERROR)
                 else:
                     self._may_exist = answer_was_lost
                     raise
@@ -261,8 +262,8 @@ class PodRun:
             self._note(f"Not created yet, next attempt in {pause:.0f} s: {waits_for}")
             self._pause(pause)
 
-    def _existing(self) -> Pod | None:
-        """Look at the pod that has the name: adopt it, or see it off and give None."""
+    def _existing(self) -> tuple[Pod | None, str]:
+        """Look at the pod that has the name: adopt it, or see it off and give what is to be waited for."""
         try:
             pod = self._kubectl.get()
             if not _same_task(pod, self._manifest):
@@ -290,12 +291,10 @@ class PodRun:
                 # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
                 pod = self._kubectl.replace(_marked(pod, "try-number", str(try_number(self._manifest))))
         except KubectlError as error:
-            if error.fault is Fault.CONFLICT:  # it has changed since
-                return self._existing()
-            if error.fault in (Fault.NOT_FOUND, Fault.UNREACHABLE):
-                return None
+            if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND) or self._may_pass(error):  # it has changed since, or is gone
+                return None, error.trouble if error.fault in PASSING else error.message
             raise
-        return pod if verdict is Existing.ADOPT else None
+        return pod if verdict is Existing.ADOPT else None, f"pod {self._kubectl.pod} of an earlier try is still being deleted"
 
     # --- following ---
 
@@ -340,9 +339,10 @@ class PodRun:
 
     def _raise_if_unreachable(self, what: str, seconds: float) -> None:
         if self._unreachable:
+            could_not = self._unreachable.words.replace("can't", "could not")
             raise KubectlError(
-                Fault.UNREACHABLE,
-                f"the API server could not be reached until the deadline ({what} = {seconds:g}): {self._unreachable.message}",
+                self._unreachable.fault,
+                f"{could_not} until the deadline ({what} = {seconds:g}): {self._unreachable.message}",
             )
 
     def _seconds_to_next_step(self) -> float:
@@ -405,6 +405,7 @@ class PodRun:
             try:
                 if self._is_to_be_looked_for:
                     self._see(self._kubectl.get())
+                    self._unauthorized.discard("get")
                     self._heard()
                     if self._gone or isinstance(self._view, Outcome):
                         return
@@ -437,6 +438,7 @@ class PodRun:
     def _take_event(self, kind: str, pod: Pod) -> None:
         self._watch_has_begun = True
         self._watch_pauses.reset()
+        self._unauthorized.discard("watch")
         self._heard()
         self._see(pod)
         self._gone = self._gone or kind == "DELETED"
@@ -469,15 +471,23 @@ class PodRun:
         self._is_to_be_looked_for = True
         pause = pauses.next()
         self._watch_due = time.monotonic() + pause
-        if error.fault is Fault.UNREACHABLE:
+        if error.fault in PASSING:
             self._unreachable = error
-            self._note(f"The API server can't be reached, next attempt in {pause:.0f} s: {error.message}")
+            self._note(f"{error.words[0].upper()}{error.words[1:]}, next attempt in {pause:.0f} s: {error.message}")
 
     def _may_pass(self, error: KubectlError) -> bool:
-        """A server out of reach comes back; one that has just come back may forbid what it allows a moment later."""
+        """
+        Tell whether to ask again.
+
+        A server out of reach comes back; one that has just come back may forbid what it allows a moment later; a token may have
+        been renewed since kubectl read it.
+        """
         now = time.monotonic()
-        if error.fault is Fault.UNREACHABLE:
+        if error.fault in PASSING:
             self._troubled_at = now
+            return True
+        if error.fault is Fault.UNAUTHORIZED and error.verb not in self._unauthorized:
+            self._unauthorized.add(error.verb)
             return True
         return error.fault is Fault.FORBIDDEN and now - self._troubled_at < _SERVER_SETTLES
 
@@ -499,6 +509,7 @@ class PodRun:
     def _take_log(self, log: ContainerLog) -> None:
         try:
             log.take(has_ended=isinstance(self._view, Outcome) or bool(self._container_ended_at))
+            self._unauthorized.discard("log")
         except KubectlError as error:
             if error.fault not in (Fault.NOT_READY, Fault.NOT_FOUND, Fault.INVALID) and not self._may_pass(error):
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
 
 
 class Questions(Kubectl):
@@ -13,10 +14,11 @@ class Questions(Kubectl):
 
     :param environment: from :meth:`ClusterAccess.environment`.
     :param namespace: the one that permissions are asked for.
+    :param settings: which kubectl is run, and what it gets of this process's environment.
     """
 
-    def __init__(self, environment: Mapping[str, str], namespace: str) -> None:
-        super().__init__(environment, namespace, pod="")
+    def __init__(self, environment: Mapping[str, str], namespace: str, settings: KubectlSettings | None = None) -> None:
+        super().__init__(environment, namespace, pod="", settings=settings)
 
     def client_version(self) -> str:
         """The version of kubectl, such as v1.32.0."""

@@ -23,10 +23,11 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, run_overrides
 
@@ -45,6 +46,9 @@ _POD_PARAMETERS = [
     if parameter.name not in ("dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group")
 ]
 """The parameters of the operator that go into the pod as they are: they have the same names there."""
+
+_NO_ROOM = ("exceeded quota", "status unknown for quota")
+"""What the API server says where the namespace's quota is used up, or was made a moment ago."""
 
 _ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
 
@@ -356,7 +360,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             *(config.memory_request, config.memory_limit, config.timeout_seconds),
         )
         self._run = PodRun(
-            Kubectl(environment, namespace, name, self.base_container_name),
+            Kubectl(environment, namespace, name, self.base_container_name, configured_kubectl()),
             manifest,
             startup_timeout=self.startup_timeout_seconds,
             timeout=config.timeout_seconds,
@@ -404,9 +408,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             ) from None
 
     def _refused(self, error: KubectlError) -> AirflowException:
-        if error.fault is Fault.UNREACHABLE:
+        if error.fault in PASSING:
             return AirflowException(error.message)
-        if error.fault is Fault.FORBIDDEN and "exceeded quota" in error.message:
+        if error.fault is Fault.FORBIDDEN and any(words in error.message for words in _NO_ROOM):
             return AirflowException(f"The namespace has no room for the pod now: {error.message}")
         if error.fault is Fault.FORBIDDEN:
             # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.

@@ -154,7 +154,7 @@ def test_a_cluster_that_is_away_fails(store_cli: Run, monkeypatch: pytest.Monkey
 
 
 def test_no_kubectl_fails_with_what_to_do(store_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECTL", "no-such-kubectl")
+    monkeypatch.setenv("AIRFLOW__DAGCONFIG__KUBECTL", "no-such-kubectl")
 
     answer = store_cli("doctor", "-o", "json")
 

@@ -350,7 +350,7 @@ def forbidden(_: Database) -> Any:
 
 
 def no_kubectl(_: Database) -> str:
-    environment = {**os.environ, "KUBECTL": "kubectl", "PATH": "/nowhere"}
+    environment = {"PATH": "/nowhere"}
     return subprocess.run(["/bin/bash", str(SCRIPT), "get"], env=environment, capture_output=True, text=True, check=False).stderr
 
 

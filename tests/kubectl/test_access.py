@@ -58,7 +58,7 @@ def test_the_connection_comes_before_the_environment(kubeconfig: str, prefix: st
     access = resolve({**extra, f"{prefix}in_cluster": False})
     assert access.namespace == "jobs"
     with access.environment() as environment:
-        assert environment == {"KUBECONFIG": kubeconfig, "KUBE_CONTEXT": "lab"}
+        assert environment == {"KUBECONFIG": kubeconfig, "DAGCONFIG_CONTEXT": "lab"}
 
 
 def test_the_tasks_parameters_come_before_the_connection(kubeconfig: str) -> None:
@@ -66,7 +66,7 @@ def test_the_tasks_parameters_come_before_the_connection(kubeconfig: str) -> Non
         {"kube_config": json.dumps(KUBECONFIG), "cluster_context": "lab"}, config_file=kubeconfig, cluster_context="other"
     )
     with access.environment() as environment:
-        assert environment == {"KUBECONFIG": kubeconfig, "KUBE_CONTEXT": "other"}
+        assert environment == {"KUBECONFIG": kubeconfig, "DAGCONFIG_CONTEXT": "other"}
 
 
 @pytest.mark.parametrize("given", [KUBECONFIG, json.dumps(KUBECONFIG)], ids=["object", "text"])
@@ -106,7 +106,7 @@ def test_the_servers_certificate_is_not_verified_only_where_the_connection_says_
     access = resolve({"in_cluster": True, "disable_verify_ssl": True}, service_account=service_account)
     assert "certificate-authority" not in json.loads(access.content)["clusters"][0]["cluster"]
     with access.environment() as environment:
-        assert environment["INSECURE"] == "1"
+        assert environment["DAGCONFIG_INSECURE"] == "1"
 
 
 @pytest.mark.parametrize(

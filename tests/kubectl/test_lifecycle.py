@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -42,7 +43,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *events: tuple[str, dict[
         "*) echo '{}' ;; esac\n"
     )
     script.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(script))
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     kubectl = Kubectl({}, "default", "collect")
     return PodRun(kubectl, pod(0, {}), startup_timeout=10, timeout=10, on_line=None, note=print).run()
 
@@ -84,7 +85,7 @@ def test_a_pod_that_can_not_be_marked_as_collected_is_no_failure_of_its_job(
         "*) echo 'Error from server (Forbidden): cannot get' >&2; exit 1 ;; esac\n"
     )
     script.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(script))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     notes: list[str] = []
     kubectl = Kubectl({}, "default", "collect")
     keeping = PodRun(
@@ -114,7 +115,7 @@ def kubectl_that(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) 
     script = folder / "kubectl"
     script.write_text("\n".join(["#!/bin/bash", 'case " $*" in', *cases, "esac\n"]))
     script.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(script))
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     return Kubectl({}, "default", "collect")
 
 

@@ -413,7 +413,7 @@ def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_pa
         "echo 'Unable to connect to the server: net/http: TLS handshake timeout' >&2; exit 1\n"
     )
     flaky.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(flaky))
+    monkeypatch.setenv("AIRFLOW__DAGCONFIG__KUBECTL", str(flaky))
     task = tasks.run("echo", "one pod")
     assert (task.state, task.log.count("one pod")) == ("success", 1)
     assert not any("Replacing" in line for line in task.log)
@@ -424,9 +424,13 @@ def test_a_task_makes_four_requests_and_two_more_for_each_new_watch(
 ) -> None:
     """As the migration guide says; with a watch that the API server ends after two seconds, not after five minutes."""
     counting = tmp_path / "counting-kubectl"
-    counting.write_text(f'#!/bin/bash\necho "$*" >>{tmp_path}/requests\nexec kubectl "$@"\n')
-    counting.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(counting))
+
+    def count(arguments: str) -> None:
+        counting.write_text(f'#!/bin/bash\necho "$*" >>{tmp_path}/requests\nexec kubectl {arguments}\n')
+        counting.chmod(0o755)
+
+    count('"$@"')
+    monkeypatch.setenv("AIRFLOW__DAGCONFIG__KUBECTL", str(counting))
 
     def kinds() -> list[str]:
         lines = (tmp_path / "requests").read_text().splitlines()
@@ -437,7 +441,7 @@ def test_a_task_makes_four_requests_and_two_more_for_each_new_watch(
     assert tasks.run("sleep", "1").state == "success"
     assert kinds() == ["create", "watch", "log", "delete"]
 
-    monkeypatch.setenv("WATCH_SECONDS", "2")
+    count('"${@/timeoutSeconds=300/timeoutSeconds=2}"')
     assert tasks.run("sleep", "8", map_index=1).state == "success"
     made = kinds()
     watches = made.count("watch")
