@@ -9,4 +9,5 @@ pytest_plugins = [
     "plugins.dag_runs",
     "plugins.cluster",
     "plugins.tasks",
+    "plugins.answers",
 ]

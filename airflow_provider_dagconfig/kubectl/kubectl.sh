@@ -64,7 +64,8 @@ case ${1:-} in
     exec "$kubectl" "${flags[@]}" "${once[@]}" get --raw \
       "/api/v1/namespaces/$DAGCONFIG_NAMESPACE/events?fieldSelector=involvedObject.kind%3DPod,involvedObject.name%3D$DAGCONFIG_POD"
     ;;
-  replace) exec "$kubectl" "${flags[@]}" "${once[@]}" replace --raw "$pod" -f - ;;
+  # Without --validate, a kubectl before 1.25 first reads the API's whole description, and fails where it can't.
+  replace) exec "$kubectl" "${flags[@]}" "${once[@]}" replace --validate=false --raw "$pod" -f - ;;
   delete) exec "$kubectl" "${flags[@]}" "${once[@]}" delete --raw "$pod" -f - ;;
   *)
     sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2

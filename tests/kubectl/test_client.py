@@ -1,8 +1,13 @@
-"""What kubectl says, read; and kubectl.sh run with kubectls that behave badly."""
+"""
+What kubectl says, read; and kubectl.sh run with kubectls that behave badly.
+
+The texts are what kubectl 1.20.2 to 1.37.1 wrote; ``test_answers.py`` drives the kubectls that are here.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,10 +34,17 @@ FORBIDDEN = (
         ),
         pytest.param(
             'Error from server (Forbidden): pods "x" is forbidden: not yet ready to handle request',
-            Fault.UNREACHABLE,
+            Fault.SERVER_ERROR,
             id="api-server-has-just-started",
         ),
-        pytest.param('Error from server (Invalid): Pod "x" is invalid: spec: wrong', Fault.INVALID, id="invalid"),
+        pytest.param('The Pod "x" is invalid: spec.containers[0].image: Required value', Fault.INVALID, id="invalid"),
+        pytest.param(
+            'The Pod "x" is invalid: \n* spec.containers[0].image: Required value\n* spec.nodeName: Invalid value: "error: no"',
+            Fault.INVALID,
+            id="invalid-twice",
+        ),
+        pytest.param("The request is invalid", Fault.INVALID, id="invalid-without-details"),
+        pytest.param("The request is invalid: the server rejected our request", Fault.INVALID, id="invalid-without-a-name"),
         pytest.param("Error from server (BadRequest): the object provided is unrecognized", Fault.INVALID, id="bad-request"),
         pytest.param(
             'Error from server (BadRequest): container "base" in pod "x" is waiting to start: ContainerCreating',
@@ -40,8 +52,21 @@ FORBIDDEN = (
             id="no-log-yet",
         ),
         pytest.param("Error from server (Conflict): Operation cannot be fulfilled", Fault.CONFLICT, id="conflict"),
-        pytest.param("error: You must be logged in to the server (Unauthorized)", Fault.MISCONFIGURED, id="unauthorized"),
+        pytest.param("error: You must be logged in to the server (Unauthorized)", Fault.UNAUTHORIZED, id="unauthorized"),
         pytest.param('error: context "lab" does not exist', Fault.MISCONFIGURED, id="context"),
+        pytest.param(
+            "Error in configuration: context was not found for specified context: lab", Fault.MISCONFIGURED, id="current-context"
+        ),
+        pytest.param(
+            'error: exec plugin: invalid apiVersion "client.authentication.k8s.io/v1alpha1"', Fault.MISCONFIGURED, id="old-plugin"
+        ),
+        pytest.param('error: host must be a URL or a host:port pair: "https://[bad"', Fault.MISCONFIGURED, id="url"),
+        pytest.param(
+            "W1125 06:12:57.694534   12413 loader.go:223] Config not found: /no/such file\n"
+            "The connection to the server localhost:8080 was refused - did you specify the right host or port?",
+            Fault.UNREACHABLE,
+            id="behind-a-line-of-kubectls-log",
+        ),
         pytest.param(
             "Unable to connect to the server: x509: certificate signed by unknown authority", Fault.MISCONFIGURED, id="certificate"
         ),
@@ -59,9 +84,9 @@ FORBIDDEN = (
         pytest.param("Unable to connect to the server: dial tcp: lookup k8s: no such host", Fault.UNREACHABLE, id="dns"),
         pytest.param("error: http2: client connection lost", Fault.UNREACHABLE, id="stream-lost"),
         pytest.param("error: unexpected EOF", Fault.UNREACHABLE, id="stream-cut"),
-        pytest.param("Error from server (InternalError): etcdserver: request timed out", Fault.UNREACHABLE, id="etcd"),
-        pytest.param("Error from server: etcdserver: leader changed", Fault.UNREACHABLE, id="etcd-leader"),
-        pytest.param("Error from server (TooManyRequests): the server is busy", Fault.UNREACHABLE, id="busy"),
+        pytest.param("Error from server (InternalError): etcdserver: request timed out", Fault.SERVER_ERROR, id="etcd"),
+        pytest.param("Error from server: etcdserver: leader changed", Fault.SERVER_ERROR, id="etcd-leader"),
+        pytest.param("Error from server (TooManyRequests): the server is busy", Fault.SERVER_ERROR, id="busy"),
         pytest.param("Error from server (Expired): too old resource version", Fault.EXPIRED, id="expired"),
         pytest.param("", Fault.UNREACHABLE, id="nothing-said"),
     ],
@@ -81,7 +106,7 @@ def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = '{"metadata": {"name": "collect", "resourceVersion": "1"}}'
     path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncat >{tmp_path}/stdin\necho \'{made}\'\n')
     path.chmod(0o755)
-    monkeypatch.setenv("KUBECTL", str(path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return tmp_path
 
 
@@ -97,12 +122,13 @@ def test_the_manifest_goes_through_standard_input_and_never_on_a_command_line(fa
 
 
 def test_context_and_verification_reach_kubectl_as_arguments(fake_kubectl: Path) -> None:
-    Kubectl({"KUBE_CONTEXT": "lab $(x)", "INSECURE": "1"}, "jobs", "collect").get()
+    Kubectl({"DAGCONFIG_CONTEXT": "lab $(x)", "DAGCONFIG_INSECURE": "1"}, "jobs", "collect").get()
     assert (fake_kubectl / "arguments").read_text().startswith("--context\nlab $(x)\n--insecure-skip-tls-verify=true\n")
 
 
-def test_a_machine_without_kubectl_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECTL", "no-such-kubectl")
+def test_a_machine_without_kubectl_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KubectlError, match="apt-get install kubernetes-client") as refusal:
         Kubectl({}, "jobs", "collect").get()
     assert refusal.value.fault is Fault.MISCONFIGURED
@@ -117,7 +143,7 @@ def test_an_answer_that_is_no_json_is_no_pod(fake_kubectl: Path) -> None:
 def test_the_script_tells_a_person_how_it_is_used() -> None:
     done = subprocess.run(
         ["bash", SCRIPT],
-        env={"PATH": os.environ["PATH"], "NAMESPACE": "a", "POD": "b"},
+        env={"PATH": os.environ["PATH"], "DAGCONFIG_NAMESPACE": "a", "DAGCONFIG_POD": "b"},
         capture_output=True,
         text=True,
         check=False,

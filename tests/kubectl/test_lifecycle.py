@@ -158,9 +158,6 @@ SUCCEEDED = pod(3, ended(0, "2026-11-23T02:00:01Z", "Succeeded"))
         pytest.param("""echo '{"object": {}}'; sleep 9""", '{"object": {}}', id="no-type"),
         pytest.param("""echo '{"type": "MODIFIED", "object": {"metadata": {}}}'; sleep 9""", '"metadata": {}', id="no-version"),
         pytest.param("echo '[1]'; sleep 9", "[1]", id="a-list"),
-        pytest.param(
-            """echo '{"type": "ERROR", "object": {"code": 500, "message": "etcd is ill"}}'; sleep 9""", "etcd is ill", id="an-error"
-        ),
     ],
 )
 def test_a_watch_that_tells_no_event_is_lost_and_opened_again(
@@ -177,6 +174,23 @@ def test_a_watch_that_tells_no_event_is_lost_and_opened_again(
     assert result.outcome.end is End.SUCCEEDED
     [lost] = [note for note in notes if "can't be reached, next attempt in" in note]
     assert shown in lost
+    assert "The API server answers again" in notes
+
+
+def test_a_watch_that_ends_with_an_error_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = says({"type": "ERROR", "object": {"code": 500, "message": "etcd is ill"}})
+    good = says({"type": "MODIFIED", "object": SUCCEEDED})
+    result, notes = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        get=says(pod(2, RUNNING)),
+        watch=f"if [ $n = 1 ]; then {error}; else {good}; fi; sleep 9",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    [lost] = [note for note in notes if ", next attempt in" in note]
+    assert lost.startswith("The API server can't serve the request")
+    assert lost.endswith("etcd is ill")
     assert "The API server answers again" in notes
 
 
