@@ -31,7 +31,7 @@ Pod = Mapping[str, Any]
 _PHASE_FOLLOWS = 5.0
 # Seconds. A watch begins with the pod as it is; one that has not after this long may have been opened after the pod's deletion.
 _WATCH_BEGINS = 10.0
-# The API server ends a watch after 300 s (WATCH_SECONDS of kubectl.sh); one that goes on after that hears nothing any more.
+# The API server ends a watch after 300 s (as kubectl.sh asks it to); one that goes on after that hears nothing any more.
 _WATCH_ENDS = 330.0
 # Seconds between two attempts to reach an API server that is away: the end of a pod is seen so soon after it is back.
 _AWAY = 1.25

@@ -58,7 +58,7 @@ def ask(kubectl: Kubectl, verb: str) -> KubectlError:
     requests: dict[str, Callable[[], Any]] = {
         "create": lambda: kubectl.create(pod(0)),
         "get": kubectl.get,
-        "watch": lambda: read(kubectl.watch("1")),
+        "watch": lambda: read(kubectl.watch()),
         "log": lambda: read(kubectl.log(None, follow=True)),
         "replace": lambda: kubectl.replace(pod(1)),
         "delete": lambda: kubectl.delete(pod(1)),

@@ -49,7 +49,7 @@ def ask_everything(recording: Path) -> list[str]:
         lambda: kubectl.replace(POD),
         lambda: kubectl.delete(POD),
         kubectl.events,
-        lambda: read(kubectl.watch("7")),
+        lambda: read(kubectl.watch()),
         lambda: read(kubectl.log(None, follow=True)),
         lambda: read(kubectl.log(None, follow=False)),
         questions.client_version,
