@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,15 @@ RUN_SECONDS = 300
 SECRET = "postgresql://somebody:a-secret-value@database/screener"
 
 LONG = f"""
+from datetime import timedelta
+
 from airflow.sdk import DAG
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 with DAG("long", schedule=None):
     ConfiguredKubectlRunOperator(
         task_id="sleep", namespace="{NAMESPACE}", image="{IMAGE}", image_pull_policy="Never", termination_grace_period=1,
+        retries=1, retry_delay=timedelta(seconds=1),
         cmds=["python", "-c", "import time; print('asleep', flush=True); time.sleep(300)"],
     )
 """
@@ -227,17 +232,50 @@ def test_the_historical_load_gives_its_pods_the_months_dates_and_triggers_the_in
         system.airflow.wait_for_run(INDICATORS, run_id, RUN_SECONDS)
 
 
+def pods_of(system: System, run_id: str) -> list[dict[str, Any]]:
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    return [pod for pod in system.cluster.get(path)["items"] if annotation(pod, "run-id") == run_id]
+
+
+def wait_for_running_pod(system: System, run_id: str) -> dict[str, Any]:
+    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods_of(system, run_id)), 120)
+    [pod] = pods_of(system, run_id)
+    return pod
+
+
+def task_process(pod: str) -> int:
+    """Find the process that runs a pod's task: the parent of the kubectl that watches the pod."""
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):  # no process, or one that has just ended
+            if f"DAGCONFIG_POD={pod}" in (folder / "environ").read_text(errors="replace").split("\0"):
+                return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    raise AssertionError(f"no process watches {pod}")
+
+
 def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:
     run_id = system.start("long")
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
-
-    def pods() -> list[dict[str, Any]]:
-        return [pod for pod in system.cluster.get(path)["items"] if annotation(pod, "run-id") == run_id]
-
-    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods()), 120)
+    wait_for_running_pod(system, run_id)
     system.airflow.set_state("long", run_id, "sleep", "failed")
-    wait_until(lambda: not pods(), 120)
+    wait_until(lambda: not pods_of(system, run_id), 120)
     assert system.states("long", run_id) == {"sleep": "failed"}
+
+
+def test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_goes_on_with_it(system: System) -> None:
+    """As where a worker's whole process group is stopped: Airflow has the task as running, so nobody decided that."""
+    run_id = system.start("long")
+    pod = wait_for_running_pod(system, run_id)
+    os.kill(task_process(pod["metadata"]["name"]), signal.SIGTERM)
+
+    def is_adopted() -> bool:
+        return [annotation(each, "try-number") for each in pods_of(system, run_id)] == ["2"]
+
+    wait_until(is_adopted, 120)
+    assert pods_of(system, run_id)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "is left as it is: the task was told to stop, but nobody decided that: Airflow has it as running" in (
+        system.airflow.task_log("long", run_id, "sleep")
+    )
+    system.airflow.set_state("long", run_id, "sleep", "failed")
+    wait_until(lambda: not pods_of(system, run_id), 120)
 
 
 def wait_until(condition: Any, seconds: float) -> None:
