@@ -37,6 +37,7 @@ class Function(NamedTuple):
     oid: int
     name: str
     comment: str | None
+    owner: str
 
 
 class Access(NamedTuple):
@@ -91,7 +92,9 @@ _GRANTS = """
 """
 
 _FUNCTIONS = """
-    SELECT p.oid::pg_catalog.regprocedure::text, p.oid, p.proname::text, pg_catalog.obj_description(p.oid, 'pg_proc')
+    SELECT
+        p.oid::pg_catalog.regprocedure::text, p.oid, p.proname::text, pg_catalog.obj_description(p.oid, 'pg_proc'),
+        pg_catalog.pg_get_userbyid(p.proowner)::text
     FROM pg_catalog.pg_proc AS p
     WHERE p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%(schema)s)) AND p.prokind = 'f'
     ORDER BY p.oid
@@ -131,7 +134,7 @@ _ACCESS = """
 
 
 def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
-    """Give functions that were made anew the comments of those that they replace, and let nobody call them who could not before."""
+    """Give functions that were made anew what those had that they replace: the comment, the owner, and who may call them."""
     now = Picture.of(connection, schema)
     replaced = [f for f in before.functions if f.oid not in {g.oid for g in now.functions}]
     for function in now.functions:
@@ -143,6 +146,12 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
             connection.execute(
                 sql.SQL("COMMENT ON FUNCTION {} IS {}").format(sql.SQL(function.signature), sql.Literal(comments[0]))
             )
+        if former[0].owner != function.owner:
+            # Who is no administrator and not of that role cannot give it away; 014 says what is owned by whom in the end.
+            with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(
+                    sql.SQL("ALTER FUNCTION {} OWNER TO {}").format(sql.SQL(function.signature), sql.Identifier(former[0].owner))
+                )
         of_others = {grant for grant in before.grants if grant.kind == "FUNCTION" and grant.name == function.name}
         if not any(grant.role is None for grant in of_others):
             _revoke(connection, schema, Grant("FUNCTION", function.name, None, None, "EXECUTE", False), now)
@@ -184,39 +193,36 @@ def who_lost_access(connection: psycopg.Connection[Any], schema: str, before: Pi
         is_change = any(access.is_change for access in of_role)
         tables = ", ".join(dict.fromkeys(access.table for access in of_role))
         verb = "change" if is_change else "read"
-        grants = _role_grants(connection, schema, role, of_role, is_change).as_string(connection)
+        grants = _role_grants(connection, schema, role, of_role, is_change)
         yield f"{role} could {verb} {tables} by grants to PUBLIC alone, and no longer can. {grants}"
 
 
-def _role_grants(
-    connection: psycopg.Connection[Any], schema: str, role: str, of_role: list[Access], is_change: bool
-) -> sql.Composed:
+def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of_role: list[Access], is_change: bool) -> str:
     """The role that has it all, where this user may give it; else each privilege, which the tables' owner may."""
+
+    def name(*parts: str) -> str:
+        [quoted] = connection.execute(
+            "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), '.') FROM unnest(%s::text[]) AS p", [list(parts)]
+        ).fetchone() or [""]
+        return str(quoted)
+
     ours = "dagconfig_editor" if is_change else "dagconfig_reader"
-    grantee = sql.Identifier(role)
     if connection.execute(_MAY_GIVE, {"role": ours}).fetchone() == (True,):
-        return sql.SQL("GRANT {} TO {};").format(sql.Identifier(ours), grantee)
+        return f"GRANT {ours} TO {name(role)};"
     tables = {access.table for access in of_role}
     if "dag_configuration" in tables:
         tables.add("dag_configuration_overrides")
-    statements = [
-        sql.SQL("GRANT SELECT ON {} TO {};").format(
-            sql.SQL(", ").join(sql.Identifier(schema, table) for table in sorted(tables)), grantee
-        )
-    ]
+    statements = [f"GRANT SELECT ON {', '.join(name(schema, table) for table in sorted(tables))} TO {name(role)};"]
     for access in of_role:
         if access.is_change and access.table != "dag_configuration_audit":
             statements += [
-                sql.SQL("GRANT INSERT, UPDATE, DELETE ON {} TO {};").format(sql.Identifier(schema, access.table), grantee),
-                sql.SQL("GRANT USAGE ON SEQUENCE {} TO {};").format(sql.Identifier(schema, f"{access.table}_id_seq"), grantee),
+                f"GRANT INSERT, UPDATE, DELETE ON {name(schema, access.table)} TO {name(role)};",
+                f"GRANT USAGE ON SEQUENCE {name(schema, f'{access.table}_id_seq')} TO {name(role)};",
             ]
-    quoted = sql.Literal(grantee.as_string(connection))
-    statements.append(
-        sql.SQL("SELECT {}({}, {});").format(
-            sql.Identifier(schema, "dagconfig_grant_functions"), quoted, sql.SQL("true" if is_change else "false")
-        )
+    argument = sql.Literal(name(role)).as_string(connection)
+    return " ".join(
+        [*statements, f"SELECT {name(schema)}.dagconfig_grant_functions({argument}, {'true' if is_change else 'false'});"]
     )
-    return sql.SQL(" ").join(statements)
 
 
 # Before PostgreSQL 16 whoever may make roles may give any of them.

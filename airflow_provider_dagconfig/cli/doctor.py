@@ -258,7 +258,8 @@ def _mending(violation: RuleViolation) -> str:
         example = "NYSE,NASDAQ" if violation.column_name == "exchanges" else violation.example or "VALUE"
         words = ["groups", "set", violation.row_key]
     else:
-        example, (dag, _, job) = violation.example or "VALUE", violation.row_key.partition("/")
+        # The example of a request within its limit names both: 1Gi with a limit of 2Gi.
+        example, (dag, _, job) = (violation.example or "VALUE").partition(" with ")[0], violation.row_key.partition("/")
         words = ["set", dag, job]
     return f"airflow dagconfig {shlex.join([*words, f'{violation.column_name}={example}'])}"
 
