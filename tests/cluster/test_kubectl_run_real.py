@@ -100,7 +100,7 @@ def test_a_wrong_token_fails_at_once(real_tasks: Tasks, tmp_path: Path, monkeypa
     path.write_text(json.dumps(config))
     task = real_tasks.run("true")
     assert task.state == "failed"
-    assert "misconfigured" in task.error
+    assert "(unauthorized)" in task.error
     assert "no-such-token" not in task.error + "".join(task.log)
 
 
