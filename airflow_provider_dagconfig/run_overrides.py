@@ -56,6 +56,17 @@ def run_overrides(
     return values
 
 
+def asks_to_run(conf: Mapping[str, Any] | None, job_name: str) -> bool:
+    """Say whether a run is to switch a job on, by whatever value: also by one that cannot be used."""
+    given = (conf or {}).get(KEY)
+    if not isinstance(given, Mapping):
+        return False
+    own = given.get(job_name)
+    for_all = {key: value for key, value in given.items() if key != job_name}
+    values = {**for_all, **(own if isinstance(own, Mapping) else {})}
+    return values.get("enabled", False) is not False
+
+
 def _checked(path: list[str], column: str, value: object) -> str | int | bool:
     try:
         return checked_value(column, value)

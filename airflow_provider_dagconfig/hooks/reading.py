@@ -112,6 +112,15 @@ _ALL_GROUPS = sql.SQL("""
     ORDER BY exchange_group.priority DESC NULLS LAST, exchange_group.group_name
 """)
 _GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
+_GROUP_SWITCHED_OFF = sql.SQL("""
+    SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+    FROM {schema}.dag_configuration_audit AS a
+    WHERE
+        a.group_name = %(group_name)s::text
+        AND a.new_values ->> 'enabled' = 'false' AND a.old_values ->> 'enabled' IS DISTINCT FROM 'false'
+    ORDER BY a.audit_id DESC
+    LIMIT 1
+""")
 _JOB_NAMES = sql.SQL("""
     SELECT job_name::text FROM {schema}.dag_configuration WHERE dag_name = %(dag_name)s
     UNION
@@ -196,6 +205,11 @@ class ReadingHook(StoreHook):
         """
         return [_group_row(row) for row in self._group_rows(_ALL_GROUPS)]
 
+    def get_group_disabled_change(self, name: str) -> Change | None:
+        """Give the entry of the audit that switched a group off, the last one; None where the audit has none."""
+        rows = self._ask(_GROUP_SWITCHED_OFF, {"group_name": name})
+        return _change(**rows[0]) if rows else None
+
     def get_exchange_group(self, name: str) -> ExchangeGroup:
         """
         Give one group, also when it is disabled.
@@ -234,7 +248,7 @@ class ReadingHook(StoreHook):
         if row["id"] is None:
             origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.config_schema}.dag_configuration"
         in_force = [str(override) for override in overrides]
-        if row["config_enabled"] is False and run_overrides.get("enabled"):
+        if row["config_enabled"] is not True and run_overrides.get("enabled"):
             run_overrides = {column: value for column, value in run_overrides.items() if column != "enabled"}
             in_force.append("enabled of the dag run's conf does not count: it cannot switch on a job that is switched off")
         if run_overrides:

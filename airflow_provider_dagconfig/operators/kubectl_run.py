@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
+from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError
@@ -29,13 +30,13 @@ from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, Man
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
 from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
-from airflow_provider_dagconfig.run_overrides import RunOverrideError, run_overrides
+from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
+    from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup
 
 _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
@@ -283,10 +284,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             # Any other value has no row either, and would run with the defaults.
             if not isinstance(value, str) or not value:
                 raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
+        hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
         if self._config is None:
-            hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
-            by_run = self._run_overrides(context, hook, dag_name)
-            self._config, self._group = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
+            self._config, self._group = self._read(context, hook, dag_name)
             self.log.info("Configuration of %s/%s from %s", dag_name, self.job_name, self._config.origin)
         self.dag_config = self._config.as_dict()
         # Context is a TypedDict; the names are this operator's.
@@ -294,9 +294,39 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         context["exchange_group"] = self._group  # type: ignore[typeddict-unknown-key]
         if not self._config.enabled:
             by = f" {self._config.disabled_change}" if self._config.disabled_change else ""
-            raise AirflowSkipException(f"{dag_name}/{self.job_name} is disabled: switched off{by} ({self._config.origin})")
+            raise AirflowSkipException(
+                f"{dag_name}/{self.job_name} is disabled: switched off{by} ({self._config.origin}){self._but(context)}"
+            )
         if self._group is not None and not self._group.enabled:
-            raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled")
+            change = self._switched_off(hook, self._group)
+            by = f": switched off {change}" if change else ""
+            raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled{by}{self._but(context)}")
+
+    def _read(self, context: Context, hook: DagConfigHook, dag_name: str) -> tuple[DagConfig, ExchangeGroup | None]:
+        """Read what is in force. A job that is switched off fails for nothing that a run's conf holds."""
+        by_run: Mapping[str, Any] = {}
+        refused: AirflowFailException | None = None
+        try:
+            by_run = self._run_overrides(context, hook, dag_name)
+        except AirflowFailException as error:
+            refused = error
+        config, group = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
+        if refused is not None and config.enabled and (group is None or group.enabled):
+            raise refused
+        return config, group
+
+    def _but(self, context: Context) -> str:
+        """Say why a task is skipped although its run was triggered to switch its job on."""
+        run = context.get("dag_run")
+        return ". The dag run's conf cannot switch it on" if asks_to_run(run.conf if run else None, self.job_name) else ""
+
+    @staticmethod
+    def _switched_off(hook: DagConfigHook, group: ExchangeGroup) -> Change | None:
+        try:
+            return hook.get_group_disabled_change(group.group_name)
+        except DagConfigError:
+            # The group is known to be disabled, and its task is skipped whoever did it.
+            return None
 
     def _run_overrides(self, context: Context, hook: DagConfigHook, dag_name: str) -> Mapping[str, Any]:
         """Read what the run's conf sets for this job."""

@@ -232,6 +232,61 @@ def test_a_run_can_not_switch_on_a_job_that_is_switched_off(
     assert "it cannot switch on a job that is switched off" in str(skipped.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "arguments"),
+    [
+        pytest.param({"batch_size": 100}, {"allow_run_overrides": False}, id="a task that refuses them"),
+        pytest.param({"enabled": "true"}, {}, id="a truth in quotes"),
+        pytest.param({"us_markets": {"enabled": 1}}, {}, id="a number for the job alone"),
+        pytest.param({"us_market": {"batch_size": 100}}, {}, id="a mistyped job"),
+        pytest.param({"memory_limit": "512Mi"}, {}, id="what does not go with the row"),
+        pytest.param([True], {}, id="no object"),
+    ],
+)
+def test_what_a_run_sets_fails_no_job_that_is_switched_off(
+    resolve: Callable[..., DagConfig], migrated_database: Database, values: Any, arguments: dict[str, Any]
+) -> None:
+    migrated_database.execute("UPDATE financial_screener.dag_configuration SET enabled = FALSE")
+    with pytest.raises(AirflowSkipException, match=r"is disabled: switched off by \w+ at 20"):
+        resolve({"dagconfig": values}, **arguments)
+
+
+@pytest.mark.parametrize(
+    "values", [{"enabled": True}, {"enabled": True, "us_markets": {"batch_size": 1}}, {"enabled": "true"}], ids=str
+)
+def test_a_run_can_not_switch_on_an_exchange_group(
+    resolve: Callable[..., DagConfig], migrated_database: Database, values: dict[str, Any]
+) -> None:
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'us_markets'")
+    with pytest.raises(AirflowSkipException) as skipped:
+        resolve({"dagconfig": values}, exchange_group="us_markets")
+    assert re.search(r"exchange group us_markets is disabled: switched off by \w+ at 20.*\(audit entry \d+\)", str(skipped.value))
+    assert str(skipped.value).endswith("). The dag run's conf cannot switch it on")
+
+
+@pytest.mark.parametrize("conf", [None, {"dagconfig": {"lse": {"enabled": True}}}, {"dagconfig": {"batch_size": 1}}], ids=str)
+def test_a_run_that_does_not_ask_for_it_is_not_told_that_it_can_not(
+    resolve: Callable[..., DagConfig], migrated_database: Database, conf: dict[str, Any] | None
+) -> None:
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'us_markets'")
+    with pytest.raises(AirflowSkipException, match=r"\(audit entry \d+\)$"):
+        resolve(conf, exchange_group="us_markets")
+
+
+@pytest.mark.parametrize("column", ["enabled", "retry_backoff_enabled"])
+def test_a_run_puts_nothing_in_place_of_an_enabled_that_the_row_lacks(
+    resolve: Callable[..., DagConfig], break_rule: Callable[[str, str, str], None], column: str
+) -> None:
+    """A row from before there were rules may hold NULL: whether its job is to run is for the row to say."""
+    break_rule("dag_configuration", column, "NULL")
+    given = {"dagconfig": {"enabled": True, "retry_backoff_enabled": True}}
+    if column == "enabled":
+        with pytest.raises(DagConfigInvalidError, match="enabled NULL of data_collection_equities/us_markets is no value"):
+            resolve(given)
+    else:
+        assert resolve(given).retry_backoff_enabled
+
+
 def test_a_run_that_leaves_an_enabled_job_enabled_runs(resolve: Callable[..., DagConfig]) -> None:
     assert resolve({"dagconfig": {"enabled": True}}).enabled
 
