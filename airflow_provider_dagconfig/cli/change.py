@@ -1,4 +1,4 @@
-"""The commands that change what a job runs with: set, enable, disable, override. Each shows before and after."""
+"""The commands that change what a job runs with: set, enable, disable, delete, override. Each shows before and after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from airflow_provider_dagconfig.cli.connect import hook_of
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
+    confirm,
     difference,
     hint,
     note,
@@ -61,6 +62,36 @@ def enable(args: Namespace) -> None:
 def disable(args: Namespace) -> None:
     """Keep a job from running."""
     _change(args, args.job, {"enabled": False})
+
+
+@command
+def delete(args: Namespace) -> None:
+    """Delete a job's row."""
+    hook = hook_of(args)
+    row = hook.get_dag_config_row(args.dag, args.job)
+    if row.row is None:
+        raise no_job(hook, args.dag, args.job)
+    if args.if_version is not None and args.if_version != row.version:
+        raise stale(f"{args.dag}/{args.job}", args.if_version, row.version)
+    found = difference(f"{args.dag}/{args.job}", row.row, None)
+    assert found is not None
+    print_differences([found])
+    off = " It is switched off now, and would run again." if row.row.get("enabled") is False else ""
+    confirm(
+        f"This deletes the row of {args.dag}/{args.job}: a task of it then runs with the defaults.{off} To keep it from running,"
+        " disable it instead.",
+        args,
+    )
+    with hook.transaction(force_rollback=args.dry_run):
+        hook.delete_dag_config(args.dag, args.job, updated_by=who(args), reason=args.reason, expected_version=row.version)
+    if only_tried(args):
+        return
+    say(f"Done: the row of {args.dag}/{args.job} is deleted. A task of it runs with the defaults.", "green")
+    for override in row.overrides:
+        note(f"Override {override.override_id} holds until {when(override.ends_at)} all the same.")
+    entries = hook.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
+    if entries:
+        hint(f"To undo it: airflow dagconfig rollback {entries[0].audit_id}")
 
 
 def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:

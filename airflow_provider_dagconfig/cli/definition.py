@@ -281,6 +281,16 @@ _CHANGES = (
         description="Its tasks are skipped from now on, and say who disabled it; what runs already goes on.",
     ),
     _command(
+        "delete",
+        "change.delete",
+        "Delete a job's row",
+        _ARG_DAG,
+        _argument(("job",), help="The job: a group's name, or all", metavar="JOB"),
+        *_CHANGE,
+        ARG_YES,
+        description="Asks first. Without a row a job runs with the defaults; to keep it from running, disable it.",
+    ),
+    _command(
         "override",
         "change.override",
         "Change what a job runs with for a time",
@@ -333,7 +343,11 @@ _FILES = (
         "files.apply",
         "Bring the database to what a YAML file says",
         _argument(("file",), help="The file, as export writes it; - is standard input", metavar="FILE"),
-        _argument(("--delete",), help="Delete the rows that the file lacks, in the sections that it has", action="store_true"),
+        _argument(
+            ("--delete",),
+            help="Delete the rows that the file lacks, in the sections that it has; never all of a table",
+            action="store_true",
+        ),
         _ARG_REASON,
         _ARG_BY,
         _ARG_DRY_RUN,
@@ -341,7 +355,7 @@ _FILES = (
         ARG_YES,
         description=(
             "Shows the differences, and asks. All of it is one transaction: everything is changed, or nothing. Columns that the"
-            " file leaves out stay as they are."
+            " file leaves out stay as they are. --delete does not delete all rows of a table, or of a DAG that the file names."
         ),
         epilog=_EXIT_CODES + _DIFFERENCE,
     ),

@@ -22,12 +22,14 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
 from airflow_provider_dagconfig.exceptions import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
+_LAST_LINE = "# End of the export."
+_FIRST_LINE = f"# Written by airflow dagconfig export. A file without its last line, '{_LAST_LINE}', was cut short."
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Document:
     """DAG and job to columns."""
     groups: Mapping[str, Mapping[str, Any]] | None = field(default=None)
     """Exchange group to columns."""
+    ends: bool = True
+    """Whether its last value is seen to end, by a line's end or a bracket. One that isn't may have been cut in the middle."""
 
 
 def write_document(document: Document) -> str:
@@ -49,7 +53,7 @@ def write_document(document: Document) -> str:
     # An empty section cannot be told from a file that was cut short, and is refused.
     data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
-    return text
+    return f"{_FIRST_LINE}\n{text}{_LAST_LINE}\n"
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -85,6 +89,9 @@ def read_document(text: str, name: str) -> Document:
         raise UsageError(f"{name}: this is no YAML: {' '.join(str(error).split())}") from None
     if root is None or _is_null(root) or (isinstance(root, yaml.MappingNode) and not root.value):
         raise UsageError(f"{name} is empty; it needs {_JOBS} or {_GROUPS}")
+    lines = text.splitlines()
+    if _FIRST_LINE in lines and _LAST_LINE not in lines:
+        raise UsageError(f"{name} was cut short: it is an export without its last line, '{_LAST_LINE}'. Export it again")
     reader = _Reader(name)
     sections = reader.mapping(root, "the file")
     for key, node in sections.items():
@@ -94,6 +101,7 @@ def read_document(text: str, name: str) -> Document:
     return Document(
         jobs=dict(reader.jobs(sections[_JOBS])) if _JOBS in sections else None,
         groups=dict(reader.groups(sections[_GROUPS])) if _GROUPS in sections else None,
+        ends=text.rstrip(" \t").endswith(("\n", "}", "]", "'", '"')),
     )
 
 
@@ -143,21 +151,23 @@ class _Reader:
             yield name, self._row(columns, f"exchange group {name}", GROUP_COLUMNS)
 
     def _row(self, node: yaml.Node, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-        row = {}
-        for column, value in self.mapping(node, what).items():
-            if _is_null(value):
-                continue
-            try:
-                row[column] = self._value(columns, column, value)
-            except UsageError as error:
-                raise self.error(value, f"{what}: {error}") from None
-        return row
+        found = self.mapping(node, what)
+        values = {column: self._cell(columns, column, value, what) for column, value in found.items()}
+        return {column: value for column, value in values.items() if value is not None}
+
+    def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node, what: str) -> Any:
+        """Read a column's value; None leaves the column as it is."""
+        try:
+            see_that_it_is_a_column(columns, column)
+            return None if _is_null(node) else self._value(columns, column, node)
+        except UsageError as error:
+            raise self.error(node, f"{what}: {error}") from None
 
     def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node) -> Any:
-        if column in columns and isinstance(node, yaml.SequenceNode) and column == "exchanges":
+        if isinstance(node, yaml.SequenceNode) and column == "exchanges":
             if not all(isinstance(item, yaml.ScalarNode) and not _is_null(item) for item in node.value):
                 raise UsageError("exchanges must be a list of codes, such as [NYSE, NASDAQ]")
             return [item.value for item in node.value]
-        if column in columns and not isinstance(node, yaml.ScalarNode):
+        if not isinstance(node, yaml.ScalarNode):
             raise UsageError(f"{column} must be one value")
         return read_value(columns, column, node.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
 STANDARD = "-"
+_SHOWN = 12
+"""Rows that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +130,8 @@ def _steps(hook: DagConfigHook, wanted: Document, *, deletes: bool) -> list[_Ste
         if after is None:
             continue
         rows: Mapping[Any, Mapping[str, Any]] = before or {}
-        if deletes and rows and not rows.keys() & after.keys():
-            # A file of another database, say.
-            raise UsageError(
-                f"The file has none of the {len(rows)} {'jobs' if columns is JOB_COLUMNS else 'exchange groups'} that are there, so"
-                f" --delete would delete all of them: {', '.join(_subject(key) for key in list(rows)[:3])}"
-                f"{', ...' if len(rows) > 3 else ''}. Nothing was changed. To keep them, leave out --delete; to see what the file"
-                " would change: airflow dagconfig diff --file FILE"
-            )
+        if deletes:
+            _see_that_rows_stay(wanted, rows, after)
         for key, values in after.items():
             found = difference(_subject(key), rows.get(key), values) or _bare(key, rows)
             if found:
@@ -145,6 +142,37 @@ def _steps(hook: DagConfigHook, wanted: Document, *, deletes: bool) -> list[_Ste
                 if found:
                     steps.append(_Step(found, key, {}, versions.get(key) or 0))
     return steps
+
+
+def _see_that_rows_stay(wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
+    """
+    Refuse to delete what looks like a mistake: the last row of a table, or of a DAG that the file names.
+
+    :raises UsageError: names the commands that delete these rows on purpose.
+    """
+    if not wanted.ends:
+        raise UsageError(
+            "The file's last line does not end, so the file may have been cut short, and --delete would delete what is missing."
+            " Nothing was changed. If it is whole, end its last line with a newline"
+        )
+    if rows and not rows.keys() & after.keys():
+        raise _would_empty(list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
+    for dag in {key[0] for key in after if not isinstance(key, str)}:
+        of_dag = [key for key in rows if key[0] == dag]
+        if of_dag and not after.keys() & of_dag:
+            raise _would_empty(of_dag, f"jobs of {dag}")
+
+
+def _would_empty(keys: list[Any], what: str) -> UsageError:
+    commands = [
+        shlex.join(["airflow", "dagconfig", *(["groups", "remove", key] if isinstance(key, str) else ["delete", *key])])
+        for key in keys[:_SHOWN]
+    ]
+    more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return UsageError(
+        f"The file has none of the {len(keys)} {what} that are there, so --delete would delete all of them. Nothing was changed."
+        f" To keep them, leave out --delete. To delete them on purpose, by name: {'; '.join(commands)}{more}"
+    )
 
 
 def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:

@@ -92,14 +92,23 @@ GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
 """The same of an exchange group; exchanges are separated by commas."""
 
 
+def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:
+    """
+    Look a column's name up.
+
+    :raises UsageError: there is no such column.
+    """
+    if column not in columns:
+        raise UsageError(f"There is no column {column!r}.{did_you_mean(column, columns)} There are: {', '.join(columns)}.")
+
+
 def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: str) -> Any:
     """
     Read a value as it was typed.
 
     :raises UsageError: there is no such column, or the value is of another kind.
     """
-    if column not in columns:
-        raise UsageError(f"There is no column {column!r}.{did_you_mean(column, columns)} There are: {', '.join(columns)}.")
+    see_that_it_is_a_column(columns, column)
     try:
         return columns[column](text)
     except ValueError as error:

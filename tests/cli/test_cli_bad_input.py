@@ -37,6 +37,7 @@ WRITING = [
     ["disable", DAG, JOB],
     ["override", DAG, JOB, "batch_size=5", "--for", "1h", "--reason", "x"],
     ["rollback", "1", "--yes"],
+    ["delete", DAG, JOB, "--yes"],
     ["groups", "add", "asia", "exchanges=TSE"],
     ["groups", "remove", "lse", "--yes"],
 ]

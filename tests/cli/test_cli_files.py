@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 import yaml
 from plugins.command_line import Answer
 from plugins.postgres import Database
+
+from airflow_provider_dagconfig.cli.document import read_document
+from airflow_provider_dagconfig.cli.values import UsageError
 
 DAG, JOB = "data_collection_equities", "us_markets"
 Run = Callable[..., Answer]
@@ -228,6 +232,124 @@ def test_a_file_that_would_delete_all_rows_is_refused(store_cli: Run, tmp_path: 
     assert answer.code == 2
     assert complaint in answer.err
     assert everything(store_cli) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint", "remedy"),
+    [
+        pytest.param(
+            f"dag_configuration: {{{DAG}: {{us_market: {{}}}}, calculate_indicators: {{all: {{}}}}}}\n",
+            f"has none of the 4 jobs of {DAG} that are there",
+            f"airflow dagconfig delete {DAG} us_markets",
+            id="a mistyped job",
+        ),
+        pytest.param(
+            "dag_configuration: {calculate_indicator: {all: {}}}\n",
+            "has none of the 9 jobs that are there",
+            "airflow dagconfig delete calculate_indicators all",
+            id="a mistyped DAG",
+        ),
+        pytest.param(
+            "exchange_groups: {LSE: {exchanges: [LSE]}}\n",
+            "has none of the 4 exchange groups that are there",
+            "airflow dagconfig groups remove lse",
+            id="a mistyped group",
+        ),
+    ],
+)
+def test_what_is_deleted_to_the_last_row_is_deleted_by_name(
+    store_cli: Run, tmp_path: Path, text: str, complaint: str, remedy: str
+) -> None:
+    file = tmp_path / "mistyped.yaml"
+    file.write_text(text)
+    before = everything(store_cli)
+
+    refused = store_cli("apply", str(file), "--delete", "--yes")
+
+    assert refused.code == 2
+    assert complaint in refused.err
+    assert everything(store_cli) == before
+    commands = re.findall(r"airflow (dagconfig (?:delete|groups remove) [\w ]+)", refused.err)
+    assert f"airflow {remedy.removeprefix('airflow ')}" in [f"airflow {command}" for command in commands]
+    for command in commands:
+        assert store_cli(*command.split()[1:], "--yes").code == 0
+    assert store_cli("apply", str(file), "--delete", "--yes").code == 0
+
+
+def test_a_row_that_is_deleted_by_name_is_shown_and_can_be_had_back(store_cli: Run, migrated_database: Database) -> None:
+    before = everything(store_cli)
+    asked, tried = store_cli("delete", DAG, JOB), store_cli("delete", DAG, JOB, "--dry-run")
+    assert (asked.code, tried.code) == (1, 0)
+    assert everything(store_cli) == before
+    stale = store_cli("delete", DAG, JOB, "--if-version", "7", "--yes")
+    assert (stale.code, everything(store_cli)) == (4, before)
+
+    done = store_cli("delete", DAG, JOB, "--yes", "--reason", "mistyped", "--by", "maria")
+
+    assert done.code == 0
+    assert "memory_limit           2Gi" in done.out
+    assert "defaults" in done.out
+    assert len(everything(store_cli)[0]) == len(before[0]) - 1
+    [(by, reason)] = migrated_database.execute(
+        "SELECT changed_by, reason FROM financial_screener.dag_configuration_audit WHERE operation = 'DELETE'"
+    )
+    assert (by, reason) == ("maria", "mistyped")
+    again = re.findall(r"airflow dagconfig (rollback \d+)", done.out)
+    assert store_cli(*again[0].split(), "--yes").code == 0
+    assert len(everything(store_cli)[0]) == len(before[0])
+    assert store_cli("delete", DAG, "us_market", "--yes").code == 3
+
+
+def test_an_export_that_is_cut_anywhere_is_refused(exported: Path) -> None:
+    text = exported.read_text()
+    assert read_document(text, "whole").jobs
+    for end in sorted({*range(0, len(text) - 1, 17), *(match.end() for match in re.finditer("\n", text[:-1]))}):
+        with pytest.raises(UsageError, match=r"cut\.yaml"):
+            read_document(text[:end], "cut.yaml")
+
+
+def test_an_export_that_was_edited_is_no_cut_one(store_cli: Run, exported: Path) -> None:
+    text = exported.read_text()
+    exported.write_text(f"# winter\n{text}  another: {{exchanges: [X]}}\n".replace("memory_limit: 2Gi", "memory_limit: 4Gi"))
+
+    assert store_cli("apply", str(exported), "--delete", "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        pytest.param("dag_configuration:\n  {}:\n    {}:\n      memory_limit: 4G", True, id="inside a value"),
+        pytest.param("dag_configuration:\n  {}:\n    {}:\n      memory_lim", True, id="inside a name"),
+        pytest.param("dag_configuration:\n  {}:\n    {}:\n      memory_limit: 4Gi\n", False, id="after a line"),
+        pytest.param("dag_configuration: {{{}: {{{}: {{}}}}}}", False, id="braces"),
+        pytest.param("dag_configuration:\n  {}:\n    {}:\n      description: 'x'", False, id="quotes"),
+    ],
+)
+def test_a_file_that_ends_in_a_line_may_be_cut_and_deletes_nothing(store_cli: Run, tmp_path: Path, text: str, cut: bool) -> None:
+    file = tmp_path / "cut.yaml"
+    file.write_text(text.format(DAG, JOB))
+    before = everything(store_cli)
+
+    answer = store_cli("apply", str(file), "--delete", "--yes")
+
+    assert answer.code == (2 if cut else 0)
+    assert (everything(store_cli) == before) is cut
+
+
+@pytest.mark.parametrize("value", ["", "~", "null", "{}", "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["dag_configuration: {{d: {{j: {{memroy_limit: {}}}}}}}\n", "exchange_groups: {{g: {{exchange: {}}}}}\n"],
+    ids=["job", "group"],
+)
+def test_a_mistyped_column_is_refused_whatever_its_value(store_cli: Run, tmp_path: Path, text: str, value: str) -> None:
+    file = tmp_path / "mistyped.yaml"
+    file.write_text(text.format(value))
+
+    answer = store_cli("apply", str(file), "--yes")
+
+    assert answer.code == 2
+    assert "There is no column" in answer.err
 
 
 def test_an_export_that_is_cut_anywhere_deletes_no_whole_table(store_cli: Run, exported: Path, tmp_path: Path) -> None:
