@@ -54,7 +54,18 @@ def _time(match: re.Match[str]) -> time:
     return time(hour, minute, second)
 
 
+def _filled(example: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.strip():
+            raise ValueError(f"{text!r} is blank; write one, such as {example}")
+        return text
+
+    return read
+
+
 def _exchanges(text: str) -> list[str]:
+    if not text.strip():
+        raise ValueError(f"{text!r} is blank; write codes with commas between them, such as NYSE,NASDAQ")
     return text.split(",")
 
 
@@ -80,9 +91,9 @@ OVERRIDE_COLUMNS: Mapping[str, Callable[[str], Any]] = {
 """The columns that an override may set; a description is the row's alone."""
 
 GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
-    "display_name": str,
+    "display_name": _filled("'US Markets'"),
     "exchanges": _exchanges,
-    "primary_timezone": str,
+    "primary_timezone": _filled("Europe/London"),
     "market_open_utc": _time_of_day,
     "market_close_utc": _time_of_day,
     "enabled": _boolean,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from plugins.command_line import Answer
@@ -78,3 +79,61 @@ def test_a_word_that_sets_nothing_is_refused_as_wrong_usage(store_cli: Run, comm
     first, options = COMMANDS[command]
     answer = store_cli(*first, *words, *options)
     assert (answer.code, answer.out) == (2, "")
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"], ids=["nothing", "a blank", "white space"])
+def test_a_column_without_a_value_is_refused_as_wrong_usage(store_cli: Run, name: str, value: str) -> None:
+    """All but a description, which an empty value removes."""
+    words, options = COMMANDS[name]
+    for column in sorted(named_in_help(store_cli, name) - {"description"}):
+        others = [word for word in words if not word.startswith(f"{column}=")]
+        answer = store_cli(*others, f"{column}={value}", *options)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(f"Error: {column} ")
+        assert answer.err.count("\n") == 1
+
+
+def test_a_column_that_is_given_twice_is_refused_as_wrong_usage(store_cli: Run, name: str) -> None:
+    words, options = COMMANDS[name]
+    words = [word for word in words if "=" not in word]
+    for column in sorted(named_in_help(store_cli, name)):
+        for second in (VALUES[column], ""):
+            answer = store_cli(*words, f"{column}={VALUES[column]}", f"{column}={second}", *options)
+            assert (answer.code, answer.out, answer.err) == (2, "", f"Error: {column} is set twice; write it once\n")
+
+
+SECTIONS = {
+    "dag_configuration: {data_collection_equities: {us_markets": (CONFIG_COLUMNS, "}}"),
+    "exchange_groups: {us_markets": (GROUP_COLUMNS, "}"),
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.partition(":")[0])
+@pytest.mark.parametrize(("column", "value"), [*VALUES.items(), *OTHERS.items()], ids=[*VALUES, *OTHERS])
+def test_a_column_works_in_a_file_or_is_refused_as_wrong_usage(
+    store_cli: Run, tmp_path: Path, section: str, column: str, value: str
+) -> None:
+    columns, end = SECTIONS[section]
+    file = tmp_path / "one.yaml"
+    file.write_text(f"{section}: {{'{column}': '{value}'}}{end}\n")
+
+    answer = store_cli("apply", str(file), "--yes")
+
+    if column in columns:
+        assert answer.code == 0
+        assert "Done: 1 changed." in answer.out
+    else:
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(f"Error: {file}, line 1: ")
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.partition(":")[0])
+def test_a_column_without_a_value_is_refused_in_a_file(store_cli: Run, tmp_path: Path, section: str) -> None:
+    columns, end = SECTIONS[section]
+    file = tmp_path / "one.yaml"
+    for column in columns:
+        if column != "description":
+            file.write_text(f"{section}: {{{column}: ' '}}{end}\n")
+            answer = store_cli("apply", str(file), "--yes")
+            assert (answer.code, answer.out) == (2, "")
+            assert f": {column} " in answer.err
