@@ -47,6 +47,8 @@ GROUP_COLUMNS = (
 )
 """The columns of an exchange group that can be configured."""
 
+_EXCHANGE_CODE = re.compile(r"[\w.-]+")
+
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week; the most that the store's rules allow for ``timeout_seconds``."""
 
@@ -641,6 +643,11 @@ def _literal(value: object) -> str:
     if isinstance(value, bool | int):
         return str(value).upper()
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+def is_exchange_code(code: object) -> bool:
+    """Say whether it is one exchange's code: letters, digits, ``.``, ``-`` and ``_``; no brackets, quotes, separators or blanks."""
+    return isinstance(code, str) and _EXCHANGE_CODE.fullmatch(code) is not None
 
 
 @dataclass(frozen=True)

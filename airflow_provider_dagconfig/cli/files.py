@@ -187,20 +187,19 @@ def _subject(key: tuple[str, str] | str) -> str:
 def _take(hook: DagConfigHook, step: _Step, **who_and_why: Any) -> None:
     arguments = {**who_and_why, "expected_version": step.version}
     removed = step.difference.kind == "removed"
+    changed = {c: v for c, v in step.values.items() if step.difference.kind == "added" or c in step.difference.columns}
     if isinstance(step.key, str):
         if removed:
             hook.delete_exchange_group(step.key, **arguments)
         else:
-            values = dict(step.values)
             if step.difference.kind == "added":
-                values.setdefault("display_name", step.key)
-            hook.update_exchange_group(step.key, **values, **arguments)
+                changed = {"display_name": step.key, **changed}
+            hook.update_exchange_group(step.key, **changed, **arguments)
         return
     dag, job = step.key
     if removed:
         hook.delete_dag_config(dag, job, **arguments)
     else:
-        changed = step.values if step.difference.kind == "added" else {c: step.values[c] for c in step.difference.columns}
         hook.update_dag_config(dag, job, **{**changed, **arguments})
 
 

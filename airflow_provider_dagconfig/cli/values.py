@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS as OVERRIDABLE
-from airflow_provider_dagconfig.models import Quantity, parse_duration
+from airflow_provider_dagconfig.models import Quantity, is_exchange_code, parse_duration
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
@@ -63,10 +63,36 @@ def _filled(example: str) -> Callable[[str], str]:
     return read
 
 
+_CAST = re.compile(r"::\s*\w+(?:\(\d+\))?\[\]$")
+_ARRAY = re.compile(r"array\s*(?=\[)", re.IGNORECASE)
+_AROUND_A_LIST = (("[", "]"), ("(", ")"), ("{", "}"))
+_QUOTES = (("'", "'"), ('"', '"'))
+
+
 def _exchanges(text: str) -> list[str]:
+    """Read codes as people write a list: bare, or as in YAML, JSON, Python or SQL. An empty code is left to the rule."""
     if not text.strip():
         raise ValueError(f"{text!r} is blank; write codes with commas between them, such as NYSE,NASDAQ")
-    return text.split(",")
+    inner = _without(_CAST.sub("", text.strip()), _QUOTES)
+    inner = _without(_ARRAY.sub("", inner, count=1), _AROUND_A_LIST)
+    codes = [_without(code, _QUOTES) for code in re.split("[,;]", inner)]
+    if all(is_exchange_code(code) for code in codes if code):
+        return codes
+    words = [word for word in re.split(r"[^\w.-]+", _ARRAY.sub("", inner)) if is_exchange_code(word)]
+    raise ValueError(
+        f"{text!r} is no list of codes, which are letters, digits, '.', '-' and '_' with commas between them;"
+        f" write {','.join(words) or 'NYSE,NASDAQ'}"
+    )
+
+
+def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Take off blanks and one pair of signs around a text; not where a quote at its end is another word's."""
+    text = text.strip()
+    for first, last in pairs:
+        inner = text[1:-1]
+        if len(text) > 1 and text[0] == first and text[-1] == last and not (first == last and first in inner):
+            return inner.strip()
+    return text
 
 
 JOB_COLUMNS: Mapping[str, Callable[[str], Any]] = {
@@ -100,7 +126,7 @@ GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "priority": _integer,
     "description": str,
 }
-"""The same of an exchange group; exchanges are separated by commas."""
+"""The same of an exchange group."""
 
 
 def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:

@@ -11,7 +11,7 @@ from psycopg import sql
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
 from airflow_provider_dagconfig.hooks.connection import with_zone
 from airflow_provider_dagconfig.hooks.history import HistoryHook
-from airflow_provider_dagconfig.models import RANGES, Quantity, parse_duration
+from airflow_provider_dagconfig.models import RANGES, Quantity, is_exchange_code, parse_duration
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -294,7 +294,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
             given[name] = value.text
         elif isinstance(value, datetime):
             given[name] = with_zone(value, name)
-        elif name == "exchanges" and value is not None:
+        elif name == "exchanges" and isinstance(value, Sequence) and not isinstance(value, str | bytes):
             given[name] = list(value)
         else:
             given[name] = value
@@ -309,10 +309,17 @@ def _misfit(name: str, value: object) -> str | None:
     """Say why a value does not fit into its column; PostgreSQL would not say into which."""
     if isinstance(value, str) and len(value) > (most := _LENGTHS.get(name, len(value))):
         return f"has {len(value)} characters; write {most} at most"
+    if name == "exchanges" and value is not None and not _are_exchange_codes(value):
+        return "must be a list of exchange codes, of letters, digits, '.', '-' and '_' without blanks, such as ['NYSE', 'NASDAQ']"
     if _TYPES[name] == "integer" and isinstance(value, int) and value not in _INTEGERS:
         least, most = RANGES[name]
         return f"must be a whole number from {least} to {most}"
     return None
+
+
+def _are_exchange_codes(value: object) -> bool:
+    # An empty code, as one that is there twice, is the rule's to refuse.
+    return isinstance(value, list) and all(code == "" or is_exchange_code(code) for code in value)
 
 
 def _job(given: Mapping[str, Any]) -> str:

@@ -367,6 +367,49 @@ def test_an_export_that_is_cut_anywhere_deletes_no_whole_table(store_cli: Run, e
 
 
 @pytest.mark.parametrize(
+    "value", ["AMEX, NYSE", "[AMEX, NYSE]", "'[AMEX, NYSE]'", "AMEX;NYSE", "ARRAY['AMEX','NYSE']", "[ AMEX , 'NYSE' ]"]
+)
+def test_exchange_codes_are_read_in_a_file_as_at_the_command_line(store_cli: Run, tmp_path: Path, value: str) -> None:
+    file = tmp_path / "codes.yaml"
+    file.write_text(f"exchange_groups:\n  us_markets:\n    exchanges: {value}\n")
+
+    assert store_cli("apply", str(file), "--yes").code == 0
+
+    groups = {group["group_name"]: group["exchanges"] for group in everything(store_cli)[1]}
+    assert groups["us_markets"] == ["AMEX", "NYSE"]
+
+
+@pytest.mark.parametrize(
+    "value", ["AMEX NYSE", "[AMEX NYSE]", "[AMEX;NYSE]", "['[AMEX', 'NYSE]']", "[\"'NYSE'\"]", "['ARRAY[AMEX]']", "AMEX|NYSE"]
+)
+@pytest.mark.parametrize("group", ["us_markets", "new_markets"])
+def test_a_file_with_what_is_no_exchange_code_is_refused(store_cli: Run, tmp_path: Path, group: str, value: str) -> None:
+    file = tmp_path / "codes.yaml"
+    file.write_text(f"exchange_groups:\n  {group}:\n    exchanges: {value}\n")
+    before = everything(store_cli)
+
+    answer = store_cli("apply", str(file), "--yes")
+
+    assert answer.code in (1, 2)
+    assert "exchanges" in answer.err
+    assert everything(store_cli) == before
+
+
+def test_a_group_with_a_code_from_before_can_be_exported_and_changed(
+    store_cli: Run, tmp_path: Path, break_rule: Callable[[str, str, str], None]
+) -> None:
+    break_rule("exchange_groups", "exchanges", "ARRAY['NYSE ARCA']")
+    file = tmp_path / "configuration.yaml"
+    assert store_cli("export", str(file)).code == 0
+
+    same = store_cli("apply", str(file), "--yes")
+    other = store_cli("apply", edit(file, lambda d: d["exchange_groups"]["lse"].update(priority=2)), "--yes")
+
+    assert (same.code, other.code) == (0, 0)
+    assert re.search(r"^    priority  \d+ -> 2$", other.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
     ("make", "complaint"),
     [
         pytest.param(lambda path: None, "No such file or directory", id="none"),

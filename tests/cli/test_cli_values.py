@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 
@@ -41,6 +42,90 @@ def test_a_mistyped_name_is_known_in_capitals_too(word: str, known: list[str], m
 
 def test_a_value_may_hold_what_separates() -> None:
     assert read_assignments(JOB_COLUMNS, ["description=a=b, c", "batch_size=5"]) == {"description": "a=b, c", "batch_size": 5}
+
+
+TWO_CODES = [
+    "NYSE,NASDAQ",
+    "NYSE, NASDAQ",
+    " NYSE , NASDAQ ",
+    "NYSE;NASDAQ",
+    "NYSE; NASDAQ",
+    "[NYSE,NASDAQ]",
+    "[NYSE, NASDAQ]",
+    "['NYSE', 'NASDAQ']",
+    '["NYSE", "NASDAQ"]',
+    "'NYSE','NASDAQ'",
+    '"NYSE";"NASDAQ"',
+    "'NYSE,NASDAQ'",
+    '"[NYSE, NASDAQ]"',
+    "(NYSE,NASDAQ)",
+    "{NYSE,NASDAQ}",
+    "'{NYSE,NASDAQ}'",
+    '{"NYSE","NASDAQ"}',
+    "ARRAY['NYSE','NASDAQ']",
+    "array [ 'NYSE', 'NASDAQ' ]",
+    "ARRAY['NYSE','NASDAQ']::text[]",
+    "ARRAY['NYSE','NASDAQ']::varchar(10)[]",
+    "'{NYSE,NASDAQ}'::text[]",
+]
+
+
+@pytest.mark.parametrize("text", TWO_CODES)
+def test_exchange_codes_are_read_as_people_write_lists(text: str) -> None:
+    assert read_assignments(GROUP_COLUMNS, [f"exchanges={text}"]) == {"exchanges": ["NYSE", "NASDAQ"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        pytest.param("NYSE", ["NYSE"], id="one"),
+        pytest.param("[NYSE]", ["NYSE"], id="a list of one"),
+        pytest.param("ARRAY['NYSE']", ["NYSE"], id="an array of one"),
+        pytest.param("ARRAY", ["ARRAY"], id="a code that is called so"),
+        pytest.param("NO,1e3,X-1,BRK.A,ÖB,a_b", ["NO", "1e3", "X-1", "BRK.A", "ÖB", "a_b"], id="codes of many kinds"),
+    ],
+)
+def test_exchange_codes_stay_as_they_are(text: str, codes: list[str]) -> None:
+    assert read_assignments(GROUP_COLUMNS, [f"exchanges={text}"]) == {"exchanges": codes}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NYSE NASDAQ",
+        "NYSE  NASDAQ",
+        "NYSE\tNASDAQ",
+        "NYSE\nNASDAQ",
+        "NYSE|NASDAQ",
+        "NYSE/NASDAQ",
+        "[NYSE NASDAQ]",
+        "[NYSE,NASDAQ",
+        "NYSE,NASDAQ]",
+        "[NYSE],[NASDAQ]",
+        "'NYSE,NASDAQ",
+        "ARRAY('NYSE','NASDAQ')",
+        "NYSE=>NASDAQ",
+        "NYSE:NASDAQ",
+    ],
+)
+def test_what_is_no_list_of_codes_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_assignments(GROUP_COLUMNS, [f"exchanges={text}"])
+
+    assert str(refused.value).startswith(f"exchanges {text!r} ")
+    [remedy] = re.findall(r"; write (\S+)$", str(refused.value))
+    assert read_assignments(GROUP_COLUMNS, [f"exchanges={remedy}"])["exchanges"][-1].endswith("NASDAQ")
+
+
+_NO_CODE = set("[](){}<>'\"`,;|/\\=")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30))
+def test_no_code_holds_what_separates_or_encloses(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        for code in read_assignments(GROUP_COLUMNS, [f"exchanges={text}"])["exchanges"]:
+            assert not _NO_CODE & set(code)
+            assert "".join(code.split()) == code
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta, timezone
+from typing import Any
 
 import psycopg
 import pytest
@@ -513,3 +514,31 @@ def test_what_the_database_refuses_is_the_cause(hook: DagConfigHook) -> None:
         hook.update_dag_config(*JOB, batch_size=-1)
 
     assert isinstance(error.value.__cause__, psycopg.errors.CheckViolation)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        "NYSE,NASDAQ",
+        "NYSE",
+        b"NYSE",
+        ["NYSE NASDAQ"],
+        ["[NYSE", "NASDAQ]"],
+        ["NYSE;NASDAQ"],
+        ["'NYSE'"],
+        ("ARRAY['NYSE'",),
+        ["NYSE", None],
+        ["NYSE", 5],
+        {"NYSE": "NASDAQ"},
+        7,
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("group", ["lse", "new_group"])
+def test_what_is_no_exchange_code_is_refused(hook: DagConfigHook, codes: Any, group: str) -> None:
+    before = hook.get_all_exchange_groups()
+
+    with pytest.raises(DagConfigInvalidError, match=rf"^exchanges .* of exchange group {group} .*such as \['NYSE', 'NASDAQ'\]"):
+        hook.update_exchange_group(group, exchanges=codes)
+
+    assert hook.get_all_exchange_groups() == before
