@@ -69,6 +69,14 @@ _FINEST = Fraction(1, 10**9)
 _LONGEST_EXPONENT = 3
 
 
+Resource = Literal["cpu", "memory"]
+
+
+def resource_of(column: str) -> Resource:
+    """Say of what a column holds an amount: one of ``cpu_request``, ``cpu_limit``, ``memory_request`` and ``memory_limit``."""
+    return "cpu" if column.startswith("cpu_") else "memory"
+
+
 @dataclass(frozen=True, order=True)
 class Quantity:
     """
@@ -87,15 +95,16 @@ class Quantity:
     """As written in the row."""
 
     @classmethod
-    def parse(cls, text: str) -> Quantity:
+    def parse(cls, text: str, resource: Resource | None = None) -> Quantity:
         """
         Read a quantity.
 
+        :param resource: of what it is one, for the message.
         :raises ValueError: names the text and what to write instead.
         """
         match = _QUANTITY.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is no Kubernetes quantity; {_suggestion(text)}")
+            raise ValueError(f"{text!r} is no Kubernetes quantity; write {_suggestion(text, resource)}")
         number, suffix, exponent = match["number"], match["suffix"], match["exponent"]
         if exponent is None:
             factor = _FACTORS[suffix or ""]
@@ -114,22 +123,50 @@ class Quantity:
         return self.text
 
 
-def _suggestion(text: str) -> str:
-    """Say what somebody who wrote this may have meant."""
-    loose = re.fullmatch(
-        r"\s*([+-]?)([0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)\s*(?:([kKmMgGtTpPeE])(i?)[bB]?|[bB]|(m?)(?:cores?|cpus?))?\s*",
-        text,
-        flags=re.IGNORECASE,
-    )
-    if loose is None:
-        return "write a number with a suffix, such as 500m or 2 for CPU, 512Mi or 2Gi for memory"
-    sign, number, prefix, binary, milli = loose.groups()
-    number = sign + number.replace(",", ".")
+_EXAMPLES: dict[Resource | None, str] = {
+    "cpu": "cores, such as 2, or thousandths of one, such as 500m",
+    "memory": "bytes with a suffix, such as 512Mi or 2Gi",
+    None: "a number with a suffix, such as 500m or 2 for CPU, 512Mi or 2Gi for memory",
+}
+
+
+_LOOSE_QUANTITY = re.compile(
+    r"\s*\+?(?P<number>-?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))\s*"
+    r"(?:(?P<prefix>[kmgtpe])?(?P<binary>i?)(?P<byte>b?)|(?P<milli>m?|milli\s?)(?P<cores>v?cpus?|cores?))\s*",
+    re.IGNORECASE,
+)
+
+
+def _suggestion(text: str, resource: Resource | None) -> str:
+    """Say what somebody who wrote this may have meant, as far as it can be written."""
+    loose = _LOOSE_QUANTITY.fullmatch(text)
+    meant = [loose["number"].replace(",", ".") + suffix for suffix in _suffixes(loose, resource)] if loose else []
+    return " or ".join(each for each in meant if _can_be_written(each, resource)) or _EXAMPLES[resource]
+
+
+def _suffixes(loose: re.Match[str], resource: Resource | None) -> tuple[str, ...]:
+    """Give what the unit may have meant. For CPU only m makes sense, a thousandth, in whatever case; elsewhere the case counts."""
+    prefix, binary, byte = loose["prefix"], loose["binary"], loose["byte"]
+    if loose["cores"]:
+        return () if resource == "memory" else ("m" if loose["milli"] else "",)
+    if not byte and (prefix in ("m", "M") if resource == "cpu" else prefix == "m" and not binary and resource is None):
+        return ("m",)
+    if resource == "cpu" and (prefix or byte):
+        return ()
     if not prefix:
-        return f"write {number}{milli or ''}"
+        return ("",)
     upper = prefix.upper()
-    decimal = "k" if upper == "K" else upper
-    return f"write {number}{upper}i" if binary else f"write {number}{decimal} or {number}{upper}i"
+    return (f"{upper}i",) if binary else ("k" if upper == "K" else upper, f"{upper}i")
+
+
+def _can_be_written(text: str, resource: Resource | None) -> bool:
+    try:
+        quantity = Quantity.parse(text)
+    except ValueError:
+        return False
+    if resource is None:
+        return True
+    return quantity >= _LEAST_LIMIT[resource] and not (resource == "cpu" and quantity.value % _FINEST_CPU)
 
 
 class InvalidRowError(ValueError):
@@ -539,7 +576,7 @@ _DEFAULTS: dict[str, Any] = {
     "priority": 5,
     "description": None,
 }
-_LEAST_LIMIT = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
+_LEAST_LIMIT: dict[str, Quantity] = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
 _FINEST_CPU = Fraction(1, 1000)
 _LEAST = {"batch_size": 1, "timeout_seconds": 1, "max_retries": 0, "retry_delay_minutes": 0}
 RANGES = {
@@ -573,8 +610,8 @@ def checked_value(column: str, value: object) -> str | int | bool:
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | Quantity):
         raise ValueError(f"{_shown(value)} must be a Kubernetes quantity in quotes, such as {default!r}")
-    resource = column.partition("_")[0]
-    quantity = Quantity.parse(str(value))
+    resource = resource_of(column)
+    quantity = Quantity.parse(str(value), resource)
     if quantity < _LEAST_LIMIT[resource]:
         raise ValueError(f"{str(value)!r} must be at least {_LEAST_LIMIT[resource]}, such as {default!r}")
     if resource == "cpu" and quantity.value % _FINEST_CPU:
@@ -593,7 +630,7 @@ def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
             raise _invalid(row, schema, column, f"is no value; the column's default is {default}")
         elif column.startswith(("cpu_", "memory_")) and not isinstance(value, Quantity):
             try:
-                typed[column] = Quantity.parse(value)
+                typed[column] = Quantity.parse(value, resource_of(column))
             except ValueError as error:
                 raise _invalid(row, schema, column, str(error).removeprefix(f"{value!r} ")) from None
     return typed

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 
+from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, UsageError, read_assignments
 from airflow_provider_dagconfig.models import (
     OVERRIDE_COLUMNS,
     Change,
@@ -147,6 +148,70 @@ def test_what_kubernetes_would_change_silently_is_refused(text: str, complaint: 
 def test_a_mistyped_quantity_is_answered_with_what_was_meant(text: str, suggestion: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{text!r} is no Kubernetes quantity; {suggestion}") + "$"):
         Quantity.parse(text)
+
+
+UNITS = st.sampled_from(
+    ["", *"munkKMGTPE", "mi", "Ki", "KB", "kb", "mb", "MB", "MiB", "gb", "GiB", "g", "t", "B", "b", "cores", "cpu", "mCPU", "x"]
+)
+CPU, MEMORY = "write cores, such as 2, or thousandths of one, such as 500m", "write bytes with a suffix, such as 512Mi or 2Gi"
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "suggestion"),
+    [
+        ("cpu_limit", "500 m", "write 500m"),
+        ("cpu_limit", "500 M", "write 500m"),
+        ("cpu_request", " 250m ", "write 250m"),
+        ("cpu_request", "500mi", "write 500m"),
+        ("cpu_limit", "1,5", "write 1.5"),
+        ("cpu_limit", "2 vCPUs", "write 2"),
+        ("cpu_limit", "500 millicores", "write 500m"),
+        ("cpu_limit", "+500 m", "write 500m"),
+        ("cpu_limit", "2 GB", CPU),
+        ("cpu_limit", "512mb", CPU),
+        ("cpu_limit", "2 k", CPU),
+        ("cpu_limit", "-5 m", CPU),
+        ("cpu_limit", "0 m", CPU),
+        ("cpu_limit", "0,5 m", CPU),
+        ("cpu_limit", "lots", CPU),
+        ("memory_limit", "512 m", "write 512M or 512Mi"),
+        ("memory_limit", "512 M", "write 512M or 512Mi"),
+        ("memory_limit", "512mb", "write 512M or 512Mi"),
+        ("memory_request", "64 mib", "write 64Mi"),
+        ("memory_limit", "2 g", "write 2G or 2Gi"),
+        ("memory_limit", "8000 K", "write 8000k or 8000Ki"),
+        ("memory_limit", "4100 k", "write 4100Ki"),
+        ("memory_limit", "2 cores", MEMORY),
+        ("memory_limit", "500 mCPU", MEMORY),
+        ("memory_limit", "2 ", MEMORY),
+        ("memory_limit", "9 E", "write 9E"),
+        ("memory_limit", "-2 GB", MEMORY),
+        ("memory_limit", "lots", MEMORY),
+    ],
+)
+def test_a_mistyped_quantity_is_answered_with_what_its_column_takes(column: str, text: str, suggestion: str) -> None:
+    said = f"{text!r} is no Kubernetes quantity; {suggestion}"
+    row = {**DagConfig.defaults("d", "j").as_dict(), column: text}
+    with pytest.raises(ValueError, match=re.escape(said) + "$"):
+        checked_value(column, text)
+    with pytest.raises(InvalidRowError, match=re.escape(f"{column} {text!r} of d/j is no Kubernetes quantity; {suggestion}. ")):
+        DagConfig.from_row(row, origin="")
+    with pytest.raises(UsageError, match=re.escape(said) + "$"):
+        read_assignments(JOB_COLUMNS, [f"{column}={text}"])
+
+
+@given(
+    st.sampled_from(["cpu_request", "cpu_limit", "memory_request", "memory_limit"]),
+    st.builds(
+        "{}{}{}{}".format, st.sampled_from(["", "-", "+", " "]), st.decimals(0, 10**20, places=3), st.sampled_from(["", " "]), UNITS
+    ),
+)
+def test_each_suggestion_can_be_written(column: str, text: str) -> None:
+    try:
+        checked_value(column, text)
+    except ValueError as error:
+        for suggestion in re.findall(r"[\d.]+[A-Za-z]*", str(error).partition(" is no Kubernetes quantity; ")[2]):
+            assert checked_value(column, suggestion) == suggestion
 
 
 @given(quantity_texts)

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS as OVERRIDABLE
-from airflow_provider_dagconfig.models import Quantity, is_exchange_code, parse_duration
+from airflow_provider_dagconfig.models import Quantity, Resource, is_exchange_code, parse_duration
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
@@ -21,8 +21,8 @@ class UsageError(ValueError):
     """What was typed cannot be understood; the message says what to type instead."""
 
 
-def _quantity(text: str) -> str:
-    return Quantity.parse(text).text
+def _quantity(resource: Resource) -> Callable[[str], str]:
+    return lambda text: Quantity.parse(text, resource).text
 
 
 def _integer(text: str) -> int:
@@ -96,10 +96,10 @@ def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 JOB_COLUMNS: Mapping[str, Callable[[str], Any]] = {
-    "cpu_request": _quantity,
-    "cpu_limit": _quantity,
-    "memory_request": _quantity,
-    "memory_limit": _quantity,
+    "cpu_request": _quantity("cpu"),
+    "cpu_limit": _quantity("cpu"),
+    "memory_request": _quantity("memory"),
+    "memory_limit": _quantity("memory"),
     "batch_size": _integer,
     "timeout_seconds": _integer,
     "max_retries": _integer,
