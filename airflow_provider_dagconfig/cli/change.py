@@ -206,7 +206,9 @@ def _override_cells(each: Override, output: str) -> dict[str, Any]:
 
 def _end(hook: DagConfigHook, args: Namespace) -> None:
     ended = hook.end_override(args.end, updated_by=who(args), reason=args.reason)
-    say(f"Done: override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended; the row's values hold.", "green")
+    row = hook.get_dag_config_row(ended.dag_name, ended.job_name)
+    holds = ", ".join(f"{column}={shown(row.values.get(column))} ({row.sources[column]})" for column in ended.values)
+    say(f"Done: override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended. Now: {holds}.", "green")
 
 
 def _make(args: Namespace) -> None:

@@ -133,6 +133,12 @@ def _number(text: str) -> int:
     raise ArgumentTypeError(f"{text!r} is no number")
 
 
+def _count(text: str) -> int:
+    if (number := _number(text)) > 0:
+        return number
+    raise ArgumentTypeError(f"{text!r} shows nothing; write 1 or more")
+
+
 # Airflow leaves its constructor untyped.
 _argument: Callable[..., Arg] = _CommandArg
 
@@ -229,7 +235,7 @@ _SHOW = (
         _ARG_JOB_OPTIONAL,
         _argument(("--group",), help="Changes of this exchange group instead", metavar="GROUP"),
         _argument(("--since",), help="Only changes from this moment on", metavar="MOMENT"),
-        _argument(("--limit",), help="At most so many (default: 20)", type=_number, default=20, metavar="N"),
+        _argument(("--limit",), help="At most so many (default: 20)", type=_count, default=20, metavar="N"),
         ARG_OUTPUT,
         description=_MOMENTS,
     ),

@@ -74,10 +74,13 @@ def apply(args: Namespace) -> None:
     document = _read(args.file)
     hook = hook_of(args)
     steps = _steps(hook, document, deletes=args.delete)
-    if not args.delete:
-        _say_what_stays(hook, document)
+    lacking = [] if args.delete else _lacking(hook, document)
+    if lacking:
+        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        note(f"Not in the file, and left as they are: {shown}. To delete them: --delete")
     if not steps:
-        say("Nothing to do: the database is as the file says.")
+        whole = not lacking and document.jobs is not None and document.groups is not None
+        say(f"Nothing to do: {'the database is as the file says' if whole else 'what the file says is in the database already'}.")
         return
     print_differences(step.difference for step in steps)
     say(_summary(steps))
@@ -203,13 +206,11 @@ def _take(hook: DagConfigHook, step: _Step, **who_and_why: Any) -> None:
         hook.update_dag_config(dag, job, **{**changed, **arguments})
 
 
-def _say_what_stays(hook: DagConfigHook, document: Document) -> None:
+def _lacking(hook: DagConfigHook, document: Document) -> list[str]:
+    """Name the rows that a file lacks in the sections that it has."""
     there, _ = _stored(hook)
     lacking = [_subject(key) for key in (there.jobs or {}) if document.jobs is not None and key not in document.jobs]
-    lacking += [_subject(key) for key in (there.groups or {}) if document.groups is not None and key not in document.groups]
-    if lacking:
-        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        note(f"Not in the file, and left as they are: {shown}. To delete them: --delete")
+    return lacking + [_subject(key) for key in (there.groups or {}) if document.groups is not None and key not in document.groups]
 
 
 def _summary(steps: list[_Step]) -> str:

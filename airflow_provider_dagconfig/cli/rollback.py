@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import hook_of
@@ -26,10 +27,12 @@ from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
-    from datetime import datetime
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import JobRow
+    from airflow_provider_dagconfig.models import HistoryEntry, JobRow
+
+_AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
+"""A moment after every change, whatever the database's clock says."""
 
 
 @command
@@ -49,19 +52,49 @@ def rollback(args: Namespace) -> None:
 def _roll_entry_back(args: Namespace, audit_id: int) -> None:
     hook = hook_of(args)
     entry = hook.get_change(audit_id)
-    columns = GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
     say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
-    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
-    if old is not None and new is not None:
-        old = {c: v for c, v in old.items() if c in entry.changed_columns}
-    found = difference(entry.subject, new, old)
-    if found:
-        print_differences([found])
+    undone = _undone(entry)
+    if undone is not None:
+        if _is_so(hook, entry, undone):
+            say(f"Nothing to do: entry {audit_id} is undone already; {entry.subject} is as it was before.")
+            return
+        print_differences([undone])
     confirm(f"This undoes entry {audit_id}.", args)
     with hook.transaction(force_rollback=args.dry_run):
         done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
     if not only_tried(args):
         say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
+
+
+def _undone(entry: HistoryEntry) -> Difference | None:
+    """Say what the roll-back of an entry does; None where it touches no column that is configured."""
+    columns = _columns(entry)
+    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
+    if old is not None and new is not None:
+        # An entry from before the audit had the columns' names has the two rows only.
+        changed = entry.differences()
+        old = {column: value for column, value in old.items() if column in changed}
+    return difference(entry.subject, new, old)
+
+
+def _is_so(hook: DagConfigHook, entry: HistoryEntry, undone: Difference) -> bool:
+    """Say whether a row is as a roll-back would leave it; an override's entry never is, since its end is no column."""
+    if entry.override_id is not None:
+        return False
+    if entry.group_name is not None:
+        there = hook.get_exchange_group_at(entry.group_name, _AFTER_ALL)
+    else:
+        there = hook.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
+    if there is None or undone.kind == "removed":
+        return there is None and undone.kind == "removed"
+    if undone.kind == "changed" and not entry.differences().keys() <= _columns(entry).keys():
+        # Columns that somebody added to the tables go back, too.
+        return False
+    return all(there.get(column) == after for column, (_, after) in undone.columns.items())
+
+
+def _columns(entry: HistoryEntry) -> Mapping[str, Any]:
+    return GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
 
 
 def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -178,9 +178,16 @@ def history(args: Namespace) -> None:
         print_data([entry.as_dict() for entry in entries], args.output)
         return
     rows = [_entry_cells(entry, args.output) for entry in entries]
-    print_table(rows, args.output, empty="No change is recorded.")
+    print_table(rows, args.output, empty=f"No change{_of(args)} is recorded{f' since {when(since)}' if since else ''}.")
     if args.output == "table" and rows:
         hint("To undo one: airflow dagconfig rollback ENTRY")
+
+
+def _of(args: Namespace) -> str:
+    """Say whose changes were looked for."""
+    if args.group:
+        return f" of exchange group {args.group}"
+    return f" of {args.dag}/{args.job}" if args.job else f" of {args.dag}" if args.dag else ""
 
 
 def _check_known(hook: DagConfigHook, args: Namespace) -> None:
