@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 
@@ -82,9 +82,7 @@ def read_document(text: str, name: str) -> Document:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{name}{line}: this is no YAML: {error.problem or error.context}") from None
+        raise UsageError(f"{name}{_found_by_yaml(error)}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"{name}: this is no YAML: {' '.join(str(error).split())}") from None
     if root is None or _is_null(root) or (isinstance(root, yaml.MappingNode) and not root.value):
@@ -93,11 +91,11 @@ def read_document(text: str, name: str) -> Document:
     if _FIRST_LINE in lines and _LAST_LINE not in lines:
         raise UsageError(f"{name} was cut short: it is an export without its last line, '{_LAST_LINE}'. Export it again")
     reader = _Reader(name)
-    sections = reader.mapping(root, "the file")
-    for key, node in sections.items():
+    sections = reader.mapping(_Entry(root, root), "the file")
+    for key, entry in sections.items():
         if key not in (_JOBS, _GROUPS):
             known = (_JOBS, _GROUPS)
-            raise reader.error(node, f"there is no section {key!r}.{did_you_mean(key, known)} There are: {', '.join(known)}")
+            raise reader.error(entry.key, f"there is no section {key!r}.{did_you_mean(key, known)} There are: {', '.join(known)}")
     return Document(
         jobs=dict(reader.jobs(sections[_JOBS])) if _JOBS in sections else None,
         groups=dict(reader.groups(sections[_GROUPS])) if _GROUPS in sections else None,
@@ -105,8 +103,25 @@ def read_document(text: str, name: str) -> Document:
     )
 
 
+def _found_by_yaml(error: yaml.MarkedYAMLError) -> str:
+    """Say what the parser says, with the line; and where that began which it was at, such as a quotation without an end."""
+    problem, context = (mark.line + 1 if mark else None for mark in (error.problem_mark, error.context_mark))
+    what = error.problem or error.context
+    if error.problem and error.context and context not in (None, problem):
+        what = f"{error.problem} ({error.context} that begins in line {context})"
+    line = problem or context
+    return f", line {line}: this is no YAML: {what}" if line else f": this is no YAML: {what}"
+
+
 def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
+
+
+class _Entry(NamedTuple):
+    """What a name stands for. It is told with the line of its name: behind an alias, its value stands somewhere else."""
+
+    key: yaml.Node
+    value: yaml.Node
 
 
 class _Reader:
@@ -118,50 +133,50 @@ class _Reader:
     def error(self, node: yaml.Node, message: str) -> UsageError:
         return UsageError(f"{self._name}, line {node.start_mark.line + 1}: {message}")
 
-    def mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
-        if _is_null(node):
+    def mapping(self, entry: _Entry, what: str) -> dict[str, _Entry]:
+        if _is_null(entry.value):
             return {}
-        if not isinstance(node, yaml.MappingNode):
-            raise self.error(node, f"{what} must be names with values below them, as NAME: VALUE")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
+        if not isinstance(entry.value, yaml.MappingNode):
+            raise self.error(entry.key, f"{what} must be names with values below them, as NAME: VALUE")
+        found: dict[str, _Entry] = {}
+        for key, value in entry.value.value:
             if not isinstance(key, yaml.ScalarNode) or not key.value:
                 raise self.error(key, f"a name is missing in {what}")
             if key.tag == _MERGE:
                 raise self.error(key, f"{what} takes values from another place by '<<'; write them out")
             if key.value in found:
                 raise self.error(key, f"{key.value!r} is there twice")
-            found[key.value] = value
+            found[key.value] = _Entry(key, value)
         return found
 
-    def _filled(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+    def _filled(self, entry: _Entry, what: str) -> dict[str, _Entry]:
         """Read names with values below them. None at all would mean that all rows are to go, or that the file was cut short."""
-        found = self.mapping(node, what)
+        found = self.mapping(entry, what)
         if not found:
-            raise self.error(node, f"{what} is empty. To leave its rows as they are, leave {what} out")
+            raise self.error(entry.key, f"{what} is empty. To leave its rows as they are, leave {what} out")
         return found
 
-    def jobs(self, node: yaml.Node) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-        for dag, jobs in self._filled(node, f"section {_JOBS}").items():
+    def jobs(self, section: _Entry) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+        for dag, jobs in self._filled(section, f"section {_JOBS}").items():
             for job, columns in self._filled(jobs, f"DAG {dag}").items():
                 yield (dag, job), self._row(columns, f"{dag}/{job}", JOB_COLUMNS)
 
-    def groups(self, node: yaml.Node) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, columns in self._filled(node, f"section {_GROUPS}").items():
+    def groups(self, section: _Entry) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, columns in self._filled(section, f"section {_GROUPS}").items():
             yield name, self._row(columns, f"exchange group {name}", GROUP_COLUMNS)
 
-    def _row(self, node: yaml.Node, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-        found = self.mapping(node, what)
+    def _row(self, entry: _Entry, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+        found = self.mapping(entry, what)
         values = {column: self._cell(columns, column, value, what) for column, value in found.items()}
         return {column: value for column, value in values.items() if value is not None}
 
-    def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node, what: str) -> Any:
+    def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, what: str) -> Any:
         """Read a column's value; None leaves the column as it is."""
         try:
             see_that_it_is_a_column(columns, column)
-            return None if _is_null(node) else self._value(columns, column, node)
+            return None if _is_null(entry.value) else self._value(columns, column, entry.value)
         except UsageError as error:
-            raise self.error(node, f"{what}: {error}") from None
+            raise self.error(entry.key, f"{what}: {error}") from None
 
     def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node) -> Any:
         if isinstance(node, yaml.SequenceNode) and column == "exchanges":

@@ -197,6 +197,95 @@ def test_a_file_that_is_wrong_is_told_with_its_line(store_cli: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        pytest.param(
+            [
+                "dag_configuration:",
+                "  d:",
+                "    a: {description: &word lots}",
+                "    b:",
+                "      priority: 1",
+                "      batch_size: *word",
+            ],
+            "line 6: d/b: batch_size 'lots' is no whole number",
+            id="a value behind an anchor",
+        ),
+        pytest.param(
+            [
+                "dag_configuration:",
+                "  d:",
+                "    a: &row",
+                "      description: x",
+                "    b: *row",
+                "exchange_groups:",
+                "  g: *row",
+                "  h: 1",
+            ],
+            "line 8: exchange group h must be names with values below them",
+            id="a row behind an anchor that is fine",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a: &row", "      cpu_limit: 2", "exchange_groups:", "  g: *row"],
+            "line 4: exchange group g: There is no column 'cpu_limit'",
+            id="a column inside an anchor",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a: {description: &none ~}", "  e: *none"],
+            "line 4: DAG e is empty",
+            id="a DAG behind an anchor",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a: {description: &word x}", "exchange_groups: *word"],
+            "line 4: section exchange_groups must be names",
+            id="a section behind an anchor",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a: {description: &word x}", "typo: *word"],
+            "line 4: there is no section 'typo'",
+            id="an unknown section behind an anchor",
+        ),
+        pytest.param(
+            ["dag_configuratoin:", "  d:", "    a: {}"], "line 1: there is no section 'dag_configuratoin'", id="a mistyped section"
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a:", "      memroy_limit:", "        4Gi"],
+            "line 4: d/a: There is no column",
+            id="a value on the next line",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a:", "      batch_size: >", "        lots", "        more"],
+            "line 4: d/a: batch_size",
+            id="a long value",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a:", "      description: 'x", "    b: {}", "    c: {}"],
+            "(while scanning a quoted scalar that begins in line 4)",
+            id="a quote that does not end",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d:", "    a: {batch_size: 7", "    b: {}"],
+            "(while parsing a flow mapping that begins in line 3)",
+            id="a brace that does not end",
+        ),
+        pytest.param(
+            ["dag_configuration:", "  d: *nothing"], "line 2: this is no YAML: found undefined alias", id="an alias of nothing"
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_line_where_it_stands(
+    store_cli: Run, tmp_path: Path, lines: list[str], complaint: str
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("\n".join([*lines, ""]))
+
+    answer = store_cli("apply", str(file), "--yes")
+
+    assert answer.code == 2
+    assert complaint in answer.err
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         pytest.param("dag_configuration:\n", "section dag_configuration is empty", id="section"),
