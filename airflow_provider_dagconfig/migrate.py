@@ -207,9 +207,21 @@ def migrating(
         connection = session.connection
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
-        while step := session.attempts(sessions.MIGRATING, lambda: _step(connection, target, to, notice or (lambda _: None))):
+        done: list[Step] = []
+        while step := _next(lambda: _step(connection, target, to, notice or (lambda _: None)), session, done):
+            done.append(step)
             yield step
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
+
+
+def _next(take: Callable[[], Step | None], session: Session, done: Sequence[Step]) -> Step | None:
+    try:
+        return session.attempts(sessions.MIGRATING, take)
+    except MigrationError as error:
+        if not done:
+            raise
+        before = ", ".join(f"{step.action} {step.file}" for step in done)
+        raise MigrationError(f"{str(error).removesuffix('.')}. Before it was done, and stays: {before}") from error
 
 
 def status(target: Target | str) -> list[State]:
@@ -469,4 +481,6 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: s
         explained = target.store.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):
             raise
-        raise MigrationError(f"{file} was refused, and nothing of it is left: {explained}") from error
+        # Of this file only: what was done before it stays.
+        reason = str(explained).removesuffix(" Nothing was changed.")
+        raise MigrationError(f"{file} was refused, and nothing of it is left: {reason}") from error

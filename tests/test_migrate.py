@@ -146,6 +146,27 @@ def test_each_migration_is_a_transaction_of_its_own(database: Database, with_mig
     assert "half" not in tables(database)
 
 
+@pytest.mark.parametrize(
+    ("first", "to", "stays"),
+    [
+        pytest.param(None, None, "applied 008_dag_configuration_tables.sql, applied 009_notes.sql", id="forwards"),
+        pytest.param(9, 0, "reverted 009_notes.down.sql", id="backwards"),
+    ],
+)
+def test_what_was_done_before_a_migration_is_refused_is_said_to_stay(
+    database: Database, with_migrations: Callable[..., None], first: int | None, to: int | None, stays: str
+) -> None:
+    with_migrations(available()[0], NEXT, *([BROKEN] if to is None else []))
+    if first is not None:
+        migrate(database.url, to=first)
+        database.execute("CREATE VIEW public.mine AS SELECT * FROM financial_screener.get_exchange_groups()")
+
+    with pytest.raises(MigrationError, match="was refused, and nothing of it is left: ") as refused:
+        migrate(database.url, to)
+
+    assert str(refused.value).endswith(f", schema financial_screener). Before it was done, and stays: {stays}")
+
+
 def test_it_goes_to_any_version_and_back(database: Database, with_migrations: Callable[..., None]) -> None:
     with_migrations(available()[0], NEXT)
 
