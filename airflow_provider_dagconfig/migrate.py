@@ -7,6 +7,9 @@ transaction mode is fine, and it ends with the transaction, so a killed run leav
 applied, and only then decides what to do. Two runs at once are safe for that reason alone: the second waits, and finds
 nothing left.
 
+The way back is one transaction, however many migrations it takes back: it drops what cannot be made again, and what it drops
+before somebody's view or foreign key stops it must not be lost.
+
 A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it; so it waits for
 seconds only, is rolled back, lets them through, and begins again (sessions.py says how often).
 
@@ -52,6 +55,7 @@ CONNECT_SECONDS = 10
 
 _FILE = re.compile(r"(?P<version>[0-9]{3})_(?P<name>[a-z0-9_]+)(?P<down>\.down)?\.sql")
 _FIRST = 8
+_IN_USE = "2BP01"  # dependent_objects_still_exist
 # The name goes into function bodies, string literals and format() patterns of the files, so it must mean nothing there.
 _SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 
@@ -113,7 +117,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Step:
-    """What was done by one transaction."""
+    """What was done for one migration."""
 
     version: int
     file: str
@@ -177,12 +181,12 @@ def migrate(
 
     :param target: the database, or its URL (with the default schema).
     :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
-        back loses the data of what is reverted.
+        back loses the data of what is reverted; it does all of it, or nothing.
     :param waiting: is told whom a migration waits for, another run or who uses the tables, when it lets others go first.
     :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule.
     :return: what was done; nothing, if the database was there already.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
-        migration, of which nothing is left then.
+        migration, of which nothing is left then, or the way back, of which nothing was done then.
     :raises DagConfigBusyError: others used the tables all the time, or a migration ran for too long.
     :raises DagConfigUnreachableError: there is no connection, or no answer.
     :raises DagConfigNotAllowedError: the user may not do it.
@@ -197,7 +201,7 @@ def migrating(
     waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
-    """Do what :func:`migrate` does, a step at a time."""
+    """Do what :func:`migrate` does, and give each step when it is done."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
     versions = [migration.version for migration in available()]
@@ -208,13 +212,13 @@ def migrating(
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
         done: list[Step] = []
-        while step := _next(lambda: _step(connection, target, to, notice or (lambda _: None)), session, done):
-            done.append(step)
-            yield step
+        while steps := _next(lambda: _steps(connection, target, to, notice or (lambda _: None)), session, done):
+            done += steps
+            yield from steps
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
 
 
-def _next(take: Callable[[], Step | None], session: Session, done: Sequence[Step]) -> Step | None:
+def _next(take: Callable[[], list[Step]], session: Session, done: Sequence[Step]) -> list[Step]:
     try:
         return session.attempts(sessions.MIGRATING, take)
     except MigrationError as error:
@@ -300,8 +304,8 @@ def _session(target: Target, waiting: Callable[[str], None] | None = None) -> It
         raise target.store.explain(error, purpose="migrating") from error
 
 
-def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> Step | None:
-    """Do the next thing that leads to the version, inside a transaction; None when there is nothing left to do."""
+def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> list[Step]:
+    """Do what comes next on the way to the version, inside a transaction: one migration forwards, or all that go back."""
     _lock(connection, target.schema)
     records = _records(connection, target.schema)
     _check_unedited(records)
@@ -310,15 +314,15 @@ def _step(connection: psycopg.Connection[Any], target: Target, to: int | None, n
     if missing or surplus:
         _check_known(records)
     if missing:
-        return _apply(connection, target, missing[0], notice)
+        return [_apply(connection, target, missing[0], notice)]
     if surplus:
-        return _revert(connection, target, surplus[-1])
+        return [_revert(connection, target, version) for version in reversed(surplus)]
     if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
             f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
             f" {target.store.migrate_command}"
         )
-    return None
+    return []
 
 
 def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
@@ -396,7 +400,7 @@ def _check_known(records: dict[int, Record]) -> None:
 def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migration, notice: Callable[[str], None]) -> Step:
     is_there = migration.version == _FIRST and _exists(connection, target.schema, "dag_configuration")
     before = Picture.of(connection, target.schema)
-    _run(connection, target, migration.up, migration.file)
+    _run(connection, target, migration.up, f"{migration.file} was refused, and nothing of it is left")
     keep(connection, target.schema, before)
     keep_readers(connection, target.schema, before)
     schema = sql.Identifier(target.schema)
@@ -420,7 +424,7 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
     file = migration.file.replace(".sql", ".down.sql")
     revoked = _revoked(connection, target.schema, version)
     before = Picture.of(connection, target.schema)
-    _run(connection, target, migration.down, file)
+    _run(connection, target, migration.down, f"{file} was refused, so nothing was taken back")
     keep(connection, target.schema, before)
     if revoked is not None:
         give_back(connection, target.schema, revoked, before)
@@ -470,8 +474,8 @@ def _has_revoked(connection: psycopg.Connection[Any], schema: str) -> bool:
     return found.rowcount > 0
 
 
-def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: str) -> None:
-    """Send a whole file to the server, for the schema that is meant."""
+def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused: str) -> None:
+    """Send a whole file to the server, for the schema that is meant; ``refused`` says what it means that it does not take it."""
     statements = re.sub(rf"\b{DEFAULT_SCHEMA}\b", lambda _: quoted_schema(target.schema), text)
     try:
         connection.execute(statements.encode())
@@ -481,6 +485,16 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, file: s
         explained = target.store.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):
             raise
-        # Of this file only: what was done before it stays.
+        # Of this file only: what was applied before it stays.
         reason = str(explained).removesuffix(" Nothing was changed.")
-        raise MigrationError(f"{file} was refused, and nothing of it is left: {reason}") from error
+        if error.sqlstate == _IN_USE:
+            # PostgreSQL's hint, CASCADE, would lose what somebody else made.
+            reason = (
+                f"{error.diag.message_primary}: {_one_line(error.diag.message_detail)} ({target.store})."
+                " Drop what depends on it, by name and without CASCADE, run this again, and make it anew afterwards"
+            )
+        raise MigrationError(f"{refused}: {reason}") from error
+
+
+def _one_line(text: str | None) -> str:
+    return "; ".join((text or "").splitlines())

@@ -196,10 +196,18 @@ def unknown_version(database: Database) -> Any:
     return migrations.migrate(database.url, to=7)
 
 
+MY_VIEW = "CREATE VIEW my_groups AS SELECT * FROM financial_screener.get_exchange_groups()"
+
+
 def with_a_view(database: Database) -> Any:
-    database.execute("CREATE VIEW my_groups AS SELECT * FROM financial_screener.get_exchange_groups()")
+    database.execute(MY_VIEW)
     database.execute("DELETE FROM financial_screener.dagconfig_migrations")
     return migrations.migrate(database.url)
+
+
+def back_with_a_view(database: Database) -> Any:
+    database.execute(MY_VIEW)
+    return migrations.migrate(database.url, to=7)
 
 
 def not_recorded(database: Database) -> Any:
@@ -403,6 +411,7 @@ SAYINGS: dict[str, Say] = {
     "edited": edited,
     "unknown version": unknown_version,
     "refused": with_a_view,
+    "refused way back": back_with_a_view,
     "not recorded": not_recorded,
     "may not create": may_not_create,
     "schema's name": in_schema("job settings"),
