@@ -45,7 +45,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from airflow_provider_dagconfig import sessions
+from airflow_provider_dagconfig import own_columns, sessions
 from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, GAVE_UP, DagConfigError, DagConfigUnreachableError, Store
 from airflow_provider_dagconfig.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
@@ -183,7 +183,8 @@ def migrate(
     :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
         back loses the data of what is reverted; it does all of it, or nothing.
     :param waiting: is told whom a migration waits for, another run or who uses the tables, when it lets others go first.
-    :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule.
+    :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule, columns of
+        theirs that went.
     :return: what was done; nothing, if the database was there already.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
         migration, of which nothing is left then, or the way back, of which nothing was done then.
@@ -316,7 +317,8 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
     if missing:
         return [_apply(connection, target, missing[0], notice)]
     if surplus:
-        return [_revert(connection, target, version) for version in reversed(surplus)]
+        with own_columns.told(connection, target.schema, notice):
+            return [_revert(connection, target, version) for version in reversed(surplus)]
     if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
             f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
@@ -428,12 +430,8 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
     keep(connection, target.schema, before)
     if revoked is not None:
         give_back(connection, target.schema, revoked, before)
-    connection.execute(
-        sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = %(version)s").format(
-            schema=sql.Identifier(target.schema)
-        ),
-        {"version": version},
-    )
+    record = sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = %(version)s")
+    connection.execute(record.format(schema=sql.Identifier(target.schema)), {"version": version})
     return Step(version, file, "reverted")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import textwrap
 from collections.abc import Generator, Iterator
@@ -14,6 +13,7 @@ from rich.text import Text
 from airflow_provider_dagconfig.cli.connect import airflow_connection, hook_of, target_of
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
+from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_dagconfig.hooks.checks import Look
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import RuleViolation
 
 _OLDEST_POSTGRES = 15
 _CLOCKS_DIFFER = 30
@@ -82,7 +81,8 @@ def _say(finding: Finding) -> None:
     indent = " " * len(f"{finding.result:<4}  {finding.check:<11}  ")
     text = textwrap.wrap(one_line(finding.found), max(console.width - len(indent), 20))
     if finding.remedy:
-        text += textwrap.wrap(f"-> {one_line(finding.remedy)}", max(console.width - len(indent), 20), subsequent_indent="   ")
+        # On one line, however long: it is to be pasted.
+        text.append(f"-> {one_line(finding.remedy)}")
     line = Text(f"{finding.result:<4}  ", style=_STYLES[finding.result])
     line.append(f"{finding.check:<11}  ", style="bold")
     line.append(f"\n{indent}".join(text), style="none")
@@ -231,11 +231,13 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
         return
     stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
     stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
-    for each in violations:
+    remedies = Remedies(hook.config_schema, jobs, groups, violations)
+    # A row's name comes last: the commands that mend its values know it by the old one.
+    for each in sorted(violations, key=is_of_a_name):
         # A row that was there before the rules may still be fit for use.
         result: Literal["fail", "warn"] = "fail" if stuck.get((each.table_name, each.row_key)) else "warn"
         found = f"{each.column_name} {each.value!r} of {each.row_key} breaks a rule: {each.rule}"
-        yield Finding("rows", result, found, f"To mend it: {_mending(each)}")
+        yield Finding("rows", result, found, f"To mend it: {remedies.of(each)}")
     broken = {(each.table_name, each.row_key) for each in violations}
     for key, problem in stuck.items():
         if key not in broken:
@@ -250,18 +252,6 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
         yield Finding("rows", "ok", f"{facts}; all keep the rules")
     else:
         yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
-
-
-def _mending(violation: RuleViolation) -> str:
-    """The command that writes a value which keeps the rule."""
-    if violation.table_name == "exchange_groups":
-        example = "NYSE,NASDAQ" if violation.column_name == "exchanges" else violation.example or "VALUE"
-        words = ["groups", "set", violation.row_key]
-    else:
-        # The example of a request within its limit names both: 1Gi with a limit of 2Gi.
-        example, (dag, _, job) = (violation.example or "VALUE").partition(" with ")[0], violation.row_key.partition("/")
-        words = ["set", dag, job]
-    return f"airflow dagconfig {shlex.join([*words, f'{violation.column_name}={example}'])}"
 
 
 def _of_the_cluster(args: Namespace) -> Iterator[Finding]:

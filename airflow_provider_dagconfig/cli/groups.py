@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.change import stale
@@ -83,13 +84,19 @@ def add(args: Namespace) -> None:
     if not values.get("exchanges"):
         raise UsageError("Say which exchanges it has: exchanges=TSE,HKEX")
     values.setdefault("display_name", args.group)
+    made = {**_DEFAULTS, **values}
     hook = hook_of(args)
-    if args.group in {group.group_name for group in hook.get_all_exchange_groups()}:
-        raise DagConfigConflictError(
-            f"There is an exchange group {args.group!r} already ({hook.store}). To change it:"
-            f" airflow dagconfig groups set {args.group} COLUMN=VALUE"
-        )
-    _show(args, None, {**_DEFAULTS, **values})
+    there = next((group for group in hook.get_all_exchange_groups() if group.group_name == args.group), None)
+    if there is not None:
+        if differing := difference("", there.row, made):
+            assignments = [f"{column}={shown(made[column])}" for column in differing.columns]
+            raise DagConfigConflictError(
+                f"There is an exchange group {args.group!r} already ({hook.store}), with other values. To give it these:"
+                f" {shlex.join(['airflow', 'dagconfig', 'groups', 'set', args.group, *assignments])}"
+            )
+        say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(there.version)}).")
+        return
+    _show(args, None, made)
     with hook.transaction(force_rollback=args.dry_run):
         hook.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
     if only_tried(args):

@@ -20,9 +20,10 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
+from airflow_provider_dagconfig.cli.remedies import command_that_makes, fitting
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
-from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -58,10 +59,16 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
         if _is_so(hook, entry, undone):
             say(f"Nothing to do: entry {audit_id} is undone already; {entry.subject} is as it was before.")
             return
+        if kept := _is_so_by_the_rules(hook, entry, undone):
+            say(f"Nothing to do: entry {audit_id} is undone already, but for what breaks a rule: {kept}.")
+            return
         print_differences([undone])
     confirm(f"This undoes entry {audit_id}.", args)
-    with hook.transaction(force_rollback=args.dry_run):
-        done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+    try:
+        with hook.transaction(force_rollback=args.dry_run):
+            done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+    except DagConfigInvalidError as error:
+        raise _with_remedy(error, hook, entry, undone) from error
     if not only_tried(args):
         say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
 
@@ -81,16 +88,53 @@ def _is_so(hook: DagConfigHook, entry: HistoryEntry, undone: Difference) -> bool
     """Say whether a row is as a roll-back would leave it; an override's entry never is, since its end is no column."""
     if entry.override_id is not None:
         return False
-    if entry.group_name is not None:
-        there = hook.get_exchange_group_at(entry.group_name, _AFTER_ALL)
-    else:
-        there = hook.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
+    there = _row_now(hook, entry)
     if there is None or undone.kind == "removed":
         return there is None and undone.kind == "removed"
     if undone.kind == "changed" and not entry.differences().keys() <= _columns(entry).keys():
         # Columns that somebody added to the tables go back, too.
         return False
     return all(there.get(column) == after for column, (_, after) in undone.columns.items())
+
+
+def _name(entry: HistoryEntry) -> str | tuple[str, str]:
+    return entry.group_name if entry.group_name is not None else (entry.dag_name or "", entry.job_name or "")
+
+
+def _row_now(hook: DagConfigHook, entry: HistoryEntry) -> Mapping[str, Any] | None:
+    if entry.group_name is not None:
+        return hook.get_exchange_group_at(entry.group_name, _AFTER_ALL)
+    return hook.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
+
+
+def _allowed(entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the columns that differ from the row there is when an entry is undone as far as the rules allow."""
+    if undone is None or undone.kind == "removed" or entry.override_id is not None:
+        return {}
+    wanted = {column: after for column, (_, after) in undone.columns.items()}
+    columns = _columns(entry)
+    whole = fitting(_name(entry), {column: {**(there or {}), **wanted}.get(column) for column in columns}, there or {})
+    return {column: whole[column] for column in columns if there is None or whole[column] != there.get(column)}
+
+
+def _is_so_by_the_rules(hook: DagConfigHook, entry: HistoryEntry, undone: Difference) -> str:
+    """Where a row that was deleted is there again, as the rules allow it: say what differs; else nothing."""
+    there = _row_now(hook, entry)
+    if there is None or undone.kind != "added" or _allowed(entry, undone, None) != _own_columns(there, _columns(entry)):
+        return ""
+    kept = {column: (there.get(column), after) for column, (_, after) in undone.columns.items() if there.get(column) != after}
+    return ", ".join(f"{column} is {shown(now_)}, not {shown(then)}" for column, (now_, then) in kept.items())
+
+
+def _with_remedy(
+    error: DagConfigInvalidError, hook: DagConfigHook, entry: HistoryEntry, undone: Difference | None
+) -> DagConfigInvalidError:
+    there = _row_now(hook, entry)
+    values = _allowed(entry, undone, there)
+    if not values:
+        return error
+    remedy = command_that_makes(_name(entry), values, is_there=there is not None)
+    return DagConfigInvalidError(f"{error} To bring back what the rules allow: {remedy}")
 
 
 def _columns(entry: HistoryEntry) -> Mapping[str, Any]:
@@ -112,6 +156,12 @@ class _Job:
     def difference(self) -> Difference | None:
         return difference(f"{self.now.dag_name}/{self.now.job_name}", self.now.row, self.then)
 
+    @property
+    def allowed(self) -> dict[str, Any]:
+        """The columns that differ from the row as it is when it goes back as far as the rules allow."""
+        whole = fitting((self.now.dag_name, self.now.job_name), self.then or {}, self.now.row or {})
+        return {column: value for column, value in whole.items() if self.now.row is None or value != self.now.row.get(column)}
+
 
 def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     hook = hook_of(args)
@@ -123,17 +173,31 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     if newer:
         note(f"Made since then, and left as they are: {', '.join(newer)}")
     steps = [each for each in jobs if each.then is not None and each.difference]
+    for each in (barred := [each for each in steps if each.now.row is not None and not each.allowed]):
+        # One job that was mended since must not keep the others from going back.
+        then = [f"{column} was {shown(after)}" for column, (_, after) in each.difference.columns.items()] if each.difference else []
+        note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which breaks a rule")
+    steps = [each for each in steps if each not in barred]
     subject = dag if job is None else f"{dag}/{job}"
+    but = ", but for what breaks a rule" if barred else ""
     if not steps:
-        say(f"Nothing to do: {subject} is as it was at {when(moment)}.")
+        say(f"Nothing to do: {subject} is as it was at {when(moment)}{but}.")
         return
     print_differences(found for each in steps if (found := each.difference))
     together = f", {len(steps)} jobs in one transaction" if len(steps) > 1 else ""
     confirm(f"This brings {subject} back to {when(moment)}{together}.", args)
-    with hook.transaction(force_rollback=args.dry_run):
-        done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+    try:
+        with hook.transaction(force_rollback=args.dry_run):
+            done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+    except DagConfigInvalidError as error:
+        remedies = [
+            command_that_makes((each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
+            for each in steps
+            if fitting((each.now.dag_name, each.now.job_name), each.then or {}, each.now.row or {}) != each.then
+        ]
+        raise DagConfigInvalidError(f"{error} To bring back what the rules allow: {'; '.join(remedies)}") from error
     if not only_tried(args):
-        say(f"Done: {subject} is as it was at {when(moment)} ({'; '.join(_made(each, job) for each in done)}).", "green")
+        say(f"Done: {subject} is as it was at {when(moment)}{but} ({'; '.join(_made(each, job) for each in done)}).", "green")
 
 
 def _look(hook: DagConfigHook, dag: str, job: str, moment: datetime) -> _Job:

@@ -32,3 +32,26 @@ def between(migrated_database: Database) -> Callable[[], str]:
         return str(now)
 
     return moment
+
+
+@pytest.fixture
+def before_the_rules(migrated_database: Database) -> Callable[[str], None]:
+    """A function that makes a change as if it were older than the rules: no trigger and no constraint sees it."""
+
+    def change(statement: str) -> None:
+        migrated_database.execute(rf"""
+            DO $$
+            DECLARE c record;
+            BEGIN
+                FOR c IN SELECT conrelid::regclass AS t, conname FROM pg_constraint WHERE conname LIKE 'rule\_%' LOOP
+                    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname);
+                END LOOP;
+            END $$;
+            ALTER TABLE financial_screener.dag_configuration DISABLE TRIGGER USER;
+            ALTER TABLE financial_screener.exchange_groups DISABLE TRIGGER USER;
+            {statement};
+            ALTER TABLE financial_screener.dag_configuration ENABLE TRIGGER USER;
+            ALTER TABLE financial_screener.exchange_groups ENABLE TRIGGER USER
+    """)
+
+    return change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -42,6 +43,24 @@ def test_a_market_is_added(store_cli: Run, migrated_database: Database) -> None:
     assert migrated_database.execute(
         "SELECT display_name, exchanges, market_open_utc::text, version FROM financial_screener.exchange_groups WHERE priority = 6"
     ) == [("Asian Markets", ["TSE", "HKEX"], "00:30:00", 1)]
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        pytest.param(["exchanges=LSE,AIM", "display_name=London's own", "market_open_utc=08:00"], id="values"),
+        pytest.param(["exchanges=LSE"], id="defaults"),
+        pytest.param(["exchanges=LSE", "enabled=false", "description=a b; c"], id="words"),
+    ],
+)
+def test_a_group_that_is_there_is_given_the_values_by_the_command_that_is_shown(store_cli: Run, assignments: list[str]) -> None:
+    refused = store_cli("groups", "add", "lse", *assignments)
+    words = shlex.split(refused.err.partition("To give it these: ")[2])
+
+    assert (refused.code, words[:4]) == (4, ["airflow", "dagconfig", "groups", "set"])
+    assert store_cli(*words[2:]).code == 0
+    again = store_cli("groups", "add", "lse", *assignments)
+    assert (again.code, "Nothing to do" in again.out) == (0, True)
 
 
 def test_a_group_is_changed_and_its_version_guards_it(store_cli: Run) -> None:

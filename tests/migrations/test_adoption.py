@@ -13,7 +13,7 @@ import pytest
 from plugins.postgres import PASSWORD, Database, Server, make_live, new_database, running_server
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.migrate import Target, migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"
@@ -374,3 +374,47 @@ def test_what_others_added_is_there_up_and_down(database: Database) -> None:
     database.execute(f"SELECT {S}.update_dag_config('calculate_indicators', 'all', p_batch_size => 700)")
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         database.execute(f"DELETE FROM {S}.exchange_groups WHERE group_name = 'lse'")
+
+
+OWN = {
+    "owner_team": "text DEFAULT 'data'",
+    'odd "name"': "numeric(6, 2)",
+    "needed": "integer NOT NULL DEFAULT 7",
+    "moment": "timestamptz DEFAULT now()",
+    "key": "text GENERATED ALWAYS AS (dag_name || '/' || job_name) STORED",
+    "number": "serial",
+    "counted": "bigint GENERATED ALWAYS AS IDENTITY",
+    "100% mine": "varchar(20)[] DEFAULT ARRAY['a%s']",
+}
+
+
+@pytest.mark.parametrize("schema", [S, "job_settings"])
+def test_a_column_of_theirs_that_goes_is_named_with_the_statement_that_makes_it_anew(database: Database, schema: str) -> None:
+    target = Target.from_url(database.url, schema)
+    migrate(target)
+    columns = f"""
+        SELECT attname::text, format_type(atttypid, atttypmod), attgenerated::text FROM pg_attribute
+        WHERE attrelid = '{schema}.dag_configuration'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 1
+    """
+    for name, type_ in OWN.items():
+        quoted = psycopg.sql.Identifier(name).as_string()
+        database.execute(f"ALTER TABLE {schema}.dag_configuration ADD COLUMN {quoted} {type_}".replace("%", "%%"), [])
+    database.execute(f"ALTER TABLE {schema}.dag_configuration_overrides ADD COLUMN ticket text")
+    before, notes = database.execute(columns), []
+
+    migrate(target, 8, notice=notes.append)
+    assert [note.split(" is a column")[0] for note in notes if "of yours" in note] == ["ticket of dag_configuration_overrides"]
+    notes.clear()
+    migrate(target, 7, notice=notes.append)
+    migrate(target)
+
+    assert [note.split(" is a column")[0] for note in notes] == [f"{name} of dag_configuration" for name in OWN]
+    for note in notes:
+        done = database.psql("-q", "-c", note.partition(" saved: ")[2])
+        assert done.returncode == 0, done.stderr
+    assert database.execute(columns) == before
+
+
+@pytest.mark.parametrize("to", [7, 8, 12])
+def test_no_column_of_ours_is_taken_for_theirs(migrated_database: Database, to: int) -> None:
+    assert notes_of(migrated_database, to) == []
