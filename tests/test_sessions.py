@@ -120,6 +120,7 @@ READS: dict[str, Callable[[DagConfigHook], object]] = {
     "get_dag_config_at": lambda hook: hook.get_dag_config_at(*JOB, NOW),
     "get_exchange_group_at": lambda hook: hook.get_exchange_group_at("lse", NOW),
     "get_rule_violations": lambda hook: hook.get_rule_violations(),
+    "get_group_disabled_change": lambda hook: hook.get_group_disabled_change("lse"),
 }
 CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
     "update_dag_config": lambda hook: hook.update_dag_config(*JOB, batch_size=7),
@@ -266,6 +267,7 @@ COMMANDS = {
     "disable": ["disable", *JOB],
     "override": ["override", *JOB, "batch_size=7", "--for", "2h", "--reason", "test"],
     "rollback": ["rollback", "1", "--yes"],
+    "delete": ["delete", *JOB, "--yes"],
     "export": ["export"],
     "apply": ["apply", "FILE", "--yes"],
     "groups list": ["groups", "list"],
