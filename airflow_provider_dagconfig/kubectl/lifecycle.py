@@ -21,7 +21,8 @@ from typing import Any
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
 from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError, Stream, read_event
 from airflow_provider_dagconfig.kubectl.container_log import ContainerLog
-from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, try_number
+from airflow_provider_dagconfig.kubectl.former_name import FormerName
+from airflow_provider_dagconfig.kubectl.manifest import PREFIX, annotation, is_same_task_instance, try_number
 from airflow_provider_dagconfig.kubectl.outcome import End, Existing, Outcome, Running, Waiting, read_status
 from airflow_provider_dagconfig.kubectl.pauses import Pauses
 
@@ -78,8 +79,8 @@ class Ended:
 
 
 def _same_task(pod: Pod, manifest: Pod) -> bool:
-    names = ("dag-id", "run-id", "task-id", "map-index")
-    return all(annotation(pod, name) == annotation(manifest, name) is not None for name in names)
+    """Whether a pod is this task instance's, of this installation."""
+    return is_same_task_instance(pod, manifest) and annotation(pod, "installation") == annotation(manifest, "installation")
 
 
 def _has_succeeded(view: Waiting | Running | Outcome) -> bool:
@@ -91,6 +92,17 @@ def _marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
     """The pod with one more of our annotations, or with another text in it."""
     metadata = pod["metadata"]
     return {**pod, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), f"{PREFIX}/{name}": text}}}
+
+
+def _taken_over(pod: Pod, manifest: Pod) -> dict[str, Any]:
+    """The pod with this try's number and installation in place of those that it has."""
+    taken = _marked(pod, "try-number", str(try_number(manifest)))
+    installation = annotation(manifest, "installation")
+    if installation is None:
+        return taken
+    taken = _marked(taken, "installation", installation)
+    labels = {**taken["metadata"].get("labels", {}), "installation": installation}
+    return {**taken, "metadata": {**taken["metadata"], "labels": labels}}
 
 
 class PodRun:
@@ -107,6 +119,7 @@ class PodRun:
         ended. One that has not is always deleted.
     :param on_line: takes each line of the container's log; None reads no log.
     :param note: takes what the run has to say.
+    :param former: the task's name from before installations had ids, for a try that is to go on with a pod that has it.
     :param judge_kill: asked once after :meth:`kill`, from :meth:`run` and never from a signal handler: is the pod unwanted, or was
         only this process told to stop? It has to answer within three seconds. Without it every kill means the pod.
     """
@@ -122,6 +135,7 @@ class PodRun:
         on_finish_action: str = "delete_pod",
         on_line: Callable[[str], None] | None,
         note: Callable[[str], None],
+        former: FormerName | None = None,
         judge_kill: Callable[[], Verdict] = lambda: _NOBODY_TO_ASK,
     ) -> None:
         self._kubectl = kubectl
@@ -132,6 +146,7 @@ class PodRun:
         self._grace_period = grace_period
         self._on_finish_action = on_finish_action
         self._note = note
+        self._former = former  # None once it is known whether a pod has that name
         self._judge_kill = judge_kill
 
         self._pod: Pod = manifest
@@ -152,7 +167,8 @@ class PodRun:
         self._watch_due = self._watch_since = 0.0
         self._watch_pauses, self._away_pauses = Pauses(), Pauses(_AWAY)
 
-        self._log = None if on_line is None else ContainerLog(kubectl, on_line)
+        self._on_line = on_line
+        self._log: ContainerLog | None = None  # None until there is a pod, and where none is read
 
         # kill() runs in a signal handler; Python resumes an interrupted wait, so the wait is on a pipe too.
         self._wake_read: int
@@ -169,7 +185,9 @@ class PodRun:
         :raises PodTakenOver: a later try has the pod.
         """
         try:
-            self._see(self._start())
+            pod = self._start()
+            self._log = None if self._on_line is None else ContainerLog(self._kubectl, self._on_line)
+            self._see(pod)
             outcome = self._follow()
             self._collect_log()
             # Before the deletion: where a line can't be written any more, the task's report would be lost too, and the next try
@@ -236,21 +254,27 @@ class PodRun:
         """Create the pod, or adopt the one that an earlier create made; never two."""
         self._created_at = time.monotonic()
         pauses, answer_was_lost = Pauses(5.0), False
+        own = self._kubectl
         while True:
             self._stop_if_killed()
             try:
                 self._may_exist = True
+                if (left := self._find_former()) is not None:
+                    return self._adopt(left)
+                self._kubectl, self._former = own, None
                 return self._kubectl.create(self._manifest)
             except KubectlError as error:
                 if error.fault is Fault.ALREADY_EXISTS:
                     existing, waits_for = self._existing()
                     if existing is not None:
                         return existing
-                elif error.fault is Fault.CONFLICT:  # with another pod, about the namespace's quota
+                # In conflict with another pod about the namespace's quota; or a pod has changed, or gone, while it was adopted.
+                elif error.fault is Fault.CONFLICT or (error.fault is Fault.NOT_FOUND and self._former is not None):
                     waits_for = error.message
                 elif self._may_pass(error):
                     waits_for = error.trouble
-                    answer_was_lost = answer_was_lost or error.fault in (Fault.UNREACHABLE, Fault.SERVER_ERROR)
+                    if self._former is None and error.fault in (Fault.UNREACHABLE, Fault.SERVER_ERROR):
+                        answer_was_lost = True
                 else:
                     self._may_exist = answer_was_lost
                     raise
@@ -265,36 +289,54 @@ class PodRun:
     def _existing(self) -> tuple[Pod | None, str]:
         """Look at the pod that has the name: adopt it, or see it off and give what is to be waited for."""
         try:
-            pod = self._kubectl.get()
+            pod: Pod = self._kubectl.get()
             if not _same_task(pod, self._manifest):
                 self._may_exist = False
                 raise KubectlError(
                     Fault.ALREADY_EXISTS,
                     f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} exists and is not this task's: "
-                    "its annotations name another task or none. Delete or rename it",
+                    "its annotations name another task or installation, or none. Delete or rename it",
                 )
             same_try = try_number(pod) == try_number(self._manifest)
             verdict = outcomes.judge_existing(pod, same_try=same_try, collected=annotation(pod, "collected") is not None)
             if verdict is Existing.REPLACE:
                 self._note(f"Replacing pod {self._kubectl.pod}, left from an earlier try")
                 self._kubectl.delete(pod)
-            elif verdict is Existing.ADOPT and self._is_later_trys(pod):
-                raise PodTakenOver(
-                    f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is a later try's, try {try_number(pod)}'s. "
-                    "If there is no such try (its run was deleted and made anew), delete the pod"
-                )
-            elif verdict is Existing.ADOPT and not same_try:
-                self._note(
-                    f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
-                    f"it was made with ({annotation(pod, 'origin')})"
-                )
-                # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
-                pod = self._kubectl.replace(_marked(pod, "try-number", str(try_number(self._manifest))))
+            elif verdict is Existing.ADOPT:
+                pod = self._adopt(pod)
         except KubectlError as error:
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND) or self._may_pass(error):  # it has changed since, or is gone
                 return None, error.trouble if error.fault in PASSING else error.message
             raise
         return pod if verdict is Existing.ADOPT else None, f"pod {self._kubectl.pod} of an earlier try is still being deleted"
+
+    def _find_former(self, seconds: int = 10) -> Pod | None:
+        """Look for a pod under the task's former name, unless that was done, and turn to the name if there is one to go on with."""
+        if self._former is None:
+            return None
+        pod = self._former.find(self._manifest, self._note, seconds)
+        if pod is not None:
+            self._kubectl = self._former.kubectl
+        return pod
+
+    def _adopt(self, pod: Pod) -> Pod:
+        """Make an earlier try's pod this one's."""
+        if pod["metadata"].get("deletionTimestamp"):
+            raise KubectlError(Fault.CONFLICT, f"pod {self._kubectl.pod} of an earlier try is still being deleted")
+        if self._is_later_trys(pod):
+            raise PodTakenOver(
+                f"pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is a later try's, try {try_number(pod)}'s. "
+                "If there is no such try (its run was deleted and made anew), delete the pod"
+            )
+        if try_number(pod) != try_number(self._manifest):
+            self._note(
+                f"Adopting pod {self._kubectl.pod}, made by try {try_number(pod)}: it keeps the configuration "
+                f"it was made with ({annotation(pod, 'origin')})"
+            )
+            # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
+            pod = self._kubectl.replace(_taken_over(pod, self._manifest))
+        self._former = None
+        return pod
 
     # --- following ---
 
@@ -594,8 +636,10 @@ class PodRun:
             left = max(1, round(until - time.monotonic()))
             try:
                 if pod is self._manifest:  # whether it was taken was never answered
-                    pod = self._kubectl.get(left)
-                    if not _same_task(pod, self._manifest):
+                    former = self._find_former(left)
+                    left = max(1, round(until - time.monotonic()))
+                    pod = former or self._kubectl.get(left)
+                    if former is None and not _same_task(pod, self._manifest):
                         return None
                 if self._is_later_trys(pod):
                     return f"Pod {self._kubectl.pod} is left to try {try_number(pod)}, which has adopted it"

@@ -62,6 +62,7 @@ class PodRequest:
     :param image: the container's image; None is an error that says so
     :param map_index: -1 for a task that is not mapped
     :param try_number: counts from 1
+    :param installation: which Airflow it is, among those that share the namespace; None is none, as before there were ids
     :param name: the first word of the pod's name, see :func:`names.pod_name`
     :param cmds: the entrypoint, instead of the image's
     :param arguments: the entrypoint's arguments, instead of the image's. Numbers become text.
@@ -72,7 +73,7 @@ class PodRequest:
         references, never a value.
     :param labels: keys must be valid. Values are made valid as those of the ids are (:func:`names.label_value`): they
         come from templates, and a group's name or a run's id must not keep a job from running. Where a key is one of
-        the operator's own (dag_id, run_id, task_id, map_index, try_number, job_name, exchange_group,
+        the operator's own (dag_id, run_id, task_id, map_index, try_number, job_name, exchange_group, installation,
         app.kubernetes.io/managed-by), the operator's value stays.
     :param annotations: keys must be valid, and none that starts with ``airflow-provider-dagconfig/``. Values that are
         too long for Kubernetes are cut.
@@ -91,6 +92,7 @@ class PodRequest:
     map_index: int = -1
     try_number: int = 1
     exchange_group: ExchangeGroup | None = None
+    installation: str | None = None
     namespace: str = "default"
     name: str | None = None
     cmds: Sequence[Any] | None = None
@@ -185,15 +187,18 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": names.pod_name(
-                request.dag_id, request.run_id, request.task_id, request.map_index, _optional_text("name", request.name)
-            ),
+            "name": _name(request, request.installation),
             "namespace": _label("namespace", request.namespace),
             "labels": _labels(request),
             "annotations": _annotations(request),
         },
         "spec": _given(spec),
     }
+
+
+def former_name(request: PodRequest) -> str:
+    """Give the name that the pod had before there were installations."""
+    return _name(request, None)
 
 
 def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
@@ -209,7 +214,14 @@ def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | No
     return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
 
 
-def task_annotations(dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, try_number: int = 1) -> dict[str, str]:
+def task_annotations(
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int | None = -1,
+    try_number: int = 1,
+    installation: str | None = None,
+) -> dict[str, str]:
     """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
     ids = {
         "dag-id": _readable(dag_id),
@@ -217,8 +229,15 @@ def task_annotations(dag_id: str, run_id: str, task_id: str, map_index: int | No
         "task-id": _readable(task_id),
         "map-index": str(-1 if map_index is None else map_index),
         "try-number": str(try_number),
+        "installation": installation,
     }
-    return {f"{PREFIX}/{name}": text for name, text in ids.items()}
+    return {f"{PREFIX}/{name}": text for name, text in ids.items() if text is not None}
+
+
+def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two pods are of one task instance by their annotations, whichever installation's and try's they are."""
+    ids = ("dag-id", "run-id", "task-id", "map-index")
+    return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
 
 
 def annotation(pod: Mapping[str, Any], name: str) -> str | None:
@@ -517,6 +536,11 @@ def _node_selector(selector: Any) -> dict[str, str]:
     return texts
 
 
+def _name(request: PodRequest, installation: str | None) -> str:
+    name = _optional_text("name", request.name)
+    return names.pod_name(request.dag_id, request.run_id, request.task_id, request.map_index, name, installation)
+
+
 def _labels(request: PodRequest) -> dict[str, str]:
     """Labels are to select pods by: they hold the ids as far as a label can; in full they are in the annotations."""
     labels: dict[str, str] = {}
@@ -533,6 +557,7 @@ def _labels(request: PodRequest) -> dict[str, str]:
         "try_number": str(request.try_number),
         "job_name": request.dag_config.job_name,
         "exchange_group": None if request.exchange_group is None else request.exchange_group.group_name,
+        "installation": request.installation,
         "app.kubernetes.io/managed-by": PREFIX,
     }
     return labels | {key: names.label_value(text) for key, text in own.items() if text is not None}
@@ -547,7 +572,9 @@ def _annotations(request: PodRequest) -> dict[str, str]:
         if prefix.lower() == PREFIX:
             raise ManifestError(f"annotations has {_shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
         wanted[key] = value
-    ids = task_annotations(request.dag_id, request.run_id, request.task_id, request.map_index, request.try_number)
+    ids = task_annotations(
+        request.dag_id, request.run_id, request.task_id, request.map_index, request.try_number, request.installation
+    )
     size_of_ids = sum(len(text.encode()) for item in ids.items() for text in item)
     wanted |= config_annotations(request.dag_config, request.exchange_group)
     return _fit(wanted, MAX_ANNOTATION_BYTES - size_of_ids) | ids

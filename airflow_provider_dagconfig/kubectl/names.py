@@ -30,21 +30,30 @@ _QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)
 
 
-def pod_name(dag_id: str, run_id: str, task_id: str, map_index: int | None = -1, name: str | None = None) -> str:
+def pod_name(
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int | None = -1,
+    name: str | None = None,
+    installation: str | None = None,
+) -> str:
     """
     Name the pod of a task instance: ``collect-data-collection-equities-20251028t213000-0-k7x2mzq4bw9c``.
 
-    The words are there to be recognized, and cut where the room is short; the last one is a digest of the four ids, so
-    names differ where ids differ in any character. All tries of a task instance have the same name: the API server
-    refuses a second pod beside one that runs.
+    The words are there to be recognized, and cut where the room is short; the last one is a digest of the installation
+    and the four ids, so names differ where one of them differs in any character. All tries of a task instance have the
+    same name: the API server refuses a second pod beside one that runs.
 
     :param map_index: -1 or None for a task that is not mapped
     :param name: the first word, instead of the task's id. It must not change from try to try (no try number, no time of
         day in it), or each try has a pod of its own.
+    :param installation: which Airflow it is; None gives the name from before installations had ids
     :return: an RFC 1123 label of at most 63 characters
     """
     map_index = -1 if map_index is None else int(map_index)
-    tail = [digest(dag_id, run_id, task_id, map_index)]
+    ids = (dag_id, run_id, task_id, map_index)
+    tail = [digest(*ids) if installation is None else digest(installation, *ids)]
     if map_index >= 0:
         tail.insert(0, str(map_index))
     words = [word for word in (slug(name or "") or slug(task_id), slug(dag_id), _run_word(run_id)) if word]

@@ -44,7 +44,8 @@ _DEFAULT_GRACE_PERIOD = 30
 _POD_PARAMETERS = [
     parameter.name
     for parameter in fields(PodRequest)
-    if parameter.name not in ("dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group")
+    if parameter.name
+    not in ("dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group", "installation")
 ]
 """The parameters of the operator that go into the pod as they are: they have the same names there."""
 

@@ -497,6 +497,11 @@ def test_a_kill_looks_whose_the_pod_is_where_it_has_changed(
             False,
             id="another-task-s",
         ),
+        pytest.param(
+            says(pod(1, RUNNING, uid="one", annotations=task_annotations("collection", "run", "collect", installation="staging"))),
+            False,
+            id="another-installation-s",
+        ),
         pytest.param("""echo 'Error from server (NotFound): pods "collect" not found' >&2; exit 1""", False, id="none"),
     ],
 )

@@ -183,6 +183,19 @@ def test_the_name_is_the_task_instances_whichever_its_try():
     assert first["metadata"]["name"] == second["metadata"]["name"] == names.pod_name(**IDS)
 
 
+def test_an_installation_is_in_the_name_a_label_and_an_annotation_whatever_the_author_says():
+    made = pod(installation="staging", labels={"installation": "mine"})["metadata"]
+    assert made["name"] == names.pod_name(**IDS, installation="staging")
+    assert made["labels"]["installation"] == made["annotations"][f"{manifest.PREFIX}/installation"] == "staging"
+
+
+@pytest.mark.parametrize("name", [None, "collector"])
+def test_a_former_name_is_the_one_without_the_installation(name):
+    without = request(name=name)
+    assert manifest.former_name(request(name=name, installation="staging")) == manifest.former_name(without)
+    assert manifest.former_name(without) == build_pod(without)["metadata"]["name"] == names.pod_name(**IDS, name=name)
+
+
 def test_a_field_that_is_none_is_not_given():
     toleration = {"key": "arch", "operator": "Exists", "tolerationSeconds": None}
     assert spec(tolerations=[toleration])["tolerations"] == [{"key": "arch", "operator": "Exists"}]
@@ -198,7 +211,7 @@ def test_a_manifest_does_not_change_what_it_was_made_from():
 
 
 def test_parameters_carry_the_names_of_kubernetes_pod_operator():
-    ours = {"dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group"}
+    ours = {"dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group", "installation"}
     theirs = inspect.signature(KubernetesPodOperator.__init__).parameters.keys()
     assert {field.name for field in fields(PodRequest)} - ours - theirs == set()
 

@@ -99,6 +99,19 @@ def test_names_differ_however_alike_ids_look(one, other):
     assert names.pod_name(*one) != names.pod_name(*other)
 
 
+@given(task_instances, st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True), unique=True, min_size=2))
+def test_names_differ_where_installations_differ_and_only_in_the_digest(ids, installations):
+    pods = [names.pod_name(*ids, installation=installation) for installation in (None, *installations)]
+    assert len(set(pods)) == len(pods)
+    assert len({words_in(pod) for pod in pods}) == 1
+    assert all(RFC_1123_LABEL.fullmatch(pod) and len(pod) <= 63 for pod in pods)
+
+
+def test_an_installation_is_not_taken_for_an_id():
+    assert names.digest("a", "b", "c", "d", -1) == names.pod_name("b", "c", "d", installation="a").rpartition("-")[2]
+    assert names.pod_name("b", "c", "d", installation="a") != names.pod_name("a", "b", "c")
+
+
 def test_the_digest_has_more_than_fifty_bits():
     assert names._DIGEST_LENGTH * math.log2(len(set(names._DIGEST_ALPHABET))) > 50
     digests = [names.digest("dag", str(number)) for number in range(2000)]
