@@ -55,6 +55,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "job_settings",
                         "default": "financial_screener",
                     },
+                    "installation": {
+                        "description": (
+                            "Which Airflow this is, among those that share a namespace: at most 40 lower case letters, digits and "
+                            "'-'. Not set: the id of the configuration store counts. Two Airflows on one store each need their own."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "staging",
+                        "default": None,
+                    },
                     "kubectl": {
                         "description": "The kubectl that tasks run: a name in PATH, or a path; ~ is the worker's home directory.",
                         "version_added": "0.1.0",

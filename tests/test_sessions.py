@@ -43,6 +43,7 @@ TABLES = (
     "dag_configuration",
     "dag_configuration_audit",
     "dag_configuration_overrides",
+    "dagconfig_installation",
     "dagconfig_migrations",
     "exchange_groups",
 )
@@ -121,6 +122,7 @@ READS: dict[str, Callable[[DagConfigHook], object]] = {
     "get_exchange_group_at": lambda hook: hook.get_exchange_group_at("lse", NOW),
     "get_rule_violations": lambda hook: hook.get_rule_violations(),
     "get_group_disabled_change": lambda hook: hook.get_group_disabled_change("lse"),
+    "get_installation": lambda hook: hook.get_installation(),
 }
 CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
     "update_dag_config": lambda hook: hook.update_dag_config(*JOB, batch_size=7),

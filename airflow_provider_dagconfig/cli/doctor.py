@@ -15,8 +15,9 @@ from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
-from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
+from airflow_provider_dagconfig.exceptions import READER_ROLE, DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
+from airflow_provider_dagconfig.installation import InstallationError, configured_installation
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
@@ -120,6 +121,7 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
     if migrated:
         yield _of_the_roles(hook, look)
     if look.may_read and migrated:
+        yield _of_the_installation(hook)
         yield from _of_the_rows(hook)
 
 
@@ -207,7 +209,10 @@ def _of_the_privileges(hook: DagConfigHook, look: Look) -> Finding:
 
 
 def _of_the_roles(hook: DagConfigHook, look: Look) -> Finding:
-    grants = f"SELECT {quoted_schema(hook.config_schema)}.grant_roles();"
+    schema = quoted_schema(hook.config_schema)
+    grants = f"SELECT {schema}.grant_roles();"
+    if look.reader_lacks_id or READER_ROLE in look.missing_roles:
+        grants += f" GRANT SELECT ON {schema}.dagconfig_installation TO {READER_ROLE};"
     if look.missing_roles:
         makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + ["GRANT dagconfig_reader TO dagconfig_editor;"]
         return Finding(
@@ -220,7 +225,22 @@ def _of_the_roles(hook: DagConfigHook, look: Look) -> Finding:
         return Finding(
             "roles", "warn", f"{' and '.join(look.roles_without_rights)} may not read the tables", f"Their owner may run: {grants}"
         )
+    if look.reader_lacks_id:
+        return Finding("roles", "warn", f"{READER_ROLE} may not read the store's id", f"Its owner may run: {grants}")
     return Finding("roles", "ok", f"{' and '.join(ROLES)} are there")
+
+
+def _of_the_installation(hook: DagConfigHook) -> Finding:
+    try:
+        store = hook.get_installation()
+        in_force = store.in_force()
+        option = configured_installation()
+    except (DagConfigError, InstallationError) as error:
+        return Finding("identity", "fail", str(error))
+    if option is None:
+        return Finding("identity", "ok", f"installation {in_force}, the store's id")
+    by = f"by [dagconfig] installation; the store's id is {store.installation_id or 'missing'}"
+    return Finding("identity", "ok", f"installation {in_force}, {by}")
 
 
 def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:

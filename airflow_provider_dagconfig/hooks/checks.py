@@ -59,7 +59,16 @@ _LOOK = sql.SQL("""
                 AND (SELECT bool_and(has_table_privilege(role.oid, tables.oid, 'SELECT')) FROM tables), false
             )
             ORDER BY role.rolname
-        ) AS roles_without_rights
+        ) AS roles_without_rights,
+        coalesce(
+            (
+                SELECT NOT has_table_privilege(%(reader)s, c.oid, 'SELECT')
+                FROM pg_catalog.pg_class AS c JOIN store ON store.oid = c.relnamespace
+                WHERE
+                    c.relname = 'dagconfig_installation'
+                    AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %(reader)s)
+            ), false
+        ) AS reader_lacks_id
 """)
 
 
@@ -86,6 +95,8 @@ class Look:
     """Of the two that the migrations make: they belong to the server, and a dump of the database has them not."""
     roles_without_rights: list[str]
     """Those that are there, and may not read the tables of this schema."""
+    reader_lacks_id: bool
+    """Whether the reader's role may not read the store's id, without which no task can run."""
 
 
 def look_at(hook: DagConfigHook) -> Look:
@@ -94,4 +105,4 @@ def look_at(hook: DagConfigHook) -> Look:
 
     :raises DagConfigError: it cannot be reached.
     """
-    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema, "roles": list(ROLES)})[0])
+    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema, "roles": list(ROLES), "reader": READER_ROLE})[0])

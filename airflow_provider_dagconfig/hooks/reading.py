@@ -11,6 +11,7 @@ from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError, did_you_mean
 from airflow_provider_dagconfig.hooks.connection import StoreHook, rows_of
+from airflow_provider_dagconfig.installation import Installation
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
@@ -22,6 +23,7 @@ from airflow_provider_dagconfig.models import (
     InvalidRowError,
     JobRow,
     Override,
+    quoted_schema,
 )
 from airflow_provider_dagconfig.sessions import Session
 
@@ -29,12 +31,14 @@ from airflow_provider_dagconfig.sessions import Session
 # many jobs needs no call for each. What switched a job off is its row's change or an override's.
 _CONFIGS = sql.SQL("""
     SELECT
+        installation.installation_id, installation.created_at AS installed_at,
         asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
         {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
         change.audit_id, change.changed_by, change.changed_at, change.reason,
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
         disabled.reason AS disabled_reason
     FROM ({asked}) AS asked
+    LEFT JOIN {schema}.dagconfig_installation AS installation ON true
     LEFT JOIN {schema}.dag_configuration AS config
         ON config.dag_name = asked.dag_name AND config.job_name = asked.job_name
     LEFT JOIN {schema}.exchange_groups AS exchange_group ON exchange_group.group_name = asked.group_name
@@ -111,6 +115,7 @@ _ALL_GROUPS = sql.SQL("""
     ) AS change ON true
     ORDER BY exchange_group.priority DESC NULLS LAST, exchange_group.group_name
 """)
+_INSTALLATION = sql.SQL("SELECT installation_id, created_at AS installed_at FROM {schema}.dagconfig_installation")
 _GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
 _GROUP_SWITCHED_OFF = sql.SQL("""
     SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
@@ -144,9 +149,9 @@ class ReadingHook(StoreHook):
 
     def get_task_config(
         self, dag_name: str, job_name: str, exchange_group: str | None, run_overrides: Mapping[str, Any] | None = None
-    ) -> tuple[DagConfig, ExchangeGroup | None]:
+    ) -> tuple[DagConfig, ExchangeGroup | None, Installation]:
         """
-        Give what a job runs with, overrides applied, and its exchange group, in one round trip.
+        Give what a job runs with, overrides applied, its exchange group, and the store's id, in one round trip.
 
         :param exchange_group: the group's name; None for a job without one.
         :param run_overrides: column to value, for this call alone and above all others (see run_overrides.py).
@@ -159,7 +164,13 @@ class ReadingHook(StoreHook):
             if exchange_group is not None and row["group_group_name"] is None:
                 raise self._group_not_found(connection, exchange_group)
         config = self._config(row, run_overrides or {})
-        return config, None if exchange_group is None else _group(_prefixed(row, "group_"))
+        group = None if exchange_group is None else _group(_prefixed(row, "group_"))
+        return config, group, self._installation(row)
+
+    def get_installation(self) -> Installation:
+        """Give the store's id, which is in the names of the pods of its jobs."""
+        rows = self._ask(_INSTALLATION, {})
+        return self._installation(rows[0] if rows else {"installation_id": None, "installed_at": None})
 
     def get_dag_configs(self, dag_name: str | None = None) -> list[JobRow]:
         """
@@ -240,6 +251,10 @@ class ReadingHook(StoreHook):
     def _group_rows(self, query: sql.SQL) -> list[dict[str, Any]]:
         with self._open() as connection:
             return rows_of(connection, self._groups_query(query), {})
+
+    def _installation(self, row: Mapping[str, Any]) -> Installation:
+        table = f"{quoted_schema(self.config_schema)}.dagconfig_installation"
+        return Installation(row["installation_id"], row["installed_at"], table)
 
     def _config(self, row: Mapping[str, Any], run_overrides: Mapping[str, Any]) -> DagConfig:
         """Read the configuration's part of a row of the query above."""

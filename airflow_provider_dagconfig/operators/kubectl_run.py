@@ -23,8 +23,10 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.installation import Installation, InstallationError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
@@ -258,6 +260,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         """The configuration in force, once it is resolved; shown in the Rendered tab."""
         self._config: DagConfig | None = None
         self._group: ExchangeGroup | None = None
+        self._installation: Installation | None = None
         self._run: PodRun | None = None
         self._killed = False
 
@@ -287,7 +290,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
         if self._config is None:
-            self._config, self._group = self._read(context, hook, dag_name)
+            self._config, self._group, self._installation = self._read(context, hook, dag_name)
             self.log.info("Configuration of %s/%s from %s", dag_name, self.job_name, self._config.origin)
         self.dag_config = self._config.as_dict()
         # Context is a TypedDict; the names are this operator's.
@@ -303,7 +306,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             by = f": switched off {change}" if change else ""
             raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled{by}{self._but(context)}")
 
-    def _read(self, context: Context, hook: DagConfigHook, dag_name: str) -> tuple[DagConfig, ExchangeGroup | None]:
+    def _read(self, context: Context, hook: DagConfigHook, dag_name: str) -> tuple[DagConfig, ExchangeGroup | None, Installation]:
         """Read what is in force. A job that is switched off fails for nothing that a run's conf holds."""
         by_run: Mapping[str, Any] = {}
         refused: AirflowFailException | None = None
@@ -311,10 +314,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             by_run = self._run_overrides(context, hook, dag_name)
         except AirflowFailException as error:
             refused = error
-        config, group = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
+        config, group, installation = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
         if refused is not None and config.enabled and (group is None or group.enabled):
             raise refused
-        return config, group
+        return config, group, installation
 
     def _but(self, context: Context) -> str:
         """Say why a task is skipped although its run was triggered to switch its job on."""
@@ -361,10 +364,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         assert self._config is not None
         try:
             access = self._access()
-            manifest = build_pod(self._pod_request(context, self._config, access))
+            request = self._pod_request(context, self._config, access)
             with access.environment() as environment:
-                ended = self._run_pod(context, manifest, environment, self._config)
-        except (ClusterAccessError, ManifestError) as error:
+                ended = self._run_pod(context, request, environment)
+        except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except KubectlError as error:
             raise self._refused(error) from None
@@ -383,15 +386,21 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._run is not None:
             self._run.kill()
 
-    def _run_pod(self, context: Context, manifest: Mapping[str, Any], environment: Mapping[str, str], config: DagConfig) -> Ended:
+    def _run_pod(self, context: Context, request: PodRequest, environment: Mapping[str, str]) -> Ended:
+        assert self._installation is not None
+        manifest, config = build_pod(request), request.dag_config
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+        def kubectl(pod: str) -> Kubectl:
+            return Kubectl(environment, namespace, pod, self.base_container_name, configured_kubectl())
+
         self.log.info(
             "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
             *(name, namespace, config.cpu_request, config.cpu_limit),
             *(config.memory_request, config.memory_limit, config.timeout_seconds),
         )
         self._run = PodRun(
-            Kubectl(environment, namespace, name, self.base_container_name, configured_kubectl()),
+            kubectl(name),
             manifest,
             startup_timeout=self.startup_timeout_seconds,
             timeout=config.timeout_seconds,
@@ -399,6 +408,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             on_finish_action=self.on_finish_action,
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
             note=lambda text: self.log.info("%s", text),
+            former=FormerName.of(request, kubectl, self._installation.created_at),
             judge_kill=lambda: judge_kill(context["ti"]),
         )
         if self._killed:  # before there was anything to kill
@@ -473,6 +483,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         )
 
     def _pod_request(self, context: Context, config: DagConfig, access: ClusterAccess) -> PodRequest:
+        assert self._installation is not None
         ti = context["ti"]
         own = {name: getattr(self, name) for name in _POD_PARAMETERS}
         own |= {"namespace": self.namespace or access.namespace or "default"}
@@ -484,5 +495,6 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             try_number=ti.try_number,
             dag_config=config,
             exchange_group=self._group,
+            installation=self._installation.in_force(),
             **own,
         )

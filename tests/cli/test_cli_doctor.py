@@ -39,6 +39,7 @@ def test_a_sound_database_is_said_to_be(dagconfig: Run, migrated_database: Datab
         "migrations": ["ok"],
         "privileges": ["ok"],
         "roles": ["ok"],
+        "identity": ["ok"],
         "rows": ["ok"],
     }
 
@@ -84,6 +85,38 @@ def test_a_role_without_its_rights_is_named_with_the_statement_that_grants_them(
     assert (without["result"], granted["result"]) == ("warn", "ok")
     assert without["found"] == "dagconfig_editor and dagconfig_reader may not read the tables"
     assert without["remedy"] == "Their owner may run: SELECT financial_screener.grant_roles();"
+
+
+def test_a_role_that_may_not_read_the_id_is_named_with_the_statement_that_grants_it(
+    store_cli: Run, migrated_database: Database
+) -> None:
+    migrated_database.execute("REVOKE SELECT ON financial_screener.dagconfig_installation FROM dagconfig_reader")
+
+    [without] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["roles"]
+    migrated_database.execute(without["remedy"].partition(": ")[2])
+    [granted] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["roles"]
+
+    assert (without["result"], without["found"]) == ("warn", "dagconfig_reader may not read the store's id")
+    assert granted["result"] == "ok"
+
+
+def test_the_id_is_told_and_whether_it_is_the_stores_or_the_options(
+    store_cli: Run, migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(own,)] = migrated_database.execute("SELECT installation_id FROM financial_screener.dagconfig_installation")
+    told = []
+    for option in (None, "staging", "50%"):
+        if option is not None:
+            monkeypatch.setenv("AIRFLOW__DAGCONFIG__INSTALLATION", option)
+        [finding] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["identity"]
+        told.append((finding["result"], finding["found"]))
+
+    assert told[:2] == [
+        ("ok", f"installation {own}, the store's id"),
+        ("ok", f"installation staging, by [dagconfig] installation; the store's id is {own}"),
+    ]
+    assert told[2][0] == "fail"
+    assert "option installation of [dagconfig] (AIRFLOW__DAGCONFIG__INSTALLATION) is '50%'" in told[2][1]
 
 
 @pytest.mark.parametrize("to", [7, 8], ids=["nothing is there", "an older one"])
@@ -219,4 +252,4 @@ def test_a_table_has_a_line_a_finding_and_the_sum(store_cli: Run) -> None:
     out = store_cli("doctor", "--no-cluster").out
 
     assert out.startswith("ok    database")
-    assert out.rstrip().endswith("4 ok, 1 to look at, 0 failed.")
+    assert out.rstrip().endswith("5 ok, 1 to look at, 0 failed.")

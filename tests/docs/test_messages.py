@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,11 @@ from plugins.postgres import PASSWORD, Database
 
 from airflow_provider_dagconfig import migrate as migrations
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+from airflow_provider_dagconfig.installation import configured_installation
 from airflow_provider_dagconfig.kubectl import outcome
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodKilled, PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
@@ -298,6 +301,28 @@ def left_to_a_later_try(_: Database) -> Any:
     return notes[-1]
 
 
+def bad_option(_: Database) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DAGCONFIG__INSTALLATION", "")
+        return configured_installation()
+
+
+def without_id(database: Database) -> Any:
+    database.execute("DELETE FROM financial_screener.dagconfig_installation")
+    return hook(database).get_installation().in_force()
+
+
+def left_alone(_: Database) -> Any:
+    created_at = datetime(2026, 11, 23, tzinfo=timezone.utc)
+    former = pod(try_number=1)
+    former["metadata"]["creationTimestamp"] = "2026-11-23T00:00:00Z"
+    kubectl = Kubectl({}, "financial-screener", former["metadata"]["name"])
+    kubectl.get = lambda _=10: server_s(former)  # type: ignore[method-assign]
+    notes: list[str] = []
+    assert FormerName(kubectl, created_at).find(pod(try_number=2), notes.append) is None
+    return notes[-1]
+
+
 def left_by_a_kill(_: Database) -> Any:
     notes: list[str] = []
     states = {"r": {"t": "running"}}
@@ -438,6 +463,9 @@ SAYINGS: dict[str, Say] = {
     "left by a kill": left_by_a_kill,
     "left to be collected": left_to_be_collected,
     "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
+    "bad option": bad_option,
+    "no id": without_id,
+    "left to another installation": left_alone,
     "forbidden": forbidden,
     "API server lost": lost(),
     "API server back": lost(again=True),

@@ -14,7 +14,10 @@ from airflow_provider_dagconfig.migrate import migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"
-TABLES = ("dag_configuration", "exchange_groups", "dag_configuration_overrides", "dag_configuration_audit")
+TABLES = (
+    *("dag_configuration", "exchange_groups", "dag_configuration_overrides", "dag_configuration_audit"),
+    "dagconfig_installation",
+)
 NEW_ENTRY = (
     f"INSERT INTO {S}.dag_configuration_audit (operation, dag_name, job_name, changed_by) VALUES ('UPDATE', 'd', 'j', 'ceo')"
 )
@@ -271,7 +274,8 @@ def test_an_editor_shadows_nothing_by_a_temporary_schema_and_a_search_path(share
         assert connection.execute(
             f"SELECT operation, session_user_name, reason FROM {S}.dag_configuration_audit ORDER BY audit_id DESC LIMIT 2"
         ).fetchall() == [("INSERT", users["editor"], "why"), ("UPDATE", users["editor"], "why")]
-        assert [connection.execute(f"SELECT count(*) FROM pg_temp.{table}").fetchall() for table in TABLES] == [[(0,)]] * 4  # type: ignore[arg-type]
+        counts = [connection.execute(f"SELECT count(*) FROM pg_temp.{table}").fetchall() for table in TABLES]  # type: ignore[arg-type]
+        assert counts == [[(0,)]] * len(TABLES)
         with pytest.raises(psycopg.errors.CheckViolation, match="memory_limit 'lots'"):
             connection.execute("SELECT update_dag_config('calculate_indicators', 'all', p_memory_limit => 'lots')")
 

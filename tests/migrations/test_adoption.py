@@ -25,7 +25,7 @@ COMMENTS = f"""
     FROM pg_description AS d
     JOIN pg_class AS c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
     LEFT JOIN pg_attribute AS a ON d.objsubid > 0 AND a.attrelid = c.oid AND a.attnum = d.objsubid
-    WHERE c.relnamespace = '{S}'::regnamespace
+    WHERE c.relnamespace = '{S}'::regnamespace AND c.relname <> 'dagconfig_installation'
     UNION ALL
     SELECT p.proname::text, d.description
     FROM pg_description AS d JOIN pg_proc AS p ON d.classoid = 'pg_proc'::regclass AND p.oid = d.objoid
@@ -52,7 +52,7 @@ GRANTS = f"""
 
 OWNERS = f"""
     SELECT relname::text, relowner::regrole::text FROM pg_class
-    WHERE relnamespace = '{S}'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'dag%%s'
+    WHERE relnamespace = '{S}'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'dag%%s' AND relname <> 'dagconfig_installation'
     UNION SELECT proname::text, proowner::regrole::text FROM pg_proc
     WHERE proname IN ('get_dag_config', 'get_exchange_groups', 'update_dag_config', 'audit_dag_configuration')
     ORDER BY 1

@@ -510,12 +510,14 @@ def manifest_of(tasks: Tasks, operator: ConfiguredKubectlRunOperator, run_id: st
     """The pod that the task's first try makes."""
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
+    hook = DagConfigHook()
     return manifests.build_pod(
         manifests.PodRequest(
             dag_id=operator.dag_id,
             run_id=run_id,
             task_id=operator.task_id,
-            dag_config=DagConfigHook().get_dag_config("data_collection_equities", "us_markets"),
+            dag_config=hook.get_dag_config("data_collection_equities", "us_markets"),
+            installation=hook.get_installation().in_force(),
             namespace=tasks.namespace.name,
             image=operator.image,
             image_pull_policy=operator.image_pull_policy,

@@ -151,8 +151,13 @@ class Workplace:
         parser.read_string(block.text)
         documented = {name: dict(parser[name]) for name in parser.sections()}
         config = get_provider_info()["config"]
+        # An option without a default is not set, and is shown with its example in a comment.
+        options = [option for part in config.values() for option in part["options"].items()]
+        unset = [f"# {name} = {facts['example']}" for name, facts in options if facts["default"] is None]
+        assert [line for line in block.text.splitlines() if re.match(r"# \w+ =", line)] == unset
         assert documented == {
-            name: {option: facts["default"] for option, facts in part["options"].items()} for name, part in config.items()
+            name: {option: facts["default"] for option, facts in part["options"].items() if facts["default"] is not None}
+            for name, part in config.items()
         }
 
     def _try_dockerfile(self, block: Block) -> None:

@@ -29,6 +29,7 @@ class TaskResult:
     log: list[str]
     result: Any
     operator: ConfiguredKubectlRunOperator
+    raised: type[BaseException] | None = None
 
 
 @dataclass
@@ -95,6 +96,7 @@ class Tasks:
         context: Any = {"ti": ti, "run_id": run_id, "task": operator}
         beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
         state, error, result = "success", "", None
+        raised: type[BaseException] | None = None
         with structlog.testing.capture_logs() as self.log_entries:
             try:
                 operator.render_template_fields(context)
@@ -102,13 +104,13 @@ class Tasks:
                     beside.start()
                 result = operator.execute(context)
             except AirflowSkipException as exception:
-                state, error = "skipped", str(exception)
+                state, error, raised = "skipped", str(exception), type(exception)
             except AirflowException as exception:
-                state, error = "failed", str(exception)
+                state, error, raised = "failed", str(exception), type(exception)
             finally:
                 if beside:
                     beside.join()
-        return TaskResult(state, error, self.log, result, operator)
+        return TaskResult(state, error, self.log, result, operator, raised)
 
 
 @pytest.fixture
