@@ -48,7 +48,7 @@ from psycopg.rows import class_row
 from airflow_provider_dagconfig import own_columns, sessions
 from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, GAVE_UP, DagConfigError, DagConfigUnreachableError, Store
 from airflow_provider_dagconfig.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
-from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, quoted_schema
+from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, Unreadable, quoted_schema
 from airflow_provider_dagconfig.sessions import Session
 
 CONNECT_SECONDS = 10
@@ -111,8 +111,13 @@ class Record:
     version: int
     name: str
     checksum: str
-    applied_at: datetime
+    applied_at: datetime | Unreadable
     applied_by: str
+
+    @property
+    def day(self) -> str:
+        """The day on which it was applied."""
+        return str(self.applied_at) if isinstance(self.applied_at, Unreadable) else f"{self.applied_at:%Y-%m-%d}"
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class State:
     not recorded: its tables are there, and migrating adopts them. edited: the file is not the one that was applied. unknown:
     a later version of this package applied it.
     """
-    applied_at: datetime | None
+    applied_at: datetime | Unreadable | None
     applied_by: str | None
 
 
@@ -383,7 +388,7 @@ def _check_unedited(records: dict[int, Record]) -> None:
         record = records.get(migration.version)
         if record is not None and record.checksum != migration.checksum:
             raise MigrationError(
-                f"{migration.file} has been edited since {record.applied_by} applied it on {record.applied_at:%Y-%m-%d}"
+                f"{migration.file} has been edited since {record.applied_by} applied it on {record.day}"
                 f" (SHA-256 was {record.checksum[:12]}, is {migration.checksum[:12]}). Reinstall"
                 " airflow-provider-dagconfig to restore the file, and write what should change as a new migration"
             )
@@ -394,7 +399,7 @@ def _check_known(records: dict[int, Record]) -> None:
     if unknown:
         record = records[unknown[-1]]
         raise MigrationError(
-            f"{record.applied_by} applied {record.version:03}_{record.name}.sql on {record.applied_at:%Y-%m-%d}, which this"
+            f"{record.applied_by} applied {record.version:03}_{record.name}.sql on {record.day}, which this"
             " version of airflow-provider-dagconfig does not have. Install the version that has it, or a later one"
         )
 
@@ -457,7 +462,17 @@ def _revoked(connection: psycopg.Connection[Any], schema: str, version: int) -> 
         ),
         {"version": version},
     ).fetchone()
-    return None if row is None or row[0] is None else [Grant(*grant) for grant in row[0]]
+    if row is None or row[0] is None:
+        return None
+    try:
+        return [Grant(*grant) for grant in row[0]]
+    except TypeError:
+        table = f"{quoted_schema(schema)}.dagconfig_migrations"
+        change = f"SET revoked = NULL WHERE version = {version};"
+        raise MigrationError(
+            f"revoked of migration {version:03} in {table} is no list of grants, so they cannot be given back. To go back without"
+            f" them: UPDATE {table} {change}"
+        ) from None
 
 
 def _has_revoked(connection: psycopg.Connection[Any], schema: str) -> bool:

@@ -8,9 +8,10 @@ rows, and kubectl/manifest.py says what becomes of the values in a pod.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal
@@ -169,6 +170,29 @@ def _can_be_written(text: str, resource: Resource | None) -> bool:
     return quantity >= _LEAST_LIMIT[resource] and not (resource == "cpu" and quantity.value % _FINEST_CPU)
 
 
+class Unreadable(str):
+    """A moment, or a time of day, that PostgreSQL holds and Python cannot: infinity, BC, after 9999, 24:00; its text."""
+
+    __slots__ = ()
+
+
+def read_moment(text: str) -> datetime | Unreadable:
+    """Read a moment as PostgreSQL writes it in JSON, where it leaves out zeros that Python 3.10 needs."""
+    try:
+        return in_range(datetime.fromisoformat(re.sub(r"\.([0-9]+)", lambda fraction: f".{fraction[1]:0<6}", text)), text)
+    except ValueError:
+        return Unreadable(text)
+
+
+def in_range(moment: datetime, text: str) -> datetime | Unreadable:
+    """Give a moment if it can be told in UTC, too: at the edges, its own zone may be what keeps it in Python's years."""
+    try:
+        moment.astimezone(timezone.utc)
+    except OverflowError:
+        return Unreadable(text)
+    return moment
+
+
 class InvalidRowError(ValueError):
     """
     A row holds a value that cannot be used.
@@ -193,7 +217,16 @@ class InvalidRowError(ValueError):
 def _shown(value: object) -> str:
     if value is None:
         return "NULL"
-    return repr(value.text if isinstance(value, Quantity) else value)
+    return shortened(repr(value.text if isinstance(value, Quantity) else value))
+
+
+_MOST_SHOWN = 200
+"""Characters; of a value that is longer, a message shows the beginning."""
+
+
+def shortened(text: str) -> str:
+    """Cut a value for a message, and say so."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"
 
 
 @dataclass(frozen=True)
@@ -202,7 +235,7 @@ class Change:
 
     audit_id: int
     changed_by: str | None
-    changed_at: datetime
+    changed_at: datetime | Unreadable
     reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -224,13 +257,13 @@ class Override:
     job_name: str
     values: Mapping[str, Any] = field(hash=False)
     """Column to value, as the table holds them; columns that stay as they are, are not in it."""
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: datetime | Unreadable
+    ends_at: datetime | Unreadable
     """The planned end."""
     reason: str | None
     created_by: str | None
-    created_at: datetime
-    ended_at: datetime | None = None
+    created_at: datetime | Unreadable
+    ended_at: datetime | Unreadable | None = None
     """When it was ended before its time; None when it was not."""
 
     state: Literal["planned", "active", "ended"] = "active"
@@ -274,7 +307,7 @@ class HistoryEntry:
     """The application's user, where it said one; else the database's."""
     session_user_name: str | None
     """The database's user; None in entries that are older than this column."""
-    changed_at: datetime
+    changed_at: datetime | Unreadable
     reason: str | None
     changed_columns: tuple[str, ...]
     row_version: int | None
@@ -295,7 +328,7 @@ class HistoryEntry:
         """Give what the change did: column to the values before and after."""
         old, new = self.old_values or {}, self.new_values or {}
         differing = (column for column in {**old, **new} if old.get(column) != new.get(column))
-        columns = self.changed_columns or tuple(column for column in differing if column not in _KEPT_BY_THE_STORE)
+        columns = self.changed_columns or tuple(column for column in differing if column not in KEPT_BY_THE_STORE)
         return {column: (old.get(column), new.get(column)) for column in columns}
 
     def as_dict(self) -> dict[str, Any]:
@@ -316,7 +349,7 @@ class JobRow:
     sources: Mapping[str, str] = field(hash=False)
     """Column to where its value in force is from, as in DagConfig."""
     version: int | None
-    updated_at: datetime | None
+    updated_at: datetime | Unreadable | None
     change: Change | None
     problem: str | None
     """Why the job cannot run, with the statement that mends it; None when it can."""
@@ -336,7 +369,7 @@ class GroupRow:
     row: Mapping[str, Any] = field(hash=False)
     """Configurable column to value as the table holds it."""
     version: int | None
-    updated_at: datetime | None
+    updated_at: datetime | Unreadable | None
     change: Change | None
     problem: str | None
     """Why the group cannot be used; None when it can."""
@@ -352,7 +385,7 @@ class RuleViolation:
 
     table_name: str
     row_key: str
-    """``data_collection_equities/lse``, or a group's name."""
+    """``data_collection_equities/lse``, a group's name, or ``override 7 of data_collection_equities/lse``."""
     column_name: str
     value: str | None
     rule: str
@@ -364,7 +397,7 @@ class RuleViolation:
         return _json_values(self)
 
 
-_KEPT_BY_THE_STORE = ("id", "override_id", "version", "created_at", "created_by", "updated_at")
+KEPT_BY_THE_STORE = ("id", "override_id", "version", "created_at", "created_by", "updated_at")
 
 
 def _json_values(instance: Any) -> dict[str, Any]:
@@ -379,6 +412,8 @@ def _json(value: Any) -> Any:
         return _moment(value)
     if isinstance(value, time):
         return value.isoformat()
+    if isinstance(value, Unreadable):
+        return str(value)
     if isinstance(value, Change | Override):
         return value.as_dict()
     if isinstance(value, Mapping):
@@ -388,8 +423,8 @@ def _json(value: Any) -> Any:
     return value
 
 
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(sep=" ", timespec="seconds")
+def _moment(moment: datetime | Unreadable) -> str:
+    return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")
 
 
 _DURATION = re.compile(
@@ -453,7 +488,7 @@ class DagConfig:
     description: str | None = None
     origin: str = ""
     """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
-    updated_at: datetime | None = None
+    updated_at: datetime | Unreadable | None = None
     """When the row was last written; None without a row."""
     change: Change | None = None
     """The last entry of the audit for this job."""
@@ -519,6 +554,8 @@ class DagConfig:
         """
         known = {f.name: row[f.name] for f in fields(cls) if f.name in row}
         known |= {"origin": origin, "schema": schema, "change": change, "disabled_change": disabled_change}
+        if known["enabled"] is not False:
+            _see_that_overrides_can_be_read(known, schema)
         try:
             return cls(**(known | _typed_values(known, schema)))
         except InvalidRowError as error:
@@ -545,7 +582,7 @@ class DagConfig:
         """
         for override in self.overrides:
             if self.sources.get(column) == override.source:
-                ends_at, reason = _literal(override.ends_at.isoformat(sep=" ")), _literal(override.reason)
+                ends_at, reason = _literal(override.ends_at), _literal(override.reason)
                 return _call(
                     self.schema,
                     "override_dag_config",
@@ -619,6 +656,20 @@ def checked_value(column: str, value: object) -> str | int | bool:
     return quantity.text
 
 
+def _see_that_overrides_can_be_read(row: Mapping[str, Any], schema: str) -> None:
+    for override in row.get("overrides") or ():
+        for column in ("starts_at", "ends_at", "ended_at"):
+            value = getattr(override, column)
+            if isinstance(value, Unreadable):
+                raise InvalidRowError(
+                    f"override {override.override_id} of {override.dag_name}/{override.job_name}",
+                    column,
+                    value,
+                    "is no moment from the years 1 to 9999; end the override, and make another one until such a moment",
+                    _call(schema, "end_override", str(override.override_id)),
+                )
+
+
 def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
     """Turn the texts of the resource columns into quantities, and see that no value that is needed is NULL."""
     typed: dict[str, Any] = {}
@@ -682,6 +733,21 @@ def _literal(value: object) -> str:
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
+def sql_text(text: str) -> str:
+    """Quote a text that may have control characters, so that a message can show it and it still means the same."""
+    return _literal(text) if text.isprintable() else "E" + _literal(_escaped(text))
+
+
+def shell_word(text: str) -> str:
+    """Quote a word of a command line for bash, on one line whatever it is."""
+    return shlex.quote(text) if text.isprintable() else "$'" + _escaped(text).replace("'", "\\'") + "'"
+
+
+def _escaped(text: str) -> str:
+    """Write a text with backslashes, as PostgreSQL and bash both read it after E and $."""
+    return "".join(c if c.isprintable() and c != "\\" else "\\\\" if c == "\\" else f"\\U{ord(c):08x}" for c in text)
+
+
 def is_exchange_code(code: object) -> bool:
     """Say whether it is one exchange's code: letters, digits, ``.``, ``-`` and ``_``; no brackets, quotes, separators or blanks."""
     return isinstance(code, str) and _EXCHANGE_CODE.fullmatch(code) is not None
@@ -712,23 +778,39 @@ class ExchangeGroup:
     """The row's version, which grows by one with each change."""
 
     def __post_init__(self) -> None:
-        if not self.exchanges or not all(isinstance(code, str) and code.strip() for code in self.exchanges):
+        if self.enabled and not (self.exchanges and all(map(_is_code, self.exchanges))):
             value = None if self.exchanges is None else list(self.exchanges)
-            raise InvalidRowError(
-                f"exchange group {self.group_name}",
-                "exchanges",
-                value,
-                "is no list of exchange codes; write at least one, such as ARRAY['NYSE', 'NASDAQ'], and no empty one",
-            )
+            problem = "is no list of exchange codes; write at least one, and no empty one"
+            raise self._invalid("exchanges", value, problem, "NYSE,NASDAQ")
+        for column in ("market_open_utc", "market_close_utc"):
+            value = getattr(self, column)
+            if isinstance(value, Unreadable):
+                raise self._invalid(column, value, "is no time of day from 00:00 to 23:59:59", "23:59")
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ExchangeGroup:
-        """Read a row of ``exchange_groups``; columns that ExchangeGroup lacks are ignored."""
+        """
+        Read a row of ``exchange_groups``; columns that ExchangeGroup lacks are ignored.
+
+        A disabled group takes no part, so what cannot be used of its values is left out: it can be switched off.
+        """
         values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
         optional = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
         values |= {column: default for column, default in optional.items() if values.get(column) is None}
-        return cls(**(values | {"exchanges": tuple(row["exchanges"] or ())}))
+        exchanges = tuple(row["exchanges"] or ())
+        if values["enabled"] is False:
+            values = {column: None if isinstance(value, Unreadable) else value for column, value in values.items()}
+            exchanges = tuple(filter(_is_code, exchanges))
+        return cls(**(values | {"exchanges": exchanges}))
 
     def as_dict(self) -> dict[str, Any]:
         """Give the values as JSON: exchanges as a list, times as ``HH:MM:SS``."""
         return _json_values(self)
+
+    def _invalid(self, column: str, value: object, problem: str, instead: str) -> InvalidRowError:
+        remedy = f"airflow dagconfig groups set {shell_word(self.group_name)} {column}={instead}"
+        return InvalidRowError(f"exchange group {self.group_name}", column, value, problem, remedy)
+
+
+def _is_code(code: object) -> bool:
+    return isinstance(code, str) and bool(code.strip())

@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
 
 from airflow_provider_dagconfig.exceptions import (
     GAVE_UP,
@@ -40,6 +41,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigUnreachableError,
     Store,
 )
+from airflow_provider_dagconfig.models import Unreadable, in_range
 
 _T = TypeVar("_T")
 
@@ -165,6 +167,36 @@ class _InTheWay:
         return text + holds + (f" and waits itself for {_in_words(self.waits)}" if self.waits else "")
 
 
+def _tolerant(loader: type[Any]) -> type[Any]:
+    """Make a loader of psycopg's give the text of what Python cannot hold, in place of an error for the whole answer."""
+
+    class Tolerant(loader):  # type: ignore[misc]
+        def load(self, data: Any) -> Any:
+            text = bytes(data).decode()
+            try:
+                value = super().load(data)
+            except psycopg.DataError:
+                return Unreadable(text)
+            return in_range(value, text) if isinstance(value, datetime) else value
+
+    return Tolerant
+
+
+_LOADERS = {
+    "timestamptz": _tolerant(TimestamptzLoader),
+    "timestamp": _tolerant(TimestampLoader),
+    "date": _tolerant(DateLoader),
+    "time": _tolerant(TimeLoader),
+}
+
+
+_SETTINGS = {"DateStyle": "ISO", "client_encoding": "UTF8"}
+"""
+What psycopg needs to read moments, and to read and write any text. A role or a database may be set otherwise. PgBouncer carries
+both from one server connection to the next.
+"""
+
+
 class Session:
     """
     One connection to the store, which is closed by whoever opened it.
@@ -180,6 +212,11 @@ class Session:
         connection.autocommit = True
         # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
         connection.prepare_threshold = None
+        for type_name, loader in _LOADERS.items():
+            connection.adapters.register_loader(type_name, loader)
+        for setting, wanted in _SETTINGS.items():
+            if not (connection.info.parameter_status(setting) or "").startswith(wanted):
+                connection.execute(sql.SQL("SET {} TO {}").format(sql.Identifier(setting.lower()), sql.Literal(wanted)))
         self.connection = connection
         self._store = store
         self._connect = connect

@@ -128,7 +128,7 @@ def _version(text: str) -> int:
 
 
 def _number(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,18}", text):
+    if re.fullmatch(r"-?[0-9]{1,19}", text) and abs(int(text)) <= 2**63 - (text[0] != "-"):
         return int(text)
     raise ArgumentTypeError(f"{text!r} is no number")
 

@@ -23,13 +23,14 @@ from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
 from airflow_provider_dagconfig.migrate import State, status
-from airflow_provider_dagconfig.models import quoted_schema
+from airflow_provider_dagconfig.models import quoted_schema, shortened
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_dagconfig.hooks.checks import Look
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import RuleViolation
 
 _OLDEST_POSTGRES = 15
 _CLOCKS_DIFFER = 30
@@ -255,10 +256,10 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
     # A row's name comes last: the commands that mend its values know it by the old one.
     for each in sorted(violations, key=is_of_a_name):
         # A row that was there before the rules may still be fit for use.
-        result: Literal["fail", "warn"] = "fail" if stuck.get((each.table_name, each.row_key)) else "warn"
-        found = f"{each.column_name} {each.value!r} of {each.row_key} breaks a rule: {each.rule}"
+        result: Literal["fail", "warn"] = "fail" if stuck.get(_row(each)) else "warn"
+        found = f"{each.column_name} {shortened(repr(each.value))} of {each.row_key} breaks a rule: {each.rule}"
         yield Finding("rows", result, found, f"To mend it: {remedies.of(each)}")
-    broken = {(each.table_name, each.row_key) for each in violations}
+    broken = {_row(each) for each in violations}
     for key, problem in stuck.items():
         if key not in broken:
             yield Finding("rows", "fail", str(problem))
@@ -272,6 +273,13 @@ def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
         yield Finding("rows", "ok", f"{facts}; all keep the rules")
     else:
         yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
+
+
+def _row(violation: RuleViolation) -> tuple[str, str]:
+    """The job or the group that a value harms: of an override, its job."""
+    if violation.table_name == "dag_configuration_overrides":
+        return "dag_configuration", violation.row_key.partition(" of ")[2]
+    return violation.table_name, violation.row_key
 
 
 def _of_the_cluster(args: Namespace) -> Iterator[Finding]:

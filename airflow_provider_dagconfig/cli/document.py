@@ -24,6 +24,7 @@ import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
 from airflow_provider_dagconfig.exceptions import did_you_mean
+from airflow_provider_dagconfig.models import Unreadable
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
 _NULL = "tag:yaml.org,2002:null"
@@ -65,11 +66,15 @@ _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("t
 
 def _plain(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     values = {column: row.get(column) for column in columns}
-    return {
-        column: f"{value:%H:%M:%S}" if isinstance(value, time) else list(value) if isinstance(value, tuple) else value
-        for column, value in values.items()
-        if value is not None
-    }
+    return {column: _plain_value(value) for column, value in values.items() if value is not None}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Unreadable):
+        return str(value)
+    if isinstance(value, time):
+        return f"{value:%H:%M:%S}"
+    return list(value) if isinstance(value, tuple) else value
 
 
 def read_document(text: str, name: str) -> Document:

@@ -9,9 +9,11 @@ from airflow_provider_dagconfig.cli.connect import target_of
 from airflow_provider_dagconfig.cli.definition import PENDING
 from airflow_provider_dagconfig.cli.output import Console, command, confirm, note
 from airflow_provider_dagconfig.migrate import migrating, status
+from airflow_provider_dagconfig.models import Unreadable
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from datetime import datetime
 
     from airflow_provider_dagconfig.migrate import Target
 
@@ -33,7 +35,7 @@ def _show_status(target: Target, output: str) -> None:
             {
                 "migration": state.file,
                 "state": state.state,
-                "applied_at": state.applied_at.isoformat(sep=" ", timespec="seconds") if state.applied_at else "",
+                "applied_at": _moment(state.applied_at),
                 "applied_by": state.applied_by or "",
             }
             for state in states
@@ -42,6 +44,12 @@ def _show_status(target: Target, output: str) -> None:
     )
     if any(state.state != "applied" for state in states):
         sys.exit(PENDING)
+
+
+def _moment(moment: datetime | Unreadable | None) -> str:
+    if moment is None:
+        return ""
+    return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")
 
 
 def _migrate(target: Target, args: Namespace) -> None:

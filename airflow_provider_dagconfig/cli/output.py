@@ -24,6 +24,7 @@ from rich.text import Text
 from airflow_provider_dagconfig.cli.definition import CONFLICT, FAILED, NOT_FOUND, USAGE
 from airflow_provider_dagconfig.cli.values import UsageError
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigNotFoundError, DagConfigStaleError
+from airflow_provider_dagconfig.models import Unreadable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -123,8 +124,10 @@ def shown(value: Any) -> str:
     return when(value) if isinstance(value, datetime) else one_line(str(value))
 
 
-def when(moment: datetime | None) -> str:
-    """Show a moment to the second, in UTC."""
+def when(moment: datetime | Unreadable | None) -> str:
+    """Show a moment to the second, in UTC; as PostgreSQL writes it where Python cannot hold it."""
+    if isinstance(moment, Unreadable):
+        return one_line(moment)
     return "-" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -136,7 +139,7 @@ def plain_data(value: Any) -> Any:
         return [plain_data(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="seconds")
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from airflow_provider_dagconfig.cli.output import shown
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, OVERRIDE_COLUMNS
-from airflow_provider_dagconfig.models import RANGES, DagConfig, Quantity, checked_value, quoted_schema
+from airflow_provider_dagconfig.models import (
+    KEPT_BY_THE_STORE,
+    RANGES,
+    DagConfig,
+    Quantity,
+    checked_value,
+    quoted_schema,
+    shell_word,
+    sql_text,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import GroupRow, JobRow, RuleViolation
 
 _GROUP_DEFAULTS = {"exchanges": ["NYSE", "NASDAQ"], "primary_timezone": "UTC", "enabled": True, "priority": 5}
 """Beside the group's name, which it is shown as; exchanges have none, and are an example."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _NAMES = ("dag_name", "job_name", "group_name")
 
 
@@ -39,8 +49,14 @@ class Remedies:
         Give what mends a value. A command mends all values of its row: one alone is refused while the job could not run with
         the others.
         """
+        if violation.table_name == "dag_configuration_overrides":
+            return _command("override", "--end", violation.row_key.split()[1])
         row = violation.table_name, violation.row_key
         name, values = self._rows[row]
+        if violation.column_name in KEPT_BY_THE_STORE:
+            # The store mends it with any change, also with one that changes nothing else.
+            function = "update_exchange_group" if violation.table_name == "exchange_groups" else "update_dag_config"
+            return f"SELECT {quoted_schema(self._schema)}.{function}({', '.join(map(sql_text, name))});"
         if is_of_a_name(violation):
             return self._of_name(violation, name)
         words = ["groups", "set", *name] if violation.table_name == "exchange_groups" else ["set", *name]
@@ -50,12 +66,12 @@ class Remedies:
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
-        meant = tuple(part.strip() for part in name)
+        meant = tuple(_CONTROLS.sub("_", part.strip()) for part in name)
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
             return _command(*(["groups", "remove"] if violation.table_name == "exchange_groups" else ["delete"]), *name)
-        new = ", ".join(f"{column} = {_literal(part)}" for column, part in zip(columns, meant, strict=True))
-        old = " AND ".join(f"{column} = {_literal(part)}" for column, part in zip(columns, name, strict=True))
+        new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
+        old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
         return f"UPDATE {quoted_schema(self._schema)}.{violation.table_name} SET {new} WHERE {old};"  # noqa: S608 - shown only
 
 
@@ -163,9 +179,4 @@ def _example(violation: RuleViolation) -> str:
 
 
 def _command(*words: str) -> str:
-    return shlex.join(["airflow", "dagconfig", *words])
-
-
-def _literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
+    return " ".join(["airflow dagconfig", *map(shell_word, words)])

@@ -28,6 +28,7 @@ from airflow_provider_dagconfig.cli.output import (
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+from airflow_provider_dagconfig.models import read_moment as read_moment_of_store
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -230,7 +231,7 @@ def _changes_of(entry: HistoryEntry) -> list[str]:
     changes = [(column, *pair) for column, pair in entry.differences().items() if column in columns]
     if entry.operation == "UPDATE":
         return [f"{column}: {_past(column, old)} -> {_past(column, new)}" for column, old, new in changes]
-    lines = [_OPERATIONS.get(entry.operation, entry.operation)]
+    lines = [_OPERATIONS.get(entry.operation, shown(entry.operation))]
     if entry.override_id is not None:
         lines += [f"{column}: {_past(column, new)}" for column, _, new in changes if new is not None]
     return lines
@@ -238,10 +239,7 @@ def _changes_of(entry: HistoryEntry) -> list[str]:
 
 def _past(column: str, value: Any) -> str:
     """The history holds a moment as text."""
-    try:
-        return when(datetime.fromisoformat(value)) if column in ("ends_at", "ended_at") and value else shown(value)
-    except ValueError:
-        return shown(value)
+    return when(read_moment_of_store(value)) if column in ("ends_at", "ended_at") and isinstance(value, str) else shown(value)
 
 
 @command

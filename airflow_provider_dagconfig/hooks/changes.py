@@ -270,7 +270,7 @@ class ChangingHook(HistoryHook):
     def _call(self, function: str, given: Mapping[str, Any]) -> Any:
         """Call one function of the migrations, with named parameters, and give its result."""
         assignments = sql.SQL(", ").join(
-            sql.SQL("{} => {}::{}").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
+            sql.SQL("{} => CAST({} AS {})").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
             for name in given
         )
         with self.transaction():

@@ -38,7 +38,7 @@ _CONDITIONS = {
     "since": sql.SQL("changed_at >= %(since)s::timestamptz"),
     "until": sql.SQL("changed_at < %(until)s::timestamptz"),
 }
-_ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = %(audit_id)s::bigint")
+_ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = CAST(%(audit_id)s AS bigint)")
 _OVERRIDES = sql.SQL("""
     SELECT
         o.*,
@@ -49,7 +49,7 @@ _OVERRIDES = sql.SQL("""
         END AS state
     FROM {schema}.dag_configuration_overrides AS o
     WHERE
-        (%(override_id)s::bigint IS NULL OR o.override_id = %(override_id)s::bigint)
+        (CAST(%(override_id)s AS bigint) IS NULL OR o.override_id = CAST(%(override_id)s AS bigint))
         AND (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
         AND (%(job_name)s::text IS NULL OR o.job_name = %(job_name)s::text)
         AND (
@@ -167,9 +167,17 @@ def _entry(row: Mapping[str, Any]) -> HistoryEntry:
             **row,
             "table_name": row["table_name"] or "dag_configuration",
             "changed_columns": tuple(row["changed_columns"] or ()),
+            "old_values": _row_of(row["old_values"]),
+            "new_values": _row_of(row["new_values"]),
         }
     )
 
 
-def _past(row: Mapping[str, Any] | None, columns: tuple[str, ...]) -> Mapping[str, Any] | None:
+def _past(row: Any, columns: tuple[str, ...]) -> Mapping[str, Any] | None:
+    row = _row_of(row)
     return None if row is None else {column: row.get(column) for column in (*columns, "version")}
+
+
+def _row_of(value: Any) -> Mapping[str, Any] | None:
+    """Take any JSON for a row, so that an entry that holds none does not hide the others."""
+    return value if value is None or isinstance(value, Mapping) else {"no_row": value}

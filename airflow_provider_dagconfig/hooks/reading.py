@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from psycopg import sql
@@ -24,6 +22,7 @@ from airflow_provider_dagconfig.models import (
     JobRow,
     Override,
     quoted_schema,
+    read_moment,
 )
 from airflow_provider_dagconfig.sessions import Session
 
@@ -196,9 +195,13 @@ class ReadingHook(StoreHook):
         """
         Give the enabled groups, by priority (highest first), then name.
 
-        :raises DagConfigInvalidError: a group has no exchanges.
+        A group that cannot be used is left out, and the log says which and why; ``get_all_exchange_groups`` has it, too.
         """
-        return [_group(_prefixed(row, "group_")) for row in self._group_rows(_GROUPS)]
+        values = [_prefixed(row, "group_") for row in self._group_rows(_GROUPS)]
+        problems = {row["group_name"]: _group_problem(row) for row in values}
+        for problem in filter(None, problems.values()):
+            self.log.error("An exchange group is left out (%s): %s", self.store, problem)
+        return [_group(row) for row in values if problems[row["group_name"]] is None]
 
     def get_exchange_group_names(self) -> list[str]:
         """
@@ -319,7 +322,11 @@ class ReadingHook(StoreHook):
 
 def override_of(row: Mapping[str, Any]) -> Override:
     """Read a row of ``dag_configuration_overrides``, from the table or as JSON."""
-    moments = {name: _read_moment(row[name]) for name in ("starts_at", "ends_at", "created_at", "ended_at")}
+    # In JSON a moment is a text.
+    moments = {
+        name: read_moment(row[name]) if isinstance(row[name], str) else row[name]
+        for name in ("starts_at", "ends_at", "created_at", "ended_at")
+    }
     return Override(
         override_id=row["override_id"],
         dag_name=row["dag_name"],
@@ -330,13 +337,6 @@ def override_of(row: Mapping[str, Any]) -> Override:
         state=row["state"],
         **moments,
     )
-
-
-def _read_moment(value: Any) -> Any:
-    """Read a moment, in JSON too, where PostgreSQL leaves out zeros that Python 3.10 needs."""
-    if not isinstance(value, str):
-        return value
-    return datetime.fromisoformat(re.sub(r"\.([0-9]+)", lambda fraction: f".{fraction[1]:0<6}", value))
 
 
 def _select(columns: Sequence[str], table: str, prefix: str = "") -> sql.Composed:
@@ -371,19 +371,24 @@ def _group(row: Mapping[str, Any]) -> ExchangeGroup:
 
 
 def _group_row(row: Mapping[str, Any]) -> GroupRow:
-    values, problem = _prefixed(row, "group_"), None
-    try:
-        _group(values)
-    except DagConfigInvalidError as error:
-        problem = str(error)
+    values = _prefixed(row, "group_")
     return GroupRow(
         group_name=values["group_name"],
         row={column: values[column] for column in GROUP_COLUMNS},
         version=values["version"],
         updated_at=row["updated_at"],
         change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
-        problem=problem,
+        # A disabled group is told, too, what it needs to take part again.
+        problem=_group_problem({**values, "enabled": True}),
     )
+
+
+def _group_problem(values: Mapping[str, Any]) -> str | None:
+    try:
+        _group(values)
+    except DagConfigInvalidError as error:
+        return str(error)
+    return None
 
 
 def _change(audit_id: int | None, changed_by: str | None, changed_at: Any, reason: str | None) -> Change | None:

@@ -133,6 +133,23 @@ def group_without_exchanges(database: Database) -> Any:
     return hook(database).get_exchange_group("nobody")
 
 
+def group_that_closes_at_24(database: Database) -> Any:
+    without_rules(database)
+    database.execute("UPDATE financial_screener.exchange_groups SET market_close_utc = '24:00' WHERE group_name = 'us_markets'")
+    return hook(database).get_exchange_group("us_markets")
+
+
+def override_for_ever(database: Database) -> Any:
+    without_rules(database)
+    hook(database).override_dag_config(*JOB, for_="1h", reason="for ever", batch_size=7)
+    database.execute("""
+        ALTER TABLE financial_screener.dag_configuration_overrides DROP CONSTRAINT rule_ends_at;
+        SET session_replication_role = replica;
+        UPDATE financial_screener.dag_configuration_overrides SET ends_at = '200000-01-01'
+    """)
+    return hook(database).get_dag_config(*JOB)
+
+
 def without_privileges(database: Database) -> Any:
     with database.role() as role:
         return hook(database, login=role).get_dag_config(*JOB)
@@ -426,6 +443,8 @@ SAYINGS: dict[str, Say] = {
     "disabled group": disabled_group,
     "no such group": lambda database: hook(database).get_exchange_group("us_market"),
     "no exchanges": group_without_exchanges,
+    "no time of day": group_that_closes_at_24,
+    "no moment": override_for_ever,
     "no server": lambda database: hook(database, port=1).get_dag_config(*JOB),
     "no connection": lambda _: DagConfigHook("screener_db").get_dag_config(*JOB),
     "another database": lambda database: hook(database, conn_type="mysql").get_dag_config(*JOB),

@@ -129,14 +129,22 @@ def test_groups_come_by_priority_without_disabled_ones(hook: DagConfigHook, migr
     assert hook.get_exchange_group_names() == [group.group_name for group in groups]
 
 
-def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list_of_names(hook: DagConfigHook, break_rule: BreakRule) -> None:
+def test_a_group_that_cannot_be_used_is_named_and_spoils_no_list(
+    hook: DagConfigHook,
+    migrated_database: Database,
+    break_rule: BreakRule,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     break_rule("exchange_groups", "exchanges", "'{}'")
+    migrated_database.execute("UPDATE financial_screener.exchange_groups SET exchanges = '{NYSE}' WHERE group_name = 'us_markets'")
 
     assert "lse" in hook.get_exchange_group_names()
-    for read in (hook.get_exchange_groups, lambda: hook.get_exchange_group("lse"), lambda: hook.get_task_config("d", "j", "lse")):
-        with pytest.raises(
-            DagConfigInvalidError, match=r"exchanges \[\] of exchange group (lse|us_markets) is no list of exchange codes"
-        ):
+    assert [group.group_name for group in hook.get_exchange_groups()] == ["us_markets"]
+    problem = r"exchanges \[\] of exchange group lse is no list of exchange codes.*groups set lse exchanges=NYSE,NASDAQ"
+    assert re.search(f"An exchange group is left out .*{problem}", caplog.text + "".join(capfd.readouterr()))
+    for read in (lambda: hook.get_exchange_group("lse"), lambda: hook.get_task_config("d", "j", "lse")):
+        with pytest.raises(DagConfigInvalidError, match=problem):
             read()
 
 
