@@ -1,6 +1,6 @@
 # make demo   the provider at work: PostgreSQL, Airflow and pods on this machine, before and after a change of the rows
 # make test   the tests; those of a real cluster run where KUBECONFIG names one, and skip otherwise
-# make lint   ruff, mypy, shellcheck
+# make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
 #
 # Each does its own set-up. Needed beforehand: Python 3.10 to 3.14, make, bash and a package index.
@@ -35,6 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	@PATH="$(BIN):$$PATH"; command -v shellcheck >/dev/null || { echo "shellcheck is missing: install it (Debian: apt-get install shellcheck) and run this again" >&2; exit 1; }
 	PATH="$(BIN):$$PATH" shellcheck airflow_provider_dagconfig/kubectl/kubectl.sh .ci/run
 

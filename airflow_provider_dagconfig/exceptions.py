@@ -1,29 +1,19 @@
 """
-What can go wrong with the configuration store: one class a cause, so that callers can tell them apart, and the
-translation of the database's errors into them.
+What can go wrong with the configuration store: one class a cause, so that callers can tell them apart.
 
-Each message says what was wrong, where (connection, schema, row) and what to do; none holds a password. What happens to
-a pod is not here.
+Each message says what was wrong, where (connection, schema, row) and what to do; none holds a password. They know neither
+Airflow nor the database: store/errors.py makes them of PostgreSQL's errors, and hooks/errors.py makes Airflow's of them. What
+happens to a pod is not here.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
-
-import psycopg
-from airflow.sdk.exceptions import AirflowException
-
-READER_ROLE = "dagconfig_reader"
-EDITOR_ROLE = "dagconfig_editor"
-"""The database's roles that may read the configuration, and change it; the migrations make them."""
+from typing import Any
 
 
-class DagConfigError(AirflowException):
+class DagConfigError(Exception):
     """The configuration could not be read or changed."""
 
 
@@ -70,132 +60,5 @@ class DagConfigInvalidError(DagConfigError):
     """A value cannot be used, in a row or for a change; the message names row, column, value and remedy."""
 
 
-DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
-"""What psycopg raises; the second for a text with half a character in it, as Python makes of a command line's wrong bytes."""
-
-Purpose = Literal["reading", "writing", "migrating"]
-
-
-@dataclass(frozen=True)
-class Store:
-    """Which database and schema a message is about."""
-
-    connection: str
-    """As a person says it: ``connection 'postgres_default' (airflow@db:5432/screener)``, without a password."""
-    schema: str
-    user: str
-    """The database's user, for the statements that grant a privilege."""
-    migrate_command: str = "airflow dagconfig migrate"
-
-    def __str__(self) -> str:
-        return f"{self.connection}, schema {self.schema}"
-
-    def explain(self, error: Exception, *, purpose: Purpose = "reading") -> DagConfigError:
-        """
-        Say what an error of the database means for the configuration store.
-
-        :param error: one of :data:`DATABASE_ERRORS`; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
-        :param purpose: what was tried; it decides which privileges are needed.
-        """
-        if isinstance(error, UnicodeEncodeError):
-            # Not the text itself: it may be a connection's password.
-            wrong = ascii(error.object[error.start : error.end])
-            return DagConfigInvalidError(f"{wrong} in a text is no character that UTF-8 has ({self}). Nothing was changed.")
-        sqlstate: str = getattr(error, "sqlstate", None) or ""
-        primary, said = _said(error)
-        if sqlstate == "42501":
-            return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
-        if sqlstate == "DC404":
-            return DagConfigNotFoundError(f"{primary} ({self}).{_hint(error)}")
-        if sqlstate == "DC409":
-            return self._conflict(error)
-        if sqlstate[:2] == _AT_THE_SAME_TIME:
-            return DagConfigConflictError(
-                f"Another transaction changed it at the same time: {primary} ({self}). Nothing was changed; try it again."
-            )
-        if sqlstate in GAVE_UP:
-            return DagConfigBusyError(f"{said} ({self}). Nothing was changed, and it may be tried again.")
-        if sqlstate in _MISSING_OBJECT:
-            return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
-        if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
-            return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
-        if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
-            return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
-        return DagConfigError(f"{said} ({self})")
-
-    def _conflict(self, error: Exception) -> DagConfigError:
-        detail = _detail(error)
-        message = f"{_said(error)[0]} ({self}). Nothing was changed.{_hint(error)}"
-        if detail.get("kind") == "stale":
-            stale = DagConfigStaleError(message)
-            # 0 is the version of a row that is not there.
-            stale.expected_version, stale.current_version = detail.get("expected"), detail.get("actual") or None
-            return stale
-        conflict = DagConfigConflictError(message)
-        conflict.detail = detail
-        return conflict
-
-    def _needed(self, purpose: Purpose) -> str:
-        if purpose == "migrating":
-            return (
-                "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
-            )
-        user = '"' + self.user.replace('"', '""') + '"'
-        return f"Its owner may run: GRANT {EDITOR_ROLE if purpose == 'writing' else READER_ROLE} TO {user};"
-
-
-LOCK_TIMEOUT = "55P03"
-GAVE_UP = {
-    LOCK_TIMEOUT,
-    "57014",  # statement_timeout, or pg_cancel_backend
-    "25P04",  # transaction_timeout, of the user's own
-}
-"""The codes with which the server ends what waits or runs for too long."""
-_MISSING_OBJECT = {
-    "3F000",  # no such schema
-    "42P01",  # no such table
-    "42703",  # no such column
-    "42883",  # no such function
-}
-_AT_THE_SAME_TIME = "40"  # serialization failure, deadlock
-_REFUSED_VALUE = {
-    "22",  # too long, out of range
-    "23",  # a constraint
-    "P0",  # raised by a trigger or function
-}
-_NO_CONNECTION = {
-    "08",  # connection lost
-    "28",  # login refused
-    "3D",  # no such database
-    "53",  # too many connections
-    "57",  # starting up, shutting down
-}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give a sentence to append to a message, whatever is in capitals; an empty string where nothing known is alike."""
-    names = {name.lower(): name for name in known}
-    alike = difflib.get_close_matches(word.lower(), names, n=1)
-    return f" Did you mean {names[alike[0]]!r}?" if alike else ""
-
-
-def _said(error: Exception) -> tuple[str, str]:
-    """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
-    diagnosis = getattr(error, "diag", None)
-    parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
-    primary = parts[0] or " ".join(str(error).split())
-    return primary, ". ".join(part.rstrip(".") for part in (primary, *parts[1:]) if part)
-
-
-def _hint(error: Exception) -> str:
-    hint = getattr(getattr(error, "diag", None), "message_hint", None)
-    return f" {hint}" if hint else ""
-
-
-def _detail(error: Exception) -> dict[str, Any]:
-    """Read the detail that our functions give as JSON."""
-    try:
-        detail = json.loads(getattr(getattr(error, "diag", None), "message_detail", None) or "{}")
-    except ValueError:
-        return {}
-    return detail if isinstance(detail, dict) else {}
+class MigrationError(DagConfigError):
+    """A migration cannot be applied: its file was edited, it is unknown, or the database refused it."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS, checked_value
+from airflow_provider_dagconfig.wording import did_you_mean
 
 KEY = "dagconfig"
 """The part of a DAG run's conf that is meant for us."""

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from plugins.postgres import Database, new_database, running_server
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 # As the triggers would write it, without the hours that they would take for a million changes.
 FILL = """

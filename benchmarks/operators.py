@@ -32,7 +32,7 @@ from pathlib import Path
 from one_task import LIMITS, OPERATORS, REQUESTS
 
 from airflow_provider_dagconfig.demo.postgres import running_postgres
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 Costs = dict[str, list[dict[str, float]]]
 """What each run of an operator cost, by the operator's name."""

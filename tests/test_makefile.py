@@ -72,7 +72,7 @@ def working_environment(clone: Path, ready: str | None) -> Path:
     """An environment whose programs do nothing; gives a file in it."""
     programs = clone / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name in ("python", "uv", "ruff", "mypy", "shellcheck"):
+    for name in ("python", "uv", "ruff", "mypy", "lint-imports", "shellcheck"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
     if ready is not None:

@@ -20,7 +20,7 @@ from jsonschema import Draft7Validator
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig import __version__, get_provider_info
-from airflow_provider_dagconfig.migrate import available
+from airflow_provider_dagconfig.store.migrate import available
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_dagconfig"

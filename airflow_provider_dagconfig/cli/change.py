@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
@@ -21,17 +21,16 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
-from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, who
+from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, stale, who
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
-from airflow_provider_dagconfig.exceptions import DagConfigStaleError
 from airflow_provider_dagconfig.models import parse_duration
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import JobRow, Override
+    from airflow_provider_dagconfig.store import Store
 
 
 def job_and_values(args: Namespace, columns: Mapping[str, Callable[[str], Any]] = JOB_COLUMNS) -> tuple[str, dict[str, Any]]:
@@ -67,10 +66,10 @@ def disable(args: Namespace) -> None:
 @command
 def delete(args: Namespace) -> None:
     """Delete a job's row."""
-    hook = hook_of(args)
-    row = hook.get_dag_config_row(args.dag, args.job)
+    store = store_of(args)
+    row = store.get_dag_config_row(args.dag, args.job)
     if row.row is None:
-        raise no_job(hook, args.dag, args.job)
+        raise no_job(store, args.dag, args.job)
     if args.if_version is not None and args.if_version != row.version:
         raise stale(f"{args.dag}/{args.job}", args.if_version, row.version)
     found = difference(f"{args.dag}/{args.job}", row.row, None)
@@ -82,24 +81,24 @@ def delete(args: Namespace) -> None:
         " disable it instead.",
         args,
     )
-    with hook.transaction(force_rollback=args.dry_run):
-        hook.delete_dag_config(args.dag, args.job, updated_by=who(args), reason=args.reason, expected_version=row.version)
+    with store.transaction(force_rollback=args.dry_run):
+        store.delete_dag_config(args.dag, args.job, updated_by=who(args), reason=args.reason, expected_version=row.version)
     if only_tried(args):
         return
     say(f"Done: the row of {args.dag}/{args.job} is deleted. A task of it runs with the defaults.", "green")
     for override in row.overrides:
         note(f"Override {override.override_id} holds until {when(override.ends_at)} all the same.")
-    entries = hook.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
+    entries = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
     if entries:
         hint(f"To undo it: airflow dagconfig rollback {entries[0].audit_id}")
 
 
 def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
-    hook = hook_of(args)
-    row = hook.get_dag_config_row(args.dag, job)
+    store = store_of(args)
+    row = store.get_dag_config_row(args.dag, job)
     creates = row.row is None
     if creates and not getattr(args, "create", False):
-        error = no_job(hook, args.dag, job)
+        error = no_job(store, args.dag, job)
         raise type(error)(f"{error} To make a row for it: airflow dagconfig set {args.dag} {job} --create")
     if args.if_version is not None and args.if_version != row.version:
         raise stale(f"{args.dag}/{job}", args.if_version, row.version)
@@ -110,14 +109,14 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
         say(f"Nothing to do: {args.dag}/{job} has these values already (version {shown(row.version)}).")
         return
     print_differences([found])
-    with hook.transaction(force_rollback=args.dry_run):
+    with store.transaction(force_rollback=args.dry_run):
         # What was shown is what is changed: the version that was read must still be there.
-        hook.update_dag_config(
+        store.update_dag_config(
             args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
         )
     if only_tried(args):
         return
-    _say_done(hook.get_dag_config_row(args.dag, job), values)
+    _say_done(store.get_dag_config_row(args.dag, job), values)
 
 
 def _say_done(row: JobRow, values: dict[str, Any]) -> None:
@@ -136,23 +135,15 @@ def _say_done(row: JobRow, values: dict[str, Any]) -> None:
         note(f"The job still cannot run: {row.problem}")
 
 
-def stale(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
-    """Say that a row has moved on, before the database has to."""
-    there = "it has no row" if current is None else f"it is at version {current}"
-    return DagConfigStaleError(
-        f"{subject} has moved on: {there}, not {expected}. Nothing was changed. Look at it again, then repeat"
-    )
-
-
 @command
 def override(args: Namespace) -> None:
     """Make, list or end overrides."""
     if args.end is not None:
         _only_with(args, "--end", "dag", "duration", "until", "list")
-        _end(hook_of(args), args)
+        _end(store_of(args), args)
     elif args.list or args.all or args.dag is None:
         _only_with(args, "--list", "duration", "until", "assignments")
-        _list(hook_of(args), args)
+        _list(store_of(args), args)
     else:
         _make(args)
 
@@ -168,10 +159,10 @@ def _only_with(args: Namespace, option: str, *others: str) -> None:
         raise UsageError("Say which job: DAG JOB")
 
 
-def _list(hook: DagConfigHook, args: Namespace) -> None:
-    overrides = hook.get_overrides(args.dag, args.job, active_only=not args.all)
+def _list(store: Store, args: Namespace) -> None:
+    overrides = store.get_overrides(args.dag, args.job, active_only=not args.all)
     if args.dag and not overrides:
-        rows_of(hook, args.dag, args.job)
+        rows_of(store, args.dag, args.job)
     if args.output in ("json", "yaml"):
         print_data([each.as_dict() for each in overrides], args.output)
         return
@@ -204,9 +195,9 @@ def _override_cells(each: Override, output: str) -> dict[str, Any]:
     }
 
 
-def _end(hook: DagConfigHook, args: Namespace) -> None:
-    ended = hook.end_override(args.end, updated_by=who(args), reason=args.reason)
-    row = hook.get_dag_config_row(ended.dag_name, ended.job_name)
+def _end(store: Store, args: Namespace) -> None:
+    ended = store.end_override(args.end, updated_by=who(args), reason=args.reason)
+    row = store.get_dag_config_row(ended.dag_name, ended.job_name)
     holds = ", ".join(f"{column}={shown(row.values.get(column))} ({row.sources[column]})" for column in ended.values)
     say(f"Done: override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended. Now: {holds}.", "green")
 
@@ -223,11 +214,11 @@ def _make(args: Namespace) -> None:
         raise UsageError(str(error)) from None
     if ends_at <= now():
         raise UsageError(f"{when(ends_at)} is over; give a moment to come")
-    hook = hook_of(args)
-    row = job_row(hook, args.dag, job)
+    store = store_of(args)
+    row = job_row(store, args.dag, job)
     found = difference(f"{args.dag}/{job}, until {when(ends_at)}", row.values, values)
     if found:
         print_differences([found])
-    made = hook.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
+    made = store.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
     say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
     hint(f"To end it before: airflow dagconfig override --end {made.override_id}")

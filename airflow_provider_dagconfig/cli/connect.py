@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.cli.output import note
 from airflow_provider_dagconfig.cli.values import UsageError
-from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook, configured_conn_id, configured_schema
-from airflow_provider_dagconfig.migrate import Target
+from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
+from airflow_provider_dagconfig.store import Store
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     from airflow.models.connection import Connection
 
 
-def hook_of(args: Namespace) -> DagConfigHook:
+def store_of(args: Namespace) -> Store:
     """
-    Give the hook for the database that was named.
+    Give the store in the database that was named.
 
     :raises UsageError: two were.
-    :raises DagConfigUnreachableError: the URL is none.
+    :raises DagConfigUnreachableError: the URL is none, or there is no such connection.
     """
     schema = args.schema or configured_schema()
     if args.url and args.conn_id:
         raise UsageError("--url and --conn-id both name a database; give one of them")
     if args.url:
-        hook = DagConfigHook.from_url(args.url, schema)
+        store = Store.from_url(args.url, schema)
     else:
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
         conn_id = args.conn_id or configured_conn_id()
-        hook = DagConfigHook(postgres_conn_id=conn_id, schema=schema, connection=airflow_connection(conn_id))
-    hook.waiting = note
-    return hook
+        store = DagConfigHook(postgres_conn_id=conn_id, schema=schema, connection=airflow_connection(conn_id)).store
+    store.waiting = note
+    return store
 
 
 def airflow_connection(conn_id: str) -> Connection | None:
@@ -44,11 +46,3 @@ def airflow_connection(conn_id: str) -> Connection | None:
         return Connection.get_connection_from_secrets(conn_id)
     except AirflowNotFoundException:
         return None
-
-
-def target_of(args: Namespace) -> Target:
-    """Give what migrations are run on, for the database that was named."""
-    if args.url and not args.conn_id:
-        return Target.from_url(args.url, args.schema or configured_schema())
-    hook = hook_of(args)
-    return Target(connect=hook.get_conn, store=hook.store)

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from airflow_provider_dagconfig.cli.connect import airflow_connection, hook_of, target_of
+from airflow_provider_dagconfig.cli.connect import airflow_connection, store_of
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
-from airflow_provider_dagconfig.exceptions import READER_ROLE, DagConfigError, DagConfigNotAllowedError
-from airflow_provider_dagconfig.hooks.checks import ROLES, look_at
-from airflow_provider_dagconfig.installation import InstallationError, configured_installation
+from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
-from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
-from airflow_provider_dagconfig.migrate import State, status
-from airflow_provider_dagconfig.models import quoted_schema, shortened
+from airflow_provider_dagconfig.models import InstallationError, quoted_schema, shortened
+from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
+from airflow_provider_dagconfig.store.checks import ROLES, look_at
+from airflow_provider_dagconfig.store.errors import READER_ROLE
+from airflow_provider_dagconfig.store.migrate import State, status
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from airflow_provider_dagconfig.hooks.checks import Look
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import RuleViolation
+    from airflow_provider_dagconfig.store import Store
+    from airflow_provider_dagconfig.store.checks import Look
 
 _OLDEST_POSTGRES = 15
 _CLOCKS_DIFFER = 30
@@ -106,8 +106,8 @@ def _findings(args: Namespace) -> Iterator[Finding]:
 
 def _of_the_database(args: Namespace) -> Iterator[Finding]:
     try:
-        hook = hook_of(args)
-        look = look_at(hook)
+        store = store_of(args)
+        look = look_at(store)
     except DagConfigError as error:
         yield Finding(
             "database",
@@ -116,18 +116,18 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
             "Until it answers, no task can start. Look at the server, the network, the connection",
         )
         return
-    yield from _of_the_server(hook, look)
-    migrated = yield from _of_the_migrations(args, hook, look)
-    yield _of_the_privileges(hook, look)
+    yield from _of_the_server(store, look)
+    migrated = yield from _of_the_migrations(args, store, look)
+    yield _of_the_privileges(store, look)
     if migrated:
-        yield _of_the_roles(hook, look)
+        yield _of_the_roles(store, look)
     if look.may_read and migrated:
-        yield _of_the_installation(hook)
-        yield from _of_the_rows(hook)
+        yield _of_the_installation(store)
+        yield from _of_the_rows(store)
 
 
-def _of_the_server(hook: DagConfigHook, look: Look) -> Iterator[Finding]:
-    version = f"PostgreSQL {look.version.split()[0]}, {hook.store}"
+def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
+    version = f"PostgreSQL {look.version.split()[0]}, {store.location}"
     if look.major < _OLDEST_POSTGRES:
         yield Finding("database", "warn", version, f"Versions before {_OLDEST_POSTGRES} are not tested: upgrade the server")
     elif look.read_only:
@@ -145,15 +145,15 @@ def _of_the_server(hook: DagConfigHook, look: Look) -> Iterator[Finding]:
         )
 
 
-def _of_the_migrations(args: Namespace, hook: DagConfigHook, look: Look) -> Generator[Finding, None, bool]:
+def _of_the_migrations(args: Namespace, store: Store, look: Look) -> Generator[Finding, None, bool]:
     """Give a finding; return whether the rest of the database can be asked."""
-    command_line = hook.store.migrate_command
+    command_line = store.location.migrate_command
     if not look.has_tables:
-        where = f"there is no schema {hook.config_schema}" if not look.has_schema else f"the tables are not in {hook.config_schema}"
+        where = f"there is no schema {store.schema}" if not look.has_schema else f"the tables are not in {store.schema}"
         yield Finding("migrations", "fail", where, f"To make them: {command_line}; if they are in another schema: --schema NAME")
         return False
     try:
-        states = status(target_of(args))
+        states = status(store_of(args).target)
     except DagConfigNotAllowedError as error:
         yield Finding("migrations", "warn", str(error), "Ask as a user who may read the tables")
         return True
@@ -182,8 +182,8 @@ def _of_the_states(states: list[State], command_line: str) -> Finding:
     return Finding("migrations", "ok", f"all {len(states)} are applied")
 
 
-def _of_the_privileges(hook: DagConfigHook, look: Look) -> Finding:
-    user, schema = look.user_name.replace('"', '""'), quoted_schema(hook.config_schema)
+def _of_the_privileges(store: Store, look: Look) -> Finding:
+    user, schema = look.user_name.replace('"', '""'), quoted_schema(store.schema)
     if not look.has_tables:
         return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
     if not look.may_read:
@@ -209,8 +209,8 @@ def _of_the_privileges(hook: DagConfigHook, look: Look) -> Finding:
     return Finding("privileges", "ok", f"{user} may {may}")
 
 
-def _of_the_roles(hook: DagConfigHook, look: Look) -> Finding:
-    schema = quoted_schema(hook.config_schema)
+def _of_the_roles(store: Store, look: Look) -> Finding:
+    schema = quoted_schema(store.schema)
     grants = f"SELECT {schema}.grant_roles();"
     if look.reader_lacks_id or READER_ROLE in look.missing_roles:
         grants += f" GRANT SELECT ON {schema}.dagconfig_installation TO {READER_ROLE};"
@@ -231,28 +231,28 @@ def _of_the_roles(hook: DagConfigHook, look: Look) -> Finding:
     return Finding("roles", "ok", f"{' and '.join(ROLES)} are there")
 
 
-def _of_the_installation(hook: DagConfigHook) -> Finding:
+def _of_the_installation(store: Store) -> Finding:
     try:
-        store = hook.get_installation()
-        in_force = store.in_force()
+        installation = store.get_installation()
         option = configured_installation()
+        in_force = installation.in_force(option)
     except (DagConfigError, InstallationError) as error:
         return Finding("identity", "fail", str(error))
     if option is None:
         return Finding("identity", "ok", f"installation {in_force}, the store's id")
-    by = f"by [dagconfig] installation; the store's id is {store.installation_id or 'missing'}"
+    by = f"by [dagconfig] installation; the store's id is {installation.installation_id or 'missing'}"
     return Finding("identity", "ok", f"installation {in_force}, {by}")
 
 
-def _of_the_rows(hook: DagConfigHook) -> Iterator[Finding]:
+def _of_the_rows(store: Store) -> Iterator[Finding]:
     try:
-        jobs, groups, violations = hook.get_dag_configs(), hook.get_all_exchange_groups(), hook.get_rule_violations()
+        jobs, groups, violations = store.get_dag_configs(), store.get_all_exchange_groups(), store.get_rule_violations()
     except DagConfigError as error:
         yield Finding("rows", "fail", str(error))
         return
     stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
     stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
-    remedies = Remedies(hook.config_schema, jobs, groups, violations)
+    remedies = Remedies(store.schema, jobs, groups, violations)
     # A row's name comes last: the commands that mend its values know it by the old one.
     for each in sorted(violations, key=is_of_a_name):
         # A row that was there before the rules may still be fit for use.

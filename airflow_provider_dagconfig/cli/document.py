@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
-from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import Unreadable
+from airflow_provider_dagconfig.wording import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
 _NULL = "tag:yaml.org,2002:null"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.cli.change import stale
-from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
@@ -20,7 +19,7 @@ from airflow_provider_dagconfig.cli.output import (
     say,
     shown,
 )
-from airflow_provider_dagconfig.cli.rows import group_row, who
+from airflow_provider_dagconfig.cli.rows import group_row, stale, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, UsageError, read_assignments
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
 
@@ -35,7 +34,7 @@ _DEFAULTS = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
 @command
 def list_groups(args: Namespace) -> None:
     """Show all groups, in the order in which they are worked on."""
-    groups = hook_of(args).get_all_exchange_groups()
+    groups = store_of(args).get_all_exchange_groups()
     if args.output in ("json", "yaml"):
         print_data([_data(group) for group in groups], args.output)
         return
@@ -85,20 +84,20 @@ def add(args: Namespace) -> None:
         raise UsageError("Say which exchanges it has: exchanges=TSE,HKEX")
     values.setdefault("display_name", args.group)
     made = {**_DEFAULTS, **values}
-    hook = hook_of(args)
-    there = next((group for group in hook.get_all_exchange_groups() if group.group_name == args.group), None)
+    store = store_of(args)
+    there = next((group for group in store.get_all_exchange_groups() if group.group_name == args.group), None)
     if there is not None:
         if differing := difference("", there.row, made):
             assignments = [f"{column}={shown(made[column])}" for column in differing.columns]
             raise DagConfigConflictError(
-                f"There is an exchange group {args.group!r} already ({hook.store}), with other values. To give it these:"
+                f"There is an exchange group {args.group!r} already ({store.location}), with other values. To give it these:"
                 f" {shlex.join(['airflow', 'dagconfig', 'groups', 'set', args.group, *assignments])}"
             )
         say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(there.version)}).")
         return
     _show(args, None, made)
-    with hook.transaction(force_rollback=args.dry_run):
-        hook.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
+    with store.transaction(force_rollback=args.dry_run):
+        store.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
     if only_tried(args):
         return
     say(f"Done: {args.group} takes part in the next run.", "green")
@@ -126,16 +125,16 @@ def disable(args: Namespace) -> None:
 
 
 def _change(args: Namespace, values: dict[str, Any]) -> None:
-    hook = hook_of(args)
-    group = group_row(hook, args.group)
+    store = store_of(args)
+    group = group_row(store, args.group)
     if args.if_version is not None and args.if_version != group.version:
         raise stale(f"exchange group {args.group}", args.if_version, group.version)
     if difference("", group.row, values) is None:
         say(f"Nothing to do: {args.group} has these values already (version {shown(group.version)}).")
         return
     _show(args, group.row, values)
-    with hook.transaction(force_rollback=args.dry_run):
-        done = hook.update_exchange_group(
+    with store.transaction(force_rollback=args.dry_run):
+        done = store.update_exchange_group(
             args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
         )
     if only_tried(args):
@@ -147,18 +146,18 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
 @command
 def remove(args: Namespace) -> None:
     """Delete a group."""
-    hook = hook_of(args)
-    group = group_row(hook, args.group)
+    store = store_of(args)
+    group = group_row(store, args.group)
     if args.if_version is not None and args.if_version != group.version:
         raise stale(f"exchange group {args.group}", args.if_version, group.version)
     _show(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None)
     confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args)
-    with hook.transaction(force_rollback=args.dry_run):
-        hook.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
+    with store.transaction(force_rollback=args.dry_run):
+        store.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
     if only_tried(args):
         return
     say(f"Done: {args.group} is removed.", "green")
-    entry = hook.get_history(group_name=args.group, limit=1)
+    entry = store.get_history(group_name=args.group, limit=1)
     if entry:
         hint(f"To undo it: airflow dagconfig rollback {entry[0].audit_id}")
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_dagconfig.cli.connect import target_of
+from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.definition import PENDING
 from airflow_provider_dagconfig.cli.output import Console, command, confirm, note
-from airflow_provider_dagconfig.migrate import migrating, status
 from airflow_provider_dagconfig.models import Unreadable
+from airflow_provider_dagconfig.store.migrate import migrating, status
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from datetime import datetime
 
-    from airflow_provider_dagconfig.migrate import Target
+    from airflow_provider_dagconfig.store import Target
 
 
 @command
 def migrate(args: Namespace) -> None:
     """Apply what is missing, go to a version, or show where the database is."""
-    target = target_of(args)
+    target = store_of(args).target
     if args.status:
         _show_status(target, args.output)
     else:
@@ -55,11 +55,11 @@ def _moment(moment: datetime | Unreadable | None) -> str:
 def _migrate(target: Target, args: Namespace) -> None:
     reverted = [s.file for s in status(target) if args.to is not None and s.version > args.to and s.applied_at]
     if reverted:
-        confirm(f"This drops what {', '.join(reverted)} made in {target.store}, with its data and its audit.", args)
+        confirm(f"This drops what {', '.join(reverted)} made in {target.location}, with its data and its audit.", args)
 
     done = False
     for step in migrating(target, args.to, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
         print(f"{step.action:<8}  {step.file}", flush=True)
         done = True
     if not done:
-        print(f"Nothing to do: {target.store} is up to date." if args.to is None else f"Nothing to do: {target.store}.")
+        print(f"Nothing to do: {target.location} is up to date." if args.to is None else f"Nothing to do: {target.location}.")

@@ -23,7 +23,12 @@ from rich.text import Text
 
 from airflow_provider_dagconfig.cli.definition import CONFLICT, FAILED, NOT_FOUND, USAGE
 from airflow_provider_dagconfig.cli.values import UsageError
-from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigNotFoundError, DagConfigStaleError
+from airflow_provider_dagconfig.exceptions import (
+    DagConfigConflictError,
+    DagConfigError,
+    DagConfigNotFoundError,
+    DagConfigStaleError,
+)
 from airflow_provider_dagconfig.models import Unreadable
 
 if TYPE_CHECKING:
@@ -58,7 +63,7 @@ def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None
             sys.stdout.flush()
         except UsageError as error:
             stop(f"Error: {error}", USAGE)
-        except AirflowException as error:
+        except (DagConfigError, AirflowException) as error:
             stop(f"Error: {error}", _exit_code(error))
         except KeyboardInterrupt:
             stop("Interrupted.", _INTERRUPTED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.output import (
     Difference,
     command,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow
+    from airflow_provider_dagconfig.store import Store
 
 _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
 """A moment after every change, whatever the database's clock says."""
@@ -51,24 +51,24 @@ def rollback(args: Namespace) -> None:
 
 
 def _roll_entry_back(args: Namespace, audit_id: int) -> None:
-    hook = hook_of(args)
-    entry = hook.get_change(audit_id)
+    store = store_of(args)
+    entry = store.get_change(audit_id)
     say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
     undone = _undone(entry)
     if undone is not None:
-        if _is_so(hook, entry, undone):
+        if _is_so(store, entry, undone):
             say(f"Nothing to do: entry {audit_id} is undone already; {entry.subject} is as it was before.")
             return
-        if kept := _is_so_by_the_rules(hook, entry, undone):
+        if kept := _is_so_by_the_rules(store, entry, undone):
             say(f"Nothing to do: entry {audit_id} is undone already, but for what breaks a rule: {kept}.")
             return
         print_differences([undone])
     confirm(f"This undoes entry {audit_id}.", args)
     try:
-        with hook.transaction(force_rollback=args.dry_run):
-            done = hook.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+        with store.transaction(force_rollback=args.dry_run):
+            done = store.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
     except DagConfigInvalidError as error:
-        raise _with_remedy(error, hook, entry, undone) from error
+        raise _with_remedy(error, store, entry, undone) from error
     if not only_tried(args):
         say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
 
@@ -84,11 +84,11 @@ def _undone(entry: HistoryEntry) -> Difference | None:
     return difference(entry.subject, new, old)
 
 
-def _is_so(hook: DagConfigHook, entry: HistoryEntry, undone: Difference) -> bool:
+def _is_so(store: Store, entry: HistoryEntry, undone: Difference) -> bool:
     """Say whether a row is as a roll-back would leave it; an override's entry never is, since its end is no column."""
     if entry.override_id is not None:
         return False
-    there = _row_now(hook, entry)
+    there = _row_now(store, entry)
     if there is None or undone.kind == "removed":
         return there is None and undone.kind == "removed"
     if undone.kind == "changed" and not entry.differences().keys() <= _columns(entry).keys():
@@ -101,10 +101,10 @@ def _name(entry: HistoryEntry) -> str | tuple[str, str]:
     return entry.group_name if entry.group_name is not None else (entry.dag_name or "", entry.job_name or "")
 
 
-def _row_now(hook: DagConfigHook, entry: HistoryEntry) -> Mapping[str, Any] | None:
+def _row_now(store: Store, entry: HistoryEntry) -> Mapping[str, Any] | None:
     if entry.group_name is not None:
-        return hook.get_exchange_group_at(entry.group_name, _AFTER_ALL)
-    return hook.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
+        return store.get_exchange_group_at(entry.group_name, _AFTER_ALL)
+    return store.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
 
 
 def _allowed(entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -117,9 +117,9 @@ def _allowed(entry: HistoryEntry, undone: Difference | None, there: Mapping[str,
     return {column: whole[column] for column in columns if there is None or whole[column] != there.get(column)}
 
 
-def _is_so_by_the_rules(hook: DagConfigHook, entry: HistoryEntry, undone: Difference) -> str:
+def _is_so_by_the_rules(store: Store, entry: HistoryEntry, undone: Difference) -> str:
     """Where a row that was deleted is there again, as the rules allow it: say what differs; else nothing."""
-    there = _row_now(hook, entry)
+    there = _row_now(store, entry)
     if there is None or undone.kind != "added" or _allowed(entry, undone, None) != _own_columns(there, _columns(entry)):
         return ""
     kept = {column: (there.get(column), after) for column, (_, after) in undone.columns.items() if there.get(column) != after}
@@ -127,9 +127,9 @@ def _is_so_by_the_rules(hook: DagConfigHook, entry: HistoryEntry, undone: Differ
 
 
 def _with_remedy(
-    error: DagConfigInvalidError, hook: DagConfigHook, entry: HistoryEntry, undone: Difference | None
+    error: DagConfigInvalidError, store: Store, entry: HistoryEntry, undone: Difference | None
 ) -> DagConfigInvalidError:
-    there = _row_now(hook, entry)
+    there = _row_now(store, entry)
     values = _allowed(entry, undone, there)
     if not values:
         return error
@@ -164,11 +164,11 @@ class _Job:
 
 
 def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
-    hook = hook_of(args)
+    store = store_of(args)
     moment = read_moment(args.to, now(), ago=True)
-    jobs = [_look(hook, dag, name, moment) for name in (_jobs_of(hook, dag, moment) if job is None else [job])]
+    jobs = [_look(store, dag, name, moment) for name in (_jobs_of(store, dag, moment) if job is None else [job])]
     if all(each.then is None for each in jobs):
-        raise _no_row_then(hook, dag, job, moment, jobs)
+        raise _no_row_then(store, dag, job, moment, jobs)
     newer = [each.now.job_name for each in jobs if each.then is None and each.now.row is not None]
     if newer:
         note(f"Made since then, and left as they are: {', '.join(newer)}")
@@ -187,8 +187,8 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     together = f", {len(steps)} jobs in one transaction" if len(steps) > 1 else ""
     confirm(f"This brings {subject} back to {when(moment)}{together}.", args)
     try:
-        with hook.transaction(force_rollback=args.dry_run):
-            done = [_bring_back(hook, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+        with store.transaction(force_rollback=args.dry_run):
+            done = [_bring_back(store, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
     except DagConfigInvalidError as error:
         remedies = [
             command_that_makes((each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
@@ -200,21 +200,21 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         say(f"Done: {subject} is as it was at {when(moment)}{but} ({'; '.join(_made(each, job) for each in done)}).", "green")
 
 
-def _look(hook: DagConfigHook, dag: str, job: str, moment: datetime) -> _Job:
-    then = hook.get_dag_config_at(dag, job, moment)
-    return _Job(hook.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS})
+def _look(store: Store, dag: str, job: str, moment: datetime) -> _Job:
+    then = store.get_dag_config_at(dag, job, moment)
+    return _Job(store.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS})
 
 
-def _jobs_of(hook: DagConfigHook, dag: str, moment: datetime) -> list[str]:
+def _jobs_of(store: Store, dag: str, moment: datetime) -> list[str]:
     """Those that have a row, and those that have lost theirs since."""
-    present = [row.job_name for row in hook.get_dag_configs(dag)]
-    changed = [entry.job_name for entry in hook.get_history(dag, since=moment, limit=ALL_ENTRIES) if entry.job_name]
+    present = [row.job_name for row in store.get_dag_configs(dag)]
+    changed = [entry.job_name for entry in store.get_history(dag, since=moment, limit=ALL_ENTRIES) if entry.job_name]
     return list(dict.fromkeys([*present, *changed]))
 
 
-def _no_row_then(hook: DagConfigHook, dag: str, job: str | None, moment: datetime, jobs: list[_Job]) -> DagConfigNotFoundError:
+def _no_row_then(store: Store, dag: str, job: str | None, moment: datetime, jobs: list[_Job]) -> DagConfigNotFoundError:
     if all(each.now.row is None for each in jobs):
-        return no_job(hook, dag, job)
+        return no_job(store, dag, job)
     which = f"No job of {dag} had a row" if job is None else f"{dag}/{job} had no row"
     command_line = f"airflow dagconfig history {dag}" if job is None else f"airflow dagconfig history {dag} {job}"
     return DagConfigNotFoundError(
@@ -223,10 +223,10 @@ def _no_row_then(hook: DagConfigHook, dag: str, job: str | None, moment: datetim
     )
 
 
-def _bring_back(hook: DagConfigHook, row: JobRow, moment: datetime, **who_and_why: Any) -> JobRow:
+def _bring_back(store: Store, row: JobRow, moment: datetime, **who_and_why: Any) -> JobRow:
     # What was shown is what is changed: the version that was read must still be there.
     version = 0 if row.row is None else row.version
-    return hook.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **who_and_why)
+    return store.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **who_and_why)
 
 
 def _made(row: JobRow, job: str | None) -> str:

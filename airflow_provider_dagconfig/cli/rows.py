@@ -6,14 +6,15 @@ import getpass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError, did_you_mean
+from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError, DagConfigStaleError
+from airflow_provider_dagconfig.wording import did_you_mean
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import GroupRow, JobRow
+    from airflow_provider_dagconfig.store import Store
 
 ALL_ENTRIES = 1_000_000
 """As many entries of the history as a comparison of moments looks at."""
@@ -36,63 +37,71 @@ def who(args: Namespace) -> str:
         return "airflow dagconfig"
 
 
-def job_row(hook: DagConfigHook, dag: str, job: str) -> JobRow:
+def job_row(store: Store, dag: str, job: str) -> JobRow:
     """
     Give the job with its row.
 
     :raises DagConfigNotFoundError: there is no row; says which there are.
     """
-    found = hook.get_dag_config_row(dag, job)
+    found = store.get_dag_config_row(dag, job)
     if found.row is None and not found.overrides:
-        raise no_job(hook, dag, job)
+        raise no_job(store, dag, job)
     return found
 
 
-def rows_of(hook: DagConfigHook, dag: str | None, job: str | None = None) -> list[JobRow]:
+def rows_of(store: Store, dag: str | None, job: str | None = None) -> list[JobRow]:
     """
     Give the jobs of a DAG, or of all.
 
     :raises DagConfigNotFoundError: the DAG was named and has none, or not this one.
     """
     if dag is not None and job is not None:
-        return [job_row(hook, dag, job)]
-    rows = hook.get_dag_configs(dag)
+        return [job_row(store, dag, job)]
+    rows = store.get_dag_configs(dag)
     if dag is not None and not rows:
-        raise no_job(hook, dag, None)
+        raise no_job(store, dag, None)
     return rows
 
 
-def no_job(hook: DagConfigHook, dag: str, job: str | None) -> DagConfigNotFoundError:
+def no_job(store: Store, dag: str, job: str | None) -> DagConfigNotFoundError:
     """Say what there is instead of what was named."""
-    rows = hook.get_dag_configs()
+    rows = store.get_dag_configs()
     jobs = [row.job_name for row in rows if row.dag_name == dag]
     if not jobs or job is None:
         dags = list(dict.fromkeys(row.dag_name for row in rows))
         return DagConfigNotFoundError(
-            f"There is no row for a DAG {dag!r} ({hook.store}).{did_you_mean(dag, dags)}{_there_are(dags)}"
+            f"There is no row for a DAG {dag!r} ({store.location}).{did_you_mean(dag, dags)}{_there_are(dags)}"
         )
     return DagConfigNotFoundError(
-        f"There is no row for the job {job!r} of {dag} ({hook.store}); a task with that name runs with the defaults."
+        f"There is no row for the job {job!r} of {dag} ({store.location}); a task with that name runs with the defaults."
         f"{did_you_mean(job, jobs)}{_there_are(jobs)}"
     )
 
 
-def group_row(hook: DagConfigHook, name: str) -> GroupRow:
+def group_row(store: Store, name: str) -> GroupRow:
     """
     Give the exchange group with its row.
 
     :raises DagConfigNotFoundError: there is none; says which there are.
     """
-    groups = {group.group_name: group for group in hook.get_all_exchange_groups()}
+    groups = {group.group_name: group for group in store.get_all_exchange_groups()}
     if name not in groups:
-        raise no_group(hook, name, groups)
+        raise no_group(store, name, groups)
     return groups[name]
 
 
-def no_group(hook: DagConfigHook, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
+def no_group(store: Store, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
     """Say what there is instead of what was named."""
     return DagConfigNotFoundError(
-        f"There is no exchange group {name!r} ({hook.store}).{did_you_mean(name, groups)}{_there_are(groups)}"
+        f"There is no exchange group {name!r} ({store.location}).{did_you_mean(name, groups)}{_there_are(groups)}"
+    )
+
+
+def stale(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
+    """Say that a row has moved on, before the database has to."""
+    there = "it has no row" if current is None else f"it is at version {current}"
+    return DagConfigStaleError(
+        f"{subject} has moved on: {there}, not {expected}. Nothing was changed. Look at it again, then repeat"
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.cli.connect import hook_of
+from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.definition import DIFFERENT
 from airflow_provider_dagconfig.cli.output import (
     Cell,
@@ -26,6 +26,7 @@ from airflow_provider_dagconfig.cli.output import (
     when,
 )
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
+from airflow_provider_dagconfig.cli.steps import read_file, steps_to
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 from airflow_provider_dagconfig.models import read_moment as read_moment_of_store
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
+    from airflow_provider_dagconfig.store import Store
 
 _OVERRIDDEN = "bold yellow"
 
@@ -43,7 +44,7 @@ _OVERRIDDEN = "bold yellow"
 @command
 def list_jobs(args: Namespace) -> None:
     """Show what the jobs run with, a table a DAG."""
-    rows = rows_of(hook_of(args), args.dag)
+    rows = rows_of(store_of(args), args.dag)
     if args.output in ("json", "yaml"):
         print_data([_job_data(row) for row in rows], args.output)
     elif args.output == "plain":
@@ -123,8 +124,8 @@ def _job_data(row: JobRow) -> dict[str, Any]:
 @command
 def get(args: Namespace) -> None:
     """Show the values in force, each with where it is from."""
-    hook = hook_of(args)
-    row = job_row(hook, args.dag, args.job)
+    store = store_of(args)
+    row = job_row(store, args.dag, args.job)
     if args.output in ("json", "yaml"):
         print_data(_job_data(row), args.output)
         return
@@ -147,7 +148,7 @@ def get(args: Namespace) -> None:
             say(_override_line(override), "yellow")
         if row.row is not None:
             # The job's last change may be an override's, which left the row and its version alone.
-            of_the_row = hook.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
+            of_the_row = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
             say(f"row at version {shown(row.version)}, {_change_line(of_the_row)}")
         _say_problems([row])
 
@@ -170,11 +171,11 @@ def history(args: Namespace) -> None:
     """Show the entries of the audit."""
     if args.group and args.dag:
         raise UsageError("--group shows an exchange group's changes, and a DAG its jobs'; give one of them")
-    hook = hook_of(args)
+    store = store_of(args)
     since = read_moment(args.since, now(), ago=True) if args.since else None
-    entries = hook.get_history(args.dag, args.job, args.group, since=since, limit=args.limit)
+    entries = store.get_history(args.dag, args.job, args.group, since=since, limit=args.limit)
     if not entries and not since:
-        _check_known(hook, args)
+        _check_known(store, args)
     if args.output in ("json", "yaml"):
         print_data([entry.as_dict() for entry in entries], args.output)
         return
@@ -191,12 +192,12 @@ def _of(args: Namespace) -> str:
     return f" of {args.dag}/{args.job}" if args.job else f" of {args.dag}" if args.dag else ""
 
 
-def _check_known(hook: DagConfigHook, args: Namespace) -> None:
+def _check_known(store: Store, args: Namespace) -> None:
     """A mistyped name has no history either."""
     if args.group:
-        group_row(hook, args.group)
+        group_row(store, args.group)
     elif args.dag:
-        rows_of(hook, args.dag, args.job)
+        rows_of(store, args.dag, args.job)
 
 
 def _entry_cells(entry: HistoryEntry, output: str) -> dict[str, Any]:
@@ -245,17 +246,17 @@ def _past(column: str, value: Any) -> str:
 @command
 def at(args: Namespace) -> None:
     """Show a row as it was."""
-    hook = hook_of(args)
+    store = store_of(args)
     moment = read_moment(args.moment, now(), ago=True)
-    then = hook.get_dag_config_at(args.dag, args.job, moment)
+    then = store.get_dag_config_at(args.dag, args.job, moment)
     if then is None:
-        if not hook.get_history(args.dag, args.job, limit=1):
-            raise no_job(hook, args.dag, args.job)
+        if not store.get_history(args.dag, args.job, limit=1):
+            raise no_job(store, args.dag, args.job)
         raise DagConfigNotFoundError(f"{args.dag}/{args.job} had no row at {when(moment)}; a task of it ran with the defaults")
     if args.output in ("json", "yaml"):
         print_data({"dag_name": args.dag, "job_name": args.job, "moment": moment, **then}, args.output)
         return
-    today = hook.get_dag_config_row(args.dag, args.job).row or {}
+    today = store.get_dag_config_row(args.dag, args.job).row or {}
     print_table(
         [_then_and_now(column, then.get(column), today.get(column)) for column in JOB_COLUMNS],
         args.output,
@@ -279,15 +280,13 @@ def diff(args: Namespace) -> None:
     """Show what differs, between moments or between a file and the database."""
     if bool(args.file) == bool(args.since):
         raise UsageError("Say what to compare: --from MOMENT (and --to MOMENT), or --file FILE")
-    hook = hook_of(args)
+    store = store_of(args)
     if args.file:
-        from airflow_provider_dagconfig.cli.files import differences_with
-
         if args.dag or args.until:
             raise UsageError("--file compares the whole file with the database as it is; leave DAG and --to out")
-        found = differences_with(hook, args.file)
+        found = [step.difference for step in steps_to(store, read_file(args.file), deletes=False)]
     else:
-        found = _between(hook, args)
+        found = _between(store, args)
     if args.output == "table":
         print_differences(found)
     elif args.output == "plain":
@@ -300,7 +299,7 @@ def diff(args: Namespace) -> None:
         sys.exit(DIFFERENT)
 
 
-def _between(hook: DagConfigHook, args: Namespace) -> list[Difference]:
+def _between(store: Store, args: Namespace) -> list[Difference]:
     """Only rows with an entry in between can differ."""
     today = now()
     since = read_moment(args.since, today, ago=True)
@@ -308,24 +307,24 @@ def _between(hook: DagConfigHook, args: Namespace) -> list[Difference]:
     if since >= until:
         raise UsageError(f"--from {when(since)} is not before --to {when(until)}; give the earlier one first")
     if args.dag:
-        _check_ever(hook, args)
-    entries = hook.get_history(args.dag, args.job, since=since, limit=ALL_ENTRIES)
+        _check_ever(store, args)
+    entries = store.get_history(args.dag, args.job, since=since, limit=ALL_ENTRIES)
     subjects = dict.fromkeys((e.dag_name, e.job_name, e.group_name) for e in reversed(entries) if e.override_id is None)
-    return [each for subject in subjects if (each := _compared(hook, *subject, since, until))]
+    return [each for subject in subjects if (each := _compared(store, *subject, since, until))]
 
 
-def _check_ever(hook: DagConfigHook, args: Namespace) -> None:
-    if not hook.get_history(args.dag, args.job, limit=1):
-        rows_of(hook, args.dag, args.job)
+def _check_ever(store: Store, args: Namespace) -> None:
+    if not store.get_history(args.dag, args.job, limit=1):
+        rows_of(store, args.dag, args.job)
 
 
 def _compared(
-    hook: DagConfigHook, dag: str | None, job: str | None, group: str | None, since: datetime, until: datetime
+    store: Store, dag: str | None, job: str | None, group: str | None, since: datetime, until: datetime
 ) -> Difference | None:
     def state(moment: datetime) -> Mapping[str, Any] | None:
         if group is not None:
-            return _only(GROUP_COLUMNS, hook.get_exchange_group_at(group, moment))
-        return _only(JOB_COLUMNS, hook.get_dag_config_at(str(dag), str(job), moment))
+            return _only(GROUP_COLUMNS, store.get_exchange_group_at(group, moment))
+        return _only(JOB_COLUMNS, store.get_dag_config_at(str(dag), str(job), moment))
 
     subject = f"{dag}/{job}" if group is None else f"exchange group {group}"
     return difference(subject, state(since), state(until))

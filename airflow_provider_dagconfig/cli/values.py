@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
-from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS as OVERRIDABLE
 from airflow_provider_dagconfig.models import Quantity, Resource, is_exchange_code, parse_duration
+from airflow_provider_dagconfig.wording import did_you_mean
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 

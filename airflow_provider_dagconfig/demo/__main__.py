@@ -19,15 +19,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
-from airflow.sdk.exceptions import AirflowException
 from rich.console import Console
 
 from airflow_provider_dagconfig.demo import report
 from airflow_provider_dagconfig.demo.airflow import USER, Airflow, TaskInstance, running_airflow
 from airflow_provider_dagconfig.demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
 from airflow_provider_dagconfig.demo.postgres import running_postgres
-from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.exceptions import DagConfigError
+from airflow_provider_dagconfig.store import Store
+from airflow_provider_dagconfig.store.migrate import migrate
 
 COLLECTION = "data_collection_equities"
 INDICATORS = "calculate_indicators"
@@ -73,7 +73,7 @@ def main() -> int:
         shutil.rmtree(folder)
         console.print("Stopped.")
         return 128 + signal.SIGINT
-    except (RuntimeError, AirflowException) as error:
+    except (RuntimeError, DagConfigError) as error:
         console.print(f"✗ {error}", markup=False, style="red", soft_wrap=True)
         console.print(f"Everything it wrote is in {folder}", soft_wrap=True)
         return 1
@@ -133,7 +133,7 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
         sections = [(before.get(dag_id, []), after.get(dag_id, [])) for dag_id in (COLLECTION, INDICATORS)]
         console.print(report.comparison(*sections, width=console.width))
         console.print(f"\ncpu and memory: request/limit. The pods ran on {cluster.description}.", markup=False)
-        history = DagConfigHook.from_url(server.url("screener")).get_history(since=changing_since)
+        history = Store.from_url(server.url("screener")).get_history(since=changing_since)
         console.print(report.audit_trail(reversed(history)))
         if stay:
             login = f"user {USER}, password {airflow.password}"

@@ -1,26 +1,46 @@
-"""
-The hook that reads and writes the configuration store.
-
-Its parts build upon each other: connection.py (where the store is, and what its errors mean), reading.py (what is in force),
-history.py (what was, and what is temporary), changes.py. All SQL about rows is there and in the migrations. What the rows
-mean is in models.py; what becomes of a configuration in a pod is not here.
-"""
+"""The hook: it finds Airflow's connection and gives the configuration store behind it, by its own methods too."""
 
 from __future__ import annotations
 
-from airflow_provider_dagconfig.hooks.changes import ChangingHook
-from airflow_provider_dagconfig.hooks.connection import configured_conn_id, configured_schema
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, wraps
+from typing import Any, Concatenate, TypeVar
 
-__all__ = ["DagConfigHook", "configured_conn_id", "configured_schema"]
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from typing_extensions import ParamSpec, Self
+
+from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
+from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
+from airflow_provider_dagconfig.store import Location, Store, Target
+from airflow_provider_dagconfig.store.target import CONNECTION_DEFAULTS
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-class DagConfigHook(ChangingHook):
+def _of_the_store(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatenate[DagConfigHook, _P], _R]:
+    """Make a method of the store one of the hook, with Airflow's errors."""
+
+    @wraps(method)
+    def call(hook: DagConfigHook, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with as_airflows():
+            return method(hook.store, *args, **kwargs)
+
+    return call
+
+
+class DagConfigHook(PostgresHook):
     """
     Read and change what the jobs run with.
 
-    Each method opens a connection, runs one statement (a change: one transaction) and closes it; ``transaction()`` makes
-    several of them one. No session state is set and every name is qualified, so it works through PgBouncer in transaction
-    mode. Reading needs the role ``dagconfig_reader``, changing ``dagconfig_editor``, nothing more.
+    It is a PostgresHook, with all that the Airflow connection's extra may say, and has the methods of the
+    :class:`~airflow_provider_dagconfig.store.Store` that it gives as ``store``. Each opens a connection, runs one statement (a
+    change: one transaction) and closes it; ``transaction()`` makes several of them one. Reading needs the role
+    ``dagconfig_reader``, changing ``dagconfig_editor``, nothing more.
 
     :param postgres_conn_id: the Airflow connection of the database. Default: ``[dagconfig] postgres_conn_id`` of
         airflow.cfg, else ``postgres_default``. Without Airflow's connections: ``DagConfigHook.from_url(url)``.
@@ -28,7 +48,112 @@ class DagConfigHook(ChangingHook):
         ``financial_screener``.
 
     All methods raise DagConfigUnreachableError, DagConfigBusyError, DagConfigSchemaNotFoundError, DagConfigNotMigratedError and
-    DagConfigNotAllowedError, with the connection id, the schema and the remedy. Moments need a time zone; without one they are
-    refused with DagConfigInvalidError. How long a statement waits and runs at most is in sessions.py; get_conn() gives a
-    connection without these bounds, as PostgresHook does.
+    DagConfigNotAllowedError, with the connection id, the schema and the remedy; from here they are AirflowExceptions too. Moments
+    need a time zone; without one they are refused with DagConfigInvalidError. How long a statement waits and runs at most is in
+    store/sessions.py; get_conn() gives a connection without these bounds, as PostgresHook does.
     """
+
+    def __init__(self, postgres_conn_id: str | None = None, schema: str | None = None, **kwargs: Any) -> None:
+        super().__init__(postgres_conn_id=postgres_conn_id or configured_conn_id(), **kwargs)
+        self.config_schema: str = schema or configured_schema()
+        self.waiting: Callable[[str], None] = self.log.warning
+        """Is told whom a change waits for, each time that it lets others go first."""
+        self._by_url: Target | None = None
+
+    @classmethod
+    def from_url(cls, url: str, schema: str | None = None) -> Self:
+        """
+        Take the database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``. No Airflow connection is looked up.
+
+        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        """
+        hook = cls(schema=schema)
+        with as_airflows():
+            hook._by_url = Target.from_url(url, hook.config_schema)
+        return hook
+
+    @cached_property
+    def store(self) -> Store:
+        """
+        The configuration store in this database.
+
+        :raises DagConfigUnreachableError: there is no such Airflow connection, or it is no database's.
+        """
+        location = self._by_url.location if self._by_url else self._location()
+        # Both are looked up when they are called: they may be others then.
+        return Store(Target(lambda: self.get_conn(), location), waiting=lambda text: self.waiting(text))
+
+    def get_conn(self) -> Any:
+        """Open a connection to the database."""
+        if self._by_url is None:
+            return super().get_conn()
+        self.conn = self._by_url.connect()
+        return self.conn
+
+    @contextmanager
+    def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
+        """
+        Make all that is asked of this hook inside the block one transaction: all of it happens, or nothing.
+
+        Inside another such block it is a part of that one.
+
+        :param force_rollback: only try it: nothing happens, but what would be refused is refused.
+        """
+        with as_airflows(), self.store.transaction(force_rollback=force_rollback):
+            yield
+
+    get_dag_config = _of_the_store(Store.get_dag_config)
+    get_task_config = _of_the_store(Store.get_task_config)
+    get_dag_configs = _of_the_store(Store.get_dag_configs)
+    get_dag_config_row = _of_the_store(Store.get_dag_config_row)
+    get_job_names = _of_the_store(Store.get_job_names)
+    get_exchange_groups = _of_the_store(Store.get_exchange_groups)
+    get_exchange_group_names = _of_the_store(Store.get_exchange_group_names)
+    get_all_exchange_groups = _of_the_store(Store.get_all_exchange_groups)
+    get_exchange_group = _of_the_store(Store.get_exchange_group)
+    get_installation = _of_the_store(Store.get_installation)
+    get_group_disabled_change = _of_the_store(Store.get_group_disabled_change)
+
+    get_history = _of_the_store(Store.get_history)
+    get_change = _of_the_store(Store.get_change)
+    get_overrides = _of_the_store(Store.get_overrides)
+    get_override = _of_the_store(Store.get_override)
+    get_dag_config_at = _of_the_store(Store.get_dag_config_at)
+    get_exchange_group_at = _of_the_store(Store.get_exchange_group_at)
+    get_rule_violations = _of_the_store(Store.get_rule_violations)
+
+    update_dag_config = _of_the_store(Store.update_dag_config)
+    delete_dag_config = _of_the_store(Store.delete_dag_config)
+    update_exchange_group = _of_the_store(Store.update_exchange_group)
+    delete_exchange_group = _of_the_store(Store.delete_exchange_group)
+    override_dag_config = _of_the_store(Store.override_dag_config)
+    end_override = _of_the_store(Store.end_override)
+    rollback_change = _of_the_store(Store.rollback_change)
+    rollback_dag_config = _of_the_store(Store.rollback_dag_config)
+
+    def _location(self) -> Location:
+        conn_id = self.get_conn_id()
+        try:
+            airflow_connection = self.connection
+        except AirflowNotFoundException as error:
+            with as_airflows():
+                raise DagConfigUnreachableError(
+                    f"There is no Airflow connection {conn_id!r} to reach the configuration database by. Add it with:"
+                    f" airflow connections add {conn_id} --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+                ) from error
+        if airflow_connection.conn_type not in ("postgres", "postgresql", None, ""):
+            with as_airflows():
+                raise DagConfigUnreachableError(
+                    f"The Airflow connection {conn_id!r} is of type {airflow_connection.conn_type!r}; the configuration"
+                    " database needs one of type 'postgres'"
+                )
+        migrate = "airflow dagconfig migrate"
+        migrate += f" --conn-id {conn_id}" if conn_id != configured_conn_id() else ""
+        migrate += f" --schema {shlex.quote(self.config_schema)}" if self.config_schema != configured_schema() else ""
+        login, host = airflow_connection.login or "", airflow_connection.host or "localhost"
+        database = self.database or airflow_connection.schema or ""
+        where = f"{login}@{host}:{airflow_connection.port or 5432}/{database}"
+        return Location(f"connection {conn_id!r} ({where})", self.config_schema, login, migrate_command=migrate)
+
+    def _create_connection(self, conn_args: dict[str, Any]) -> Any:
+        return super()._create_connection({**CONNECTION_DEFAULTS, **conn_args})

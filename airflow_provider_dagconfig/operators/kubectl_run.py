@@ -22,23 +22,23 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_dagconfig.exceptions import DagConfigError
-from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.installation import Installation, InstallationError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
 from airflow_provider_dagconfig.kubectl.outcome import End, explain
-from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
+from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
+from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Installation
 
 _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
@@ -283,6 +283,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
+        # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
         dag_name = self.dag_name or self.dag_id
         for parameter, value in (("job_name", self.job_name), ("dag_name", dag_name)):
             # Any other value has no row either, and would run with the defaults.
@@ -495,6 +498,6 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             try_number=ti.try_number,
             dag_config=config,
             exchange_group=self._group,
-            installation=self._installation.in_force(),
+            installation=self._installation.in_force(configured_installation()),
             **own,
         )

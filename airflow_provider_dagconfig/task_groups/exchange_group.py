@@ -14,7 +14,6 @@ from airflow.sdk import BaseOperator, TaskGroup, TriggerRule, XComArg
 from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput, MappedArgument
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
-from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ class ListExchangeGroupsOperator(BaseOperator):
         self.config_schema = config_schema
 
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002
+        # Not above: DAG files are parsed without it.
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
         names = hook.get_exchange_group_names()
         if names:

@@ -18,7 +18,7 @@ from plugins.postgres import PASSWORD, Database, Server, new_database
 
 from airflow_provider_dagconfig.__main__ import main
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 DAG, JOB = "data_collection_equities", "us_markets"
 CODES = {0, 1, 2, 3, 4, 5}

@@ -10,7 +10,7 @@ import pytest
 from plugins.command_line import Answer
 from plugins.postgres import Database, make_live
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 Run = Callable[..., Answer]
 JOB = "UPDATE financial_screener.dag_configuration SET {} WHERE (dag_name, job_name) = ('data_collection_equities', 'lse')"

@@ -13,7 +13,7 @@ from plugins.cluster import Namespace
 from plugins.command_line import Answer
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 Run = Callable[..., Answer]
 

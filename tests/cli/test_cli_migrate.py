@@ -13,7 +13,7 @@ import pytest
 from plugins.command_line import Answer
 from plugins.postgres import PASSWORD, Database, new_database, running_server
 
-from airflow_provider_dagconfig.migrate import available
+from airflow_provider_dagconfig.store.migrate import available
 
 FILES = [migration.file for migration in available()]
 APPLIED = "".join(f"applied   {file}\n" for file in FILES)

@@ -12,7 +12,7 @@ import pytest
 from plugins.command_line import Answer
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 DAG, JOB = "data_collection_equities", "us_markets"
 Run = Callable[..., Answer]

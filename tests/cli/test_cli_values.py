@@ -18,8 +18,8 @@ from airflow_provider_dagconfig.cli.values import (
     read_assignments,
     read_moment,
 )
-from airflow_provider_dagconfig.exceptions import did_you_mean
 from airflow_provider_dagconfig.models import CONFIG_COLUMNS, ExchangeGroup
+from airflow_provider_dagconfig.wording import did_you_mean
 
 NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 

@@ -18,9 +18,7 @@ from airflow.sdk import DAG, Connection
 from airflow.sdk.exceptions import AirflowException
 from plugins.postgres import PASSWORD, Database
 
-from airflow_provider_dagconfig import migrate as migrations
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.installation import configured_installation
 from airflow_provider_dagconfig.kubectl import outcome
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
@@ -31,6 +29,8 @@ from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.settings import configured_installation
+from airflow_provider_dagconfig.store import migrate as migrations
 
 ROOT = Path(__file__).parents[2]
 JOB = ("data_collection_equities", "us_markets")
@@ -232,7 +232,7 @@ def back_with_a_view(database: Database) -> Any:
 
 def not_recorded(database: Database) -> Any:
     database.execute("DELETE FROM financial_screener.dagconfig_migrations")
-    target = migrations.Target(connect=hook(database).get_conn, store=hook(database).store)
+    target = hook(database).store.target
     return migrations.migrate(target, to=7)
 
 
@@ -240,7 +240,7 @@ def may_not_create(database: Database) -> Any:
     database.execute("DROP SCHEMA financial_screener CASCADE")
     with database.role() as role:
         theirs = hook(database, login=role)
-        return migrations.migrate(migrations.Target(connect=theirs.get_conn, store=theirs.store))
+        return migrations.migrate(theirs.store.target)
 
 
 def in_schema(schema: str) -> Say:
@@ -326,7 +326,7 @@ def bad_option(_: Database) -> Any:
 
 def without_id(database: Database) -> Any:
     database.execute("DELETE FROM financial_screener.dagconfig_installation")
-    return hook(database).get_installation().in_force()
+    return hook(database).get_installation().in_force(None)
 
 
 def left_alone(_: Database) -> Any:

@@ -21,9 +21,9 @@ from airflow_provider_dagconfig.cli.definition import get_dagconfig_commands
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import resolve_access
-from airflow_provider_dagconfig.migrate import available
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.store.migrate import available
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
 ROOT = Path(__file__).parents[2]

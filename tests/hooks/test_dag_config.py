@@ -24,8 +24,8 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigUnreachableError,
 )
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import Target, migrate
 from airflow_provider_dagconfig.models import DagConfig, Quantity
+from airflow_provider_dagconfig.store.migrate import Target, migrate
 
 Connect = Callable[..., DagConfigHook]
 BreakRule = Callable[[str, str, str], None]

@@ -11,8 +11,8 @@ from plugins.postgres import Database
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import migrate
 from airflow_provider_dagconfig.models import RuleViolation
+from airflow_provider_dagconfig.store.migrate import migrate
 
 JOB = ("data_collection_equities", "lse")
 

@@ -84,7 +84,7 @@ class System:
 
 @pytest.fixture(scope="module", params=["local-pods", pytest.param("cluster", marks=pytest.mark.cluster)])
 def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    from airflow_provider_dagconfig.migrate import migrate
+    from airflow_provider_dagconfig.store.migrate import migrate
 
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"

@@ -15,7 +15,7 @@ from airflow_provider_dagconfig import get_provider_info
 from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
 from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettings
 from airflow_provider_dagconfig.kubectl.questions import Questions
-from airflow_provider_dagconfig.kubectl_settings import configured_kubectl
+from airflow_provider_dagconfig.settings import configured_kubectl
 
 POD = {"metadata": {"name": "collect", "uid": "one", "resourceVersion": "1"}}
 READ_BY_THE_SCRIPT = sorted(set(re.findall(r"\$\{?([A-Z][A-Z_]+)", SCRIPT.read_text())) - {"BASH_SOURCE"})

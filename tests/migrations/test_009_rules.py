@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 from plugins.postgres import Database, Server, new_database
 
-from airflow_provider_dagconfig.migrate import migrate
 from airflow_provider_dagconfig.models import Quantity
+from airflow_provider_dagconfig.store.migrate import migrate
 
 SET_JOB = "UPDATE financial_screener.dag_configuration SET {} = {} WHERE dag_name = 'calculate_indicators'"
 SET_GROUP = "UPDATE financial_screener.exchange_groups SET {} = {} WHERE group_name = 'lse'"

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import MigrationError, migrate
+from airflow_provider_dagconfig.store.migrate import MigrationError, migrate
 
 JOB = "dag_name = 'calculate_indicators' AND job_name = 'all'"
 AUDIT = "financial_screener.dag_configuration_audit"

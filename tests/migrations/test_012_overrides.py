@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 JOB = "'calculate_indicators', 'all'"
 AUDIT = "financial_screener.dag_configuration_audit"

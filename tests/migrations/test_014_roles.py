@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from plugins.postgres import Database, Server, new_database, running_server
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"

@@ -11,7 +11,7 @@ import pytest
 from plugins.postgres import Database, Server, make_live, new_database
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"

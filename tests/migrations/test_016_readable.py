@@ -9,7 +9,7 @@ import pytest
 from plugins.command_line import Answer, dagconfig
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 __all__ = ["dagconfig"]
 

@@ -12,11 +12,12 @@ import pytest
 from airflow.sdk.configuration import conf
 from plugins.postgres import Database, Server, new_database
 
-from airflow_provider_dagconfig import installation
+from airflow_provider_dagconfig import settings
 from airflow_provider_dagconfig.exceptions import DagConfigNotMigratedError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.installation import Installation, InstallationError
-from airflow_provider_dagconfig.migrate import available, migrate
+from airflow_provider_dagconfig.models import Installation, InstallationError
+from airflow_provider_dagconfig.settings import configured_installation
+from airflow_provider_dagconfig.store.migrate import available, migrate
 
 S = "financial_screener"
 TABLE = f"{S}.dagconfig_installation"
@@ -132,18 +133,22 @@ def test_a_row_that_was_deleted_is_told_with_the_statement_that_makes_it(migrate
     lost = hook.get_task_config("calculate_indicators", "all", None)[2]
     assert lost == hook.get_installation() == Installation(None, None, TABLE)
     with pytest.raises(ValueError, match="has no row") as error:
-        lost.in_force()
+        lost.in_force(configured_installation())
     migrated_database.execute(str(error.value).rpartition(": ")[2])
-    assert hook.get_installation().in_force() == id_of(migrated_database)
+    assert hook.get_installation().in_force(configured_installation()) == id_of(migrated_database)
 
 
 def test_the_option_stands_above_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Installation("k3x9p2m7qa", None, TABLE)
-    assert store.in_force() == "k3x9p2m7qa"
+    assert store.in_force(configured_installation()) == "k3x9p2m7qa"
     monkeypatch.setenv("AIRFLOW__DAGCONFIG__INSTALLATION", " staging ")
-    assert store.in_force() == replace(store, installation_id=None).in_force() == "staging"
+    assert (
+        store.in_force(configured_installation())
+        == replace(store, installation_id=None).in_force(configured_installation())
+        == "staging"
+    )
     monkeypatch.setenv("AIRFLOW__DAGCONFIG__INSTALLATION", "a" * 40)
-    assert store.in_force() == "a" * 40
+    assert store.in_force(configured_installation()) == "a" * 40
 
 
 BAD_OPTIONS = ["Staging", "-a", "a-", "a_b", "a.b", "a b", "é", "a" * 41, "", " ", "50%", "%", "%(a)s", "%%", "a%%b", "$NO_SUCH_"]
@@ -160,9 +165,9 @@ def test_an_option_that_is_no_label_is_refused(tmp_path: Path, monkeypatch: pyte
         written.write_text(f"[dagconfig]\ninstallation = {bad}\n")
         parser = type(conf)()
         parser.read(written)
-        monkeypatch.setattr(installation, "conf", parser)
+        monkeypatch.setattr(settings, "conf", parser)
     with pytest.raises(InstallationError) as error:
-        Installation("k3x9p2m7qa", None, TABLE).in_force()
+        Installation("k3x9p2m7qa", None, TABLE).in_force(configured_installation())
     told = str(error.value)
     shown = repr(bad if place == "environment" else bad.strip())
     assert told.startswith(

@@ -13,7 +13,7 @@ import pytest
 from plugins.postgres import PASSWORD, Database, Server, make_live, new_database, running_server
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import Target, migrate
+from airflow_provider_dagconfig.store.migrate import Target, migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from plugins.postgres import Database, Server, new_database, running_server
 
-from airflow_provider_dagconfig.migrate import migrate
+from airflow_provider_dagconfig.store.migrate import migrate
 
 S = "financial_screener"
 JOBS = [("data_collection_equities", job) for job in ("us_markets", "lse", "german_markets", "european_markets")]

@@ -19,7 +19,7 @@ from plugins.pgbouncer import pgbouncer
 from plugins.postgres import Database, Server, make_live, new_database
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.migrate import available, migrate
+from airflow_provider_dagconfig.store.migrate import available, migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"

@@ -517,7 +517,7 @@ def manifest_of(tasks: Tasks, operator: ConfiguredKubectlRunOperator, run_id: st
             run_id=run_id,
             task_id=operator.task_id,
             dag_config=hook.get_dag_config("data_collection_equities", "us_markets"),
-            installation=hook.get_installation().in_force(),
+            installation=hook.get_installation().in_force(None),
             namespace=tasks.namespace.name,
             image=operator.image,
             image_pull_policy=operator.image_pull_policy,

@@ -139,7 +139,7 @@ def database(postgres: Server) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def _migrated_template(postgres: Server) -> Iterator[Database]:
-    from airflow_provider_dagconfig.migrate import migrate
+    from airflow_provider_dagconfig.store.migrate import migrate
 
     with new_database(postgres) as template:
         migrate(template.url)

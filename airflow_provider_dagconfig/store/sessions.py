@@ -34,14 +34,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
 
-from airflow_provider_dagconfig.exceptions import (
-    GAVE_UP,
-    LOCK_TIMEOUT,
-    DagConfigBusyError,
-    DagConfigUnreachableError,
-    Store,
-)
+from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigUnreachableError
 from airflow_provider_dagconfig.models import Unreadable, in_range
+from airflow_provider_dagconfig.store.errors import GAVE_UP, LOCK_TIMEOUT, Location
 
 _T = TypeVar("_T")
 
@@ -72,6 +67,8 @@ ANSWER_SECONDS = 5
 PAUSE_SECONDS = 1
 """Seconds between two attempts."""
 
+_BEGIN = sql.SQL("BEGIN")
+_BEGIN_READ_COMMITTED = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED")
 _SAVEPOINT = sql.SQL("SAVEPOINT dagconfig_attempt")
 _RELEASE = sql.SQL("RELEASE SAVEPOINT dagconfig_attempt")
 _BACK_TO_SAVEPOINT = sql.SQL("ROLLBACK TO SAVEPOINT dagconfig_attempt")
@@ -207,7 +204,7 @@ class Session:
     """
 
     def __init__(
-        self, connection: psycopg.Connection[Any], store: Store, connect: Callable[[], Any], tell: Callable[[str], None]
+        self, connection: psycopg.Connection[Any], location: Location, connect: Callable[[], Any], tell: Callable[[str], None]
     ) -> None:
         connection.autocommit = True
         # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
@@ -218,7 +215,7 @@ class Session:
             if not (connection.info.parameter_status(setting) or "").startswith(wanted):
                 connection.execute(sql.SQL("SET {} TO {}").format(sql.Identifier(setting.lower()), sql.Literal(wanted)))
         self.connection = connection
-        self._store = store
+        self._location = location
         self._connect = connect
         self._tell = tell
         self._bounds: Bounds | None = None
@@ -243,14 +240,14 @@ class Session:
         except psycopg.Error as error:
             if error.sqlstate not in GAVE_UP:
                 raise
-            raise _busy(self._store, error, time.monotonic() - begun, self._who(None)) from error
+            raise _busy(self._location, error, time.monotonic() - begun, self._who(None)) from error
 
     @contextmanager
-    def transaction(self, bounds: Bounds, *, force_rollback: bool = False) -> Iterator[None]:
+    def transaction(self, bounds: Bounds, *, begin: sql.SQL = _BEGIN, force_rollback: bool = False) -> Iterator[None]:
         """Make what is asked inside the block one transaction. A statement in it that gives way keeps what was done before."""
         with self._rolled_back_on_error():
-            begin = [sql.SQL("BEGIN"), _SET_BOUNDS, sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid")]
-            self._pid = self._send(bounds, begin, _milliseconds(bounds))[0]["pid"]
+            statements = [begin, _SET_BOUNDS, sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid")]
+            self._pid = self._send(bounds, statements, _milliseconds(bounds))[0]["pid"]
             self._bounds = bounds
             try:
                 yield
@@ -265,7 +262,7 @@ class Session:
                 if not self.connection.closed and not self.connection.broken:
                     raise
                 raise DagConfigUnreachableError(
-                    f"The connection was lost while the change was being committed ({self._store}): {error}. Whether it was made"
+                    f"The connection was lost while the change was being committed ({self._location}): {error}. Whether it was made"
                     " is not known; look before you try again: airflow dagconfig history"
                 ) from error
 
@@ -279,7 +276,8 @@ class Session:
         """
 
         def once() -> _T:
-            with self.transaction(bounds), self._answering(bounds):
+            # Each statement must see what another run has committed while this one waited, whatever the user's default.
+            with self.transaction(bounds, begin=_BEGIN_READ_COMMITTED), self._answering(bounds):
                 return work()
 
         return self._giving_way(bounds, once)
@@ -296,7 +294,7 @@ class Session:
                         raise
                     found = watch.found
                     if error.sqlstate != LOCK_TIMEOUT or attempt == bounds.attempts:
-                        raise _busy(self._store, error, time.monotonic() - begun, found) from error
+                        raise _busy(self._location, error, time.monotonic() - begun, found) from error
                 text = f"Waiting for {_wanted(found)}: {_described(found)}. Others go first, then it is tried again."
                 if text != told:
                     self._tell(text)
@@ -372,7 +370,7 @@ class Session:
                 if not struck.is_set():
                     raise
                 raise DagConfigUnreachableError(
-                    f"The configuration database cannot be reached ({self._store}): it has not answered for {seconds:g} s, and"
+                    f"The configuration database cannot be reached ({self._location}): it has not answered for {seconds:g} s, and"
                     " the connection was closed. Look whether the server, or the pooler before it, hangs or is overloaded"
                 ) from error
             finally:
@@ -380,7 +378,7 @@ class Session:
 
     def _who(self, waiter: int | None) -> list[_InTheWay]:
         """Look who is in the way of a session, or of readers; nobody where that cannot be seen."""
-        parameters = {**_milliseconds(READING), "schema": self._store.schema, "waiter": waiter}
+        parameters = {**_milliseconds(READING), "schema": self._location.schema, "waiter": waiter}
         with suppress(psycopg.Error, DagConfigUnreachableError):
             return [_InTheWay(**row) for row in self._send(READING, [_SET_BOUNDS, _IN_THE_WAY], parameters)]
         return []
@@ -412,7 +410,7 @@ class _Watch(threading.Thread):
             if self._over.wait(self._interval):
                 return
             with closing(session._connect()) as opened:
-                other = Session(opened, session._store, session._connect, session._tell)
+                other = Session(opened, session._location, session._connect, session._tell)
                 while not other.connection.closed:
                     pid = session._pid
                     self.found = (other._who(pid) if pid else []) or self.found
@@ -424,12 +422,12 @@ def _milliseconds(bounds: Bounds) -> dict[str, int]:
     return {"lock_milliseconds": round(bounds.lock * 1000), "statement_milliseconds": round(bounds.statement * 1000)}
 
 
-def _busy(store: Store, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:
+def _busy(location: Location, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:
     """Say what was waited for, how long, who is in the way, and how that ends."""
     if error.sqlstate == LOCK_TIMEOUT:
-        text = f"Waited {seconds:.1f} s in vain for {_wanted(found)} ({store}): {_described(found)}"
+        text = f"Waited {seconds:.1f} s in vain for {_wanted(found)} ({location}): {_described(found)}"
     else:
-        text = f"{error.diag.message_primary}, after {seconds:.1f} s ({store})" + (f": {_described(found)}" if found else "")
+        text = f"{error.diag.message_primary}, after {seconds:.1f} s ({location})" + (f": {_described(found)}" if found else "")
     return DagConfigBusyError(f"{text}. Nothing was changed, and it may be tried again.{_remedy(found)}")
 
 

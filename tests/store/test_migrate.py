@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import quote
 
 import psycopg
 import pytest
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
-from airflow_provider_dagconfig import migrate as module
-from airflow_provider_dagconfig import sessions
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError, DagConfigUnreachableError
-from airflow_provider_dagconfig.migrate import Migration, MigrationError, Step, Target, available, migrate, status
+from airflow_provider_dagconfig.store import migrate as module
+from airflow_provider_dagconfig.store.migrate import Migration, MigrationError, Step, Target, available, migrate, status
 
 FIRST = "008_dag_configuration_tables.sql"
 NEXT = Migration(
@@ -117,25 +118,27 @@ def test_tables_without_a_record_are_not_taken_back(adopted_database: Database) 
     assert "dag_configuration" in tables(adopted_database)
 
 
-def test_two_at_once_apply_it_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MIGRATING", replace(sessions.MIGRATING, lock=0.5))
-    waits, results = threading.Event(), []
-
-    def run() -> None:
-        results.append(migrate(database.url, waiting=lambda _: waits.set()))
-
-    runs = [threading.Thread(target=run) for _ in range(2)]
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_two_at_once_apply_it_once(database: Database, isolation: str) -> None:
+    # As a user's default, a transaction would see what was there before it waited for the other run.
+    options = "-c default_transaction_isolation=" + isolation.replace(" ", "\\ ")
+    results: list[list[Step]] = []
+    runs = [threading.Thread(target=lambda: results.append(migrate(f"{database.url}?options={quote(options)}"))) for _ in range(2)]
     with psycopg.connect(database.url) as connection:
-        # Holds whichever run is first inside its transaction, until the second one says that it waits.
+        # Holds whichever run is first inside its transaction, until the second one waits.
         connection.execute("CREATE SCHEMA financial_screener")
         for thread in runs:
             thread.start()
-        assert waits.wait(timeout=30)
+        for _ in range(600):
+            if database.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                break
+            time.sleep(0.05)
         connection.rollback()
     for thread in runs:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
 
     # Each migration is a transaction, so both may have applied some.
+    assert len(results) == 2
     assert sorted((step for steps in results for step in steps), key=lambda step: step.version) == all_applied()
 
 

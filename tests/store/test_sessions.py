@@ -21,20 +21,22 @@ from typing import Any
 import psycopg
 import pytest
 from airflow.cli.cli_config import GroupCommand
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from plugins.command_line import Answer, dagconfig
 from plugins.pgbouncer import pgbouncer
 from plugins.postgres import Database, new_database, running_server
 from plugins.tcp_proxy import proxy
 
-from airflow_provider_dagconfig import sessions
 from airflow_provider_dagconfig.cli.definition import get_dagconfig_commands
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
-from airflow_provider_dagconfig.hooks.changes import ChangingHook
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.hooks.history import HistoryHook
-from airflow_provider_dagconfig.hooks.reading import ReadingHook
-from airflow_provider_dagconfig.migrate import Target, available, migrate, status
-from airflow_provider_dagconfig.sessions import Bounds, Session
+from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.store import sessions
+from airflow_provider_dagconfig.store.changes import ChangingStore
+from airflow_provider_dagconfig.store.history import HistoryStore
+from airflow_provider_dagconfig.store.migrate import Target, available, migrate, status
+from airflow_provider_dagconfig.store.reading import ReadingStore
+from airflow_provider_dagconfig.store.sessions import Bounds, Session
 
 __all__ = ["dagconfig"]
 
@@ -137,7 +139,7 @@ CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
 
 
 def test_the_lists_above_have_every_method() -> None:
-    public = {n for part in (ReadingHook, HistoryHook, ChangingHook) for n in vars(part) if not n.startswith("_")}
+    public = {n for part in (ReadingStore, HistoryStore, ChangingStore) for n in vars(part) if not n.startswith("_")}
 
     assert public == {*READS, *CHANGES}
 
@@ -249,10 +251,11 @@ def test_a_statement_that_runs_for_too_long_is_ended(
 
 
 def test_airflow_may_try_again() -> None:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    with pytest.raises(DagConfigBusyError) as raised, as_airflows():
+        raise DagConfigBusyError("it waited in vain")
 
-    assert issubclass(DagConfigBusyError, AirflowException)
-    assert not issubclass(DagConfigBusyError, AirflowFailException)
+    assert isinstance(raised.value, AirflowException)
+    assert not isinstance(raised.value, AirflowFailException)
 
 
 # The command line
@@ -648,7 +651,7 @@ def test_a_stricter_bound_of_the_users_stays_and_a_looser_one_does_not(migrated_
     def bounds_with(options: str) -> list[Any]:
         target = Target.from_url(f"{migrated_database.url}?options={options}")
         with target.connect() as connection:
-            session = Session(connection, target.store, target.connect, print)
+            session = Session(connection, target.location, target.connect, print)
             with session.transaction(sessions.READING):
                 return [connection.execute(f"SHOW {name}").fetchone()[0] for name in ("lock_timeout", "statement_timeout")]
 

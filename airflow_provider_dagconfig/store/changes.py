@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
-from airflow_provider_dagconfig.hooks.connection import with_zone
-from airflow_provider_dagconfig.hooks.history import HistoryHook
 from airflow_provider_dagconfig.models import RANGES, Quantity, is_exchange_code, parse_duration
+from airflow_provider_dagconfig.store.connection import with_zone
+from airflow_provider_dagconfig.store.history import HistoryStore
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -59,9 +59,9 @@ _LENGTHS = {
 _INTEGERS = range(-(2**31), 2**31)
 
 
-class ChangingHook(HistoryHook):
+class ChangingStore(HistoryStore):
     """
-    The part of the hook that changes something.
+    The part of the store that changes something.
 
     Each change and its entry in the audit are one transaction. ``updated_by`` is who is booked there, beside the database's
     user; None: the database's user. ``reason`` is booked with it. With ``expected_version`` the change is made only if the row

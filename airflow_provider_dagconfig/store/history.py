@@ -9,8 +9,6 @@ from typing import Any
 from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
-from airflow_provider_dagconfig.hooks.connection import with_zone
-from airflow_provider_dagconfig.hooks.reading import ReadingHook, override_of
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
@@ -18,6 +16,8 @@ from airflow_provider_dagconfig.models import (
     Override,
     RuleViolation,
 )
+from airflow_provider_dagconfig.store.connection import with_zone
+from airflow_provider_dagconfig.store.reading import ReadingStore, override_of
 
 _ENTRY_COLUMNS = sql.SQL("""
     audit_id, operation, table_name, dag_name, job_name, group_name, override_id, changed_by, session_user_name, changed_at,
@@ -68,8 +68,8 @@ _VIOLATIONS = sql.SQL("""
 """)
 
 
-class HistoryHook(ReadingHook):
-    """The part of the hook that looks back."""
+class HistoryStore(ReadingStore):
+    """The part of the store that looks back."""
 
     def get_history(
         self,
@@ -111,7 +111,7 @@ class HistoryHook(ReadingHook):
         """
         rows = self._ask(_ENTRY, {"audit_id": audit_id}, columns=_ENTRY_COLUMNS)
         if not rows:
-            raise DagConfigNotFoundError(f"There is no audit entry {audit_id} ({self.store})")
+            raise DagConfigNotFoundError(f"There is no audit entry {audit_id} ({self.location})")
         return _entry(rows[0])
 
     def get_overrides(
@@ -134,7 +134,7 @@ class HistoryHook(ReadingHook):
         parameters = {"override_id": override_id, "dag_name": None, "job_name": None, "active_only": False}
         rows = self._ask(_OVERRIDES, parameters)
         if not rows:
-            raise DagConfigNotFoundError(f"There is no override {override_id} ({self.store})")
+            raise DagConfigNotFoundError(f"There is no override {override_id} ({self.location})")
         return override_of(rows[0])
 
     def get_dag_config_at(self, dag_name: str, job_name: str, moment: datetime) -> Mapping[str, Any] | None:

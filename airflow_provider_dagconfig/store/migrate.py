@@ -32,26 +32,23 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
-from airflow_provider_dagconfig import own_columns, sessions
-from airflow_provider_dagconfig.exceptions import DATABASE_ERRORS, GAVE_UP, DagConfigError, DagConfigUnreachableError, Store
-from airflow_provider_dagconfig.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
+from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError, MigrationError
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, Unreadable, quoted_schema
-from airflow_provider_dagconfig.sessions import Session
-
-CONNECT_SECONDS = 10
+from airflow_provider_dagconfig.store import own_columns, sessions
+from airflow_provider_dagconfig.store.errors import GAVE_UP
+from airflow_provider_dagconfig.store.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
+from airflow_provider_dagconfig.store.sessions import Session
+from airflow_provider_dagconfig.store.target import Target
 
 _FILE = re.compile(r"(?P<version>[0-9]{3})_(?P<name>[a-z0-9_]+)(?P<down>\.down)?\.sql")
 _FIRST = 8
@@ -79,10 +76,6 @@ _ADD_REVOKED = sql.SQL("""
     END
     $$
 """)
-
-
-class MigrationError(DagConfigError):
-    """A migration cannot be applied: its file was edited, it is unknown, or the database refused it."""
 
 
 @dataclass(frozen=True)
@@ -145,35 +138,6 @@ class State:
     applied_by: str | None
 
 
-@dataclass(frozen=True)
-class Target:
-    """A database and the schema in it that is migrated."""
-
-    connect: Callable[[], Any]
-    """Opens a psycopg connection."""
-    store: Store
-
-    @classmethod
-    def from_url(cls, url: str, schema: str = DEFAULT_SCHEMA) -> Target:
-        """
-        Take a database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
-
-        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
-        """
-        parameters = _parameters(url)
-        user, host = parameters.get("user") or "", parameters.get("host") or "localhost"
-        where = f"{user}@{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or ''}"
-        defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "airflow-provider-dagconfig"}
-        return cls(
-            connect=lambda: psycopg.connect(**{**defaults, **parameters}),
-            store=Store(f"database {where}", schema, user, migrate_command="airflow dagconfig migrate --url URL"),
-        )
-
-    @property
-    def schema(self) -> str:
-        return self.store.schema
-
-
 def migrate(
     target: Target | str,
     to: int | None = None,
@@ -213,7 +177,7 @@ def migrating(
     versions = [migration.version for migration in available()]
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
-    with _session(target, waiting) as session:
+    with target.session("migrating", waiting or (lambda _: None)) as session:
         connection = session.connection
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
@@ -238,7 +202,7 @@ def status(target: Target | str) -> list[State]:
     """Say for each migration whether it is applied. Changes nothing, and needs SELECT on ``dagconfig_migrations`` only."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
-    with _session(target) as session:
+    with target.session("migrating") as session:
         connection = session.connection
         records, tables_are_there = session.attempts(
             sessions.READING,
@@ -273,41 +237,12 @@ def _state(version: int, file: str, state: Any, record: Record | None) -> State:
     return State(version, file, state, at, by)
 
 
-def _parameters(url: str) -> dict[str, Any]:
-    """Read a connection URL without ever showing it."""
-    scheme, separator, rest = url.partition("://")
-    # A raw @ or / in a password moves the borders of the parts, and a message would then show a piece of it as the host.
-    is_url = bool(separator) and scheme.partition("+")[0] in ("postgresql", "postgres")
-    if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
-        try:
-            return dict(conninfo_to_dict(f"postgresql://{rest}"))
-        except DATABASE_ERRORS:
-            pass
-    raise DagConfigUnreachableError(
-        "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
-        " in USER and PASSWORD the characters @ : / ? # % are written %40 %3A %2F %3F %23 %25"
-    )
-
-
 def _check_schema(schema: str) -> None:
     if not _SCHEMA.fullmatch(schema):
         raise MigrationError(
             f"{schema!r} cannot be the configuration's schema: write a letter or _, then letters, digits, '_', '-' or '.',"
             " at most 63 in all, and not pg_ at the start"
         )
-
-
-@contextmanager
-def _session(target: Target, waiting: Callable[[str], None] | None = None) -> Iterator[Session]:
-    """Open a connection; close it at the end; explain what goes wrong."""
-    try:
-        with closing(target.connect()) as opened:
-            connection: psycopg.Connection[Any] = opened
-            # After a wait for the lock, each statement must see what the other run has committed.
-            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            yield Session(connection, target.store, target.connect, waiting or (lambda _: None))
-    except DATABASE_ERRORS as error:
-        raise target.store.explain(error, purpose="migrating") from error
 
 
 def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> list[Step]:
@@ -326,8 +261,8 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
             return [_revert(connection, target, version) for version in reversed(surplus)]
     if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
-            f"The tables of {available()[0].file} are there, but not recorded ({target.store}). Adopt them first:"
-            f" {target.store.migrate_command}"
+            f"The tables of {available()[0].file} are there, but not recorded ({target.location}). Adopt them first:"
+            f" {target.location.migrate_command}"
         )
     return []
 
@@ -495,7 +430,7 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused
     except psycopg.Error as error:
         if error.sqlstate == "42501" or error.sqlstate in GAVE_UP:
             raise
-        explained = target.store.explain(error, purpose="migrating")
+        explained = target.location.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):
             raise
         # Of this file only: what was applied before it stays.
@@ -503,7 +438,7 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused
         if error.sqlstate == _IN_USE:
             # PostgreSQL's hint, CASCADE, would lose what somebody else made.
             reason = (
-                f"{error.diag.message_primary}: {_one_line(error.diag.message_detail)} ({target.store})."
+                f"{error.diag.message_primary}: {_one_line(error.diag.message_detail)} ({target.location})."
                 " Drop what depends on it, by name and without CASCADE, run this again, and make it anew afterwards"
             )
         raise MigrationError(f"{refused}: {reason}") from error

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from airflow_provider_dagconfig.exceptions import EDITOR_ROLE, READER_ROLE
+from airflow_provider_dagconfig.store.errors import EDITOR_ROLE, READER_ROLE
 
 if TYPE_CHECKING:
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.store import Store
 
 ROLES = (READER_ROLE, EDITOR_ROLE)
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
@@ -99,10 +99,10 @@ class Look:
     """Whether the reader's role may not read the store's id, without which no task can run."""
 
 
-def look_at(hook: DagConfigHook) -> Look:
+def look_at(store: Store) -> Look:
     """
     Look at the database.
 
     :raises DagConfigError: it cannot be reached.
     """
-    return Look(**hook._ask(_LOOK, {"schema": hook.config_schema, "roles": list(ROLES), "reader": READER_ROLE})[0])
+    return Look(**store._ask(_LOOK, {"schema": store.schema, "roles": list(ROLES), "reader": READER_ROLE})[0])

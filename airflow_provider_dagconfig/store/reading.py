@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
-from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError, did_you_mean
-from airflow_provider_dagconfig.hooks.connection import StoreHook, rows_of
-from airflow_provider_dagconfig.installation import Installation
+from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
@@ -18,13 +17,18 @@ from airflow_provider_dagconfig.models import (
     DagConfig,
     ExchangeGroup,
     GroupRow,
+    Installation,
     InvalidRowError,
     JobRow,
     Override,
     quoted_schema,
     read_moment,
 )
-from airflow_provider_dagconfig.sessions import Session
+from airflow_provider_dagconfig.store.connection import ConnectedStore
+from airflow_provider_dagconfig.store.sessions import Session
+from airflow_provider_dagconfig.wording import did_you_mean
+
+_log = logging.getLogger(__name__)
 
 # One row a job that is asked for, whatever is missing. Overrides are applied where there are some, which is seldom: a listing of
 # many jobs needs no call for each. What switched a job off is its row's change or an override's.
@@ -133,8 +137,8 @@ _JOB_NAMES = sql.SQL("""
 """)
 
 
-class ReadingHook(StoreHook):
-    """The part of the hook that reads what is in force."""
+class ReadingStore(ConnectedStore):
+    """The part of the store that reads what is in force."""
 
     def get_dag_config(self, dag_name: str, job_name: str = "all") -> DagConfig:
         """
@@ -158,10 +162,10 @@ class ReadingHook(StoreHook):
         :raises DagConfigNotFoundError: there is no such group.
         """
         parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": exchange_group}
-        with self._open() as connection:
-            row = rows_of(connection, self._configs_query(_ONE_JOB), parameters)[0]
+        with self._open() as session:
+            row = session.rows(self._configs_query(_ONE_JOB), parameters)[0]
             if exchange_group is not None and row["group_group_name"] is None:
-                raise self._group_not_found(connection, exchange_group)
+                raise self._group_not_found(session, exchange_group)
         config = self._config(row, run_overrides or {})
         group = None if exchange_group is None else _group(_prefixed(row, "group_"))
         return config, group, self._installation(row)
@@ -177,15 +181,15 @@ class ReadingHook(StoreHook):
 
         One that cannot run is among them, and its ``problem`` says why.
         """
-        with self._open() as connection:
-            rows = rows_of(connection, self._configs_query(_ALL_JOBS), {"dag_name": dag_name})
+        with self._open() as session:
+            rows = session.rows(self._configs_query(_ALL_JOBS), {"dag_name": dag_name})
         return [self._job_row(row) for row in rows]
 
     def get_dag_config_row(self, dag_name: str, job_name: str = "all") -> JobRow:
         """Give one job as ``get_dag_configs`` does; without a row its ``row`` is None and its values are the defaults."""
         parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": None}
-        with self._open() as connection:
-            return self._job_row(rows_of(connection, self._configs_query(_ONE_JOB), parameters)[0])
+        with self._open() as session:
+            return self._job_row(session.rows(self._configs_query(_ONE_JOB), parameters)[0])
 
     def get_job_names(self, dag_name: str) -> list[str]:
         """Give the names that a job of a DAG may have: those of its rows and of the exchange groups."""
@@ -200,7 +204,7 @@ class ReadingHook(StoreHook):
         values = [_prefixed(row, "group_") for row in self._group_rows(_GROUPS)]
         problems = {row["group_name"]: _group_problem(row) for row in values}
         for problem in filter(None, problems.values()):
-            self.log.error("An exchange group is left out (%s): %s", self.store, problem)
+            _log.error("An exchange group is left out (%s): %s", self.location, problem)
         return [_group(row) for row in values if problems[row["group_name"]] is None]
 
     def get_exchange_group_names(self) -> list[str]:
@@ -231,10 +235,10 @@ class ReadingHook(StoreHook):
         :raises DagConfigNotFoundError: there is no such group.
         :raises DagConfigInvalidError: it has no exchanges.
         """
-        with self._open() as connection:
-            rows = rows_of(connection, self._groups_query(_GROUP), {"group_name": name})
+        with self._open() as session:
+            rows = session.rows(self._groups_query(_GROUP), {"group_name": name})
             if not rows:
-                raise self._group_not_found(connection, name)
+                raise self._group_not_found(session, name)
         return _group(_prefixed(rows[0], "group_"))
 
     def _configs_query(self, asked: sql.SQL) -> sql.Composed:
@@ -252,19 +256,19 @@ class ReadingHook(StoreHook):
         return query.format(columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"), schema=self._schema)
 
     def _group_rows(self, query: sql.SQL) -> list[dict[str, Any]]:
-        with self._open() as connection:
-            return rows_of(connection, self._groups_query(query), {})
+        with self._open() as session:
+            return session.rows(self._groups_query(query), {})
 
     def _installation(self, row: Mapping[str, Any]) -> Installation:
-        table = f"{quoted_schema(self.config_schema)}.dagconfig_installation"
+        table = f"{quoted_schema(self.schema)}.dagconfig_installation"
         return Installation(row["installation_id"], row["installed_at"], table)
 
     def _config(self, row: Mapping[str, Any], run_overrides: Mapping[str, Any]) -> DagConfig:
         """Read the configuration's part of a row of the query above."""
         overrides = _overrides(row)
-        origin = f"{self.config_schema}.dag_configuration, row {row['id']}"
+        origin = f"{self.schema}.dag_configuration, row {row['id']}"
         if row["id"] is None:
-            origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.config_schema}.dag_configuration"
+            origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.schema}.dag_configuration"
         in_force = [str(override) for override in overrides]
         if row["config_enabled"] is not True and run_overrides.get("enabled"):
             run_overrides = {column: value for column, value in run_overrides.items() if column != "enabled"}
@@ -284,7 +288,7 @@ class ReadingHook(StoreHook):
                     "overrides": overrides,
                 },
                 origin="; ".join([origin, *in_force]),
-                schema=self.config_schema,
+                schema=self.schema,
                 change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
                 disabled_change=_change(row["disabled_audit_id"], row["disabled_by"], row["disabled_at"], row["disabled_reason"]),
             )
@@ -312,10 +316,10 @@ class ReadingHook(StoreHook):
         )
 
     def _group_not_found(self, session: Session, name: str) -> DagConfigNotFoundError:
-        rows = rows_of(session, _GROUP_NAMES.format(schema=self._schema), {})
+        rows = session.rows(_GROUP_NAMES.format(schema=self._schema), {})
         names = [row["group_name"] for row in rows]
         return DagConfigNotFoundError(
-            f"There is no exchange group {name!r} ({self.store}).{did_you_mean(name, names)}"
+            f"There is no exchange group {name!r} ({self.location}).{did_you_mean(name, names)}"
             f" There are: {', '.join(names) or 'none'}."
         )
 

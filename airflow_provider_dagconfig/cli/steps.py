@@ -1,0 +1,132 @@
+"""What leads from the database to a file: the file that is read, the rows that are stored, the steps between them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.document import Document, read_document
+from airflow_provider_dagconfig.cli.output import Difference, difference
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_dagconfig.store import Store
+
+STANDARD = "-"
+_SHOWN = 12
+"""Rows that a message names at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row that is to be changed, as it was when it was compared."""
+
+    difference: Difference
+    key: tuple[str, str] | str
+    """DAG and job, or an exchange group."""
+    values: Mapping[str, Any]
+    version: int
+    """0 where there is no row yet."""
+
+
+def read_file(file: str) -> Document:
+    """
+    Read a file, or standard input.
+
+    :raises UsageError: it cannot be read, or something is wrong in it.
+    """
+    try:
+        if file == STANDARD:
+            return read_document(sys.stdin.read(), "standard input")
+        with open(file, encoding="utf-8") as opened:
+            return read_document(opened.read(), file)
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: this is no text in UTF-8") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def stored(store: Store) -> tuple[Document, dict[Any, int | None]]:
+    """What the database holds, with each row's version."""
+    jobs = [row for row in store.get_dag_configs() if row.row is not None]
+    groups = store.get_all_exchange_groups()
+    versions: dict[Any, int | None] = {(row.dag_name, row.job_name): row.version for row in jobs}
+    versions |= {group.group_name: group.version for group in groups}
+    document = Document(
+        jobs={(row.dag_name, row.job_name): row.row or {} for row in jobs}, groups={group.group_name: group.row for group in groups}
+    )
+    return document, versions
+
+
+def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
+    """
+    Give what would bring the database to what a file says.
+
+    :param deletes: whether rows go that the file lacks, in the sections that it has.
+    :raises UsageError: all rows of a table, or of a DAG that the file names, would go.
+    """
+    there, versions = stored(store)
+    steps = []
+    for after, before, columns in ((wanted.jobs, there.jobs, JOB_COLUMNS), (wanted.groups, there.groups, GROUP_COLUMNS)):
+        if after is None:
+            continue
+        rows: Mapping[Any, Mapping[str, Any]] = before or {}
+        if deletes:
+            _see_that_rows_stay(wanted, rows, after)
+        for key, values in after.items():
+            found = difference(subject(key), rows.get(key), values) or _bare(key, rows)
+            if found:
+                steps.append(Step(found, key, values, versions.get(key) or 0))
+        for key in rows if deletes else ():
+            if key not in after:
+                found = difference(subject(key), {column: rows[key].get(column) for column in columns}, None)
+                if found:
+                    steps.append(Step(found, key, {}, versions.get(key) or 0))
+    return steps
+
+
+def _see_that_rows_stay(wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
+    """
+    Refuse to delete what looks like a mistake: the last row of a table, or of a DAG that the file names.
+
+    :raises UsageError: names the commands that delete these rows on purpose.
+    """
+    if not wanted.ends:
+        raise UsageError(
+            "The file's last line does not end, so the file may have been cut short, and --delete would delete what is missing."
+            " Nothing was changed. If it is whole, end its last line with a newline"
+        )
+    if rows and not rows.keys() & after.keys():
+        raise _would_empty(list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
+    for dag in {key[0] for key in after if not isinstance(key, str)}:
+        of_dag = [key for key in rows if key[0] == dag]
+        if of_dag and not after.keys() & of_dag:
+            raise _would_empty(of_dag, f"jobs of {dag}")
+
+
+def _would_empty(keys: list[Any], what: str) -> UsageError:
+    commands = [
+        shlex.join(["airflow", "dagconfig", *(["groups", "remove", key] if isinstance(key, str) else ["delete", *key])])
+        for key in keys[:_SHOWN]
+    ]
+    more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return UsageError(
+        f"The file has none of the {len(keys)} {what} that are there, so --delete would delete all of them. Nothing was changed."
+        f" To keep them, leave out --delete. To delete them on purpose, by name: {'; '.join(commands)}{more}"
+    )
+
+
+def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
+    """A row that is to be made without a value of its own."""
+    return None if key in rows else Difference(subject(key), "added", {})
+
+
+def subject(key: tuple[str, str] | str) -> str:
+    """Name a row."""
+    return f"exchange group {key}" if isinstance(key, str) else "/".join(key)

@@ -1,0 +1,55 @@
+"""Reads what ``[dagconfig]`` of airflow.cfg says, so that tasks and the command line take the same of it."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_dagconfig.kubectl import names
+from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
+from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, InstallationError
+
+_LONGEST_INSTALLATION = 40
+"""Characters; the store's own rule for its id."""
+
+
+def configured_conn_id() -> str:
+    """Give the id of the Airflow connection of the configuration's database."""
+    return str(conf.get("dagconfig", "postgres_conn_id", fallback="postgres_default"))
+
+
+def configured_schema() -> str:
+    """Give the database schema of the configuration's tables."""
+    return str(conf.get("dagconfig", "schema", fallback=DEFAULT_SCHEMA))
+
+
+def configured_installation() -> str | None:
+    """
+    Give what ``[dagconfig] installation`` says; None where it is not set.
+
+    :raises InstallationError: it is no label. Blank is none either: what was to tell two Airflows apart got lost.
+    """
+    # raw: a % is taken as it stands, and refused below; else Airflow's parser ends with a traceback.
+    option: str | None = conf.get("dagconfig", "installation", fallback=None, raw=True)
+    if option is None:
+        return None
+    if len(option.strip()) > _LONGEST_INSTALLATION or not names.is_label(option.strip()):
+        raise InstallationError(
+            f"The option installation of [dagconfig] (AIRFLOW__DAGCONFIG__INSTALLATION) is {option[:100]!r}: write at most"
+            f" {_LONGEST_INSTALLATION} lower case letters, digits and '-', with a letter or digit at both ends, such as staging; or"
+            " remove it, and the store's own id counts"
+        )
+    return option.strip()
+
+
+def configured_kubectl() -> KubectlSettings:
+    """Give the kubectl to run, and what it gets of the worker's environment."""
+    return KubectlSettings(
+        program=str(conf.get("dagconfig", "kubectl", fallback="")).strip() or "kubectl",
+        keep=_names("kubectl_keep_env"),
+        drop=_names("kubectl_drop_env"),
+    )
+
+
+def _names(option: str) -> tuple[str, ...]:
+    words = str(conf.get("dagconfig", option, fallback="")).replace("\n", ",").split(",")
+    return tuple(word.strip() for word in words if word.strip())

@@ -1,0 +1,82 @@
+"""Where a configuration store is, and the one way to reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
+from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
+from airflow_provider_dagconfig.store.errors import DATABASE_ERRORS, Location, Purpose
+from airflow_provider_dagconfig.store.sessions import Session
+
+CONNECTION_DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "airflow-provider-dagconfig"}
+"""They bound the wait for a host that does not answer, in seconds, and say in pg_stat_activity who is there."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database and the schema in it."""
+
+    connect: Callable[[], Any]
+    """Opens a psycopg connection."""
+    location: Location
+
+    @classmethod
+    def from_url(cls, url: str, schema: str = DEFAULT_SCHEMA) -> Target:
+        """
+        Take a database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
+
+        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        """
+        parameters = _parameters(url)
+        user, host = parameters.get("user") or "", parameters.get("host") or "localhost"
+        where = f"{user}@{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or ''}"
+        return cls(
+            connect=lambda: psycopg.connect(**{**CONNECTION_DEFAULTS, **parameters}),
+            location=Location(f"database {where}", schema, user, migrate_command="airflow dagconfig migrate --url URL"),
+        )
+
+    @property
+    def schema(self) -> str:
+        return self.location.schema
+
+    @contextmanager
+    def session(self, purpose: Purpose = "reading", tell: Callable[[str], None] = lambda _: None) -> Iterator[Session]:
+        """
+        Open a connection where each statement is its own transaction; close it at the end; explain what goes wrong.
+
+        :param tell: is told whom a statement waits for, before it is tried again.
+        """
+        with self.explained(purpose), closing(self.connect()) as connection:
+            yield Session(connection, self.location, self.connect, tell)
+
+    @contextmanager
+    def explained(self, purpose: Purpose = "reading") -> Iterator[None]:
+        """Make errors of the store of the database's."""
+        try:
+            yield
+        except DATABASE_ERRORS as error:
+            raise self.location.explain(error, purpose=purpose) from error
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """Read a connection URL without ever showing it."""
+    scheme, separator, rest = url.partition("://")
+    # A raw @ or / in a password moves the borders of the parts, and a message would then show a piece of it as the host.
+    is_url = bool(separator) and scheme.partition("+")[0] in ("postgresql", "postgres")
+    if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
+        try:
+            return dict(conninfo_to_dict(f"postgresql://{rest}"))
+        except DATABASE_ERRORS:
+            pass
+    raise DagConfigUnreachableError(
+        "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
+        " in USER and PASSWORD the characters @ : / ? # % are written %40 %3A %2F %3F %23 %25"
+    )
