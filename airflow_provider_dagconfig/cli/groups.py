@@ -140,7 +140,12 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
     if only_tried(args):
         return
     later = " Its priority counts from the next run on." if "priority" in values else ""
-    say(f"Done: version {shown(done.version)}. The group's next task runs with it.{later}", "green")
+    effect = (
+        f"The group's next task runs with it.{later}"
+        if done.enabled
+        else "It takes no part in the next runs, and its tasks are skipped."
+    )
+    say(f"Done: version {shown(done.version)}. {effect}", "green")
 
 
 @command

@@ -80,6 +80,21 @@ def test_the_end_of_an_override_of_a_job_without_a_row_names_the_defaults(store_
 
 
 @pytest.mark.parametrize("delete", [[], ["--delete"]], ids=["without", "with"])
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        pytest.param(["disable", "lse"], "It takes no part in the next runs", id="switched off"),
+        pytest.param(["set", "lse", "priority=3", "enabled=false"], "It takes no part in the next runs", id="set off"),
+        pytest.param(["set", "lse", "priority=3"], "The group's next task runs with it.", id="still on"),
+    ],
+)
+def test_a_group_that_is_off_is_not_said_to_run(store_cli: Run, change: list[str], effect: str) -> None:
+    answer = store_cli("groups", *change)
+
+    assert effect in answer.out
+    assert ("next task runs" in answer.out) == (effect == "The group's next task runs with it.")
+
+
 def test_a_file_that_lacks_rows_does_not_say_that_the_database_is_like_it(
     store_cli: Run, tmp_path: Path, delete: list[str]
 ) -> None:
