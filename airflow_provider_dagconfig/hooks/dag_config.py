@@ -6,17 +6,19 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
-from typing import Any, Concatenate, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.postgres.hooks.postgres import PostgresHook
-from typing_extensions import ParamSpec, Self
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
 from airflow_provider_dagconfig.hooks.errors import as_airflows
 from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
 from airflow_provider_dagconfig.store import Location, Store, Target
 from airflow_provider_dagconfig.store.target import CONNECTION_DEFAULTS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
