@@ -76,10 +76,9 @@ def test_the_end_of_an_override_of_a_job_without_a_row_names_the_defaults(store_
     assert "Now: memory_limit=2Gi (default)" in answer.out
 
 
-# --- apply ---
+# --- groups ---
 
 
-@pytest.mark.parametrize("delete", [[], ["--delete"]], ids=["without", "with"])
 @pytest.mark.parametrize(
     ("change", "effect"),
     [
@@ -95,6 +94,10 @@ def test_a_group_that_is_off_is_not_said_to_run(store_cli: Run, change: list[str
     assert ("next task runs" in answer.out) == (effect == "The group's next task runs with it.")
 
 
+# --- apply ---
+
+
+@pytest.mark.parametrize("delete", [[], ["--delete"]], ids=["without", "with"])
 def test_a_file_that_lacks_rows_does_not_say_that_the_database_is_like_it(
     store_cli: Run, tmp_path: Path, delete: list[str]
 ) -> None:
