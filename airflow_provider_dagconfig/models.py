@@ -1,7 +1,7 @@
 """
 What the configuration store holds means: quantities, a job's configuration, an exchange group, an override, a change.
 
-All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the hook reads the
+All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the store reads the
 rows, and kubectl/manifest.py says what becomes of the values in a pod.
 """
 
@@ -47,6 +47,9 @@ GROUP_COLUMNS = (
     "description",
 )
 """The columns of an exchange group that can be configured."""
+
+GROUP_DEFAULTS: Mapping[str, Any] = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
+"""What the columns of an exchange group hold that are not given."""
 
 _EXCHANGE_CODE = re.compile(r"[\w.-]+")
 
@@ -829,8 +832,7 @@ class ExchangeGroup:
         A disabled group takes no part, so what cannot be used of its values is left out: it can be switched off.
         """
         values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
-        optional = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
-        values |= {column: default for column, default in optional.items() if values.get(column) is None}
+        values |= {column: default for column, default in GROUP_DEFAULTS.items() if values.get(column) is None}
         exchanges = tuple(row["exchanges"] or ())
         if values["enabled"] is False:
             values = {column: None if isinstance(value, Unreadable) else value for column, value in values.items()}

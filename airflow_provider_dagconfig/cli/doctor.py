@@ -117,7 +117,7 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
         )
         return
     yield from _of_the_server(store, look)
-    migrated = yield from _of_the_migrations(args, store, look)
+    migrated = yield from _of_the_migrations(store, look)
     yield _of_the_privileges(store, look)
     if migrated:
         yield _of_the_roles(store, look)
@@ -145,7 +145,7 @@ def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
         )
 
 
-def _of_the_migrations(args: Namespace, store: Store, look: Look) -> Generator[Finding, None, bool]:
+def _of_the_migrations(store: Store, look: Look) -> Generator[Finding, None, bool]:
     """Give a finding; return whether the rest of the database can be asked."""
     command_line = store.location.migrate_command
     if not look.has_tables:
@@ -153,7 +153,7 @@ def _of_the_migrations(args: Namespace, store: Store, look: Look) -> Generator[F
         yield Finding("migrations", "fail", where, f"To make them: {command_line}; if they are in another schema: --schema NAME")
         return False
     try:
-        states = status(store_of(args).target)
+        states = status(store.target)
     except DagConfigNotAllowedError as error:
         yield Finding("migrations", "warn", str(error), "Ask as a user who may read the tables")
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
@@ -19,16 +18,16 @@ from airflow_provider_dagconfig.cli.output import (
     say,
     shown,
 )
+from airflow_provider_dagconfig.cli.remedies import command_line
 from airflow_provider_dagconfig.cli.rows import group_row, stale, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, UsageError, read_assignments
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
+from airflow_provider_dagconfig.models import GROUP_DEFAULTS
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_dagconfig.models import GroupRow
-
-_DEFAULTS = {"primary_timezone": "UTC", "enabled": True, "priority": 5}
 
 
 @command
@@ -83,7 +82,7 @@ def add(args: Namespace) -> None:
     if not values.get("exchanges"):
         raise UsageError("Say which exchanges it has: exchanges=TSE,HKEX")
     values.setdefault("display_name", args.group)
-    made = {**_DEFAULTS, **values}
+    made = {**GROUP_DEFAULTS, **values}
     store = store_of(args)
     there = next((group for group in store.get_all_exchange_groups() if group.group_name == args.group), None)
     if there is not None:
@@ -91,7 +90,7 @@ def add(args: Namespace) -> None:
             assignments = [f"{column}={shown(made[column])}" for column in differing.columns]
             raise DagConfigConflictError(
                 f"There is an exchange group {args.group!r} already ({store.location}), with other values. To give it these:"
-                f" {shlex.join(['airflow', 'dagconfig', 'groups', 'set', args.group, *assignments])}"
+                f" {command_line('groups', 'set', args.group, *assignments)}"
             )
         say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(there.version)}).")
         return

@@ -137,7 +137,7 @@ def when(moment: datetime | Unreadable | None) -> str:
 
 
 def plain_data(value: Any) -> Any:
-    """Turn what the hook gives into JSON values."""
+    """Turn what the store gives into JSON values."""
     if isinstance(value, Mapping):
         return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 from airflow_provider_dagconfig.cli.output import shown
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, OVERRIDE_COLUMNS
 from airflow_provider_dagconfig.models import (
+    GROUP_DEFAULTS,
     KEPT_BY_THE_STORE,
     RANGES,
     DagConfig,
@@ -23,8 +24,8 @@ from airflow_provider_dagconfig.models import (
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import GroupRow, JobRow, RuleViolation
 
-_GROUP_DEFAULTS = {"exchanges": ["NYSE", "NASDAQ"], "primary_timezone": "UTC", "enabled": True, "priority": 5}
-"""Beside the group's name, which it is shown as; exchanges have none, and are an example."""
+_EXCHANGES = ["NYSE", "NASDAQ"]
+"""An example: a group's exchanges have no default."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _NAMES = ("dag_name", "job_name", "group_name")
 
@@ -50,7 +51,7 @@ class Remedies:
         the others.
         """
         if violation.table_name == "dag_configuration_overrides":
-            return _command("override", "--end", violation.row_key.split()[1])
+            return command_line("override", "--end", violation.row_key.split()[1])
         row = violation.table_name, violation.row_key
         name, values = self._rows[row]
         if violation.column_name in KEPT_BY_THE_STORE:
@@ -61,7 +62,7 @@ class Remedies:
             return self._of_name(violation, name)
         words = ["groups", "set", *name] if violation.table_name == "exchange_groups" else ["set", *name]
         mended = kept_rules(values, (each for each in self._broken[row] if not is_of_a_name(each)))
-        return _command(*words, *(f"{column}={value}" for column, value in mended.items()))
+        return command_line(*words, *(f"{column}={value}" for column, value in mended.items()))
 
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
@@ -69,7 +70,7 @@ class Remedies:
         meant = tuple(_CONTROLS.sub("_", part.strip()) for part in name)
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
-            return _command(*(["groups", "remove"] if violation.table_name == "exchange_groups" else ["delete"]), *name)
+            return command_line(*(["groups", "remove"] if violation.table_name == "exchange_groups" else ["delete"]), *name)
         new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
         old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
         return f"UPDATE {quoted_schema(self._schema)}.{violation.table_name} SET {new} WHERE {old};"  # noqa: S608 - shown only
@@ -122,7 +123,7 @@ def fitting(name: str | tuple[str, str], row: Mapping[str, Any], instead: Mappin
     :param instead: column to the value that takes the place of one that breaks a rule; where it has none, the default does.
     """
     if isinstance(name, str):
-        defaults, fits = {**_GROUP_DEFAULTS, "display_name": name}, _fits_group
+        defaults, fits = {**GROUP_DEFAULTS, "exchanges": _EXCHANGES, "display_name": name}, _fits_group
     else:
         of_job = vars(DagConfig.defaults(*name))
         defaults, fits = {column: _text(of_job[column]) for column in OVERRIDE_COLUMNS}, _fits_job
@@ -166,8 +167,8 @@ def command_that_makes(name: str | tuple[str, str], values: Mapping[str, Any], *
     """
     assignments = [f"{column}={shown(value)}" for column, value in values.items() if value is not None]
     if isinstance(name, str):
-        return _command("groups", "set" if is_there else "add", name, *assignments)
-    return _command("set", *name, *assignments, *([] if is_there else ["--create"]))
+        return command_line("groups", "set" if is_there else "add", name, *assignments)
+    return command_line("set", *name, *assignments, *([] if is_there else ["--create"]))
 
 
 def _is_of_two(violation: RuleViolation) -> bool:
@@ -178,5 +179,6 @@ def _example(violation: RuleViolation) -> str:
     return "NYSE,NASDAQ" if violation.column_name == "exchanges" else violation.example or "VALUE"
 
 
-def _command(*words: str) -> str:
+def command_line(*words: str) -> str:
+    """Write a command to be pasted, on one line whatever the words are."""
     return " ".join(["airflow dagconfig", *map(shell_word, words)])

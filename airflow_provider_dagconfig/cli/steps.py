@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.document import Document, read_document
 from airflow_provider_dagconfig.cli.output import Difference, difference
+from airflow_provider_dagconfig.cli.remedies import command_line
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError
 
 if TYPE_CHECKING:
@@ -111,10 +111,7 @@ def _see_that_rows_stay(wanted: Document, rows: Mapping[Any, Any], after: Mappin
 
 
 def _would_empty(keys: list[Any], what: str) -> UsageError:
-    commands = [
-        shlex.join(["airflow", "dagconfig", *(["groups", "remove", key] if isinstance(key, str) else ["delete", *key])])
-        for key in keys[:_SHOWN]
-    ]
+    commands = [command_line(*(["groups", "remove", key] if isinstance(key, str) else ["delete", *key])) for key in keys[:_SHOWN]]
     more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return UsageError(
         f"The file has none of the {len(keys)} {what} that are there, so --delete would delete all of them. Nothing was changed."

@@ -81,7 +81,8 @@ class DagConfigHook(PostgresHook):
 
         :raises DagConfigUnreachableError: there is no such Airflow connection, or it is no database's.
         """
-        location = self._by_url.location if self._by_url else self._location()
+        with as_airflows():
+            location = self._by_url.location if self._by_url else self._location()
         # Both are looked up when they are called: they may be others then.
         return Store(Target(lambda: self.get_conn(), location), waiting=lambda text: self.waiting(text))
 
@@ -138,17 +139,15 @@ class DagConfigHook(PostgresHook):
         try:
             airflow_connection = self.connection
         except AirflowNotFoundException as error:
-            with as_airflows():
-                raise DagConfigUnreachableError(
-                    f"There is no Airflow connection {conn_id!r} to reach the configuration database by. Add it with:"
-                    f" airflow connections add {conn_id} --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
-                ) from error
+            raise DagConfigUnreachableError(
+                f"There is no Airflow connection {conn_id!r} to reach the configuration database by. Add it with:"
+                f" airflow connections add {conn_id} --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+            ) from error
         if airflow_connection.conn_type not in ("postgres", "postgresql", None, ""):
-            with as_airflows():
-                raise DagConfigUnreachableError(
-                    f"The Airflow connection {conn_id!r} is of type {airflow_connection.conn_type!r}; the configuration"
-                    " database needs one of type 'postgres'"
-                )
+            raise DagConfigUnreachableError(
+                f"The Airflow connection {conn_id!r} is of type {airflow_connection.conn_type!r}; the configuration"
+                " database needs one of type 'postgres'"
+            )
         migrate = "airflow dagconfig migrate"
         migrate += f" --conn-id {conn_id}" if conn_id != configured_conn_id() else ""
         migrate += f" --schema {shlex.quote(self.config_schema)}" if self.config_schema != configured_schema() else ""
