@@ -17,7 +17,7 @@ STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c "";
 .PHONY: demo test test-cluster lint wheel kubectl stale
 
 demo: $(READY) kubectl
-	$(BIN)/python -m airflow_provider_dagconfig.demo
+	$(BIN)/python -m demo
 
 # Two at a time: much of it is waiting. A file stays together, since its tests may share an Airflow. In the folders' order: those
 # with few tests take longest, and would come last.

@@ -1,7 +1,7 @@
 """
 What get_dag_config takes in a large store, as a ratio to what it takes with the nine rows that the migrations bring.
 
-    python benchmarks/get_dag_config.py [--rows 100000] [--entries 1000000] [--rounds 2000] [--version 16]
+    python -m benchmarks.get_dag_config [--rows 100000] [--entries 1000000] [--rounds 2000] [--version 16]
 
 Starts a PostgreSQL of its own (the wheel of the development dependencies, or Debian's of that version) and makes two
 databases in it: one as it is migrated, and one with that many rows and entries, and a thousand overrides in force. The

@@ -1,7 +1,7 @@
 """
 What ConfiguredKubectlRunOperator costs, beside KubernetesPodOperator and a BashOperator that calls kubectl.
 
-    python benchmarks/operators.py [--imports 5] [--tasks 5]
+    python -m benchmarks.operators [--imports 5] [--tasks 5]
 
 First what importing each costs, in a fresh process each time. Then, where KUBECONFIG names a cluster that has or can pull
 busybox:latest, what a whole task costs that runs a pod for two seconds: peak memory of the worker's process; CPU seconds,
@@ -29,10 +29,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from one_task import LIMITS, OPERATORS, REQUESTS
-
-from airflow_provider_dagconfig.demo.postgres import running_postgres
 from airflow_provider_dagconfig.store.migrate import migrate
+from benchmarks.one_task import LIMITS, OPERATORS, REQUESTS
+from demo.postgres import running_postgres
 
 Costs = dict[str, list[dict[str, float]]]
 """What each run of an operator cost, by the operator's name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import os
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from email.parser import Parser
+from importlib.metadata import distributions
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft7Validator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig import __version__, get_provider_info
@@ -81,7 +86,6 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(content: dict[str,
         "migrations/008_dag_configuration_tables.sql",
         "migrations/008_dag_configuration_tables.down.sql",
         "example_dags/data_collection_equities.py",
-        "demo/collector/app/src/main_enhanced.py",
         "docs/DAG_CONFIGURATION.md",
     ],
 )
@@ -93,9 +97,48 @@ def test_every_folder_with_python_files_or_documents_is_a_listed_package() -> No
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     folders = {Path(name).parent for name in source_files() if name.endswith((".py", ".md"))}
-    # Not imported: it is what the demo's image would contain.
-    packages = {".".join(folder.parts) for folder in folders if "collector" not in folder.parts}
+    packages = {".".join(folder.parts) for folder in folders}
     assert set(setup["options"]["packages"].split()) == packages
+
+
+def imported_when_run(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports, but for those that only the type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+        else:
+            yield from imported_when_run(node)
+
+
+def distributions_of_modules() -> dict[str, str]:
+    """The distribution that has a module, of all that are installed."""
+    return {
+        str(file).removesuffix(".py").removesuffix("/__init__").replace("/", "."): canonicalize_name(distribution.name)
+        for distribution in distributions()
+        for file in distribution.files or ()
+        if file.suffix == ".py"
+    }
+
+
+def test_what_the_wheel_imports_it_declares(content: dict[str, str]) -> None:
+    metadata = Parser().parsestr(content[f"{PACKAGE}-{__version__}.dist-info/METADATA"])
+    declared = {canonicalize_name(Requirement(text).name) for text in metadata.get_all("Requires-Dist", [])}
+    # Airflow's two parts: it pins them itself.
+    declared |= {"apache-airflow-core", "apache-airflow-task-sdk"}
+    imported = {
+        (name, module)
+        for name, text in content.items()
+        if name.endswith(".py")
+        for module in imported_when_run(ast.parse(text))
+        if module.partition(".")[0] not in {PACKAGE, *sys.stdlib_module_names}
+    }
+    distribution = distributions_of_modules()
+    assert imported
+    assert sorted((name, module) for name, module in imported if distribution[module] not in declared) == []
 
 
 def test_the_source_distribution_makes_the_same_wheel_and_has_no_test(content: dict[str, str], tmp_path: Path) -> None:
@@ -199,8 +242,6 @@ def test_installed_alone_it_is_imported_from_there(installed: Path, tmp_path: Pa
         "hooks.dag_config",
         "operators.kubectl_run",
         "task_groups.exchange_group",
-        "demo.__main__",
-        "demo.local_pods.__main__",
         "example_dags.historical_load_equities",
     ]
     program = f"""

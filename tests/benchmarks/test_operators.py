@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from airflow_provider_dagconfig.demo import local_pods
+from demo import local_pods
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "operators.py"
 NAMES = ["ConfiguredKubectlRunOperator", "KubernetesPodOperator", "BashOperator + kubectl"]
 
 
@@ -17,7 +15,7 @@ def test_a_task_of_each_operator_is_measured() -> None:
     inherited = {name: value for name, value in os.environ.items() if name != "CLUSTER_CONTROL"}
     with local_pods.running() as pods:
         done = subprocess.run(
-            [sys.executable, PROGRAM, "--imports", "0", "--tasks", "1"],
+            [sys.executable, "-m", "benchmarks.operators", "--imports", "0", "--tasks", "1"],
             env=inherited | {"KUBECONFIG": str(pods.kubeconfig)},
             capture_output=True,
             text=True,

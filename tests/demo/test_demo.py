@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from airflow_provider_dagconfig.demo import local_pods
-from airflow_provider_dagconfig.demo.airflow import AirflowRunError, running_airflow
-from airflow_provider_dagconfig.demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, ClusterError, PodWatch
-from airflow_provider_dagconfig.demo.postgres import running_postgres
+from demo import local_pods
+from demo.airflow import AirflowRunError, running_airflow
+from demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, ClusterError, PodWatch
+from demo.postgres import running_postgres
 
 PROGRAM = COLLECTOR / "app" / "src" / "main_enhanced.py"
 SECRETS = {"DATABASE_URL": "postgresql://a-secret-value", "EODHD_API_KEY": "another-secret"}

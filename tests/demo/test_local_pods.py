@@ -29,8 +29,8 @@ import pytest
 import yaml
 from plugins.cluster import Cluster, Components, Namespace, is_running
 
-from airflow_provider_dagconfig.demo.local_pods import LocalPods, running
-from airflow_provider_dagconfig.demo.local_pods.environment import translate
+from demo.local_pods import LocalPods, running
+from demo.local_pods.environment import translate
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a dead parent's children on Linux only")
@@ -196,7 +196,7 @@ def test_the_kubeconfig_is_its_owners_only_and_goes_with_it() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_it_listens_on_no_address_that_others_reach(host: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "airflow_provider_dagconfig.demo.local_pods"]
+    command = [sys.executable, "-m", "demo.local_pods"]
     done = subprocess.run([*command, "--kubeconfig", tmp_path / "config", "--host", host], capture_output=True, text=True)
     assert done.returncode == 2
     assert f"{host} is no loopback address" in done.stderr
@@ -243,7 +243,7 @@ def test_a_signal_ends_it_and_every_process_it_started(number: signal.Signals, t
 @linux_only
 def test_it_ends_when_whoever_started_it_is_gone(tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom airflow_provider_dagconfig.demo.local_pods import running\n"
+        "import sys, time\nfrom pathlib import Path\nfrom demo.local_pods import running\n"
         f"with running(kubeconfig=Path({str(tmp_path / 'config')!r})) as pods:\n"
         "    print(pods.pid, flush=True)\n    time.sleep(100)\n"
     )

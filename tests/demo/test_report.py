@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from airflow_provider_dagconfig.demo.airflow import TaskInstance
-from airflow_provider_dagconfig.demo.report import NONE, JobRun, audit_trail, comparison, job_runs
 from airflow_provider_dagconfig.models import HistoryEntry
+from demo.airflow import TaskInstance
+from demo.report import NONE, JobRun, audit_trail, comparison, job_runs
 
 
 def shown(table: Table, width: int = 80) -> str:

@@ -15,10 +15,10 @@ from plugins.documents import NAMESPACE, ROOT, Workplace
 from plugins.postgres import PASSWORD, Database, Server, make_live, new_database
 
 import airflow_provider_dagconfig.example_dags
-from airflow_provider_dagconfig.demo import local_pods
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.store.migrate import migrate
+from demo import local_pods
 
 ROLES = ("airflow", "operators")
 """The database users that the documents' GRANTs are for."""

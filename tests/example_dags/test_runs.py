@@ -16,7 +16,7 @@ from airflow.sdk import DAG
 from plugins.dag_runs import DagRunResult
 
 import airflow_provider_dagconfig.example_dags
-from airflow_provider_dagconfig.demo import local_pods
+from demo import local_pods
 
 Run = Callable[..., DagRunResult]
 

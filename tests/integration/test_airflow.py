@@ -16,10 +16,10 @@ import pytest
 from plugins.postgres import Database, Server, new_database
 
 import airflow_provider_dagconfig.example_dags
-from airflow_provider_dagconfig.demo import local_pods
-from airflow_provider_dagconfig.demo.airflow import Airflow, running_airflow
-from airflow_provider_dagconfig.demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
 from airflow_provider_dagconfig.kubectl.manifest import annotation
+from demo import local_pods
+from demo.airflow import Airflow, running_airflow
+from demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
 
 EXAMPLES = Path(airflow_provider_dagconfig.example_dags.__file__).parent
 COLLECTION, HISTORICAL, INDICATORS = "data_collection_equities", "historical_load_equities", "calculate_indicators"

@@ -16,7 +16,7 @@ def test_the_demo_shows_what_the_changed_rows_changed_and_leaves_nothing(tmp_pat
     # PostgreSQL's user, where root runs the tests, may not look into pytest's folders; the demo's is a fresh one.
     environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     done = subprocess.run(
-        [sys.executable, "-m", "airflow_provider_dagconfig.demo"],
+        [sys.executable, "-m", "demo"],
         env=environment | {"COLUMNS": "160"},
         capture_output=True,
         text=True,
@@ -52,7 +52,7 @@ def test_a_demo_that_is_stopped_ends_all_that_it_started_and_leaves_nothing(numb
         folder.chmod(0o711)
         environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
         demo = subprocess.Popen(
-            [sys.executable, "-m", "airflow_provider_dagconfig.demo"],
+            [sys.executable, "-m", "demo"],
             env=environment | {"TMPDIR": name},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dagconfig.demo.local_pods import LocalPods, running
+from demo.local_pods import LocalPods, running
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_provider_dagconfig.demo.postgres import Server, installation, running_postgres
+from demo.postgres import Server, installation, running_postgres
 
 PASSWORD = "secret of/the@tests:"
 _ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_dagconfig.demo.local_pods.store import Object
+from demo.local_pods.store import Object
 
 _Column = tuple[str, Callable[[Object], Any]]
 

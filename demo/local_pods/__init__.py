@@ -31,6 +31,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# The repository's folder, from which Python finds this package: it is not installed.
+_SOURCE = Path(__file__).parents[2]
 _END_SECONDS = 10.0
 
 
@@ -61,12 +63,12 @@ def running(
     with contextlib.ExitStack() as stack:
         if kubeconfig is None:
             kubeconfig = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-pods-"))) / "kubeconfig"
-        command = [sys.executable, "-m", __name__, "--kubeconfig", str(kubeconfig), "--end-with-parent", *arguments]
+        command = [sys.executable, "-m", __name__, "--kubeconfig", str(kubeconfig.absolute()), "--end-with-parent", *arguments]
         for name, directory in (images or {}).items():
-            command += ["--image", f"{name}={directory}"]
+            command += ["--image", f"{name}={directory.absolute()}"]
         # Ctrl-C is for the caller, who may need them until the end of the block.
         process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command, cwd=_SOURCE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         stack.callback(_end, process)
         assert process.stdout is not None

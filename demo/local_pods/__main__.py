@@ -1,4 +1,4 @@
-"""The command: ``python -m airflow_provider_dagconfig.demo.local_pods --kubeconfig FILE``."""
+"""The command: ``python -m demo.local_pods --kubeconfig FILE``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import uvicorn
 
-from airflow_provider_dagconfig.demo.local_pods.access import Access
-from airflow_provider_dagconfig.demo.local_pods.admission import admit
-from airflow_provider_dagconfig.demo.local_pods.api import application, create_namespace
-from airflow_provider_dagconfig.demo.local_pods.container import Image
-from airflow_provider_dagconfig.demo.local_pods.node import Node, machine
-from airflow_provider_dagconfig.demo.local_pods.store import Store
 from airflow_provider_dagconfig.models import Quantity
+from demo.local_pods.access import Access
+from demo.local_pods.admission import admit
+from demo.local_pods.api import application, create_namespace
+from demo.local_pods.container import Image
+from demo.local_pods.node import Node, machine
+from demo.local_pods.store import Store
 
 _DISCLAIMER = (
     "This is no Kubernetes: there is no isolation, and each container's command runs as a process of yours on this machine."
@@ -46,7 +46,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_dagconfig.demo.local_pods",
+        prog="python -m demo.local_pods",
         description=f"A stand-in that answers kubectl for namespaces, secrets, pods and their logs. {_DISCLAIMER}",
     )
     parser.add_argument("--kubeconfig", type=Path, required=True, help="where to write the kubeconfig (mode 0600)")

@@ -9,9 +9,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from airflow_provider_dagconfig.demo.airflow import TaskInstance
 from airflow_provider_dagconfig.kubectl.manifest import annotation
 from airflow_provider_dagconfig.models import HistoryEntry
+from demo.airflow import TaskInstance
 
 NONE = "-"
 _WIDE = 150

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_dagconfig.demo.local_pods.store import RESOURCES, Object
+from demo.local_pods.store import RESOURCES, Object
 
 
 class _Always:

@@ -1,5 +1,5 @@
 """
-The demo: ``python -m airflow_provider_dagconfig.demo``.
+The demo: ``python -m demo``.
 
 Two runs of the example DAG data_collection_equities through a real Airflow, with a few rows changed between them.
 """
@@ -21,13 +21,13 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from airflow_provider_dagconfig.demo import report
-from airflow_provider_dagconfig.demo.airflow import USER, Airflow, TaskInstance, running_airflow
-from airflow_provider_dagconfig.demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
-from airflow_provider_dagconfig.demo.postgres import running_postgres
 from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.store import Store
 from airflow_provider_dagconfig.store.migrate import migrate
+from demo import report
+from demo.airflow import USER, Airflow, TaskInstance, running_airflow
+from demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
+from demo.postgres import running_postgres
 
 COLLECTION = "data_collection_equities"
 INDICATORS = "calculate_indicators"
@@ -55,7 +55,7 @@ VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6);
 def main() -> int:
     """Run the demo; gives the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_dagconfig.demo",
+        prog="python -m demo",
         description="Run the example DAGs, change a few rows, run them again, and compare. KUBECONFIG names the cluster; "
         "without it local pods take its place.",
     )

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from airflow_provider_dagconfig.demo import processes
+from demo import processes
 
 START_SECONDS = 60
 STOP_SECONDS = 20

@@ -14,8 +14,8 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_dagconfig.demo.local_pods.store import RESOURCES, ApiError, Object
 from airflow_provider_dagconfig.models import Quantity
+from demo.local_pods.store import RESOURCES, ApiError, Object
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from airflow_provider_dagconfig.demo import processes
+from demo import processes
 
 USER = "admin"
 START_SECONDS = 180

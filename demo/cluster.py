@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dagconfig.demo import local_pods, processes
 from airflow_provider_dagconfig.kubectl.manifest import annotation
+from demo import local_pods, processes
 
 NAMESPACE = "financial-screener"
 _NAMESPACE_PATH = f"/api/v1/namespaces/{NAMESPACE}"

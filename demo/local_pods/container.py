@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_dagconfig.demo.local_pods import environment
-from airflow_provider_dagconfig.demo.local_pods.logs import ContainerLog
-from airflow_provider_dagconfig.demo.local_pods.processes import Process, exit_code
-from airflow_provider_dagconfig.demo.local_pods.store import Object, now
 from airflow_provider_dagconfig.models import Quantity
+from demo.local_pods import environment
+from demo.local_pods.logs import ContainerLog
+from demo.local_pods.processes import Process, exit_code
+from demo.local_pods.store import Object, now
 
 if TYPE_CHECKING:
-    from airflow_provider_dagconfig.demo.local_pods.node import Node
+    from demo.local_pods.node import Node
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Kubernetes: a termination message has at most 4096 bytes, one that falls back to the log 2048 bytes or 80 lines.

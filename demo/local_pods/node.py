@@ -19,13 +19,13 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from airflow_provider_dagconfig.demo.local_pods.access import NAME
-from airflow_provider_dagconfig.demo.local_pods.container import Image
-from airflow_provider_dagconfig.demo.local_pods.logs import ContainerLog
-from airflow_provider_dagconfig.demo.local_pods.pod import Pod
-from airflow_provider_dagconfig.demo.local_pods.processes import Processes
-from airflow_provider_dagconfig.demo.local_pods.store import Object, Store, now
 from airflow_provider_dagconfig.models import Quantity
+from demo.local_pods.access import NAME
+from demo.local_pods.container import Image
+from demo.local_pods.logs import ContainerLog
+from demo.local_pods.pod import Pod
+from demo.local_pods.processes import Processes
+from demo.local_pods.store import Object, Store, now
 
 # How often the memory of containers with a limit is looked at; a kernel would not miss what happens in between.
 _MEMORY_SECONDS = 0.1

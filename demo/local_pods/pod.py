@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_dagconfig.demo.local_pods.access import NAME
-from airflow_provider_dagconfig.demo.local_pods.container import Container, volume_directory, write_volume
-from airflow_provider_dagconfig.demo.local_pods.store import Object, now, timestamp
+from demo.local_pods.access import NAME
+from demo.local_pods.container import Container, volume_directory, write_volume
+from demo.local_pods.store import Object, now, timestamp
 
 if TYPE_CHECKING:
-    from airflow_provider_dagconfig.demo.local_pods.node import Node
+    from demo.local_pods.node import Node
 
 # How often a container that cannot be started is looked at again. A kubelet takes about ten times as long.
 _SYNC_SECONDS = 1.0

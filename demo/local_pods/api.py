@@ -20,10 +20,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_provider_dagconfig.demo.local_pods import discovery, pod_logs, protobuf, tables
-from airflow_provider_dagconfig.demo.local_pods.admission import admit, refuse
-from airflow_provider_dagconfig.demo.local_pods.node import Node
-from airflow_provider_dagconfig.demo.local_pods.store import (
+from demo.local_pods import discovery, pod_logs, protobuf, tables
+from demo.local_pods.admission import admit, refuse
+from demo.local_pods.node import Node
+from demo.local_pods.store import (
     RESOURCES,
     ApiError,
     Object,

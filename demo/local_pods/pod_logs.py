@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from time import time_ns
 
-from airflow_provider_dagconfig.demo.local_pods.admission import Problem, containers, refuse
-from airflow_provider_dagconfig.demo.local_pods.logs import LogOptions
-from airflow_provider_dagconfig.demo.local_pods.store import ApiError, Object
+from demo.local_pods.admission import Problem, containers, refuse
+from demo.local_pods.logs import LogOptions
+from demo.local_pods.store import ApiError, Object
 
 _TRUE = ("1", "true")
 
