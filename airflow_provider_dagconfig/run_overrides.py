@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS, checked_value
+from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS
 from airflow_provider_dagconfig.wording import did_you_mean
 
 KEY = "dagconfig"
@@ -21,9 +21,7 @@ class RunOverrideError(ValueError):
     """What a DAG run's conf sets cannot be used; the message says which key, which value, and what to write."""
 
 
-def run_overrides(
-    conf: Mapping[str, Any] | None, job_name: str, job_names: Callable[[], Iterable[str]]
-) -> dict[str, str | int | bool]:
+def run_overrides(conf: Mapping[str, Any] | None, job_name: str, job_names: Callable[[], Iterable[str]]) -> dict[str, Any]:
     """
     Read what a run sets for a job.
 
@@ -67,9 +65,9 @@ def asks_to_run(conf: Mapping[str, Any] | None, job_name: str) -> bool:
     return values.get("enabled", False) is not False
 
 
-def _checked(path: list[str], column: str, value: object) -> str | int | bool:
+def _checked(path: list[str], column: str, value: object) -> Any:
     try:
-        return checked_value(column, value)
+        return OVERRIDE_COLUMNS[column].checked(value)
     except ValueError as error:
         raise RunOverrideError(f"{_where(path)} = {error}") from None
 

@@ -41,15 +41,8 @@ _EXIT_CODES = f"""Exit codes:
   {CONFLICT}  the row has moved on, or a later change is in the way"""
 _DIFFERENCE = f"""
   {DIFFERENT}  there are differences (with --exit-code)"""
-_OVERRIDE_VALUES = (
-    "Columns: cpu_request, cpu_limit, memory_request, memory_limit (Kubernetes quantities: 500m, 2, 512Mi, 4Gi), batch_size,"
-    " timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled (true, false), enabled, priority (1 to 10)."
-)
-_VALUES = f"{_OVERRIDE_VALUES.removesuffix('.')}, description."
-_GROUP_VALUES = (
-    "Columns: display_name, exchanges (NYSE,NASDAQ), primary_timezone (Europe/London), market_open_utc and market_close_utc"
-    " (14:30), enabled (true, false), priority (1 to 10), description."
-)
+_VALUES, _OVERRIDE_VALUES, _GROUP_VALUES = "{columns of a job}", "{columns of an override}", "{columns of a group}"
+"""Stand in a description for the columns, which help names when it is asked for: to list them loads what they are."""
 _MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 2026-11-23T02:14+01:00; 2h is two hours ago."
 
 
@@ -97,10 +90,27 @@ class CommandParser(DefaultHelpParser):
             meant = [action for option, action in self._option_string_actions.items() if option.startswith(word)]
         return bool(meant) and meant[0].nargs != 0
 
+    def format_help(self) -> str:
+        for place in (_VALUES, _OVERRIDE_VALUES, _GROUP_VALUES):
+            if self.description and place in self.description:
+                self.description = self.description.replace(place, _columns(place))
+        return super().format_help()
+
     def _check_value(self, action: Any, value: Any) -> None:
         if action.choices is not None and value not in action.choices and (meant := _did_you_mean(str(value), action.choices)):
             self.error(f"there is no {value!r}{meant}")  # type: ignore[no-untyped-call]
         super()._check_value(action, value)  # type: ignore[no-untyped-call]
+
+
+def _columns(place: str) -> str:
+    """Name each column, with the values that it takes."""
+    from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS, OVERRIDE_COLUMNS
+
+    columns = {_VALUES: CONFIG_COLUMNS, _OVERRIDE_VALUES: OVERRIDE_COLUMNS, _GROUP_VALUES: GROUP_COLUMNS}[place]
+    width = max(map(len, columns))
+    return "\n".join(
+        ["Columns:", *(f"  {name:{width}}  {each.help}{each.takes and f' ({each.takes})'}" for name, each in columns.items())]
+    )
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -389,7 +399,7 @@ _GROUPS = GroupCommand(
             _ARG_GROUP,
             _ARG_ASSIGNMENTS,
             *_CHANGE,
-            description=_GROUP_VALUES,
+            description=f"\n\n{_GROUP_VALUES}",
         ),
         _command("enable", "groups.enable", "Let an exchange group take part again", _ARG_GROUP, *_CHANGE),
         _command("disable", "groups.disable", "Leave an exchange group out of the next runs", _ARG_GROUP, *_CHANGE),

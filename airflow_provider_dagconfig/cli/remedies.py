@@ -7,22 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
+from airflow_provider_dagconfig import models
 from airflow_provider_dagconfig.cli.output import shown
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, OVERRIDE_COLUMNS
 from airflow_provider_dagconfig.models import (
     GROUP_DEFAULTS,
     KEPT_BY_THE_STORE,
-    RANGES,
     DagConfig,
     Quantity,
-    checked_value,
     quoted_schema,
     shell_word,
     sql_text,
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dagconfig.models import GroupRow, JobRow, RuleViolation
+    from airflow_provider_dagconfig.models import Column, GroupRow, JobRow, RuleViolation
 
 _EXCHANGES = ["NYSE", "NASDAQ"]
 """An example: a group's exchanges have no default."""
@@ -140,8 +139,12 @@ def _text(value: Any) -> Any:
 
 
 def _fits_job(column: str, value: Any) -> bool:
+    return _fits(models.OVERRIDE_COLUMNS[column], value)
+
+
+def _fits(column: Column, value: Any) -> bool:
     try:
-        checked_value(column, value)
+        column.checked(value)
     except ValueError:
         return False
     return True
@@ -154,8 +157,7 @@ def _fits_group(column: str, value: Any) -> bool:
     if column == "primary_timezone":
         return value in available_timezones()
     if column == "priority":
-        least, most = RANGES[column]
-        return value is not None and least <= value <= most
+        return _fits(models.GROUP_COLUMNS[column], value)
     return bool(value.strip()) if isinstance(value, str) else value is not None
 
 

@@ -10,8 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
-from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS as OVERRIDABLE
-from airflow_provider_dagconfig.models import Quantity, Resource, is_exchange_code, parse_duration
+from airflow_provider_dagconfig import models
+from airflow_provider_dagconfig.models import (
+    BooleanColumn,
+    Column,
+    ExchangesColumn,
+    NumberColumn,
+    Quantity,
+    QuantityColumn,
+    Resource,
+    TextColumn,
+    TimeColumn,
+    is_exchange_code,
+    parse_duration,
+)
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
@@ -95,37 +107,30 @@ def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
     return text
 
 
-JOB_COLUMNS: Mapping[str, Callable[[str], Any]] = {
-    "cpu_request": _quantity("cpu"),
-    "cpu_limit": _quantity("cpu"),
-    "memory_request": _quantity("memory"),
-    "memory_limit": _quantity("memory"),
-    "batch_size": _integer,
-    "timeout_seconds": _integer,
-    "max_retries": _integer,
-    "retry_delay_minutes": _integer,
-    "retry_backoff_enabled": _boolean,
-    "enabled": _boolean,
-    "priority": _integer,
-    "description": str,
+def _reader(column: Column) -> Callable[[str], Any]:
+    """Give what reads a column's value as it was typed."""
+    if isinstance(column, QuantityColumn):
+        return _quantity(column.resource)
+    if isinstance(column, TextColumn) and not column.is_nullable:
+        return _filled(column.takes)
+    return _READERS[type(column)]
+
+
+_READERS: Mapping[type[Column], Callable[[str], Any]] = {
+    NumberColumn: _integer,
+    BooleanColumn: _boolean,
+    TextColumn: str,
+    TimeColumn: _time_of_day,
+    ExchangesColumn: _exchanges,
 }
+
+JOB_COLUMNS = {name: _reader(column) for name, column in models.CONFIG_COLUMNS.items()}
 """What a job can be configured with, in the order of the table, and how its text is read."""
 
-OVERRIDE_COLUMNS: Mapping[str, Callable[[str], Any]] = {
-    column: read for column, read in JOB_COLUMNS.items() if column in OVERRIDABLE
-}
+OVERRIDE_COLUMNS = {name: JOB_COLUMNS[name] for name in models.OVERRIDE_COLUMNS}
 """The columns that an override may set; a description is the row's alone."""
 
-GROUP_COLUMNS: Mapping[str, Callable[[str], Any]] = {
-    "display_name": _filled("'US Markets'"),
-    "exchanges": _exchanges,
-    "primary_timezone": _filled("Europe/London"),
-    "market_open_utc": _time_of_day,
-    "market_close_utc": _time_of_day,
-    "enabled": _boolean,
-    "priority": _integer,
-    "description": str,
-}
+GROUP_COLUMNS = {name: _reader(column) for name, column in models.GROUP_COLUMNS.items()}
 """The same of an exchange group."""
 
 

@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
-from airflow_provider_dagconfig.models import RANGES, Quantity, is_exchange_code, parse_duration
+from airflow_provider_dagconfig.models import (
+    CONFIG_COLUMNS,
+    GROUP_COLUMNS,
+    OVERRIDE_COLUMNS,
+    Column,
+    DagConfig,
+    ExchangeGroup,
+    Quantity,
+    TextColumn,
+    names_of,
+    parse_duration,
+)
 from airflow_provider_dagconfig.store.connection import with_zone
 from airflow_provider_dagconfig.store.history import HistoryStore
+from airflow_provider_dagconfig.wording import did_you_mean
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, JobRow, Override
+    from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
 
 _CALL = sql.SQL("SELECT {schema}.{function}({assignments}) AS result")
-_TYPES: dict[str, LiteralString] = {
-    "dag_name": "text",
-    "job_name": "text",
-    "group_name": "text",
-    "cpu_request": "text",
-    "cpu_limit": "text",
-    "memory_request": "text",
-    "memory_limit": "text",
-    "batch_size": "integer",
-    "timeout_seconds": "integer",
-    "max_retries": "integer",
-    "retry_delay_minutes": "integer",
-    "retry_backoff_enabled": "boolean",
-    "enabled": "boolean",
-    "priority": "integer",
-    "description": "text",
-    "display_name": "text",
-    "exchanges": "text[]",
-    "primary_timezone": "text",
-    "market_open_utc": "time",
-    "market_close_utc": "time",
+Value = str | Quantity | int | bool | time | Sequence[str] | None
+"""What a column can be set to; None leaves it as it is."""
+
+_COLUMNS: Mapping[str, Column] = {
+    **names_of(DagConfig),
+    **names_of(ExchangeGroup),
+    **CONFIG_COLUMNS,
+    **GROUP_COLUMNS,
+    "updated_by": TextColumn("Who is booked", length=100),
+}
+_TYPES: Mapping[str, LiteralString] = {
+    **{name: column.sql_type for name, column in _COLUMNS.items()},
     "starts_at": "timestamptz",
     "ends_at": "timestamptz",
     "moment": "timestamptz",
     "override_id": "bigint",
     "audit_id": "bigint",
     "expected_version": "bigint",
-    "updated_by": "text",
     "reason": "text",
 }
 """The functions' parameters, which are called as here with p_ before."""
-_LENGTHS = {
-    **dict.fromkeys(("cpu_request", "cpu_limit", "memory_request", "memory_limit"), 20),
-    **dict.fromkeys(("group_name", "primary_timezone"), 50),
-    **dict.fromkeys(("dag_name", "job_name", "display_name", "updated_by"), 100),
-}
-"""The most characters that the columns hold."""
-_INTEGERS = range(-(2**31), 2**31)
 
 
 class ChangingStore(HistoryStore):
@@ -71,36 +66,29 @@ class ChangingStore(HistoryStore):
 
     def update_dag_config(
         self,
+        /,
         dag_name: str,
         job_name: str = "all",
         *,
-        cpu_request: str | Quantity | None = None,
-        cpu_limit: str | Quantity | None = None,
-        memory_request: str | Quantity | None = None,
-        memory_limit: str | Quantity | None = None,
-        batch_size: int | None = None,
-        timeout_seconds: int | None = None,
-        max_retries: int | None = None,
-        retry_delay_minutes: int | None = None,
-        retry_backoff_enabled: bool | None = None,
-        enabled: bool | None = None,
-        priority: int | None = None,
-        description: str | None = None,
         updated_by: str | None = None,
         reason: str | None = None,
         expected_version: int | None = None,
+        **values: Value,
     ) -> DagConfig:
         """
         Change a job's row, or make it; None leaves a value as it is.
 
         It leaves a job that can run, or one that is disabled, or changes nothing.
 
-        :param description: an empty text removes it.
+        :param values: the columns of ``CONFIG_COLUMNS``, such as ``memory_limit="4Gi"``; an empty description removes it.
         :return: what the job runs with now, overrides applied.
         :raises DagConfigInvalidError: a value breaks a rule, or the job could not run with it.
         :raises DagConfigStaleError: the row is not of the expected version.
         """
-        given = _given(locals())
+        columns = _known("update_dag_config", CONFIG_COLUMNS, values)
+        given = _given(
+            dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns
+        )
         with self.transaction():
             self._call("update_dag_config", given)
             # Read inside the transaction, so that a row that cannot be used is rolled back.
@@ -121,33 +109,31 @@ class ChangingStore(HistoryStore):
         :raises DagConfigNotFoundError: there is no such row.
         :raises DagConfigStaleError: the row is not of the expected version.
         """
-        self._call("delete_dag_config", _given(locals()))
+        self._call(
+            "delete_dag_config",
+            _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version),
+        )
 
     def update_exchange_group(
         self,
+        /,
         name: str,
         *,
-        display_name: str | None = None,
-        exchanges: Sequence[str] | None = None,
-        primary_timezone: str | None = None,
-        market_open_utc: time | None = None,
-        market_close_utc: time | None = None,
-        enabled: bool | None = None,
-        priority: int | None = None,
-        description: str | None = None,
         updated_by: str | None = None,
         reason: str | None = None,
         expected_version: int | None = None,
+        **values: Value,
     ) -> ExchangeGroup:
         """
         Change a group, or make it (which needs ``exchanges``); None leaves a value as it is.
 
-        :param description: an empty text removes it.
+        :param values: the columns of ``GROUP_COLUMNS``, such as ``priority=10``; an empty description removes it.
         :return: the group as it is now.
         :raises DagConfigInvalidError: a value breaks a rule, or the group could not be used.
         :raises DagConfigStaleError: the group is not of the expected version.
         """
-        given = _given(locals())
+        columns = _known("update_exchange_group", GROUP_COLUMNS, values)
+        given = _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns)
         with self.transaction():
             self._call("update_exchange_group", given)
             return self.get_exchange_group(name)
@@ -161,10 +147,14 @@ class ChangingStore(HistoryStore):
         :raises DagConfigNotFoundError: there is no such group.
         :raises DagConfigStaleError: the group is not of the expected version.
         """
-        self._call("delete_exchange_group", _given(locals()))
+        self._call(
+            "delete_exchange_group",
+            _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version),
+        )
 
     def override_dag_config(
         self,
+        /,
         dag_name: str,
         job_name: str = "all",
         *,
@@ -172,18 +162,8 @@ class ChangingStore(HistoryStore):
         for_: timedelta | str | None = None,
         reason: str,
         starts_at: datetime | None = None,
-        cpu_request: str | Quantity | None = None,
-        cpu_limit: str | Quantity | None = None,
-        memory_request: str | Quantity | None = None,
-        memory_limit: str | Quantity | None = None,
-        batch_size: int | None = None,
-        timeout_seconds: int | None = None,
-        max_retries: int | None = None,
-        retry_delay_minutes: int | None = None,
-        retry_backoff_enabled: bool | None = None,
-        enabled: bool | None = None,
-        priority: int | None = None,
         updated_by: str | None = None,
+        **values: Value,
     ) -> Override:
         """
         Set values of a job for a time; they end by themselves. Of several overrides the newest wins, value by value.
@@ -191,12 +171,14 @@ class ChangingStore(HistoryStore):
         :param until: the end; or else
         :param for_: how long, from ``starts_at`` on: a timedelta, or a text such as ``45m``, ``2h``, ``3d``.
         :param starts_at: the beginning; None: now.
+        :param values: the columns of ``OVERRIDE_COLUMNS``, such as ``memory_limit="4Gi"``; None leaves a value as it is.
         :raises DagConfigNotFoundError: the job has no row.
         :raises DagConfigInvalidError: a value breaks a rule, also together with the row; or the end is not one.
         """
-        given = _given(locals())
-        if starts_at is None:
-            del given["starts_at"]
+        columns = _known("override_dag_config", OVERRIDE_COLUMNS, values)
+        given = _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, **columns)
+        if starts_at is not None:
+            given["starts_at"] = with_zone(starts_at, "starts_at")
         with self.transaction():
             given["ends_at"] = self._end(until, for_, starts_at)
             return self.get_override(self._call("override_dag_config", given))
@@ -208,7 +190,7 @@ class ChangingStore(HistoryStore):
         :raises DagConfigNotFoundError: there is no such override.
         :raises DagConfigConflictError: it has ended already.
         """
-        given = _given(locals())
+        given = _given(override_id=override_id, updated_by=updated_by, reason=reason)
         with self.transaction():
             self._call("end_override", given)
             return self.get_override(override_id)
@@ -222,7 +204,7 @@ class ChangingStore(HistoryStore):
         :raises DagConfigConflictError: a later change gave the same columns other values, or a row that would go has changed since.
         :raises DagConfigInvalidError: the row would break a rule.
         """
-        given = _given(locals())
+        given = _given(audit_id=audit_id, updated_by=updated_by, reason=reason)
         with self.transaction():
             self._call("rollback_change", given)
             undone = self.get_change(audit_id)
@@ -246,7 +228,14 @@ class ChangingStore(HistoryStore):
         :raises DagConfigStaleError: the row is not of the expected version.
         :raises DagConfigInvalidError: the row would break a rule.
         """
-        given = _given(locals())
+        given = _given(
+            dag_name=dag_name,
+            job_name=job_name,
+            moment=moment,
+            updated_by=updated_by,
+            reason=reason,
+            expected_version=expected_version,
+        )
         with self.transaction():
             self._call("rollback_dag_config", given)
             return self.get_dag_config_row(dag_name, job_name)
@@ -278,48 +267,39 @@ class ChangingStore(HistoryStore):
         return rows[0]["result"]
 
 
-def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _known(function: str, columns: Iterable[str], values: Mapping[str, Value]) -> Mapping[str, Value]:
     """
-    Turn a method's arguments, as ``locals()`` gives them at its beginning, into the parameters of its function.
+    See that a method was given columns, as Python does with arguments that are written out.
+
+    :raises TypeError: one is no column.
+    """
+    for name in values:
+        if name not in columns:
+            meant = did_you_mean(name, columns)
+            raise TypeError(f"{function}() has no argument {name!r}.{meant} There are: {', '.join(columns)}")
+    return values
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """
+    Turn arguments into the parameters of a function of the migrations.
 
     :raises DagConfigInvalidError: a moment has no time zone, or a value does not fit into its column.
     """
-    given: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if name == "name":
-            given["group_name"] = value
-        elif name not in _TYPES:
-            continue
-        elif isinstance(value, Quantity):
-            given[name] = value.text
-        elif isinstance(value, datetime):
-            given[name] = with_zone(value, name)
-        elif name == "exchanges" and isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            given[name] = list(value)
-        else:
-            given[name] = value
+    given = {name: _parameter(name, value) for name, value in arguments.items()}
     for name, value in given.items():
-        if problem := _misfit(name, value):
+        if name in _COLUMNS and (problem := _COLUMNS[name].misfit(value)):
             subject = f"exchange group {given['group_name']}" if "group_name" in given else _job(given)
             raise DagConfigInvalidError(f"{name} {str(value)!r}{subject and f' of {subject}'} {problem}. Nothing was changed.")
     return given
 
 
-def _misfit(name: str, value: object) -> str | None:
-    """Say why a value does not fit into its column; PostgreSQL would not say into which."""
-    if isinstance(value, str) and len(value) > (most := _LENGTHS.get(name, len(value))):
-        return f"has {len(value)} characters; write {most} at most"
-    if name == "exchanges" and value is not None and not _are_exchange_codes(value):
-        return "must be a list of exchange codes, of letters, digits, '.', '-' and '_' without blanks, such as ['NYSE', 'NASDAQ']"
-    if _TYPES[name] == "integer" and isinstance(value, int) and value not in _INTEGERS:
-        least, most = RANGES[name]
-        return f"must be a whole number from {least} to {most}"
-    return None
-
-
-def _are_exchange_codes(value: object) -> bool:
-    # An empty code, as one that is there twice, is the rule's to refuse.
-    return isinstance(value, list) and all(code == "" or is_exchange_code(code) for code in value)
+def _parameter(name: str, value: Any) -> Any:
+    if isinstance(value, Quantity):
+        return value.text
+    if isinstance(value, datetime):
+        return with_zone(value, name)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
 
 
 def _job(given: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -173,7 +173,7 @@ def _entry(row: Mapping[str, Any]) -> HistoryEntry:
     )
 
 
-def _past(row: Any, columns: tuple[str, ...]) -> Mapping[str, Any] | None:
+def _past(row: Any, columns: Iterable[str]) -> Mapping[str, Any] | None:
     row = _row_of(row)
     return None if row is None else {column: row.get(column) for column in (*columns, "version")}
 

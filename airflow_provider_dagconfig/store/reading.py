@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -343,7 +343,7 @@ def override_of(row: Mapping[str, Any]) -> Override:
     )
 
 
-def _select(columns: Sequence[str], table: str, prefix: str = "") -> sql.Composed:
+def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:
     """The columns of one table under names that cannot clash with another table's."""
     return sql.SQL(", ").join(
         sql.SQL("{}.{} AS {}").format(sql.Identifier(table), sql.Identifier(column), sql.Identifier(prefix + column))

@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 
 
 def test_every_configurable_column_can_be_typed() -> None:
-    assert tuple(JOB_COLUMNS) == CONFIG_COLUMNS
+    assert list(JOB_COLUMNS) == list(CONFIG_COLUMNS)
     assert set(GROUP_COLUMNS) == {f.name for f in fields(ExchangeGroup)} - {"group_name", "version"}
 
 

@@ -1,4 +1,4 @@
-"""What test_models says about Kubernetes' quantities, asked of a real API server (dry runs)."""
+"""What test_quantity.py of the models says about Kubernetes' quantities, asked of a real API server (dry runs)."""
 
 from __future__ import annotations
 

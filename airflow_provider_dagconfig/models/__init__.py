@@ -1,0 +1,83 @@
+"""
+What the configuration store holds means: quantities, a job's configuration, an exchange group, an override, a change.
+
+All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the store reads the rows, and
+kubectl/manifest.py says what becomes of the values in a pod.
+
+columns.py says what a column is, config.py and exchange_group.py which there are: each in one place, with all that is to be
+known of it.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_dagconfig.models.columns import (
+    BooleanColumn,
+    Column,
+    NumberColumn,
+    QuantityColumn,
+    TextColumn,
+    TimeColumn,
+    names_of,
+)
+from airflow_provider_dagconfig.models.config import CONFIG_COLUMNS, LONGEST_TIMEOUT_SECONDS, OVERRIDE_COLUMNS, DagConfig
+from airflow_provider_dagconfig.models.exchange_group import (
+    GROUP_COLUMNS,
+    GROUP_DEFAULTS,
+    ExchangeGroup,
+    ExchangesColumn,
+    is_exchange_code,
+)
+from airflow_provider_dagconfig.models.installation import Installation, InstallationError
+from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shortened
+from airflow_provider_dagconfig.models.moments import Unreadable, in_range, parse_duration, read_moment
+from airflow_provider_dagconfig.models.quantity import Quantity, Resource
+from airflow_provider_dagconfig.models.records import (
+    KEPT_BY_THE_STORE,
+    Change,
+    GroupRow,
+    HistoryEntry,
+    JobRow,
+    Override,
+    RuleViolation,
+)
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, quoted_schema, shell_word, sql_text
+
+__all__ = [
+    "CONFIG_COLUMNS",
+    "DEFAULT_SCHEMA",
+    "GROUP_COLUMNS",
+    "GROUP_DEFAULTS",
+    "KEPT_BY_THE_STORE",
+    "LONGEST_TIMEOUT_SECONDS",
+    "OVERRIDE_COLUMNS",
+    "BooleanColumn",
+    "Change",
+    "Column",
+    "DagConfig",
+    "ExchangeGroup",
+    "ExchangesColumn",
+    "GroupRow",
+    "HistoryEntry",
+    "Installation",
+    "InstallationError",
+    "InvalidRowError",
+    "JobRow",
+    "NumberColumn",
+    "Override",
+    "Quantity",
+    "QuantityColumn",
+    "Resource",
+    "RuleViolation",
+    "TextColumn",
+    "TimeColumn",
+    "Unreadable",
+    "in_range",
+    "is_exchange_code",
+    "names_of",
+    "parse_duration",
+    "quoted_schema",
+    "read_moment",
+    "shell_word",
+    "shortened",
+    "sql_text",
+]

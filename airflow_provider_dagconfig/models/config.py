@@ -1,0 +1,232 @@
+"""What a job runs with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_dagconfig.models.as_json import json_values
+from airflow_provider_dagconfig.models.columns import (
+    KEY,
+    BooleanColumn,
+    Column,
+    NameColumn,
+    NumberColumn,
+    QuantityColumn,
+    TextColumn,
+    columns_of,
+)
+from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shown
+from airflow_provider_dagconfig.models.moments import Unreadable
+from airflow_provider_dagconfig.models.quantity import Quantity
+from airflow_provider_dagconfig.models.records import Change, Override
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, update_statement
+
+LONGEST_TIMEOUT_SECONDS = 604_800
+"""A week."""
+
+
+@dataclass(frozen=True)
+class DagConfig:
+    """
+    What one job of one DAG runs with.
+
+    :raises InvalidRowError: when it is made with a value that cannot be used.
+    """
+
+    dag_name: str = field(metadata={KEY: NameColumn("The DAG's id", length=100)})
+    job_name: str = field(metadata={KEY: NameColumn("The job inside the DAG: an exchange group's name, or all", length=100)})
+    cpu_request: Quantity = field(
+        default=Quantity.parse("500m"),
+        metadata={KEY: QuantityColumn("Cores that are reserved", resource="cpu", within="cpu_limit")},
+    )
+    cpu_limit: Quantity = field(
+        default=Quantity.parse("2000m"),
+        metadata={KEY: QuantityColumn("Cores above which the container is throttled", resource="cpu")},
+    )
+    memory_request: Quantity = field(
+        default=Quantity.parse("1Gi"),
+        metadata={KEY: QuantityColumn("Bytes that are reserved", resource="memory", within="memory_limit")},
+    )
+    memory_limit: Quantity = field(
+        default=Quantity.parse("2Gi"),
+        metadata={KEY: QuantityColumn("Bytes above which the container is OOMKilled", resource="memory")},
+    )
+    batch_size: int = field(default=500, metadata={KEY: NumberColumn("Assets a batch", least=1, most=1_000_000)})
+    timeout_seconds: int = field(
+        default=600,
+        metadata={KEY: NumberColumn("Seconds after which the pod is ended", least=1, most=LONGEST_TIMEOUT_SECONDS)},
+    )
+    max_retries: int = field(
+        default=2, metadata={KEY: NumberColumn("Retries of the Airflow task after its first try", least=0, most=10)}
+    )
+    retry_delay_minutes: int = field(default=5, metadata={KEY: NumberColumn("Minutes before the first retry", least=0, most=1_440)})
+    retry_backoff_enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether the delay grows from retry to retry")})
+    enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether the job runs; if not, its tasks are skipped")})
+    priority: int = field(default=5, metadata={KEY: NumberColumn("Higher first", least=1, most=10, is_needed=False)})
+    description: str | None = field(default=None, metadata={KEY: TextColumn("A text for people", is_overridable=False)})
+    origin: str = ""
+    """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
+    updated_at: datetime | Unreadable | None = None
+    """When the row was last written; None without a row."""
+    change: Change | None = None
+    """The last entry of the audit for this job."""
+    disabled_change: Change | None = None
+    """The entry that switched the job off, when it is disabled."""
+    schema: str = DEFAULT_SCHEMA
+    """The database schema of the row."""
+    version: int | None = None
+    """The row's version, which grows by one with each change; None without a row."""
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Column to where its value is from: ``row``, ``default``, ``override 7 until 2026-11-24 06:00:00+00:00``, ``run``."""
+    overrides: tuple[Override, ...] = ()
+    """The overrides that are in force, the newest first."""
+
+    def __post_init__(self) -> None:
+        for name, column in CONFIG_COLUMNS.items():
+            if problem := column.problem(getattr(self, name)):
+                raise self._invalid(name, problem)
+        for request, limit in _LIMITS.items():
+            most = getattr(self, limit)
+            if getattr(self, request) > most:
+                raise self._invalid(request, f"is over {limit} {most.text!r}; lower it, or raise the limit", most)
+
+    @classmethod
+    def defaults(cls, dag_name: str, job_name: str, schema: str = DEFAULT_SCHEMA) -> DagConfig:
+        """Give what a job without a row runs with: the defaults of the table's columns."""
+        origin = f"defaults: no row for {dag_name}/{job_name} in {schema}.dag_configuration"
+        row = {name: column.default for name, column in CONFIG_COLUMNS.items()}
+        row |= {"dag_name": dag_name, "job_name": job_name, "sources": dict.fromkeys(CONFIG_COLUMNS, "default")}
+        return cls.from_row(row, origin=origin, schema=schema)
+
+    @classmethod
+    def from_row(
+        cls,
+        row: Mapping[str, Any],
+        *,
+        origin: str,
+        schema: str = DEFAULT_SCHEMA,
+        change: Change | None = None,
+        disabled_change: Change | None = None,
+    ) -> DagConfig:
+        """
+        Read a row of ``dag_configuration``.
+
+        A disabled job does not run, so a value of its row that cannot be used is replaced by the column's default: the
+        job can be switched off at night whatever else is wrong with its row. ``origin`` says so then.
+
+        :param row: column to value, as PostgreSQL's driver gives them; columns that DagConfig lacks are ignored.
+        :raises InvalidRowError: the first value that cannot be used.
+        """
+        known = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        known |= {"origin": origin, "schema": schema, "change": change, "disabled_change": disabled_change}
+        if known["enabled"] is not False:
+            _see_that_overrides_can_be_read(known, schema)
+        try:
+            return cls(**(known | _typed_values(known, schema)))
+        except InvalidRowError as error:
+            if known["enabled"] is not False:
+                raise
+            # What is wrong with a request is mended together with its limit: they must fit each other.
+            mended = _mended_together(error.column)
+            known |= {column: CONFIG_COLUMNS[column].default for column in mended}
+            return cls.from_row(
+                known | {"sources": {**known.get("sources", {}), **dict.fromkeys(mended, "default")}},
+                origin=f"{origin} ({error.column} {shown(error.value)} {error.problem}; the default is shown)",
+                schema=schema,
+                change=change,
+                disabled_change=disabled_change,
+            )
+
+    def update_statement(self, column: str, value: object) -> str:
+        """
+        Give the SQL statement that sets a column of this job, to be copied into psql.
+
+        Where an override has set the column, it is a new override until the same moment: the row would not be heard.
+
+        :param value: a str, Quantity, int or bool.
+        """
+        for override in self.overrides:
+            if self.sources.get(column) == override.source:
+                ends_at, reason = literal(override.ends_at), literal(override.reason)
+                return call(
+                    self.schema,
+                    "override_dag_config",
+                    *(literal(self.dag_name), literal(self.job_name)),
+                    *(f"p_ends_at => {ends_at}", f"p_reason => {reason}", f"p_{column} => {literal(value)}"),
+                )
+        return update_statement(self.schema, self.dag_name, self.job_name, column, value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
+        return json_values(self) | {"overrides": {str(o.override_id): o.as_dict() for o in self.overrides}}
+
+    def _invalid(self, column: str, problem: str, instead: object = None) -> InvalidRowError:
+        return _invalid(vars(self), self.schema, column, problem, instead)
+
+
+def _see_that_overrides_can_be_read(row: Mapping[str, Any], schema: str) -> None:
+    for override in row.get("overrides") or ():
+        for column in ("starts_at", "ends_at", "ended_at"):
+            value = getattr(override, column)
+            if isinstance(value, Unreadable):
+                raise InvalidRowError(
+                    f"override {override.override_id} of {override.dag_name}/{override.job_name}",
+                    column,
+                    value,
+                    "is no moment from the years 1 to 9999; end the override, and make another one until such a moment",
+                    call(schema, "end_override", str(override.override_id)),
+                )
+
+
+def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
+    """Turn what the row holds into what the fields hold, and see that no value that is needed is NULL."""
+    typed: dict[str, Any] = {}
+    for name, column in CONFIG_COLUMNS.items():
+        value = row[name]
+        if value is not None:
+            try:
+                typed[name] = column.from_row(value)
+            except ValueError as error:
+                raise _invalid(row, schema, name, str(error).removeprefix(f"{value!r} ")) from None
+        elif column.is_nullable or not column.is_needed:
+            typed[name] = column.default
+        else:
+            raise _invalid(row, schema, name, f"is no value; the column's default is {column.default}")
+    return typed
+
+
+def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str, instead: object = None) -> InvalidRowError:
+    job = f"{row['dag_name']}/{row['job_name']}"
+    remedy = _remedy(row, schema, column, instead or CONFIG_COLUMNS[column].default)
+    return InvalidRowError(job, column, row[column], problem, remedy)
+
+
+def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> str:
+    """Say how to mend a value, where it is from: the run first, since it goes above all others, then an override."""
+    sources = row.get("sources") or {}
+    involved = [column, *(other for other in _mended_together(column) if other != column)]
+    by_run = [name for name in involved if sources.get(name) == "run"]
+    if by_run:
+        return f'trigger the DAG with another {" and ".join(by_run)} in the conf\'s "dagconfig", or without'
+    for override in row.get("overrides") or ():
+        if override.source in map(sources.get, involved):
+            return call(schema, "end_override", str(override.override_id))
+    return update_statement(schema, row["dag_name"], row["job_name"], column, value)
+
+
+def _mended_together(column: str) -> tuple[str, ...]:
+    """Give a column, or a request and its limit, which must fit each other."""
+    return next((pair for pair in _LIMITS.items() if column in pair), (column,))
+
+
+CONFIG_COLUMNS = columns_of(DagConfig)
+"""The columns of a job that can be configured."""
+
+OVERRIDE_COLUMNS: Mapping[str, Column] = {name: column for name, column in CONFIG_COLUMNS.items() if column.is_overridable}
+"""Those that an override, or a run, may set."""
+
+_LIMITS = {name: column.within for name, column in CONFIG_COLUMNS.items() if isinstance(column, QuantityColumn) and column.within}
+"""Request to limit."""

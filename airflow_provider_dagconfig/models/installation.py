@@ -1,0 +1,40 @@
+"""The id that tells the pods of one store from those of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class InstallationError(ValueError):
+    """There is no id that can be used. The message says where it is to be put right."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """
+    The id of the store.
+
+    :param installation_id: None where the store's table has lost its row.
+    :param created_at: when the id was made.
+    :param table: the table's full name, for messages.
+    """
+
+    installation_id: str | None
+    created_at: datetime | None
+    table: str
+
+    def in_force(self, option: str | None) -> str:
+        """
+        Give the id that goes into the pods: that of the option ``[dagconfig] installation``, else the store's.
+
+        :raises InstallationError: there is neither.
+        """
+        if option is not None:
+            return option
+        if self.installation_id is None:
+            raise InstallationError(
+                f"{self.table} has no row, so the store has no id for its pods. Its owner may run:"
+                f" INSERT INTO {self.table} DEFAULT VALUES;"
+            )
+        return self.installation_id

@@ -1,0 +1,131 @@
+"""Amounts of CPU and memory, as Kubernetes writes them, and what a container needs at least."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
+    r"(?:(?P<suffix>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
+)
+_FACTORS = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 10**3),
+    **{suffix: Fraction(1000**power) for power, suffix in enumerate(("", "k", "M", "G", "T", "P", "E"))},
+    **{suffix: Fraction(1024**power) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
+}
+_LARGEST = 2**63 - 1
+_FINEST = Fraction(1, 10**9)
+# Longer exponents cannot be in range with any number that a person writes; 10**n for them would take for ever.
+_LONGEST_EXPONENT = 3
+
+
+Resource = Literal["cpu", "memory"]
+
+
+@dataclass(frozen=True, order=True)
+class Quantity:
+    """
+    An amount of CPU (cores) or memory (bytes), as Kubernetes writes it: ``500m``, ``1.5``, ``2Gi``, ``1e9``.
+
+    Two quantities are equal when their values are: ``Quantity.parse("1000m") == Quantity.parse("1")``. ``str()`` gives
+    the text as it was written.
+
+    Source of the rules: the grammar at ``resource.Quantity`` in Kubernetes' API reference. What Kubernetes accepts but
+    changes silently is refused: more than 2^63-1 (it is capped) and parts of 1n (they are rounded up).
+    """
+
+    value: Fraction
+    """The exact amount: cores, or bytes."""
+    text: str = field(compare=False)
+    """As written in the row."""
+
+    @classmethod
+    def parse(cls, text: str, resource: Resource | None = None) -> Quantity:
+        """
+        Read a quantity.
+
+        :param resource: of what it is one, for the message.
+        :raises ValueError: names the text and what to write instead.
+        """
+        match = _QUANTITY.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no Kubernetes quantity; write {_suggestion(text, resource)}")
+        number, suffix, exponent = match["number"], match["suffix"], match["exponent"]
+        if exponent is None:
+            factor = _FACTORS[suffix or ""]
+        elif len(exponent.lstrip("+-").lstrip("0")) <= _LONGEST_EXPONENT:
+            factor = Fraction(10) ** int(exponent)
+        else:
+            raise ValueError(f"{text!r} is out of range; Kubernetes' quantities go up to 2^63-1 in steps of 1n")
+        value = Fraction(Decimal(number)) * factor
+        if abs(value) > _LARGEST:
+            raise ValueError(f"{text!r} is more than 2^63-1, which Kubernetes would cap silently; write a smaller one")
+        if value % _FINEST:
+            raise ValueError(f"{text!r} is finer than 1n, which Kubernetes would round up silently; write fewer digits")
+        return cls(value=value, text=text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_EXAMPLES: dict[Resource | None, str] = {
+    "cpu": "cores, such as 2, or thousandths of one, such as 500m",
+    "memory": "bytes with a suffix, such as 512Mi or 2Gi",
+    None: "a number with a suffix, such as 500m or 2 for CPU, 512Mi or 2Gi for memory",
+}
+
+
+_LOOSE_QUANTITY = re.compile(
+    r"\s*\+?(?P<number>-?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))\s*"
+    r"(?:(?P<prefix>[kmgtpe])?(?P<binary>i?)(?P<byte>b?)|(?P<milli>m?|milli\s?)(?P<cores>v?cpus?|cores?))\s*",
+    re.IGNORECASE,
+)
+
+
+def _suggestion(text: str, resource: Resource | None) -> str:
+    """Say what somebody who wrote this may have meant, as far as it can be written."""
+    loose = _LOOSE_QUANTITY.fullmatch(text)
+    meant = [loose["number"].replace(",", ".") + suffix for suffix in _suffixes(loose, resource)] if loose else []
+    return " or ".join(each for each in meant if _can_be_written(each, resource)) or _EXAMPLES[resource]
+
+
+def _suffixes(loose: re.Match[str], resource: Resource | None) -> tuple[str, ...]:
+    """Give what the unit may have meant. For CPU only m makes sense, a thousandth, in whatever case; elsewhere the case counts."""
+    prefix, binary, byte = loose["prefix"], loose["binary"], loose["byte"]
+    if loose["cores"]:
+        return () if resource == "memory" else ("m" if loose["milli"] else "",)
+    if not byte and (prefix in ("m", "M") if resource == "cpu" else prefix == "m" and not binary and resource is None):
+        return ("m",)
+    if resource == "cpu" and (prefix or byte):
+        return ()
+    if not prefix:
+        return ("",)
+    upper = prefix.upper()
+    return (f"{upper}i",) if binary else ("k" if upper == "K" else upper, f"{upper}i")
+
+
+def _can_be_written(text: str, resource: Resource | None) -> bool:
+    try:
+        quantity = Quantity.parse(text)
+    except ValueError:
+        return False
+    if resource is None:
+        return True
+    return quantity >= LEAST[resource] and not is_too_fine(quantity, resource)
+
+
+LEAST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
+"""What a container needs to start; the store's rules allow no less."""
+_FINEST_CPU = Fraction(1, 1000)
+
+
+def is_too_fine(quantity: Quantity, resource: Resource) -> bool:
+    """Say whether Kubernetes would round an amount up: of CPU to whole thousandths of a core."""
+    return resource == "cpu" and quantity.value % _FINEST_CPU != 0

@@ -1,0 +1,45 @@
+"""SQL and commands that messages show, to be pasted. Nothing of it is executed here."""
+
+from __future__ import annotations
+
+import shlex
+
+DEFAULT_SCHEMA = "financial_screener"
+
+
+def update_statement(schema: str, dag_name: str, job_name: str, column: str, value: object) -> str:
+    """Write the statement that sets a column of a job."""
+    job = (literal(dag_name), literal(job_name))
+    return call(schema, "update_dag_config", *job, f"p_{column} => {literal(value)}")
+
+
+def call(schema: str, function: str, *arguments: str) -> str:
+    """Write the call of a function of the store; shown to a person, never executed here."""
+    return f"SELECT {quoted_schema(schema)}.{function}({', '.join(arguments)});"
+
+
+def quoted_schema(schema: str) -> str:
+    """Quote a schema's name for SQL; the default one needs it not, and is easier to read without."""
+    return schema if schema == DEFAULT_SCHEMA else '"' + schema.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """Quote an SQL value; standard_conforming_strings holds, so a backslash is an ordinary character."""
+    if isinstance(value, bool | int):
+        return str(value).upper()
+    return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+def sql_text(text: str) -> str:
+    """Quote a text that may have control characters, so that a message can show it and it still means the same."""
+    return literal(text) if text.isprintable() else "E" + literal(_escaped(text))
+
+
+def shell_word(text: str) -> str:
+    """Quote a word of a command line for bash, on one line whatever it is."""
+    return shlex.quote(text) if text.isprintable() else "$'" + _escaped(text).replace("'", "\\'") + "'"
+
+
+def _escaped(text: str) -> str:
+    """Write a text with backslashes, as PostgreSQL and bash both read it after E and $."""
+    return "".join(c if c.isprintable() and c != "\\" else "\\\\" if c == "\\" else f"\\U{ord(c):08x}" for c in text)
