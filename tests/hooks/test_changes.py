@@ -240,7 +240,7 @@ class TestOverrides:
             "enabled": False,
             "priority": 1,
         }
-        override = hook.override_dag_config(*JOB, for_=timedelta(days=1), reason="all", **values)  # type: ignore[arg-type]
+        override = hook.override_dag_config(*JOB, for_=timedelta(days=1), reason="all", **values)
 
         assert override.values == values
         assert set(values) == set(OVERRIDE_COLUMNS)
@@ -514,6 +514,31 @@ def test_what_the_database_refuses_is_the_cause(hook: DagConfigHook) -> None:
         hook.update_dag_config(*JOB, batch_size=-1)
 
     assert isinstance(error.value.__cause__, psycopg.errors.CheckViolation)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(
+            lambda hook: hook.update_dag_config(*JOB, batchsize=7),
+            r"update_dag_config\(\) has no argument 'batchsize'. Did you mean 'batch_size'\? There are: cpu_request, ",
+            id="a mistyped one",
+        ),
+        pytest.param(
+            lambda hook: hook.override_dag_config(*JOB, for_="1h", reason="why", description="x"),
+            r"override_dag_config\(\) has no argument 'description'. There are: cpu_request, ",
+            id="one that no override may set",
+        ),
+        pytest.param(
+            lambda hook: hook.update_exchange_group("lse", batch_size=7),
+            r"update_exchange_group\(\) has no argument 'batch_size'. There are: display_name, ",
+            id="a job's, for a group",
+        ),
+    ],
+)
+def test_what_is_no_column_is_no_argument(hook: DagConfigHook, change: Callable[[DagConfigHook], object], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        change(hook)
 
 
 @pytest.mark.parametrize(
