@@ -1,5 +1,6 @@
 # make demo   the provider at work: PostgreSQL, Airflow and pods on this machine, before and after a change of the rows
 # make test   the tests; those of a real cluster run where KUBECONFIG names one, and skip otherwise
+# make test-airflow AIRFLOW=3.1.8   what meets Airflow, on an older one
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
 #
@@ -14,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster lint wheel kubectl stale
+.PHONY: demo test test-cluster test-airflow lint wheel kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -30,6 +31,19 @@ test: $(READY) kubectl
 test-cluster: $(READY) kubectl
 	$(PYTEST) -m "cluster and not faults"
 	$(BIN)/python -m pytest -m faults
+
+# Each version has the versions of everything else that it works with in tests/airflow/: the newest do not suit an older Airflow.
+AIRFLOW ?= 3.1.8
+OLDER := .venv-airflow-$(AIRFLOW)
+CORE := tests/operators tests/hooks tests/task_groups tests/kubectl/test_manifest.py tests/kubectl/test_environment.py \
+  tests/example_dags tests/test_private_airflow.py
+
+test-airflow: $(READY) kubectl
+	@test -f tests/airflow/$(AIRFLOW).txt || { echo "tests/airflow has no $(AIRFLOW).txt; it has: $$(cd tests/airflow && ls)" >&2; exit 1; }
+	$(BIN)/uv venv --quiet --allow-existing $(OLDER)
+	$(BIN)/uv pip sync --quiet --python $(OLDER)/bin/python tests/airflow/$(AIRFLOW).txt
+	$(BIN)/uv pip install --quiet --python $(OLDER)/bin/python --no-deps --editable .
+	$(OLDER)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CORE)
 
 lint: $(READY)
 	$(BIN)/ruff check .

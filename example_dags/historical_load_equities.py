@@ -19,9 +19,9 @@ from datetime import date, timedelta
 from typing import Any
 
 import pendulum
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, TriggerRule, Variable, get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup

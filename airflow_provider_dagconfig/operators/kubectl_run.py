@@ -12,14 +12,14 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow.sdk import BaseHook, BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access

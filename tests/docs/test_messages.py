@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import DAG, Connection
-from airflow.sdk.exceptions import AirflowException
 from plugins.postgres import PASSWORD, Database
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook

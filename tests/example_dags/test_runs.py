@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from plugins.airflow_versions import make_dag_bag
 from plugins.dag_runs import DagRunResult
 
 import airflow_provider_dagconfig.example_dags
@@ -80,9 +81,7 @@ def months(airflow_metadata: None) -> Iterator[Callable[..., list[str] | None]]:
 @pytest.fixture
 def run(run_dag: Run, database: Any) -> Run:
     """Run one of the example DAGs, by its id."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    dags: dict[str, DAG] = DagBag(FOLDER, bundle_name="examples").dags
+    dags: dict[str, DAG] = make_dag_bag(FOLDER, bundle_name="examples").dags
 
     def run(dag_id: str, **arguments: Any) -> DagRunResult:
         return run_dag(dags[dag_id], dags["calculate_indicators"], run_after=next(TIMES), **arguments)

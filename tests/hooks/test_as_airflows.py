@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.postgres.hooks.postgres import PostgresHook
-from airflow.sdk.exceptions import AirflowException
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig import exceptions

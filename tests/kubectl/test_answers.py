@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from plugins.answers import Answer, Server, certificate, document, kubeconfig, kubectls, page, status
 
 from airflow_provider_dagconfig.kubectl import client

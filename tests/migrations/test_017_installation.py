@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from airflow.sdk.configuration import conf
+from airflow.providers.common.compat.sdk import conf
 from plugins.postgres import Database, Server, new_database
 
 from airflow_provider_dagconfig import settings

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from plugins.cluster import is_running
 from plugins.postgres import Database, Server, new_database
 from plugins.tasks import Tasks

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.api.datamodels._generated import TaskInstanceState
+from airflow.providers.common.compat.sdk import TaskInstanceState
 
 from airflow_provider_dagconfig.operators import kill_reason
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
-from airflow.sdk.execution_time.timeout import timeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, timeout
 from plugins.cluster import is_running
 from plugins.tasks import Tasks
 

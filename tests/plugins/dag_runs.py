@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from plugins.airflow_versions import make_dag_bag, sync_bag_to_db
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -55,7 +56,6 @@ def airflow_metadata() -> None:
 def run_dag(airflow_metadata: None) -> Callable[..., DagRunResult]:
     """Give a function that runs a DAG once, from the first task to the last, and says what became of each."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
     def run(*dags: DAG, conf: dict[str, Any] | None = None, **arguments: Any) -> DagRunResult:
         """
@@ -63,12 +63,12 @@ def run_dag(airflow_metadata: None) -> Callable[..., DagRunResult]:
         :param arguments: other arguments of ``DAG.test``.
         """
         DagBundlesManager().sync_bundles_to_db()
-        bag = DagBag(dag_folder="/dev/null", bundle_name="dags-folder")
+        bag = make_dag_bag("/dev/null", bundle_name="dags-folder")
         for dag in dags:
             for task in dag.tasks:
                 task.retries = 0
             bag.bag_dag(dag)
-        sync_bag_to_db(bag, "dags-folder", None)
+        sync_bag_to_db(bag, "dags-folder")
         dag_run = dags[0].test(run_conf=conf, **arguments)
         return DagRunResult(
             run_id=dag_run.run_id,

@@ -24,6 +24,7 @@ import psycopg
 import pytest
 import yaml
 from plugins.airflow_shell import AirflowShell
+from plugins.airflow_versions import make_dag_bag
 from plugins.postgres import PASSWORD, Database
 
 ROOT = Path(__file__).parents[2]
@@ -276,7 +277,6 @@ class Workplace:
 
 def parse_dags(path: Path) -> dict[str, Any]:
     """Parse a DAG file as Airflow does it, with no network at hand."""
-    from airflow.dag_processing.dagbag import DagBag
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise OSError("a connection while a DAG file was parsed")
@@ -284,6 +284,6 @@ def parse_dags(path: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
         patch.setattr(psycopg.Connection, "connect", refuse)
-        bag = DagBag(path, bundle_name="documents")
+        bag = make_dag_bag(path, bundle_name="documents")
     assert bag.import_errors == {}
     return dict(bag.dags)

@@ -81,7 +81,7 @@ class Tasks:
         **arguments: Any,
     ) -> TaskResult:
         """Render and execute; ``while_running`` is called in a thread beside it, ``state_in_airflow`` is what a kill learns."""
-        from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+        from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 
         operator = self.operator(*cmds, **arguments)
         key = operator.task_id if map_index < 0 else f"{operator.task_id}_{map_index}"

@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 from airflow.cli.cli_config import GroupCommand
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from plugins.command_line import Answer, dagconfig
 from plugins.pgbouncer import pgbouncer
 from plugins.postgres import Database, new_database, running_server

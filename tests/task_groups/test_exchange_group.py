@@ -7,9 +7,9 @@ from typing import Any
 
 import pendulum
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 from airflow.sdk import DAG, BaseOperator, TaskGroup, TriggerRule, task, task_group
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
-from airflow.serialization.serialized_objects import DagSerialization
+from plugins.airflow_versions import AIRFLOW, dag_serialization
 from plugins.dag_runs import DagRunResult
 
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
@@ -102,6 +102,7 @@ def test_the_grid_shows_the_groups_names_for_every_kind_of_task(store: Store, ru
     assert run.labels("collect.check") == ["us_markets", "lse", "german_markets"]
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="Airflow 3.1 takes the name when the task has ended")
 def test_the_grid_shows_the_name_while_the_task_runs(store: Store, run_dag: Run) -> None:
     with new_dag() as dag, ExchangeGroupTaskGroup(group_id="collect"):
 
@@ -254,7 +255,7 @@ def test_the_configured_operators_in_the_group_read_the_same_store_unless_they_n
 
 def test_a_dag_with_a_group_survives_serialization() -> None:
     dag = chain()
-    restored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    restored = dag_serialization().from_dict(json.loads(json.dumps(dag_serialization().to_dict(dag))))
     group = restored.task_group.children["collect"]
     assert {ref.task_id for ref, _ in group._expand_input.iter_references()} == {"collect_exchange_groups"}
     for task_id in ("collect.run", "collect.check"):

@@ -1,0 +1,62 @@
+"""What the package imports of Airflow that Airflow does not promise to keep: each is listed, with the versions that have it."""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_dagconfig
+from airflow_provider_dagconfig import example_dags
+
+PRIVATE: dict[str, list[str]] = {
+    "airflow.cli.cli_config": [
+        "ARG_OUTPUT",
+        "ARG_VERBOSE",
+        "ARG_YES",
+        "ActionCommand",
+        "Arg",
+        "CLICommand",
+        "DefaultHelpParser",
+        "GroupCommand",
+        "lazy_load_command",
+    ],
+    "airflow.cli.simple_table": ["AirflowConsole", "SimpleTable"],
+    "airflow.models.connection": ["Connection"],
+    "airflow.sdk.definitions._internal.expandinput": ["DictOfListsExpandInput", "MappedArgument"],
+    "airflow.sdk.definitions._internal.mixins": ["DependencyMixin"],
+    "airflow.sdk.definitions.edges": ["EdgeModifier"],
+    "airflow.sdk.definitions.taskgroup": ["MappedTaskGroup"],
+    "airflow.utils": ["yaml"],
+    "airflow.utils.cli": ["suppress_logs_and_warning"],
+}
+"""Modules and names; 3.1.8, 3.2.2 and 3.3.2 have them all."""
+
+
+def imported() -> set[tuple[str, str]]:
+    """Module and name of each import from Airflow in the package and the example DAGs, the type checker's included."""
+    folders = [Path(str(package.__file__)).parent for package in (airflow_provider_dagconfig, example_dags)]
+    nodes = [node for folder in folders for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    return {
+        (node.module, alias.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "airflow"
+        for alias in node.names
+    }
+
+
+def is_public(module: str) -> bool:
+    return module == "airflow.sdk" or module.startswith("airflow.providers.")
+
+
+def test_each_private_import_is_listed_and_no_other() -> None:
+    listed = {(module, name) for module, names in PRIVATE.items() for name in names}
+    assert {(module, name) for module, name in imported() if not is_public(module)} == listed
+
+
+@pytest.mark.parametrize("module", PRIVATE)
+def test_this_version_of_airflow_has_it(module: str) -> None:
+    found = import_module(module)
+    assert [name for name in PRIVATE[module] if not hasattr(found, name)] == []
