@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.manifest import annotation
+from airflow_provider_dagconfig.kubectl.annotations import annotation
 from demo import local_pods, processes
 
 NAMESPACE = "financial-screener"

@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from airflow_provider_dagconfig.kubectl.manifest import annotation
+from airflow_provider_dagconfig.kubectl.annotations import annotation
 from airflow_provider_dagconfig.models import HistoryEntry
 from demo.airflow import TaskInstance
 

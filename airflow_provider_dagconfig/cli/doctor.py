@@ -17,7 +17,7 @@ from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
-from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.models import InstallationError, quoted_schema, shortened
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl

@@ -11,15 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream
+from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.logs import LogLines
-from airflow_provider_dagconfig.kubectl.pauses import Pauses
+from airflow_provider_dagconfig.kubectl.patience import Pauses
 
 LAST_LINES = 10
 """How many of the log's last lines an error shows."""
 
-# Silence after which nobody waits for the rest of the log.
-_GIVEN_UP = 30.0
+GIVEN_UP = 30.0
+"""Seconds of silence. After them nobody waits for the rest of the log."""
+
 # A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
 # soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
 _ROTATES, _STALLS_SOON = 1 << 20, 4.0
@@ -120,7 +122,7 @@ class ContainerLog:
     @property
     def is_given_up(self) -> bool:
         """Whether the rest has been silent for too long to wait for it."""
-        return time.monotonic() - self._heard_at > _GIVEN_UP
+        return time.monotonic() - self._heard_at > GIVEN_UP
 
     def ask_for_rest(self) -> None:
         """Go on with the open request, or make one for what is still to come."""

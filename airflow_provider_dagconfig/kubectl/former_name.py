@@ -2,7 +2,7 @@
 A pod from before installations had ids: it runs under the task's former name, and a later try is to go on with it.
 
 Such a pod may be another Airflow's, with the same DAG, run and task, so little is taken for the task's own. Who adopts it, and what
-follows, is ``lifecycle``'s.
+follows, is ``claim``'s.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError
-from airflow_provider_dagconfig.kubectl.manifest import PodRequest, annotation, former_name, is_same_task_instance, try_number
-from airflow_provider_dagconfig.kubectl.outcome import Existing, judge_existing
+from airflow_provider_dagconfig.kubectl.annotations import annotation, is_same_task_instance, try_number
+from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, former_name
+from airflow_provider_dagconfig.kubectl.outcome import is_terminal
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class FormerName:
             return self._why_not_adopted(pod, manifest)
         if owner != annotation(manifest, "installation"):
             return f"it is of installation {owner}"
-        same_try = try_number(pod) == try_number(manifest)
-        if judge_existing(pod, same_try=same_try, collected=annotation(pod, "collected") is not None) is Existing.REPLACE:
+        failed_before = pod.get("status", {}).get("phase") == "Failed" and try_number(pod) != try_number(manifest)
+        if not pod["metadata"].get("deletionTimestamp") and (failed_before or annotation(pod, "collected") is not None):
             return "it has ended"
         return None
 
@@ -84,6 +86,6 @@ class FormerName:
             return "it has no installation's id, and is not older than the store's id"
         if (try_number(pod) or 0) >= (try_number(manifest) or 0):
             return "it has no installation's id, and no earlier try has made it"
-        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed") or annotation(pod, "collected") is not None:
+        if is_terminal(pod) or annotation(pod, "collected") is not None:
             return "it has no installation's id, and has ended"
         return None

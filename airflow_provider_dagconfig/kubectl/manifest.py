@@ -1,36 +1,45 @@
 """
 The manifest of a task's pod: plain data goes in, the document that ``kubectl create`` reads comes out.
 
-In it: what each parameter of the operator becomes in the pod, what is checked before the API server sees it, and how the
-annotations of a pod that was found are read. Not in it: Airflow, the database, any process, and the kubernetes client;
-its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
+In it: what each parameter of the operator becomes in the pod, and what is checked before the API server sees it. How a parameter is
+read is in ``parameters``, what is written on the pod about whose it is in ``annotations``. Not in it: Airflow, the database, any
+process, and the kubernetes client; its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from json import dumps
-from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from airflow_provider_dagconfig.kubectl import names
-from airflow_provider_dagconfig.models import Quantity
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, config_annotations, task_annotations
+from airflow_provider_dagconfig.kubectl.parameters import (
+    ManifestError,
+    kind_of,
+    read_field,
+    read_fields,
+    read_label,
+    read_mapping,
+    read_optional_text,
+    read_seconds,
+    read_subdomain,
+    read_switch,
+    read_text,
+    read_texts,
+    shown,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 
-PREFIX = "airflow-provider-dagconfig"
-"""Of the annotations that the operator writes."""
+MAX_ANNOTATION_BYTES = 240 * 1024
+"""Kubernetes takes 256 KiB of keys and values; the rest is for what the cluster itself writes on a pod."""
 
 XCOM_PATH = "/airflow/xcom/return.json"
 """What a container writes here, up to 4,096 bytes, the kubelet puts into the pod's status (its termination message)."""
-
-MAX_ANNOTATION_BYTES = 240 * 1024
-"""Kubernetes takes 256 KiB of keys and values; the rest is for what the cluster itself writes on a pod."""
 
 BASE_CONTAINER_NAME = "base"
 
@@ -40,14 +49,6 @@ _RULE_OF_KEYS = (
     f"a key is at most {names.MAX_LABEL_LENGTH} letters, digits, '-', '_' and '.', with a letter or digit at both ends;"
     " it may have a domain and '/' before it"
 )
-_FREE_KEYS = frozenset(
-    # The fields whose keys are the user's own, not the names of fields.
-    {"annotations", "labels", "limits", "matchLabels", "nodeSelector", "options", "requests", "volumeAttributes"}
-)
-
-
-class ManifestError(ValueError):
-    """A parameter can't be part of a pod. The message names the parameter and what to write instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,22 +140,22 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     """
     secrets = _secrets(request.secrets)
     container = {
-        "name": _label("base_container_name", request.base_container_name or BASE_CONTAINER_NAME),
+        "name": read_label("base_container_name", request.base_container_name or BASE_CONTAINER_NAME),
         "image": _image(request.image),
         "imagePullPolicy": _pull_policy(request.image_pull_policy),
-        "command": _texts("cmds", request.cmds),
-        "args": _texts("arguments", request.arguments),
-        "ports": _fields("ports", request.ports),
+        "command": read_texts("cmds", request.cmds),
+        "args": read_texts("arguments", request.arguments),
+        "ports": read_fields("ports", request.ports),
         # Secrets first: a value may refer to a variable that stands before it.
         "env": _env([*secrets.env, *_env_vars(request.env_vars)]),
         "envFrom": [
-            *_fields("env_from", request.env_from),
-            *({"configMapRef": {"name": name}} for name in _texts("configmaps", request.configmaps)),
+            *read_fields("env_from", request.env_from),
+            *({"configMapRef": {"name": name}} for name in read_texts("configmaps", request.configmaps)),
             *secrets.env_from,
         ],
         "resources": _resources(request.dag_config, request.container_resources),
-        "volumeMounts": [*_fields("volume_mounts", request.volume_mounts), *secrets.mounts],
-        "securityContext": _field("container_security_context", request.container_security_context),
+        "volumeMounts": [*read_fields("volume_mounts", request.volume_mounts), *secrets.mounts],
+        "securityContext": read_field("container_security_context", request.container_security_context),
         "terminationMessagePath": XCOM_PATH if request.do_xcom_push else None,
         # A container that fails without a message leaves the end of its log there (2,048 bytes, 80 lines).
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -162,33 +163,33 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     spec = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": request.dag_config.timeout_seconds,
-        "terminationGracePeriodSeconds": _seconds("termination_grace_period", request.termination_grace_period),
-        "serviceAccountName": _optional_text("service_account_name", request.service_account_name),
-        "automountServiceAccountToken": _switch("automount_service_account_token", request.automount_service_account_token),
+        "terminationGracePeriodSeconds": read_seconds("termination_grace_period", request.termination_grace_period),
+        "serviceAccountName": read_optional_text("service_account_name", request.service_account_name),
+        "automountServiceAccountToken": read_switch("automount_service_account_token", request.automount_service_account_token),
         "imagePullSecrets": _image_pull_secrets(request.image_pull_secrets),
         "nodeSelector": _node_selector(request.node_selector),
-        "tolerations": _fields("tolerations", request.tolerations),
-        "affinity": _field("affinity", request.affinity),
-        "securityContext": _field("security_context", request.security_context),
-        "hostNetwork": _switch("hostnetwork", request.hostnetwork) or None,
-        "hostAliases": _fields("host_aliases", request.host_aliases),
-        "hostname": _optional_text("hostname", request.hostname),
-        "subdomain": _optional_text("subdomain", request.subdomain),
-        "dnsPolicy": _optional_text("dnspolicy", request.dnspolicy),
-        "dnsConfig": _field("dns_config", request.dns_config),
-        "schedulerName": _optional_text("schedulername", request.schedulername),
-        "priorityClassName": _optional_text("priority_class_name", request.priority_class_name),
-        "runtimeClassName": _optional_text("runtime_class_name", request.runtime_class_name),
-        "initContainers": _fields("init_containers", request.init_containers),
+        "tolerations": read_fields("tolerations", request.tolerations),
+        "affinity": read_field("affinity", request.affinity),
+        "securityContext": read_field("security_context", request.security_context),
+        "hostNetwork": read_switch("hostnetwork", request.hostnetwork) or None,
+        "hostAliases": read_fields("host_aliases", request.host_aliases),
+        "hostname": read_optional_text("hostname", request.hostname),
+        "subdomain": read_optional_text("subdomain", request.subdomain),
+        "dnsPolicy": read_optional_text("dnspolicy", request.dnspolicy),
+        "dnsConfig": read_field("dns_config", request.dns_config),
+        "schedulerName": read_optional_text("schedulername", request.schedulername),
+        "priorityClassName": read_optional_text("priority_class_name", request.priority_class_name),
+        "runtimeClassName": read_optional_text("runtime_class_name", request.runtime_class_name),
+        "initContainers": read_fields("init_containers", request.init_containers),
         "containers": [_given(container)],
-        "volumes": [*_fields("volumes", request.volumes), *secrets.volumes],
+        "volumes": [*read_fields("volumes", request.volumes), *secrets.volumes],
     }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": _name(request, request.installation),
-            "namespace": _label("namespace", request.namespace),
+            "namespace": read_label("namespace", request.namespace),
             "labels": _labels(request),
             "annotations": _annotations(request),
         },
@@ -201,192 +202,17 @@ def former_name(request: PodRequest) -> str:
     return _name(request, None)
 
 
-def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
-    """
-    Write a configuration as annotations, with the names that templates use for its values.
-
-    ``airflow-provider-dagconfig/memory_limit``, and with the same prefix ``origin``, ``change.changed_by``,
-    ``exchange_group.exchanges``. What is None is left out; lists are joined with commas.
-    """
-    values = dag_config.as_dict()
-    if exchange_group is not None:
-        values["exchange_group"] = exchange_group.as_dict()
-    return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
-
-
-def task_annotations(
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    map_index: int | None = -1,
-    try_number: int = 1,
-    installation: str | None = None,
-) -> dict[str, str]:
-    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
-    ids = {
-        "dag-id": _readable(dag_id),
-        "run-id": _readable(run_id),
-        "task-id": _readable(task_id),
-        "map-index": str(-1 if map_index is None else map_index),
-        "try-number": str(try_number),
-        "installation": installation,
-    }
-    return {f"{PREFIX}/{name}": text for name, text in ids.items() if text is not None}
-
-
-def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two pods are of one task instance by their annotations, whichever installation's and try's they are."""
-    ids = ("dag-id", "run-id", "task-id", "map-index")
-    return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
-
-
-def annotation(pod: Mapping[str, Any], name: str) -> str | None:
-    """
-    Read one of our annotations of a pod, by its name without the prefix: ``annotation(pod, "try-number")``.
-
-    :param pod: a manifest, or what the API server answered
-    """
-    value = ((pod.get("metadata") or {}).get("annotations") or {}).get(f"{PREFIX}/{name}")
-    return None if value is None else str(value)
-
-
-def try_number(pod: Mapping[str, Any]) -> int | None:
-    """Read which try has a pod: the one that made it, or has adopted it; None where the pod doesn't say."""
-    text = annotation(pod, "try-number")
-    return int(text) if text and text.isdecimal() else None
-
-
-def to_plain(value: Any) -> Any:
-    """
-    Turn the kubernetes client's models into plain data, as its ``ApiClient.sanitize_for_serialization`` does.
-
-    Models (all that has ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates
-    ISO 8601 texts, at any depth. A model's attributes that are None are left out; all else stays.
-    """
-    if hasattr(value, "attribute_map") and hasattr(value, "openapi_types"):
-        attributes = {field: getattr(value, name) for name, field in value.attribute_map.items()}
-        return {field: to_plain(item) for field, item in attributes.items() if item is not None}
-    if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value
-
-
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is None or has nothing in it."""
     return {key: value for key, value in fields.items() if value is not None and value != [] and value != {}}
 
 
-def _fields(parameter: str, values: Any) -> list[dict[str, Any]]:
-    """Read a list of models or dicts."""
-    if values is None:
-        return []
-    if not isinstance(values, list | tuple):
-        raise ManifestError(f"{parameter} is a {_kind(values)}, no list; write [...] around it")
-    return [_field(f"{parameter}[{index}]", value) or {} for index, value in enumerate(values)]
-
-
-def _field(parameter: str, value: Any) -> dict[str, Any] | None:
-    """Read a model or dict."""
-    if value is None:
-        return None
-    plain = _without_none(to_plain(value))
-    if not isinstance(plain, dict):
-        raise ManifestError(
-            f"{parameter} is a {_kind(value)}; write a dict with Kubernetes' fields, or a model of the kubernetes client"
-        )
-    _check_keys(parameter, plain)
-    return plain
-
-
-def _without_none(value: Any) -> Any:
-    """A field that is None is a field that is not given."""
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
-
-
-def _check_keys(parameter: str, value: Any) -> None:
-    """Refuse names that no field of Kubernetes has: the API server would drop them without a word."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_keys(f"{parameter}[{index}]", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str) or "_" in key:
-                camel = re.sub(r"_+([A-Za-z0-9])", lambda match: match[1].upper(), str(key))
-                raise ManifestError(f"{parameter} has {key!r}, but Kubernetes' fields are in camelCase; write {camel!r}")
-            if key not in _FREE_KEYS:
-                _check_keys(f"{parameter}.{key}", item)
-    elif isinstance(value, str):
-        _text(parameter, value)
-
-
-def _text(parameter: str, value: Any) -> str:
-    """
-    Read a text for a process or a field: a number or time becomes what a template would have written for it.
-
-    None, booleans and containers are refused: what they would become ("None", "True") is hardly ever meant. Messages
-    don't show the value, which may be a password.
-    """
-    if isinstance(value, str):
-        text = str.__str__(value)
-        if "\0" in text or _readable(text) != text:
-            raise ManifestError(f"{parameter} has a NUL or a lone surrogate in it, which no process can be given")
-        return text
-    if value is None:
-        raise ManifestError(f"{parameter} is None; give it a text ('' for an empty one), or leave it out")
-    if isinstance(value, bool):
-        raise ManifestError(f"{parameter} is {value}, a boolean; write the text that is meant, such as 'true' or 'True'")
-    if isinstance(value, Number | date | time | UUID | Quantity):
-        return str(value)
-    raise ManifestError(f"{parameter} is a {_kind(value)}; write a text")
-
-
-def _texts(parameter: str, values: Any) -> list[str]:
-    """Read a list of texts."""
-    if values is None:
-        return []
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        raise ManifestError(f"{parameter} is a {_kind(values)}; write a list of texts, as in ['python', '-m', 'collector']")
-    return [_text(f"{parameter}[{index}]", value) for index, value in enumerate(values)]
-
-
-def _optional_text(parameter: str, value: Any) -> str | None:
-    return None if value is None else _text(parameter, value)
-
-
-def _label(parameter: str, value: Any) -> str:
-    text = _text(parameter, value)
-    if not names.is_label(text):
-        raise ManifestError(
-            f"{parameter} is {_shown(text)}; write at most {names.MAX_LABEL_LENGTH} lower case letters, digits and '-',"
-            " with a letter or digit at both ends (RFC 1123 label)"
-        )
-    return text
-
-
-def _subdomain(parameter: str, value: Any) -> str:
-    text = _text(parameter, value)
-    if not names.is_subdomain(text):
-        raise ManifestError(
-            f"{parameter} is {_shown(text)}; write at most 253 lower case letters, digits, '-' and '.', with a letter"
-            " or digit at both ends (RFC 1123 subdomain)"
-        )
-    return text
-
-
 def _image(image: Any) -> str:
     if image is None or image == "":
         raise ManifestError(f"image is {image!r}; give the operator the image that the job runs in")
-    text = _text("image", image)
+    text = read_text("image", image)
     if text != text.strip():
-        raise ManifestError(f"image is {_shown(text)}, with white space at an end; write {text.strip()!r}")
+        raise ManifestError(f"image is {shown(text)}, with white space at an end; write {text.strip()!r}")
     return text
 
 
@@ -395,27 +221,15 @@ def _pull_policy(policy: Any) -> str | None:
         return None
     if policy in _PULL_POLICIES:
         return str(policy)
-    raise ManifestError(f"image_pull_policy is {_shown(policy)}; write one of {', '.join(_PULL_POLICIES)}")
-
-
-def _switch(parameter: str, value: Any) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    raise ManifestError(f"{parameter} is {_shown(value)}; write True or False")
-
-
-def _seconds(parameter: str, value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    raise ManifestError(f"{parameter} is {_shown(value)}; write a whole number of seconds, 0 or more")
+    raise ManifestError(f"image_pull_policy is {shown(policy)}; write one of {', '.join(_PULL_POLICIES)}")
 
 
 def _resources(dag_config: DagConfig, others: Any) -> dict[str, Any]:
     """Join the row's CPU and memory with other resources, which a row has no columns for."""
-    resources = _field("container_resources", others) or {}
+    resources = read_field("container_resources", others) or {}
     for kind in ("requests", "limits"):
         column = kind.removesuffix("s")
-        amounts = _mapping(f"container_resources.{kind}", resources.get(kind))
+        amounts = read_mapping(f"container_resources.{kind}", resources.get(kind))
         for resource in {"cpu", "memory"} & amounts.keys():
             raise ManifestError(
                 f"container_resources has {kind} of {resource}; take it out, {resource} is from {dag_config.origin}."
@@ -429,10 +243,10 @@ def _resources(dag_config: DagConfig, others: Any) -> dict[str, Any]:
 
 def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
     if isinstance(env_vars, Mapping):
-        return [{"name": name, "value": _text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
+        return [{"name": name, "value": read_text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
     return [
-        {**entry, "value": _text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry
-        for entry in _fields("env_vars", env_vars)
+        {**entry, "value": read_text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry
+        for entry in read_fields("env_vars", env_vars)
     ]
 
 
@@ -443,8 +257,7 @@ def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         name = entry.get("name")
         if not isinstance(name, str) or not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
             raise ManifestError(
-                f"{_shown(name)} is no name of an environment variable; write letters, digits, '_', '-' and '.',"
-                " with no digit first"
+                f"{shown(name)} is no name of an environment variable; write letters, digits, '_', '-' and '.', with no digit first"
             )
         if name in by_name:
             raise ManifestError(f"the environment variable {name} is set twice; take one out of env_vars or secrets")
@@ -464,7 +277,7 @@ class _References(NamedTuple):
 def _secrets(secrets: Any) -> _References:
     references = _References([], [], [], [])
     if secrets is not None and not isinstance(secrets, list | tuple):
-        raise ManifestError(f"secrets is a {_kind(secrets)}, no list; write [...] around it")
+        raise ManifestError(f"secrets is a {kind_of(secrets)}, no list; write [...] around it")
     for index, given in enumerate(secrets or ()):
         where = f"secrets[{index}]"
         secret = _secret(where, given)
@@ -500,53 +313,53 @@ def _secret(where: str, given: Any) -> dict[str, Any]:
     elif all(hasattr(given, field) for field in ("deploy_type", "deploy_target", "secret")):
         secret = {field: getattr(given, field, None) for field in fields}
     else:
-        raise ManifestError(f"{where} is a {_kind(given)}; write airflow's Secret(...) or {example}")
+        raise ManifestError(f"{where} is a {kind_of(given)}; write airflow's Secret(...) or {example}")
     deploy_type, target, key = secret["deploy_type"], secret["deploy_target"], secret["key"]
     if deploy_type not in ("env", "volume"):
-        raise ManifestError(f"{where}: deploy_type is {_shown(deploy_type)}; write 'env' or 'volume'")
+        raise ManifestError(f"{where}: deploy_type is {shown(deploy_type)}; write 'env' or 'volume'")
     if deploy_type == "env" and (key is None) != (target is None):
         raise ManifestError(
             f"{where}: an environment variable needs deploy_target (its name) and key (of the secret); leave out both"
             " to have all keys as variables"
         )
     if deploy_type == "volume" and (not isinstance(target, str) or not target.startswith("/")):
-        raise ManifestError(f"{where}: deploy_target is {_shown(target)}; write the directory to mount the secret in")
-    _subdomain(f"{where}: secret", secret["secret"])
-    return {**secret, "items": _fields(f"{where}.items", secret["items"] or None)}
+        raise ManifestError(f"{where}: deploy_target is {shown(target)}; write the directory to mount the secret in")
+    read_subdomain(f"{where}: secret", secret["secret"])
+    return {**secret, "items": read_fields(f"{where}.items", secret["items"] or None)}
 
 
 def _image_pull_secrets(references: Any) -> list[dict[str, Any]]:
     if isinstance(references, str):
         references = [name.strip() for name in references.split(",") if name.strip()]
     if references is not None and not isinstance(references, list | tuple):
-        raise ManifestError(f"image_pull_secrets is a {_kind(references)}, no list; write [...] around it")
+        raise ManifestError(f"image_pull_secrets is a {kind_of(references)}, no list; write [...] around it")
     return [
-        {"name": _subdomain(f"image_pull_secrets[{index}]", reference)}
+        {"name": read_subdomain(f"image_pull_secrets[{index}]", reference)}
         if isinstance(reference, str)
-        else (_field(f"image_pull_secrets[{index}]", reference) or {})
+        else (read_field(f"image_pull_secrets[{index}]", reference) or {})
         for index, reference in enumerate(references or ())
     ]
 
 
 def _node_selector(selector: Any) -> dict[str, str]:
-    texts = _mapping("node_selector", selector)
+    texts = read_mapping("node_selector", selector)
     for key, text in texts.items():
         if not names.is_qualified_name(key) or not names.is_label_value(text):
-            raise ManifestError(f"node_selector has {_shown(key)}: {_shown(text)}, which no node can have as its label")
+            raise ManifestError(f"node_selector has {shown(key)}: {shown(text)}, which no node can have as its label")
     return texts
 
 
 def _name(request: PodRequest, installation: str | None) -> str:
-    name = _optional_text("name", request.name)
+    name = read_optional_text("name", request.name)
     return names.pod_name(request.dag_id, request.run_id, request.task_id, request.map_index, name, installation)
 
 
 def _labels(request: PodRequest) -> dict[str, str]:
     """Labels are to select pods by: they hold the ids as far as a label can; in full they are in the annotations."""
     labels: dict[str, str] = {}
-    for key, value in _mapping("labels", request.labels, none="").items():
+    for key, value in read_mapping("labels", request.labels, none="").items():
         if not names.is_qualified_name(key):
-            raise ManifestError(f"labels has the key {_shown(key)} (its value is {_shown(value)}); {_RULE_OF_KEYS}")
+            raise ManifestError(f"labels has the key {shown(key)} (its value is {shown(value)}); {_RULE_OF_KEYS}")
         labels[key] = names.label_value(value)
     mapped = request.map_index is not None and request.map_index >= 0
     own = {
@@ -565,12 +378,12 @@ def _labels(request: PodRequest) -> dict[str, str]:
 
 def _annotations(request: PodRequest) -> dict[str, str]:
     wanted: dict[str, str] = {}
-    for key, value in _mapping("annotations", request.annotations, none="").items():
+    for key, value in read_mapping("annotations", request.annotations, none="").items():
         prefix, slash, name = key.rpartition("/")
         if not names.is_qualified_name(f"{prefix.lower()}{slash}{name}"):
-            raise ManifestError(f"annotations has the key {_shown(key)}; {_RULE_OF_KEYS}")
+            raise ManifestError(f"annotations has the key {shown(key)}; {_RULE_OF_KEYS}")
         if prefix.lower() == PREFIX:
-            raise ManifestError(f"annotations has {_shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
+            raise ManifestError(f"annotations has {shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
         wanted[key] = value
     ids = task_annotations(
         request.dag_id, request.run_id, request.task_id, request.map_index, request.try_number, request.installation
@@ -607,45 +420,3 @@ def _fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
             text = text.encode()[: low - len(end)].decode("utf-8", "ignore") + end
         fitting[key] = text
     return fitting
-
-
-def _mapping(parameter: str, values: Any, none: str | None = None) -> dict[str, str]:
-    """Read a dict of texts; ``none`` is what None becomes where it isn't refused."""
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise ManifestError(f"{parameter} is a {_kind(values)}, {_shown(values)}; write a dict")
-    texts: dict[str, str] = {}
-    for key, value in values.items():
-        if not isinstance(key, str):
-            raise ManifestError(f"{parameter} has the key {_shown(key)}; write a text")
-        if value is None and none is not None:
-            value = none
-        texts[key] = _readable(value) if isinstance(value, str) else _text(f"{parameter}[{key!r}]", value)
-    return texts
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Give each value that isn't None with its dotted name, as text."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
-        elif isinstance(value, list | tuple):
-            yield f"{path}{name}", ",".join(_readable(str(item)) for item in value)
-        elif value is not None:
-            yield f"{path}{name}", str(value).lower() if isinstance(value, bool) else _readable(str(value))
-
-
-def _readable(text: str) -> str:
-    r"""Write a lone surrogate, which is in no valid UTF-8, as the six characters ``\udce9``."""
-    return str.__str__(text).encode("utf-8", "backslashreplace").decode()
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
-
-
-def _shown(value: Any) -> str:
-    """Show a value in a message, with the middle left out of a long one."""
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}"

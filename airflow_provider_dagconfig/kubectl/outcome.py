@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -59,6 +59,20 @@ class Outcome:
     exit_code: int | None = None
     result: str | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values; :meth:`from_dict` makes the same outcome of them."""
+        return {**asdict(self), "end": self.end.value}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+        """
+        Read what :meth:`as_dict` gave.
+
+        :raises ValueError: there is no such end.
+        :raises TypeError: a value is missing, or there is one too many.
+        """
+        return cls(**{**values, "end": End(values["end"])})
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -85,29 +99,6 @@ class Running:
     """
 
     ended: Outcome | None = None
-
-
-class Existing(Enum):
-    """What to do about a pod that already has the name."""
-
-    ADOPT = "adopt"
-    REPLACE = "replace"
-    WAIT = "wait until it is gone"
-
-
-def judge_existing(pod: Pod, *, same_try: bool, collected: bool) -> Existing:
-    """
-    Decide about a pod of the same task instance that is already there.
-
-    :param same_try: the pod was made for the very try that asks (its create went through, the answer was lost).
-    :param collected: the pod's end was already reported to a task.
-    """
-    if pod["metadata"].get("deletionTimestamp"):
-        return Existing.WAIT
-    phase = pod.get("status", {}).get("phase")
-    if collected or (phase == "Failed" and not same_try):
-        return Existing.REPLACE
-    return Existing.ADOPT
 
 
 def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcome:
@@ -177,6 +168,17 @@ def finished_at(pod: Pod, container: str = "base") -> float | None:
     return _time(finished).timestamp() if finished else None
 
 
+def has_run(pod: Pod, container: str = "base") -> bool:
+    """Whether the container has started, so that it has a log."""
+    state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
+    return "running" in state or "terminated" in state
+
+
+def is_terminal(pod: Pod) -> bool:
+    """Whether all of the pod has ended: nothing of it runs any more, and nothing will."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
@@ -233,6 +235,21 @@ def not_started(waiting: Waiting, seconds: float | None = None) -> Outcome:
     """The end of a pod that never started: at once where waiting is in vain, else after so many seconds."""
     after = "" if seconds is None else f"not started after startup_timeout_seconds = {seconds:g}: "
     return Outcome(End.NOT_STARTED, waiting.reason, after + (waiting.message or "the API server gave no reason"))
+
+
+def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, Any]]) -> Outcome:
+    """
+    Say more of a start that took too long where the pod's status has no sentence: the last warning about it.
+
+    :param late: what the status says.
+    :param seconds: startup_timeout_seconds.
+    :param events: what happened to the pod, as the API server lists it.
+    """
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
+        return late
+    last = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    return not_started(Waiting(late.reason, f"{last.get('reason')}: {last.get('message')}"), seconds)
 
 
 def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[str] = (), container: str = "base") -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl import requests
+from airflow_provider_dagconfig.kubectl.client import Client
 from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
+from airflow_provider_dagconfig.kubectl.requests import Request
 
 
-class Questions(Kubectl):
+class Questions(Client):
     """
     Requests that change nothing.
 
@@ -18,15 +20,16 @@ class Questions(Kubectl):
     """
 
     def __init__(self, environment: Mapping[str, str], namespace: str, settings: KubectlSettings | None = None) -> None:
-        super().__init__(environment, namespace, pod="", settings=settings)
+        super().__init__(environment, settings)
+        self.namespace = namespace
 
     def client_version(self) -> str:
         """The version of kubectl, such as v1.32.0."""
-        return str(self._object("client").get("clientVersion", {}).get("gitVersion", "unknown"))
+        return str(self.ask_json(Request("client", "client", "")).get("clientVersion", {}).get("gitVersion", "unknown"))
 
     def server_version(self) -> str:
         """The version of the API server."""
-        return str(self._object("server").get("gitVersion", "unknown"))
+        return str(self.ask_json(requests.server_version()).get("gitVersion", "unknown"))
 
     def may(self, verb: str, resource: str, subresource: str = "") -> tuple[bool, str]:
         """
@@ -34,11 +37,5 @@ class Questions(Kubectl):
 
         :return: the answer, and the reason that the server gave, if any.
         """
-        attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "subresource": subresource}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        status = self._object("review", review).get("status", {})
+        status = self.ask_json(requests.review(self.namespace, verb, resource, subresource)).get("status", {})
         return status.get("allowed") is True, str(status.get("reason", ""))

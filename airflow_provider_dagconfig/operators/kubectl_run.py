@@ -2,7 +2,7 @@
 The operator that runs a job's pod with what the job's row says.
 
 It joins the parts and holds no rules of its own: the row is read in ``hooks/dag_config``, the pod is made in
-``kubectl/manifest`` and lives in ``kubectl/lifecycle``, and what its end means is said in ``kubectl/outcome``.
+``kubectl/manifest`` and lives in ``kubectl/lifecycle``, and which of Airflow's exceptions its end is, is in ``ends``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from airflow.sdk import BaseHook, BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
-from airflow_provider_dagconfig.kubectl.client import PASSING, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
-from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodKilled, PodRun, PodTakenOver
-from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, ManifestError, PodRequest, build_pod, to_plain
-from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
+from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import InstallationError
+from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
@@ -51,16 +54,7 @@ _POD_PARAMETERS = [
 ]
 """The parameters of the operator that go into the pod as they are: they have the same names there."""
 
-_NO_ROOM = ("exceeded quota", "status unknown for quota")
-"""What the API server says where the namespace's quota is used up, or was made a moment ago."""
-
 _ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
-
-
-def _are_exit_codes(codes: Any) -> bool:
-    if isinstance(codes, list | tuple | set | frozenset):
-        return all(isinstance(code, int) for code in codes)
-    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes))
 
 
 class ConfiguredKubectlRunOperator(BaseOperator):
@@ -201,7 +195,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
         if isinstance(startup_timeout_seconds, bool) or not isinstance(startup_timeout_seconds, int | float):
             raise ValueError(f"startup_timeout_seconds is {startup_timeout_seconds!r}; write a number of seconds")
-        if not _are_exit_codes(skip_on_exit_code):
+        if not are_exit_codes(skip_on_exit_code):
             raise ValueError(f"skip_on_exit_code is {skip_on_exit_code!r}; write a number, or a list of numbers")
         if in_cluster not in (None, True, False):
             raise ValueError(f"in_cluster is {in_cluster!r}; write True or False")
@@ -372,11 +366,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 ended = self._run_pod(context, request, environment)
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
-        except KubectlError as error:
-            raise self._refused(error) from None
-        except (PodKilled, PodTakenOver) as error:
-            raise AirflowException(str(error)) from None
-        return self._conclude(ended, self._config)
+        except PodEnd as end:
+            raise as_airflows(end, self._config, self.base_container_name, self.skip_on_exit_code) from None
+        return self._result(ended.outcome.result) if self.do_xcom_push else None
 
     def on_kill(self) -> None:
         """
@@ -402,12 +394,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             *(name, namespace, config.cpu_request, config.cpu_limit),
             *(config.memory_request, config.memory_limit, config.timeout_seconds),
         )
+        grace = self.termination_grace_period
         self._run = PodRun(
             kubectl(name),
             manifest,
-            startup_timeout=self.startup_timeout_seconds,
-            timeout=config.timeout_seconds,
-            grace_period=_DEFAULT_GRACE_PERIOD if self.termination_grace_period is None else self.termination_grace_period,
+            Limits(self.startup_timeout_seconds, config.timeout_seconds, _DEFAULT_GRACE_PERIOD if grace is None else grace),
             on_finish_action=self.on_finish_action,
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
             note=lambda text: self.log.info("%s", text),
@@ -417,28 +408,18 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._killed:  # before there was anything to kill
             self._run.kill()
         try:
-            return self._run.run()
+            ended = self._run.run()
+            self._run.finish()
+            return ended
+        except PodFailed:
+            self._run.finish()
+            raise
         except AirflowTaskTimeout:
             self._run.abandon()
             raise
         except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
             self._run.abandon(even_succeeded=True)
             raise
-
-    def _conclude(self, ended: Ended, config: DagConfig) -> Any:
-        outcome = ended.outcome
-        if outcome.end is End.SUCCEEDED:
-            return self._result(outcome.result) if self.do_xcom_push else None
-        message = explain(outcome, ended.pod, config, ended.last_lines, self.base_container_name)
-        if outcome.end is End.EXITED and self._is_skip(outcome.exit_code):
-            raise AirflowSkipException(message)
-        raise AirflowException(message)
-
-    def _is_skip(self, exit_code: int | None) -> bool:
-        codes = self.skip_on_exit_code
-        if codes is None or exit_code is None:
-            return False
-        return exit_code == codes if isinstance(codes, int) else exit_code in codes
 
     def _result(self, text: str | None) -> Any:
         if not text:
@@ -450,21 +431,6 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 f"do_xcom_push: what the container wrote to /airflow/xcom/return.json ({len(text.encode())} bytes) is no JSON: "
                 f"{error}. At most 4,096 bytes get through; leave larger results in storage and return where they are"
             ) from None
-
-    def _refused(self, error: KubectlError) -> AirflowException:
-        if error.fault in PASSING:
-            return AirflowException(error.message)
-        if error.fault is Fault.FORBIDDEN and any(words in error.message for words in _NO_ROOM):
-            return AirflowException(f"The namespace has no room for the pod now: {error.message}")
-        if error.fault is Fault.FORBIDDEN:
-            # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.
-            rights = (
-                ". The task needs get, watch, create, update and delete on pods, and get on pods/log, in its namespace"
-                if " cannot " in error.message
-                else ""
-            )
-            return AirflowFailException(f"Kubernetes forbids it: {error.message}{rights}")
-        return AirflowFailException(f"Kubernetes refused it ({error.fault.value}): {error.message}")
 
     def _access(self) -> ClusterAccess:
         extra: Mapping[str, Any] = {}

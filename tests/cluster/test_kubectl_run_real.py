@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import pytest
 from plugins.cluster import Components, Namespace, is_running
 from plugins.tasks import Tasks
 
-from airflow_provider_dagconfig.kubectl import container_log, lifecycle
+from airflow_provider_dagconfig.kubectl import container_log
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End
+from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators import kubectl_run
 
 pytestmark = pytest.mark.cluster
 
@@ -128,7 +131,7 @@ def test_a_pods_own_service_account_works(real_namespace: Namespace, tmp_path: P
     manifest, lines = build_pod(request), []
     with access.environment() as environment:
         kubectl = Kubectl(environment, real_namespace.name, manifest["metadata"]["name"])
-        ended = PodRun(kubectl, manifest, startup_timeout=60, timeout=60, on_line=lines.append, note=print).run()
+        ended = PodRun(kubectl, manifest, Limits(60, 60), on_line=lines.append, note=print).run()
     assert (ended.outcome.end, lines) == (End.SUCCEEDED, ["from inside"])
 
 
@@ -204,8 +207,8 @@ def later(seconds: float, action: Callable[[], object]) -> Callable[[object], No
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a lost node is given beyond its time, half a minute twice, is less here: CI waits for it."""
-    monkeypatch.setattr(lifecycle, "_NODE_ANSWERS", 8.0)
-    monkeypatch.setattr(container_log, "_GIVEN_UP", 8.0)
+    monkeypatch.setattr(kubectl_run, "Limits", partial(Limits, node_answers=8.0))
+    monkeypatch.setattr(container_log, "GIVEN_UP", 8.0)
 
 
 @pytest.mark.faults

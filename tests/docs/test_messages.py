@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,16 +16,24 @@ import structlog
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import DAG, Connection
 from plugins.postgres import PASSWORD, Database
+from plugins.scripted import ScriptedKubectl
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl import outcome
 from airflow_provider_dagconfig.kubectl.access import resolve_access
-from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.claim import Claim
+from airflow_provider_dagconfig.kubectl.client import SCRIPT
+from airflow_provider_dagconfig.kubectl.ends import PodNotCreated, PodOutOfReach, PodRefused, PodStopped
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
-from airflow_provider_dagconfig.kubectl.lifecycle import PodKilled, PodRun
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
+from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife
+from airflow_provider_dagconfig.kubectl.release import Release
+from airflow_provider_dagconfig.kubectl.watching import Watching
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.settings import configured_installation
@@ -272,49 +279,35 @@ def not_started(reason: str, message: str, seconds: int | None = None) -> Say:
     return lambda _: explain(outcome.not_started(outcome.Waiting(reason, message), seconds), pod(), config())
 
 
-def pod_run(
-    notes: list[str], existing: dict[str, Any] | None = None, error: KubectlError | None = None, **arguments: Any
-) -> PodRun:
-    """A run whose cluster has one pod, or only errors."""
-
-    class OnePod(Kubectl):
-        def create(self, manifest: Any) -> Any:
-            raise error or KubectlError(Fault.ALREADY_EXISTS, "")
-
-        def get(self, seconds: int = 10) -> Any:
-            if existing is None:
-                raise KubectlError(Fault.UNREACHABLE, REFUSED)
-            return existing
-
-        def replace(self, pod: Any) -> Any:
-            return pod
-
-        def delete(self, pod: Any, seconds: int = 10, *, unchanged: bool = False) -> None: ...
-
+def pod_run(notes: list[str], limits: Limits | None = None, **answers: Any) -> PodRun:
+    """Give a run of a second try, whose cluster has these answers."""
     manifest = pod(try_number=2)
-    kubectl = OnePod({}, "financial-screener", manifest["metadata"]["name"])
-    given = {"startup_timeout": 0, "timeout": 600, "on_line": None, "note": notes.append, **arguments}
-    return PodRun(kubectl, manifest, **given)
+    kubectl = ScriptedKubectl(manifest["metadata"]["name"], namespace="financial-screener", **answers)
+    return PodRun(kubectl, manifest, limits or Limits(0, 600), on_line=None, note=notes.append)
 
 
 def finding(existing: dict[str, Any]) -> Say:
     def say(_: Database) -> Any:
         notes: list[str] = []
-        pod_run(notes, existing)._existing()
+        manifest = pod(try_number=2)
+        kubectl = ScriptedKubectl(
+            manifest["metadata"]["name"], namespace="financial-screener", create=[Fault.ALREADY_EXISTS], get=[existing]
+        )
+        Claim(kubectl, manifest, notes.append, lambda _: False).attempt()
         return notes[0]
 
     return say
 
 
 def adopted(_: Database) -> Any:
-    pod_run([])._see(server_s(pod(try_number=3)))
+    return pod_run([], create=[server_s(pod(try_number=3))]).run()
 
 
 def left_to_a_later_try(_: Database) -> Any:
+    """The answer to the create was lost, the time is over, and a later try has the pod by then."""
     notes: list[str] = []
-    run = pod_run(notes, existing=pod(try_number=3), error=KubectlError(Fault.UNREACHABLE, REFUSED))
-    with pytest.raises(KubectlError):
-        run.run()
+    with pytest.raises(PodNotCreated):
+        pod_run(notes, Limits(-1, 600), create=[Fault.UNREACHABLE], get=[pod(try_number=3)]).run()
     return notes[-1]
 
 
@@ -333,8 +326,7 @@ def left_alone(_: Database) -> Any:
     created_at = datetime(2026, 11, 23, tzinfo=timezone.utc)
     former = pod(try_number=1)
     former["metadata"]["creationTimestamp"] = "2026-11-23T00:00:00Z"
-    kubectl = Kubectl({}, "financial-screener", former["metadata"]["name"])
-    kubectl.get = lambda _=10: server_s(former)  # type: ignore[method-assign]
+    kubectl = ScriptedKubectl(former["metadata"]["name"], namespace="financial-screener", get=[server_s(former)])
     notes: list[str] = []
     assert FormerName(kubectl, created_at).find(pod(try_number=2), notes.append) is None
     return notes[-1]
@@ -344,21 +336,19 @@ def left_by_a_kill(_: Database) -> Any:
     notes: list[str] = []
     states = {"r": {"t": "running"}}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, get_task_states=lambda **_: states)
-    run = pod_run(notes, pod(), startup_timeout=5, judge_kill=lambda: judge_kill(ti))
-    run._start = run.kill  # type: ignore[method-assign, assignment]
-    run._may_exist = True
-    run._see = lambda _: run._stop_if_killed()  # type: ignore[method-assign]
-    with pytest.raises(PodKilled):
+    manifest = pod(try_number=2)
+    kubectl = ScriptedKubectl(manifest["metadata"]["name"], namespace="financial-screener", create=[lambda: run.kill()])
+    run = PodRun(kubectl, manifest, Limits(60, 600), on_line=None, note=notes.append, judge_kill=lambda: judge_kill(ti))
+    with pytest.raises(PodStopped):
         run.run()
     return notes[-1]
 
 
 def left_to_be_collected(_: Database) -> Any:
-    notes: list[str] = []
-    run = pod_run(notes, pod() | {"status": {"phase": "Succeeded"}})
-    run._may_exist = True
-    run.abandon()
-    return notes[-1]
+    succeeded = pod() | {"status": {"phase": "Succeeded"}}
+    kubectl = ScriptedKubectl(succeeded["metadata"]["name"], namespace="financial-screener")
+    release = Release(Claim(kubectl, pod(), print, lambda _: False), pod(), print, lambda _: False)
+    return release.unwanted(succeeded, 30, lambda: 0.0, even_succeeded=False)
 
 
 def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -366,36 +356,45 @@ def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest | {"metadata": manifest["metadata"] | {"resourceVersion": "7"}}
 
 
-def lost(*, again: bool = False, for_good: bool = False) -> Say:
-    def say(_: Database) -> Any:
-        notes: list[str] = []
-        run = pod_run(notes)
-        run._lost_watch(KubectlError(Fault.UNREACHABLE, REFUSED), run._watch_pauses)
-        if for_good:
-            run._raise_if_unreachable("timeout_seconds", 600)
-        if again:
-            run._heard()
-        return notes[-1]
+def lost(_: Database) -> Any:
+    return Watching().lost(KubectlError(Fault.UNREACHABLE, REFUSED), 0)
 
-    return say
+
+def back(_: Database) -> Any:
+    """The watch is refused once, and the look at the pod after it gives the pod's end."""
+    notes: list[str] = []
+    running = {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]}
+    pod_run(
+        notes,
+        Limits(60, 600),
+        create=[server_s(pod(try_number=2)) | {"status": running}],
+        watch=[Fault.UNREACHABLE],
+        get=[server_s(pod(try_number=2)) | {"status": {"phase": "Succeeded"}}],
+    ).run()
+    return notes[-2]
+
+
+def lost_for_good(_: Database) -> Any:
+    return PodOutOfReach(KubectlError(Fault.UNREACHABLE, REFUSED), "timeout_seconds", 600)
 
 
 def node_lost(_: Database) -> Any:
-    run = pod_run([])
-    run._deleting_at = time.monotonic() - 100
-    end = run._decide()
-    assert end is not None
+    life = PodLife(pod(), Limits(120, 600), begun_at=0)
+    deleted = pod()
+    deleted["metadata"]["deletionTimestamp"] = "2026-11-23T02:00:00Z"
+    life.saw(deleted, 0)
+    end = life.verdict(100)
+    assert isinstance(end, Outcome)
     return explain(end, pod(), config())
 
 
 def never_created(_: Database) -> Any:
-    return pod_run([], error=KubectlError(Fault.UNREACHABLE, REFUSED)).run()
+    return PodNotCreated(0, KubectlError(Fault.UNREACHABLE, REFUSED).trouble)
 
 
 def forbidden(_: Database) -> Any:
     said = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "financial-screener"'
-    operator = ConfiguredKubectlRunOperator(task_id="collect")
-    return str(operator._refused(KubectlError(Fault.FORBIDDEN, said)))
+    return as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
 
 
 def no_kubectl(_: Database) -> str:
@@ -486,9 +485,9 @@ SAYINGS: dict[str, Say] = {
     "no id": without_id,
     "left to another installation": left_alone,
     "forbidden": forbidden,
-    "API server lost": lost(),
-    "API server back": lost(again=True),
-    "API server lost for good": lost(for_good=True),
+    "API server lost": lost,
+    "API server back": back,
+    "API server lost for good": lost_for_good,
     "never created": never_created,
     "no credentials": no_credentials,
     "two credentials": lambda _: resolve_access({"in_cluster": True, "kube_config": "{}"}, connection="kubernetes_default"),

@@ -16,7 +16,7 @@ import pytest
 from plugins.postgres import Database, Server, new_database
 
 import airflow_provider_dagconfig.example_dags
-from airflow_provider_dagconfig.kubectl.manifest import annotation
+from airflow_provider_dagconfig.kubectl.annotations import annotation
 from demo import local_pods
 from demo.airflow import Airflow, running_airflow
 from demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
@@ -247,7 +247,8 @@ def task_process(pod: str) -> int:
     """Find the process that runs a pod's task: the parent of the kubectl that watches the pod."""
     for folder in Path("/proc").iterdir():
         with suppress(OSError):  # no process, or one that has just ended
-            if f"DAGCONFIG_POD={pod}" in (folder / "environ").read_text(errors="replace").split("\0"):
+            variables = (folder / "environ").read_text(errors="replace").split("\0")
+            if any(variable.startswith("DAGCONFIG_URI=") and pod in variable for variable in variables):
                 return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     raise AssertionError(f"no process watches {pod}")
 

@@ -18,12 +18,16 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from plugins.answers import Answer, Server, certificate, document, kubeconfig, kubectls, page, status
 
 from airflow_provider_dagconfig.kubectl import client
-from airflow_provider_dagconfig.kubectl.client import Fault, Kubectl, KubectlError, Stream
+from airflow_provider_dagconfig.kubectl.annotations import task_annotations
+from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
 from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
-from airflow_provider_dagconfig.kubectl.lifecycle import Ended, PodRun
-from airflow_provider_dagconfig.kubectl.manifest import task_annotations
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.outcome import End
-from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.kubectl.pod_life import Limits
+from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators.ends import as_airflows
 
 pytestmark = pytest.mark.parametrize("kubectl", kubectls())
 
@@ -334,14 +338,14 @@ def test_a_token_file_that_is_not_there_is_no_matter_of_waiting(tls_server: Serv
 
 def run(server: Server, folder: Path, kubectl: str, notes: list[str], startup_timeout: float = 60) -> Ended:
     client = client_of(kubectl, kubeconfig(folder, server.url))
-    return PodRun(client, pod(0), startup_timeout=startup_timeout, timeout=60, on_line=None, note=notes.append).run()
+    return PodRun(client, pod(0), Limits(startup_timeout, 60), on_line=None, note=notes.append).run()
 
 
 def refusal(server: Server, folder: Path, kubectl: str, startup_timeout: float = 60) -> AirflowException:
     """Run a pod that never is created; give what the operator makes of it."""
-    with pytest.raises(KubectlError) as refused:
+    with pytest.raises(PodEnd) as end:
         run(server, folder, kubectl, [], startup_timeout)
-    return ConfiguredKubectlRunOperator(task_id="collect")._refused(refused.value)
+    return as_airflows(end.value, DagConfig.defaults("collection", "all"), "base")
 
 
 ENDS = [

@@ -7,13 +7,16 @@ The texts are what kubectl 1.20.2 to 1.37.1 wrote; ``test_answers.py`` drives th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError, read_error
+from airflow_provider_dagconfig.kubectl.client import SCRIPT, Kubectl
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError, read_error
 
 FORBIDDEN = (
     'Error from server (Forbidden): pods is forbidden: User "eve" cannot create resource "pods" in API group "" '
@@ -121,6 +124,27 @@ def test_the_manifest_goes_through_standard_input_and_never_on_a_command_line(fa
     ]
 
 
+def test_the_debug_log_tells_each_request_and_its_answer_and_nothing_that_was_sent(
+    fake_kubectl: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="airflow_provider_dagconfig")
+    kubectl = Kubectl({"DAGCONFIG_CONTEXT": "lab"}, "jobs", "collect")
+    kubectl.create({"spec": "s3cret"})
+    with closing(kubectl.watch()) as stream:
+        stream.read()
+    (fake_kubectl / "kubectl").write_text(f"#!/bin/sh\necho '{FORBIDDEN}' >&2\nexit 1\n")
+    with pytest.raises(KubectlError):
+        kubectl.get()
+    pods = "/api/v1/namespaces/jobs/pods"
+    told = [re.sub(r"\d+ bytes|[\d.]+ s$", "N", line) for line in caplog.messages]
+    assert told == [
+        f"create {pods}?fieldValidation=Strict: N in N",
+        f"watch {pods}?watch=true&fieldSelector=metadata.name%3Dcollect&timeoutSeconds=300: opened",
+        f"watch {pods}?watch=true&fieldSelector=metadata.name%3Dcollect&timeoutSeconds=300: closed after N in N",
+        f"get {pods}/collect: forbidden in N",
+    ]
+
+
 def test_context_and_verification_reach_kubectl_as_arguments(fake_kubectl: Path) -> None:
     Kubectl({"DAGCONFIG_CONTEXT": "lab $(x)", "DAGCONFIG_INSECURE": "1"}, "jobs", "collect").get()
     assert (fake_kubectl / "arguments").read_text().startswith("--context\nlab $(x)\n--insecure-skip-tls-verify=true\n")
@@ -143,7 +167,7 @@ def test_an_answer_that_is_no_json_is_no_pod(fake_kubectl: Path) -> None:
 def test_the_script_tells_a_person_how_it_is_used() -> None:
     done = subprocess.run(
         ["bash", SCRIPT],
-        env={"PATH": os.environ["PATH"], "DAGCONFIG_NAMESPACE": "a", "DAGCONFIG_POD": "b"},
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,

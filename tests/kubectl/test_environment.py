@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_dagconfig import get_provider_info
-from airflow_provider_dagconfig.kubectl.client import SCRIPT, Fault, Kubectl, KubectlError
+from airflow_provider_dagconfig.kubectl.client import SCRIPT, Kubectl
 from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettings
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.settings import configured_kubectl
 
@@ -71,7 +72,7 @@ def environment_of(recording: Path, settings: dict[str, Any] | None = None) -> d
 
 
 def test_the_script_reads_variables_of_our_prefix_only() -> None:
-    assert {"DAGCONFIG_KUBECTL", "DAGCONFIG_INSECURE", "DAGCONFIG_SINCE"} <= set(READ_BY_THE_SCRIPT)
+    assert {"DAGCONFIG_KUBECTL", "DAGCONFIG_INSECURE", "DAGCONFIG_URI"} <= set(READ_BY_THE_SCRIPT)
     assert [name for name in READ_BY_THE_SCRIPT if not name.startswith(PREFIX)] == []
 
 
@@ -235,5 +236,5 @@ def test_the_uses_by_hand_in_the_scripts_header_work(recording: Path) -> None:
         environment = {"PATH": f"{recording}:{os.environ['PATH']}"}
         subprocess.run(["bash", "-c", command], cwd=recording, env=environment, capture_output=True, check=True)
     created, log = (recording / "arguments").read_text().splitlines()
-    assert "create --raw /api/v1/namespaces/default/pods?" in created
-    assert "get --raw /api/v1/namespaces/default/pods/demo/log?container=base" in log
+    assert "create --raw /api/v1/namespaces/default/pods -f -" in created
+    assert "get --raw /api/v1/namespaces/default/pods/demo/log" in log

@@ -21,8 +21,10 @@ from kubernetes.client import models as k8s
 from kubernetes_validate.utils import all_versions
 from plugins.airflow_ids import keys, run_ids, task_instances
 
-from airflow_provider_dagconfig.kubectl import manifest, names
-from airflow_provider_dagconfig.kubectl.manifest import ManifestError, PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl import manifest, names, parameters
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, annotation, try_number
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.parameters import ManifestError
 from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Quantity
 
 CONFIG = DagConfig(
@@ -186,7 +188,7 @@ def test_the_name_is_the_task_instances_whichever_its_try():
 def test_an_installation_is_in_the_name_a_label_and_an_annotation_whatever_the_author_says():
     made = pod(installation="staging", labels={"installation": "mine"})["metadata"]
     assert made["name"] == names.pod_name(**IDS, installation="staging")
-    assert made["labels"]["installation"] == made["annotations"][f"{manifest.PREFIX}/installation"] == "staging"
+    assert made["labels"]["installation"] == made["annotations"][f"{PREFIX}/installation"] == "staging"
 
 
 @pytest.mark.parametrize("name", [None, "collector"])
@@ -427,7 +429,7 @@ def test_a_model_makes_the_pod_that_a_dict_makes(parameter, model, plain):
 
 @pytest.mark.parametrize(("parameter", "model", "plain"), [*MODELS, *SINGLE_MODELS])
 def test_models_become_what_the_kubernetes_client_makes_of_them(parameter, model, plain):
-    assert manifest.to_plain(model) == ApiClient().sanitize_for_serialization(model) == plain
+    assert parameters.to_plain(model) == ApiClient().sanitize_for_serialization(model) == plain
 
 
 @pytest.mark.parametrize(
@@ -452,7 +454,7 @@ def test_models_become_what_the_kubernetes_client_makes_of_them(parameter, model
     ],
 )
 def test_to_plain_agrees_with_the_kubernetes_client(value):
-    assert manifest.to_plain(value) == ApiClient().sanitize_for_serialization(value)
+    assert parameters.to_plain(value) == ApiClient().sanitize_for_serialization(value)
 
 
 # Secrets
@@ -658,11 +660,11 @@ def test_annotations_are_valid_utf_8_for_every_id_and_value(ids, note):
 def test_annotations_hold_the_ids_in_full(ids):
     dag_id, run_id, task_id, map_index = ids
     built = build_pod(request(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index))
-    assert manifest.annotation(built, "dag-id") == dag_id
-    assert manifest.annotation(built, "task-id") == task_id
-    assert manifest.annotation(built, "map-index") == str(map_index)
+    assert annotation(built, "dag-id") == dag_id
+    assert annotation(built, "task-id") == task_id
+    assert annotation(built, "map-index") == str(map_index)
     if not any("\ud800" <= character <= "\udfff" for character in run_id):
-        assert manifest.annotation(built, "run-id") == run_id
+        assert annotation(built, "run-id") == run_id
 
 
 @given(
@@ -690,7 +692,7 @@ def test_a_long_annotation_is_cut_and_says_so_and_short_ones_stay_whole():
 
 
 def test_a_pod_tells_which_try_made_it():
-    assert manifest.try_number(pod(try_number=2)) == 2
+    assert try_number(pod(try_number=2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -703,8 +705,8 @@ def test_a_pod_tells_which_try_made_it():
     ],
 )
 def test_a_pod_that_somebody_else_made_is_of_no_try(stranger):
-    assert manifest.try_number(stranger) is None
-    assert manifest.annotation(stranger, "dag-id") is None
+    assert try_number(stranger) is None
+    assert annotation(stranger, "dag-id") is None
 
 
 # Weight

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_dagconfig.kubectl.outcome import (
     End,
-    Existing,
     Outcome,
     Running,
     Waiting,
     explain,
-    judge_existing,
     more_telling,
     not_started,
     read_status,
@@ -161,20 +162,18 @@ def test_a_pod_that_has_not_ended_says_how_far_it_is(status: dict[str, Any], exp
     assert read_status(status) == expected
 
 
-@pytest.mark.parametrize(
-    ("existing", "same_try", "collected", "expected"),
-    [
-        pytest.param(pod("Running"), False, False, Existing.ADOPT, id="runs-since-an-earlier-try"),
-        pytest.param(pod("Pending"), True, False, Existing.ADOPT, id="made-by-a-create-whose-answer-was-lost"),
-        pytest.param(pod("Succeeded"), False, False, Existing.ADOPT, id="succeeded-while-nobody-watched"),
-        pytest.param(pod("Succeeded"), False, True, Existing.REPLACE, id="succeeded-and-was-reported"),
-        pytest.param(pod("Failed"), False, False, Existing.REPLACE, id="failed-in-an-earlier-try"),
-        pytest.param(pod("Failed"), True, False, Existing.ADOPT, id="failed-in-this-try"),
-        pytest.param(pod("Running", metadata=DELETION), True, False, Existing.WAIT, id="being-deleted"),
-    ],
+@given(
+    st.builds(
+        Outcome,
+        st.sampled_from(End),
+        st.text(),
+        st.text(),
+        st.none() | st.integers(0, 255),
+        st.none() | st.text(),
+    )
 )
-def test_a_pod_that_is_already_there(existing: dict[str, Any], same_try: bool, collected: bool, expected: Existing) -> None:
-    assert judge_existing(existing, same_try=same_try, collected=collected) is expected
+def test_an_outcome_goes_to_json_and_back(outcome: Outcome) -> None:
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.as_dict()))) == outcome
 
 
 def test_out_of_memory_names_the_limit_its_row_and_the_statement_that_raises_it() -> None:

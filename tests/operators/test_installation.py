@@ -13,8 +13,8 @@ from plugins.postgres import Database, Server, new_database
 from plugins.tasks import Tasks
 
 from airflow_provider_dagconfig.kubectl import names
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, task_annotations
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.manifest import PREFIX, task_annotations
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 IDS = ("data_collection_equities", "manual__2026-11-23T02:00:00+00:00", "collect", -1)

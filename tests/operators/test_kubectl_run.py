@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, timeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 from plugins.cluster import is_running
 from plugins.tasks import Tasks
 
-from airflow_provider_dagconfig.kubectl import manifest as manifests
-from airflow_provider_dagconfig.kubectl.client import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, try_number
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-PREFIX = manifests.PREFIX
 
 
 def test_a_job_runs_with_what_its_row_says(tasks: Tasks) -> None:
@@ -387,7 +385,7 @@ def test_a_worker_that_was_given_up_too_early_leaves_its_pod_to_the_try_that_has
     )
 
     def stop_the_first(_: object) -> None:
-        tasks.namespace.wait_for_pod(lambda pod: manifests.try_number(pod) == 2)
+        tasks.namespace.wait_for_pod(lambda pod: try_number(pod) == 2)
         worker.terminate()
 
     try:
@@ -510,8 +508,8 @@ def manifest_of(tasks: Tasks, operator: ConfiguredKubectlRunOperator, run_id: st
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
     hook = DagConfigHook()
-    return manifests.build_pod(
-        manifests.PodRequest(
+    return build_pod(
+        PodRequest(
             dag_id=operator.dag_id,
             run_id=run_id,
             task_id=operator.task_id,
@@ -578,22 +576,6 @@ def test_an_init_containers_exit_code_does_not_skip(tasks: Tasks) -> None:
     task = tasks.run("true", init_containers=[init], skip_on_exit_code=4)
     assert task.state == "failed"
     assert "failed (init container prepare: Error, exit code 4)" in task.error
-
-
-@pytest.mark.parametrize(
-    ("said", "again", "advice"),
-    [
-        pytest.param('User "eve" cannot create resource "pods" in the namespace "jobs"', False, True, id="rights"),
-        pytest.param("error looking up service account jobs/eve: serviceaccount not found", False, False, id="service-account"),
-        pytest.param("exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=8", True, False, id="quota"),
-    ],
-)
-def test_what_is_forbidden_is_not_always_a_matter_of_rights(said: str, again: bool, advice: bool) -> None:
-    """A quota is free again when others have ended, so a retry may help; rights are advised where they are missing."""
-    error = ConfiguredKubectlRunOperator(task_id="t")._refused(KubectlError(Fault.FORBIDDEN, f'pods "x" is forbidden: {said}'))
-    assert said in str(error)
-    assert isinstance(error, AirflowFailException) is not again
-    assert ("The task needs get, watch, create" in str(error)) is advice
 
 
 def test_a_connection_that_does_not_exist_is_named(tasks: Tasks) -> None:

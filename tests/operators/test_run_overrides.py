@@ -15,7 +15,7 @@ from plugins.dag_runs import DagRunResult
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
-from airflow_provider_dagconfig.kubectl.manifest import PREFIX, config_annotations
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, config_annotations
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, run_overrides

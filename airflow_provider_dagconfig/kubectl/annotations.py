@@ -1,0 +1,87 @@
+"""
+What the operator writes on a pod about whose it is, and reads back: the annotations with our prefix. Pure.
+
+A task instance's ids stand there in full, which a label has no room for, and the configuration that the pod was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
+
+PREFIX = "airflow-provider-dagconfig"
+"""Of the annotations that the operator writes."""
+
+
+def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
+    """
+    Write a configuration as annotations, with the names that templates use for its values.
+
+    ``airflow-provider-dagconfig/memory_limit``, and with the same prefix ``origin``, ``change.changed_by``,
+    ``exchange_group.exchanges``. What is None is left out; lists are joined with commas.
+    """
+    values = dag_config.as_dict()
+    if exchange_group is not None:
+        values["exchange_group"] = exchange_group.as_dict()
+    return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
+
+
+def task_annotations(
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int | None = -1,
+    try_number: int = 1,
+    installation: str | None = None,
+) -> dict[str, str]:
+    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
+    ids = {
+        "dag-id": readable(dag_id),
+        "run-id": readable(run_id),
+        "task-id": readable(task_id),
+        "map-index": str(-1 if map_index is None else map_index),
+        "try-number": str(try_number),
+        "installation": installation,
+    }
+    return {f"{PREFIX}/{name}": text for name, text in ids.items() if text is not None}
+
+
+def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two pods are of one task instance by their annotations, whichever installation's and try's they are."""
+    ids = ("dag-id", "run-id", "task-id", "map-index")
+    return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
+
+
+def annotation(pod: Mapping[str, Any], name: str) -> str | None:
+    """
+    Read one of our annotations of a pod, by its name without the prefix: ``annotation(pod, "try-number")``.
+
+    :param pod: a manifest, or what the API server answered
+    """
+    value = ((pod.get("metadata") or {}).get("annotations") or {}).get(f"{PREFIX}/{name}")
+    return None if value is None else str(value)
+
+
+def try_number(pod: Mapping[str, Any]) -> int | None:
+    """Read which try has a pod: the one that made it, or has adopted it; None where the pod doesn't say."""
+    text = annotation(pod, "try-number")
+    return int(text) if text and text.isdecimal() else None
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Give each value that isn't None with its dotted name, as text."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        elif isinstance(value, list | tuple):
+            yield f"{path}{name}", ",".join(readable(str(item)) for item in value)
+        elif value is not None:
+            yield f"{path}{name}", str(value).lower() if isinstance(value, bool) else readable(str(value))
+
+
+def readable(text: str) -> str:
+    r"""Write a lone surrogate, which is in no valid UTF-8, as the six characters ``\udce9``."""
+    return str.__str__(text).encode("utf-8", "backslashreplace").decode()

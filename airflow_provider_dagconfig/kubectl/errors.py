@@ -1,0 +1,163 @@
+"""
+What kubectl says where a request did not go through, read: which kind of no it is, and whether asking again may help. Pure.
+
+The texts are those of kubectl 1.20 to 1.37; an answer of the API server stands in them with its reason and its sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+
+class Fault(Enum):
+    """What kind of no kubectl brought back."""
+
+    ALREADY_EXISTS = "already exists"
+    CONFLICT = "conflict"
+    CREDENTIALS = "no credentials"
+    EXPIRED = "resource version expired"
+    FORBIDDEN = "forbidden"
+    INVALID = "invalid"
+    MISCONFIGURED = "misconfigured"
+    NOT_FOUND = "not found"
+    NOT_READY = "container not started"
+    SERVER_ERROR = "server error"
+    UNAUTHORIZED = "unauthorized"
+    UNREACHABLE = "unreachable"
+
+
+PASSING = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
+"""What may be over a moment later, without anybody having changed the task: it is asked again until a deadline."""
+
+_WORDS = {
+    Fault.CREDENTIALS: "kubectl can't make the request",
+    Fault.FORBIDDEN: "the API server forbids it",
+    Fault.SERVER_ERROR: "the API server can't serve the request",
+    Fault.UNAUTHORIZED: "the API server does not take the credentials",
+    Fault.UNREACHABLE: "the API server can't be reached",
+}
+_BY_REASON = {
+    "AlreadyExists": Fault.ALREADY_EXISTS,
+    "BadRequest": Fault.INVALID,
+    "Conflict": Fault.CONFLICT,
+    "Expired": Fault.EXPIRED,
+    "Forbidden": Fault.FORBIDDEN,
+    "Gone": Fault.EXPIRED,
+    "Invalid": Fault.INVALID,
+    "MethodNotAllowed": Fault.MISCONFIGURED,
+    "NotAcceptable": Fault.MISCONFIGURED,
+    "NotFound": Fault.NOT_FOUND,
+    "RequestEntityTooLarge": Fault.INVALID,
+    "Unauthorized": Fault.UNAUTHORIZED,
+    "UnsupportedMediaType": Fault.MISCONFIGURED,
+}
+# What kubectl makes of an answer that holds no Status, so that no API server gave it: a proxy's, or another service's.
+_NO_STATUS = {
+    "the server could not find the requested resource": Fault.UNREACHABLE,
+    "the server reported a conflict": Fault.CONFLICT,
+}
+_NO_STATUS_CODE = re.compile(r"the server responded with the status code (\d+) but did not return more information")
+_BY_CODE = {"410": Fault.EXPIRED, "413": Fault.INVALID}
+
+# A line of kubectl's own log, such as a warning about a deprecated plugin: "W1125 06:12:57.694534   12413 loader.go:223] ..."
+_LOG_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] .*\n?", re.MULTILINE)
+# Where kubectl begins to say why it ends. Before it stands what a credential plugin wrote, which may look the same.
+_LAST_WORD = re.compile(
+    r"^(?:Error from server|error: |Unable to connect to the server|The connection to the server|Error in configuration|"
+    r"The (?:request|\S+ \".*?\") is invalid)",
+    re.MULTILINE,
+)
+_STATUS = re.compile(r"Error from server(?: \((\w+)\))?: ?(.*)", re.DOTALL)
+_UNAUTHORIZED = re.compile(r"error: You must be logged in to the server")
+# kubectl has words of its own for 422.
+_INVALID = re.compile(r"The (?:request|\S+ \".*?\") is invalid")
+_PLUGIN = re.compile(
+    r"Unable to connect to the server: (?=(?:.*: )?(?:getting credentials|failed to refresh token|No valid id-token))", re.DOTALL
+)
+_PLUGIN_UNUSABLE = re.compile(
+    r"executable .* not found|fork/exec .*: (?:no such file|permission denied|exec format error)|is configured to use API version"
+)
+# What kubectl says before it has reached any server, or of a server that is not the kubeconfig's; waiting does not mend it.
+_MISCONFIGURED = re.compile(
+    r"context .* does not exist|context was not found|error loading config|Error in configuration|"
+    r"no configuration has been provided|invalid configuration|must be a URL|unknown (?:flag|command)|unable to (?:read|load)|"
+    r"no such file|permission denied|error reading input|exec plugin: |auth plugin has been removed|no Auth Provider found|"
+    r"x509:|first record does not look like a TLS handshake|gave HTTP response to HTTPS client|"
+    r"remote error: tls: .*(?:certificate|handshake failure|protocol version)",
+    re.IGNORECASE,
+)
+
+
+class KubectlError(Exception):
+    """
+    A request that kubectl could not make, or that the API server refused.
+
+    :param fault: what kind of no it was.
+    :param message: kubectl's sentence, which holds the API server's.
+    :param verb: the request's name in ``requests``.
+    """
+
+    def __init__(self, fault: Fault, message: str, verb: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.message = message
+        self.verb = verb
+
+    @property
+    def words(self) -> str:
+        """What does not work, for a request that is made again."""
+        return _WORDS.get(self.fault, "the API server refuses it")
+
+    @property
+    def trouble(self) -> str:
+        """What does not work, and why."""
+        return f"{self.words}: {self.message}"
+
+
+def without_log(stderr: str) -> str:
+    """Give what was written to standard error, without the lines of kubectl's own log."""
+    return _LOG_LINE.sub("", stderr).strip()
+
+
+def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
+    """Read what kubectl wrote to standard error. What is not known is taken for a server out of reach, and tried again."""
+    text = without_log(stderr) or stderr.strip() or f"kubectl ended with exit code {exit_code} and said nothing"
+    own = text
+    for begins in _LAST_WORD.finditer(text):
+        own = text[begins.start() :]
+    return KubectlError(*_read_word(exit_code, text, own), verb)
+
+
+def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
+    if match := _STATUS.match(own):
+        reason, sentence = match.groups()
+        sentence = sentence.strip() or f"it gives no reason ({reason})"
+        return _read_status(reason, sentence), sentence
+    if _UNAUTHORIZED.match(own):
+        return Fault.UNAUTHORIZED, own
+    if _INVALID.match(own):
+        return Fault.INVALID, own
+    if match := _PLUGIN.match(own):
+        said = text.removesuffix(own).strip()
+        cause = own[match.end() :]
+        fault = Fault.MISCONFIGURED if _PLUGIN_UNUSABLE.search(cause) else Fault.CREDENTIALS
+        return fault, f"{cause}: {said}" if said else cause
+    if "error reading input" in own:
+        return Fault.MISCONFIGURED, f"the kubeconfig has no credentials, and kubectl asks for a name and a password ({own})"
+    if exit_code in (126, 127) or _MISCONFIGURED.search(own):
+        return Fault.MISCONFIGURED, text
+    return Fault.UNREACHABLE, text
+
+
+def _read_status(reason: str | None, sentence: str) -> Fault:
+    """Tell what an answer of the API server, or of a proxy before it, means."""
+    if sentence in _NO_STATUS:
+        return _NO_STATUS[sentence]
+    if reason is None and (match := _NO_STATUS_CODE.match(sentence)):
+        return _BY_CODE.get(match[1], Fault.UNREACHABLE)
+    if reason == "BadRequest" and "is waiting to start" in sentence:
+        return Fault.NOT_READY
+    if reason == "Forbidden" and "not yet ready to handle request" in sentence:  # an API server that has just started
+        return Fault.SERVER_ERROR
+    return _BY_REASON.get(reason or "", Fault.SERVER_ERROR)

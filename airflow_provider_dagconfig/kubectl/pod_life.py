@@ -1,0 +1,224 @@
+"""
+What is known about one pod, and what follows from it. Pure: no process, no thread, no clock.
+
+Theory of operation: whoever drives a life says what was seen, and when (:meth:`PodLife.saw`, :meth:`PodLife.vanished`), and asks
+what follows (:meth:`PodLife.verdict`): an outcome, "a later try has it", "too late, for this limit", or None: wait, until
+:meth:`PodLife.next_deadline` at most. The worker drives one life (``lifecycle``); a triggerer can drive a thousand from one watch.
+They share every decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_dagconfig.kubectl import outcome as outcomes
+from airflow_provider_dagconfig.kubectl.annotations import try_number
+from airflow_provider_dagconfig.kubectl.outcome import Outcome, Running, Waiting, read_status
+
+Pod = Mapping[str, Any]
+
+PHASE_FOLLOWS = 5.0
+"""Seconds after the base container's end. Where the pod's phase has not followed, another container goes on alone."""
+
+NODE_ANSWERS = 30.0
+"""Seconds after the time that a node had for a deletion or a deadline. Then the node is taken for lost."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How long things may take, in seconds.
+
+    :param startup_timeout: until the base container has to have started, and until the API server has to have taken the pod.
+    :param timeout: how long the pod may run; the kubelet holds it to that (activeDeadlineSeconds), a life only waits.
+    :param grace_period: between a deletion and the container's end at most.
+    :param node_answers: after that for the node to say so.
+    """
+
+    startup_timeout: float
+    timeout: float
+    grace_period: float = 30.0
+    node_answers: float = NODE_ANSWERS
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """A later try has the pod, and goes on with it."""
+
+    by_try: int | None
+
+
+@dataclass(frozen=True)
+class TooLate:
+    """
+    Nothing was heard of the pod's start or end in time.
+
+    :param limit: the limit's name.
+    :param seconds: the limit.
+    :param outcome: what it means where the API server was in reach.
+    :param events_may_tell: whether the pod's events may say more than its status does.
+    """
+
+    limit: str
+    seconds: float
+    outcome: Outcome
+    events_may_tell: bool = False
+
+
+class PodLife:
+    """
+    One pod as it was last seen.
+
+    :param manifest: the pod that this try makes; its annotations say whose it is.
+    :param limits: for a pod that does not say better: an adopted one keeps the times it was made with.
+    :param begun_at: when the try began to create or adopt the pod, by the driver's clock, in seconds.
+    """
+
+    def __init__(self, manifest: Pod, limits: Limits, begun_at: float) -> None:
+        self.pod: Pod = manifest
+        """As it was last seen; the manifest before."""
+        self.view: Waiting | Running | Outcome = Waiting("Pending")
+        """How far it is."""
+        self.is_gone = False
+        """Whether the API server has it no more."""
+        self.is_replaced = False
+        """Whether another pod has its name now."""
+        self._manifest, self._limits, self._begun_at = manifest, limits, begun_at
+        self._container: str = manifest["spec"]["containers"][0]["name"]
+        # Times by the driver's clock; None means that it has not happened.
+        self._started_at: float | None = None
+        self._container_ended_at: float | None = None
+        self._deleting_at: float | None = None
+
+    # --- what was seen ---
+
+    def saw(self, pod: Pod, now: float) -> str | None:
+        """
+        Take a newer state of the pod. The first end that is told stands.
+
+        :return: what is worth a line in the log.
+        """
+        if isinstance(self.view, Outcome):
+            return None
+        uid = self.pod["metadata"].get("uid")
+        if uid is not None and pod["metadata"].get("uid") != uid:
+            self.is_gone = self.is_replaced = True
+            return None
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp") and self._deleting_at is None:
+            self._deleting_at = now
+        before, self.view = self.view, read_status(pod, self._container)
+        if isinstance(self.view, Waiting):
+            return self._waits(before, self.view)
+        if isinstance(self.view, Running):
+            return self._runs(self.view, now)
+        return None
+
+    def _waits(self, before: Waiting | Running | Outcome, view: Waiting) -> str | None:
+        if self._started_at is not None:
+            self.view = before  # an older state, from the cache of another API server
+            return None
+        if isinstance(before, Waiting):
+            self.view = view = outcomes.more_telling(before, view)
+        return None if view == before else f"{self._name} waits: {view.reason} {view.message}".rstrip()
+
+    def _runs(self, view: Running, now: float) -> str | None:
+        if view.ended and self._container_ended_at is None:
+            self._container_ended_at = now
+        if self._started_at is not None:
+            return None
+        self._started_at = now
+        return f"{self._name} runs on {self.pod.get('spec', {}).get('nodeName', 'its node')}"
+
+    @property
+    def _name(self) -> str:
+        return f"Pod {self.pod['metadata'].get('name')}"
+
+    def vanished(self) -> None:
+        """Take note that the API server has it no more."""
+        if not isinstance(self.view, Outcome):
+            self.is_gone = True
+
+    # --- what follows ---
+
+    def verdict(self, now: float) -> Outcome | TooLate | TakenOver | None:
+        """Give what is certain by now; None while it is still to be waited for."""
+        if is_later_trys(self.pod, self._manifest):
+            return TakenOver(try_number(self.pod))
+        if isinstance(self.view, Outcome):
+            return self.view
+        if self.is_gone:
+            ended = self.view.ended if isinstance(self.view, Running) else None
+            return ended or outcomes.deleted_by_others(self.pod)
+        if self._deleting_at is not None and now > (due := self._deleted_by()):
+            return outcomes.node_lost(self.pod, "the end of the pod, which is being deleted", now - due + self._limits.node_answers)
+        if isinstance(self.view, Waiting):
+            return self._of_the_start(self.view, now)
+        if self.view.ended and now > self._phase_follows_by():
+            return self.view.ended
+        if now > (due := self._ends_by()):
+            seconds = self.timeout
+            late = now - due + self._limits.node_answers + self.grace_period
+            lost = outcomes.node_lost(self.pod, f"the end of the pod at timeout_seconds = {seconds:g}", late)
+            return TooLate("timeout_seconds", seconds, lost)
+        return None
+
+    def _of_the_start(self, view: Waiting, now: float) -> Outcome | TooLate | None:
+        if view.hopeless:
+            return outcomes.not_started(view)
+        seconds = self._limits.startup_timeout
+        if now > self._begun_at + seconds:
+            return TooLate(
+                "startup_timeout_seconds", seconds, outcomes.not_started(view, seconds), events_may_tell=not view.message
+            )
+        return None
+
+    def next_deadline(self) -> float:
+        """When :meth:`verdict` may change though nothing happens."""
+        steps = []
+        if isinstance(self.view, Waiting):
+            steps.append(self._begun_at + self._limits.startup_timeout)
+        if self._container_ended_at is not None:
+            steps.append(self._phase_follows_by())
+        if self._deleting_at is not None:
+            steps.append(self._deleted_by())
+        if self._started_at is not None:
+            steps.append(self._ends_by())
+        return min(steps, default=float("inf"))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the base container has ended: nothing more is written to its log."""
+        return isinstance(self.view, Outcome) or self._container_ended_at is not None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that this pod may run."""
+        return float(self.pod.get("spec", {}).get("activeDeadlineSeconds", self._limits.timeout))
+
+    @property
+    def grace_period(self) -> float:
+        """Seconds that its containers have to end once it is deleted; who deletes it may give it more."""
+        given = self.pod.get("spec", {}).get("terminationGracePeriodSeconds", self._limits.grace_period)
+        if self._deleting_at is not None:
+            given = self.pod["metadata"].get("deletionGracePeriodSeconds", given)
+        return float(given)
+
+    def _phase_follows_by(self) -> float:
+        assert self._container_ended_at is not None
+        return self._container_ended_at + PHASE_FOLLOWS
+
+    def _deleted_by(self) -> float:
+        assert self._deleting_at is not None
+        return self._deleting_at + self.grace_period + self._limits.node_answers
+
+    def _ends_by(self) -> float:
+        assert self._started_at is not None
+        return self._started_at + self.timeout + self.grace_period + self._limits.node_answers
+
+
+def is_later_trys(pod: Pod, manifest: Pod) -> bool:
+    """Whether a pod is a later try's than the one that makes the manifest."""
+    return (try_number(pod) or 0) > (try_number(manifest) or 0)

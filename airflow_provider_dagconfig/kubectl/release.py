@@ -1,0 +1,125 @@
+"""
+What a run does with its pod once it needs it no more: it deletes it, or marks it as collected where it is to be kept.
+
+Every deletion names the pod by its uid. One that was not decided by the pod's own end is refused where anything has changed since:
+a later try may have adopted the pod. How to wait between two attempts is said by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_provider_dagconfig.kubectl.annotations import try_number
+from airflow_provider_dagconfig.kubectl.claim import Claim, marked
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running, is_terminal, read_status
+from airflow_provider_dagconfig.kubectl.patience import Pauses
+from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
+
+Pod = Mapping[str, Any]
+
+KILL_SECONDS = 4.0
+"""Seconds. The supervisor of a task sends SIGKILL five seconds after SIGTERM: no deletion takes longer."""
+
+_ATTEMPTS = 4
+
+
+def is_kept(pod: Pod, outcome: Outcome, on_finish_action: str) -> bool:
+    """
+    Whether a pod that has ended stays; one in which something still runs never does.
+
+    :param on_finish_action: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod`` or ``keep_pod``.
+    """
+    if not is_terminal(pod):
+        return False
+    if on_finish_action == "delete_succeeded_pod":
+        return outcome.end is not End.SUCCEEDED
+    return on_finish_action in ("keep_pod", "delete_active_pod")
+
+
+class Release:
+    """
+    The end of one run's pod.
+
+    :param claim: whose pod it is, and the requests about it.
+    :param manifest: the pod that the run made or would have made.
+    :param note: takes what is worth a line in the log.
+    :param may_pass: whether to ask again after an error.
+    """
+
+    def __init__(self, claim: Claim, manifest: Pod, note: Callable[[str], None], may_pass: Callable[[KubectlError], bool]) -> None:
+        self._claim, self._manifest, self._note, self._may_pass = claim, manifest, note, may_pass
+
+    def collected(self, pod: Pod, *, keep: bool, pause: Callable[[float], None]) -> None:
+        """
+        Delete a pod whose end is known, or mark it, so that a cleared task runs anew. What can't be done is said.
+
+        :param pause: waits so many seconds between two attempts.
+        """
+        kubectl, pauses, uid, is_stale = self._claim.kubectl, Pauses(8.0), pod["metadata"].get("uid"), False
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                if is_stale:
+                    pod, is_stale = kubectl.get(), False
+                    if pod["metadata"].get("uid") != uid or is_later_trys(pod, self._manifest):
+                        return
+                if keep:
+                    kubectl.replace(marked(pod, "collected", "true"))
+                else:
+                    kubectl.delete(pod)
+                return
+            except KubectlError as error:
+                if error.fault is Fault.NOT_FOUND:
+                    return
+                is_stale = error.fault is Fault.CONFLICT
+                if not is_stale and (attempt == _ATTEMPTS or not self._may_pass(error)):
+                    verb = "marked as collected" if keep else "deleted"
+                    self._note(f"Pod {kubectl.pod} in namespace {kubectl.namespace} could not be {verb}: {error.message}")
+                    return
+            if attempt < _ATTEMPTS:
+                pause(pauses.next())
+
+    def unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], *, even_succeeded: bool) -> str | None:
+        """
+        Ask for the deletion of a pod whose work is not wanted; where it has changed, look whose it is.
+
+        :param pod: as it is known; None where it was never seen.
+        :param grace_period: how many seconds it has to end.
+        :param clock: the time in seconds; all of it takes :data:`KILL_SECONDS` at most.
+        :param even_succeeded: delete it too where it has succeeded. Else that is left to the next try, which collects it.
+        :return: what is to be said; None where there is no pod.
+        :raises KubectlError: it could not be deleted.
+        """
+        until = clock() + KILL_SECONDS
+        while True:
+            try:
+                return self._delete_if_ours(pod, grace_period, lambda: max(1, round(until - clock())), even_succeeded)
+            except KubectlError as error:  # noqa: PERF203
+                if error.fault is Fault.NOT_FOUND:
+                    return None
+                if error.fault is not Fault.CONFLICT or clock() > until:
+                    raise
+                pod = None
+
+    def _delete_if_ours(
+        self, pod: Pod | None, grace_period: float, seconds_left: Callable[[], int], even_succeeded: bool
+    ) -> str | None:
+        if pod is None and (pod := self._claim.find(seconds_left())) is None:
+            return None
+        name = self._claim.kubectl.pod
+        if is_later_trys(pod, self._manifest):
+            return f"Pod {name} is left to try {try_number(pod)}, which has adopted it"
+        if not even_succeeded and _has_succeeded(pod, self._manifest):
+            return (
+                f"Pod {name} in namespace {self._claim.kubectl.namespace} has succeeded and is left: the next try collects "
+                "its result"
+            )
+        self._claim.kubectl.delete(pod, seconds_left(), unchanged=True)
+        return f"Pod {name} is being deleted, with {grace_period:g} s of grace"
+
+
+def _has_succeeded(pod: Pod, manifest: Pod) -> bool:
+    view = read_status(pod, manifest["spec"]["containers"][0]["name"])
+    outcome = view.ended if isinstance(view, Running) else view
+    return isinstance(outcome, Outcome) and outcome.end is End.SUCCEEDED

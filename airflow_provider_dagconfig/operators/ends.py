@@ -1,0 +1,85 @@
+"""
+The one place where the end of a pod becomes the end of a task: each class of ``kubectl.ends`` one of Airflow's exceptions.
+
+| what happened | exception | the task |
+|---|---|---|
+| the container ended with ``skip_on_exit_code`` | AirflowSkipException | is skipped |
+| the pod failed, whoever ended it | :class:`TaskPodError` | fails, and is tried again |
+| the API server refused it for good; credentials or the manifest are wrong | AirflowFailException | fails, with no other try |
+| the namespace's quota is used up now | :class:`TaskPodError` | fails, and is tried again |
+| not created in time, out of reach, taken over, told to stop | :class:`TaskPodError` | fails, and is tried again |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodRefused
+from airflow_provider_dagconfig.kubectl.errors import Fault
+from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.models import DagConfig
+
+_NO_ROOM = ("exceeded quota", "status unknown for quota")
+"""What the API server says where the namespace's quota is used up, or was made a moment ago."""
+
+
+class TaskPodError(AirflowException):
+    """
+    A pod brought no success, and another try may.
+
+    :param message: what happened, whose fault it was and what to do.
+    :param end: what happened, for who decides about another try.
+    """
+
+    def __init__(self, message: str, end: PodEnd) -> None:
+        super().__init__(message)
+        self.end = end
+
+
+def are_exit_codes(codes: Any) -> bool:
+    """Whether a value is one exit code, or several, or None."""
+    if isinstance(codes, list | tuple | set | frozenset):
+        return all(isinstance(code, int) for code in codes)
+    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes))
+
+
+def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_code: Any = None) -> AirflowException:
+    """
+    Give the exception that a task ends with.
+
+    :param config: the configuration that the pod was made with; its row goes into the text.
+    :param container: the job's container.
+    :param skip_on_exit_code: an exit code, or several, that skip the task; None for none.
+    """
+    if isinstance(end, PodFailed):
+        ended = end.ended
+        message = explain(ended.outcome, ended.pod, config, ended.last_lines, container)
+        if end.outcome.end is End.EXITED and _is_among(end.outcome.exit_code, skip_on_exit_code):
+            return AirflowSkipException(message)
+        return TaskPodError(message, end)
+    if isinstance(end, PodRefused):
+        return _refused(end)
+    return TaskPodError(str(end), end)
+
+
+def _refused(end: PodRefused) -> AirflowException:
+    if end.fault is Fault.FORBIDDEN and any(words in str(end) for words in _NO_ROOM):
+        return TaskPodError(f"The namespace has no room for the pod now: {end}", end)
+    if end.fault is Fault.FORBIDDEN:
+        # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.
+        rights = (
+            ". The task needs get, watch, create, update and delete on pods, and get on pods/log, in its namespace"
+            if " cannot " in str(end)
+            else ""
+        )
+        return AirflowFailException(f"Kubernetes forbids it: {end}{rights}")
+    return AirflowFailException(f"Kubernetes refused it ({end.fault.value}): {end}")
+
+
+def _is_among(exit_code: int | None, codes: Any) -> bool:
+    if codes is None or exit_code is None:
+        return False
+    return exit_code == codes if isinstance(codes, int) else exit_code in codes

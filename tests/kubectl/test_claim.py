@@ -1,0 +1,154 @@
+"""One pod for one task instance: created, adopted or replaced, and never two. No process, no waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from plugins.scripted import Asked, Scripted, ScriptedKubectl
+
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, annotation, task_annotations
+from airflow_provider_dagconfig.kubectl.claim import Claim, Existing, NotYet, judge_existing
+from airflow_provider_dagconfig.kubectl.ends import PodTakenOver
+from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+
+COLLECTED = {f"{PREFIX}/collected": "true"}
+
+
+def ids(task: str = "collect", try_number: int = 1, installation: str | None = None, **more: str) -> dict[str, str]:
+    return {**task_annotations("collection", "run", task, try_number=try_number, installation=installation), **more}
+
+
+def pod(phase: str = "Running", annotations: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
+    given = {"name": "collect", "uid": "one", "resourceVersion": "1", "annotations": ids() if annotations is None else annotations}
+    return {"metadata": {**given, **metadata}, "spec": {"containers": [{"name": "base"}]}, "status": {"phase": phase}}
+
+
+DELETION = {"deletionTimestamp": "2026-11-23T02:00:30Z"}
+SECOND_TRY = pod(annotations=ids(try_number=2))
+
+
+@pytest.mark.parametrize(
+    ("existing", "manifest", "expected"),
+    [
+        pytest.param(pod(), SECOND_TRY, Existing.ADOPT, id="runs-since-an-earlier-try"),
+        pytest.param(pod("Pending"), pod(), Existing.KEEP, id="made-by-a-create-whose-answer-was-lost"),
+        pytest.param(pod("Succeeded"), SECOND_TRY, Existing.ADOPT, id="succeeded-while-nobody-watched"),
+        pytest.param(pod("Succeeded", ids(**COLLECTED)), SECOND_TRY, Existing.REPLACE, id="succeeded-and-was-reported"),
+        pytest.param(pod("Succeeded", ids(try_number=2, **COLLECTED)), pod(), Existing.REPLACE, id="a-later-trys-that-was-kept"),
+        pytest.param(pod("Failed"), SECOND_TRY, Existing.REPLACE, id="failed-in-an-earlier-try"),
+        pytest.param(pod("Failed"), pod(), Existing.KEEP, id="failed-in-this-try"),
+        pytest.param(pod(**DELETION), pod(), Existing.WAIT, id="being-deleted"),
+        pytest.param(SECOND_TRY, pod(), Existing.LEAVE_TO_LATER_TRY, id="a-later-trys"),
+        pytest.param(pod(annotations=ids("another")), pod(), Existing.ANOTHERS, id="another-tasks"),
+        pytest.param(pod(annotations={}), pod(), Existing.ANOTHERS, id="nobodys"),
+        pytest.param(pod(annotations=ids(installation="staging")), pod(), Existing.ANOTHERS, id="another-installations"),
+        pytest.param(pod(annotations=ids("another"), **DELETION), pod(), Existing.ANOTHERS, id="another-tasks-being-deleted"),
+    ],
+)
+def test_a_pod_that_is_there_already(existing: dict[str, Any], manifest: dict[str, Any], expected: Existing) -> None:
+    assert judge_existing(existing, manifest) is expected
+
+
+PASSING = (Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE)
+
+
+def claim(manifest: dict[str, Any] | None = None, notes: list[str] | None = None, **answers: list[Scripted]) -> tuple[Claim, Asked]:
+    kubectl = ScriptedKubectl(**answers)
+    note = [].append if notes is None else notes.append
+    return Claim(kubectl, manifest or pod(), note, lambda error: error.fault in PASSING), kubectl.asked
+
+
+def test_a_task_that_has_no_pod_creates_one() -> None:
+    one, asked = claim()
+    made = one.attempt()
+    assert not isinstance(made, NotYet)
+    assert made["metadata"]["uid"] == "made"
+    assert asked.requests == ["create collect"]
+
+
+def test_a_pod_of_this_try_is_gone_on_with_as_it_is() -> None:
+    """Its create went through, and the answer was lost."""
+    one, asked = claim(create=[Fault.ALREADY_EXISTS], get=[pod()])
+    assert one.attempt() == pod()
+    assert asked.requests == ["create collect", "get collect"]
+
+
+def test_a_pod_of_an_earlier_try_is_adopted_with_its_number() -> None:
+    notes: list[str] = []
+    one, asked = claim(SECOND_TRY, notes, create=[Fault.ALREADY_EXISTS], get=[pod()])
+    one.attempt()
+    assert asked.requests == ["create collect", "get collect", "replace collect"]
+    assert annotation(asked.written[0], "try-number") == "2"
+    assert notes == ["Adopting pod collect, made by try 1: it keeps the configuration it was made with (None)"]
+
+
+@pytest.mark.parametrize("answer", [Fault.CONFLICT, Fault.NOT_FOUND, *PASSING], ids=str)
+def test_a_pod_that_changes_while_it_is_adopted_is_looked_at_again(answer: Fault) -> None:
+    one, asked = claim(SECOND_TRY, create=[Fault.ALREADY_EXISTS], get=[pod()], replace=[answer, SECOND_TRY])
+    assert isinstance(one.attempt(), NotYet)
+    assert one.attempt() == SECOND_TRY
+    assert asked.requests == ["create collect", "get collect", "replace collect"] * 2
+
+
+def test_a_pod_that_is_replaced_is_waited_for_until_it_is_gone() -> None:
+    notes: list[str] = []
+    failed = pod("Failed", uid="failed")
+    one, asked = claim(
+        SECOND_TRY, notes, create=[Fault.ALREADY_EXISTS, Fault.ALREADY_EXISTS, SECOND_TRY], get=[failed, pod(**DELETION)]
+    )
+    assert [one.attempt(), one.attempt()] == [NotYet("pod collect of an earlier try is still being deleted")] * 2
+    assert one.attempt() == SECOND_TRY
+    assert asked.requests == [
+        *("create collect", "get collect", "delete collect"),
+        *("create collect", "get collect"),
+        "create collect",
+    ]
+    assert notes == ["Replacing pod collect, left from an earlier try"]
+
+
+def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted() -> None:
+    """A worker that was given up while the API server was away comes back when the next try has made the pod."""
+    one, asked = claim(create=[Fault.ALREADY_EXISTS], get=[SECOND_TRY])
+    with pytest.raises(PodTakenOver, match="is a later try's, try 2's") as end:
+        one.attempt()
+    assert end.value.by_try == 2
+    assert asked.requests == ["create collect", "get collect"]
+
+
+def test_a_name_that_is_anothers_is_said_and_its_pod_is_none_of_this_task() -> None:
+    one, asked = claim(create=[Fault.ALREADY_EXISTS], get=[pod(annotations=ids("another"))])
+    with pytest.raises(KubectlError, match="exists and is not this task's"):
+        one.attempt()
+    assert (one.may_exist, asked.requests) == (False, ["create collect", "get collect"])
+
+
+def test_a_quota_that_others_change_at_the_same_moment_is_asked_again() -> None:
+    """Pods that are created together get in each other's way at the namespace's quota: the API server answers Conflict."""
+    one, _ = claim(create=[Fault.CONFLICT, pod()])
+    assert [one.attempt(), one.attempt()] == [NotYet("conflict"), pod()]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=str)
+def test_what_may_pass_is_asked_again(fault: Fault) -> None:
+    one, _ = claim(create=[fault, pod()])
+    [first, second] = one.attempt(), one.attempt()
+    assert isinstance(first, NotYet)
+    assert fault.value in first.waits_for
+    assert second == pod()
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.SERVER_ERROR], ids=str)
+def test_a_refusal_after_a_lost_answer_is_no_proof_that_there_is_no_pod(fault: Fault) -> None:
+    one, _ = claim(create=[fault, Fault.FORBIDDEN])
+    one.attempt()
+    with pytest.raises(KubectlError, match="forbidden"):
+        one.attempt()
+    assert one.may_exist
+
+
+def test_a_refusal_at_once_means_that_there_is_no_pod() -> None:
+    one, _ = claim(create=[Fault.FORBIDDEN])
+    with pytest.raises(KubectlError, match="forbidden"):
+        one.attempt()
+    assert not one.may_exist

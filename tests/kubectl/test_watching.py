@@ -1,0 +1,99 @@
+"""When a watch is opened, given up and opened again, and what is asked again: seconds are numbers here."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.patience import SERVER_SETTLES, Patience, Pauses
+from airflow_provider_dagconfig.kubectl.watching import BEGINS, ENDS, Watching
+
+AWAY = KubectlError(Fault.UNREACHABLE, "connection refused", "watch")
+
+
+def test_the_first_watch_is_opened_at_once_and_no_pod_is_looked_at_before() -> None:
+    watching = Watching()
+    assert (watching.is_due(0), watching.looks_first) == (True, False)
+
+
+def test_a_watch_that_begins_with_no_pod_was_opened_after_its_deletion() -> None:
+    watching = Watching()
+    watching.opened(100)
+    assert (watching.is_deaf(100 + BEGINS), watching.is_deaf(100 + BEGINS + 1)) == (False, True)
+    watching.ended(111)
+    assert watching.looks_first
+
+
+def test_a_watch_that_the_api_server_does_not_end_is_given_up() -> None:
+    """A connection may be lost without a word, and a proxy may keep our end of it open."""
+    watching = Watching()
+    watching.opened(0)
+    watching.told()
+    assert (watching.next_step(), watching.is_deaf(ENDS), watching.is_deaf(ENDS + 1)) == (ENDS, False, True)
+
+
+def test_a_watch_that_is_never_any_good_is_asked_for_with_growing_pauses() -> None:
+    watching, pauses = Watching(), []
+    for _ in range(7):
+        watching.opened(0)
+        watching.ended(0)
+        pauses.append(watching.next_step())
+    assert [least <= pause <= least * 1.2 for pause, least in zip(pauses, [1, 2, 4, 8, 16, 30, 30], strict=True)] == [True] * 7
+    watching.told()
+    watching.ended(0)
+    assert watching.next_step() <= 1.2
+
+
+def test_an_api_server_that_is_away_is_asked_within_two_seconds_however_long_it_was_away() -> None:
+    watching = Watching()
+    watching.opened(0)
+    for moment in range(50):
+        assert "can't be reached, next attempt in" in str(watching.lost(AWAY, moment))
+        assert moment + 1 <= watching.next_step() <= moment + 2
+    assert watching.looks_first
+
+
+def test_an_api_server_that_is_back_is_said_once() -> None:
+    watching = Watching()
+    watching.lost(AWAY, 0)
+    assert watching.trouble is AWAY
+    assert (watching.heard(), watching.heard(), watching.trouble) == (True, False, None)
+
+
+def test_a_version_that_is_too_old_is_no_trouble() -> None:
+    watching = Watching()
+    watching.opened(0)
+    assert watching.lost(KubectlError(Fault.EXPIRED, "too old resource version", "watch"), 1) is None
+    assert (watching.trouble, watching.looks_first) == (None, True)
+
+
+# --- whether to ask again ---
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.value)
+def test_what_may_be_over_a_moment_later_is_asked_again(fault: Fault) -> None:
+    again = fault in PASSING or fault is Fault.UNAUTHORIZED
+    assert Patience().may_pass(KubectlError(fault, "", "get"), 0) is again
+
+
+def test_credentials_that_are_not_taken_are_read_once_more_for_each_request() -> None:
+    patience, refused = Patience(), KubectlError(Fault.UNAUTHORIZED, "", "watch")
+    assert [patience.may_pass(refused, 0), patience.may_pass(refused, 0)] == [True, False]
+    assert patience.may_pass(KubectlError(Fault.UNAUTHORIZED, "", "log"), 0)
+    patience.was_answered("watch")
+    assert patience.may_pass(refused, 0)
+
+
+def test_an_api_server_that_has_just_come_back_may_forbid_what_it_allows_a_moment_later() -> None:
+    patience, forbidden = Patience(), KubectlError(Fault.FORBIDDEN, "", "get")
+    assert not patience.may_pass(forbidden, 100)
+    patience.may_pass(AWAY, 100)
+    assert patience.may_pass(forbidden, 100 + SERVER_SETTLES - 1)
+    assert not patience.may_pass(forbidden, 100 + SERVER_SETTLES + 1)
+
+
+def test_pauses_begin_again_after_a_good_answer() -> None:
+    pauses = Pauses(5)
+    assert [round(pauses.next() / 1.2 - 0.01) <= longest for longest in (1, 2, 4, 5, 5)] == [True] * 5
+    pauses.reset()
+    assert pauses.next() <= 1.2
