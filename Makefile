@@ -3,6 +3,7 @@
 # make test-airflow AIRFLOW=3.1.8   what meets Airflow, on an older one
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
+# make schema migrations/schema, the present schema by subject, after a migration was added
 #
 # Each does its own set-up. Needed beforehand: Python 3.10 to 3.14, make, bash and a package index.
 
@@ -15,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster test-airflow lint wheel kubectl stale
+.PHONY: demo test test-cluster test-airflow lint wheel schema kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -58,6 +59,9 @@ wheel: export SOURCE_DATE_EPOCH ?= 315532800
 wheel: $(READY)
 	rm -rf build
 	$(BIN)/uv build --wheel
+
+schema: $(READY)
+	PYTHONPATH=.:tests $(BIN)/python -m plugins.present_schema
 
 $(READY): pyproject.toml setup.cfg uv.lock $(STALE)
 	@test -n "$(PYTHON)" || { echo "Python 3.10 to 3.14 is missing: install one, or name it: make PYTHON=/opt/python3.12/bin/python3.12 ..." >&2; exit 1; }

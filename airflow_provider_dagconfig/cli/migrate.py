@@ -53,8 +53,10 @@ def _moment(moment: datetime | Unreadable | None) -> str:
 
 
 def _migrate(target: Target, args: Namespace) -> None:
-    reverted = [s.file for s in status(target) if args.to is not None and s.version > args.to and s.applied_at]
-    if reverted:
+    states = status(target)
+    reverted = [s.file for s in states if args.to is not None and s.version > args.to and s.applied_at]
+    # A database of an earlier build goes to no version before it is brought over.
+    if reverted and not any(s.state == "earlier build" for s in states):
         confirm(f"This drops what {', '.join(reverted)} made in {target.location}, with its data and its audit.", args)
 
     done = False

@@ -1,8 +1,9 @@
 """
 What others may do in the configuration's schema, and what was said of its functions, before and after a migration.
 
-A migration replaces functions, which drops their comments and grants, and 014 takes back what was granted before. Here is what
-outlives that: comments, what a role could read by a grant of its own, and, for the way back, everything that was revoked.
+A migration replaces functions, which drops their comments and grants, and that of the roles takes back what was granted before.
+Here is what outlives that: comments, what a role could read by a grant of its own, and, for the way back, everything that was
+revoked.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
                 sql.SQL("COMMENT ON FUNCTION {} IS {}").format(sql.SQL(function.signature), sql.Literal(comments[0]))
             )
         if former[0].owner != function.owner:
-            # Who is no administrator and not of that role cannot give it away; 014 says what is owned by whom in the end.
+            # Who is no administrator and not of that role cannot give it away. That of the roles gives all to one owner.
             with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
                 connection.execute(
                     sql.SQL("ALTER FUNCTION {} OWNER TO {}").format(sql.SQL(function.signature), sql.Identifier(former[0].owner))
@@ -211,7 +212,7 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
         return f"GRANT {ours} TO {name(role)};"
     tables = {access.table for access in of_role}
     if "dag_configuration" in tables:
-        tables.add("dag_configuration_overrides")
+        tables |= {"dag_configuration_overrides", "dag_configuration_override_periods", "dagconfig_installation"}
     statements = [f"GRANT SELECT ON {', '.join(name(schema, table) for table in sorted(tables))} TO {name(role)};"]
     for access in of_role:
         if access.is_change and access.table != "dag_configuration_audit":

@@ -12,6 +12,7 @@ from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
+    OVERRIDE_COLUMNS,
     HistoryEntry,
     Override,
     RuleViolation,
@@ -41,23 +42,24 @@ _CONDITIONS = {
 _ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = CAST(%(audit_id)s AS bigint)")
 _OVERRIDES = sql.SQL("""
     SELECT
-        o.*,
-        CASE
-            WHEN now() >= coalesce(o.ended_at, o.ends_at) THEN 'ended'
-            WHEN now() >= o.starts_at THEN 'active'
-            ELSE 'planned'
-        END AS state
-    FROM {schema}.dag_configuration_overrides AS o
+        {columns},
+        CASE WHEN o.in_force @> now() THEN 'active' WHEN lower(o.in_force) > now() THEN 'planned' ELSE 'ended' END AS state
+    FROM {schema}.dag_configuration_override_periods AS o
     WHERE
         (CAST(%(override_id)s AS bigint) IS NULL OR o.override_id = CAST(%(override_id)s AS bigint))
         AND (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
         AND (%(job_name)s::text IS NULL OR o.job_name = %(job_name)s::text)
-        AND (
-            NOT %(active_only)s::boolean
-            OR (o.starts_at <= now() AND now() < coalesce(o.ended_at, o.ends_at))
-        )
+        AND (NOT %(active_only)s::boolean OR o.in_force @> now())
     ORDER BY o.override_id DESC
 """)
+# Not the period: Python cannot hold every bound.
+_OVERRIDE_COLUMNS = sql.SQL(", ").join(
+    sql.Identifier(column)
+    for column in (
+        *("override_id", "dag_name", "job_name", *OVERRIDE_COLUMNS, "starts_at", "ends_at", "reason"),
+        *("created_by", "created_at", "ended_at"),
+    )
+)
 _CONFIG_AT = sql.SQL("""
     SELECT {schema}.dag_config_at(%(dag_name)s::text, %(job_name)s::text, %(moment)s::timestamptz) AS row
 """)
@@ -123,7 +125,7 @@ class HistoryStore(ReadingStore):
         :param active_only: leave out those that have ended and those that begin later.
         """
         parameters = {"override_id": None, "dag_name": dag_name, "job_name": job_name, "active_only": active_only}
-        return [override_of(row) for row in self._ask(_OVERRIDES, parameters)]
+        return [override_of(row) for row in self._ask(_OVERRIDES, parameters, columns=_OVERRIDE_COLUMNS)]
 
     def get_override(self, override_id: int) -> Override:
         """
@@ -132,7 +134,7 @@ class HistoryStore(ReadingStore):
         :raises DagConfigNotFoundError: there is no such override.
         """
         parameters = {"override_id": override_id, "dag_name": None, "job_name": None, "active_only": False}
-        rows = self._ask(_OVERRIDES, parameters)
+        rows = self._ask(_OVERRIDES, parameters, columns=_OVERRIDE_COLUMNS)
         if not rows:
             raise DagConfigNotFoundError(f"There is no override {override_id} ({self.location})")
         return override_of(rows[0])

@@ -10,6 +10,9 @@ nothing left.
 The way back is one transaction, however many migrations it takes back: it drops what cannot be made again, and what it drops
 before somebody's view or foreign key stops it must not be lost.
 
+A database that a build from before the first release migrated has other files recorded. It is brought over in one transaction, by
+applying all files over what is there: each of them may be repeated (earlier_builds.py has what else that takes).
+
 A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it; so it waits for
 seconds only, is rolled back, lets them through, and begins again (sessions.py says how often).
 
@@ -28,7 +31,6 @@ server as it is. What is left to do is a list of files, a table and a lock.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -40,13 +42,22 @@ from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError, MigrationError
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, Unreadable, quoted_schema
 from airflow_provider_dagconfig.store import own_columns, sessions
+from airflow_provider_dagconfig.store.earlier_builds import make_way
 from airflow_provider_dagconfig.store.errors import GAVE_UP
-from airflow_provider_dagconfig.store.grants import Grant, Picture, give_back, keep, keep_readers, lost, who_lost_access
+from airflow_provider_dagconfig.store.grants import Picture, give_back, keep, keep_readers, lost, who_lost_access
+from airflow_provider_dagconfig.store.migration_records import (
+    Record,
+    add_record,
+    exists,
+    read_records,
+    read_revoked,
+    record_revoked,
+    remove_records,
+)
 from airflow_provider_dagconfig.store.sessions import Session
 from airflow_provider_dagconfig.store.target import Target
 
@@ -55,27 +66,6 @@ _FIRST = 8
 _IN_USE = "2BP01"  # dependent_objects_still_exist
 # The name goes into function bodies, string literals and format() patterns of the files, so it must mean nothing there.
 _SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_.-]{0,62}")
-
-_RECORD = sql.SQL("""
-    CREATE TABLE {schema}.dagconfig_migrations (
-        version integer PRIMARY KEY,
-        name text NOT NULL,
-        checksum text NOT NULL,
-        applied_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-        applied_by text NOT NULL DEFAULT session_user,
-        revoked jsonb
-    )
-""")
-# Records of earlier versions of this package do not have it. Who may not add it migrates without.
-_ADD_REVOKED = sql.SQL("""
-    DO $$
-    BEGIN
-        ALTER TABLE {schema}.dagconfig_migrations ADD COLUMN IF NOT EXISTS revoked jsonb;
-    EXCEPTION
-        WHEN insufficient_privilege THEN NULL;
-    END
-    $$
-""")
 
 
 @dataclass(frozen=True)
@@ -98,29 +88,16 @@ class Migration:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A row of ``dagconfig_migrations``."""
-
-    version: int
-    name: str
-    checksum: str
-    applied_at: datetime | Unreadable
-    applied_by: str
-
-    @property
-    def day(self) -> str:
-        """The day on which it was applied."""
-        return str(self.applied_at) if isinstance(self.applied_at, Unreadable) else f"{self.applied_at:%Y-%m-%d}"
-
-
-@dataclass(frozen=True)
 class Step:
     """What was done for one migration."""
 
     version: int
     file: str
-    action: Literal["applied", "adopted", "reverted"]
-    """adopted: the tables were there already, without a record; their rows stayed as they were."""
+    action: Literal["applied", "adopted", "renewed", "reverted"]
+    """
+    adopted: the tables were there already, without a record; their rows stayed as they were. renewed: applied over what an
+    earlier build of this package had made; the data stayed.
+    """
 
 
 @dataclass(frozen=True)
@@ -129,10 +106,10 @@ class State:
 
     version: int
     file: str
-    state: Literal["applied", "pending", "not recorded", "edited", "unknown"]
+    state: Literal["applied", "pending", "not recorded", "earlier build", "edited", "unknown"]
     """
-    not recorded: its tables are there, and migrating adopts them. edited: the file is not the one that was applied. unknown:
-    a later version of this package applied it.
+    not recorded: its tables are there, and migrating adopts them. earlier build: a build before the first release applied it, and
+    migrating brings it over. edited: the file is not the one that was applied. unknown: a later version of this package applied it.
     """
     applied_at: datetime | Unreadable | None
     applied_by: str | None
@@ -206,9 +183,10 @@ def status(target: Target | str) -> list[State]:
         connection = session.connection
         records, tables_are_there = session.attempts(
             sessions.READING,
-            lambda: (_records(connection, target.schema), _exists(connection, target.schema, "dag_configuration")),
+            lambda: (read_records(connection, target.schema), exists(connection, target.schema, "dag_configuration")),
         )
-    states = []
+    earlier = [records.pop(version) for version, record in list(records.items()) if record.is_of_earlier_build]
+    states = [_state(r.version, r.file, "earlier build", r) for r in earlier]
     for migration in available():
         record = records.pop(migration.version, None)
         state: Any = "pending"
@@ -217,8 +195,8 @@ def status(target: Target | str) -> list[State]:
         elif migration.version == _FIRST and tables_are_there:
             state = "not recorded"
         states.append(_state(migration.version, migration.file, state, record))
-    states += [_state(r.version, f"{r.version:03}_{r.name}.sql", "unknown", r) for r in records.values()]
-    return states
+    states += [_state(r.version, r.file, "unknown", r) for r in records.values()]
+    return sorted(states, key=lambda state: (state.state == "pending", state.version))
 
 
 @cache
@@ -248,8 +226,18 @@ def _check_schema(schema: str) -> None:
 def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> list[Step]:
     """Do what comes next on the way to the version, inside a transaction: one migration forwards, or all that go back."""
     _lock(connection, target.schema)
-    records = _records(connection, target.schema)
+    records = read_records(connection, target.schema)
+    earlier = {version: records.pop(version) for version, record in list(records.items()) if record.is_of_earlier_build}
     _check_unedited(records)
+    if earlier:
+        _check_known(records)
+        if to is not None and to < available()[-1].version:
+            raise MigrationError(
+                f"An earlier build of airflow-provider-dagconfig migrated this database ({target.location}), whose files had other"
+                f" names ({', '.join(record.file for record in earlier.values())}). Bring it over first:"
+                f" {target.location.migrate_command}"
+            )
+        return _bring_over(connection, target, earlier, notice)
     missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]
     surplus = [] if to is None else sorted(version for version in records if version > to)
     if missing or surplus:
@@ -259,7 +247,7 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
     if surplus:
         with own_columns.told(connection, target.schema, notice):
             return [_revert(connection, target, version) for version in reversed(surplus)]
-    if to is not None and to < _FIRST and _exists(connection, target.schema, "dag_configuration"):
+    if to is not None and to < _FIRST and exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
             f"The tables of {available()[0].file} are there, but not recorded ({target.location}). Adopt them first:"
             f" {target.location.migrate_command}"
@@ -268,7 +256,7 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
 
 
 def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
-    """Make constraints of the rules that no row breaks any more; nothing where 009 is not applied, or for a user who may not."""
+    """Make constraints of the rules that no row breaks any more; nothing before there are rules, or for a user who may not."""
     function = f"{quoted_schema(target.schema)}.enforce_rules()"
     _lock(connection, target.schema)
     connection.execute(
@@ -295,29 +283,6 @@ def _lock(connection: psycopg.Connection[Any], schema: str) -> None:
     connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%(key)s::bigint)", key)
 
 
-def _exists(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
-    # Not to_regclass: it asks the server process's cache, which learns of what another run has committed when a table is locked
-    # (here pg_class), and not by a wait for an advisory lock.
-    found = connection.execute(
-        """
-        SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = %(schema)s AND c.relname = %(table)s
-        """,
-        {"schema": schema, "table": table},
-    ).fetchone()
-    return found is not None
-
-
-def _records(connection: psycopg.Connection[Any], schema: str) -> dict[int, Record]:
-    if not _exists(connection, schema, "dagconfig_migrations"):
-        return {}
-    query = sql.SQL("""
-        SELECT version, name, checksum, applied_at, applied_by FROM {schema}.dagconfig_migrations ORDER BY version
-    """).format(schema=sql.Identifier(schema))
-    with connection.cursor(row_factory=class_row(Record)) as cursor:
-        return {record.version: record for record in cursor.execute(query)}
-
-
 def _check_unedited(records: dict[int, Record]) -> None:
     for migration in available():
         record = records.get(migration.version)
@@ -339,87 +304,60 @@ def _check_known(records: dict[int, Record]) -> None:
         )
 
 
-def _apply(connection: psycopg.Connection[Any], target: Target, migration: Migration, notice: Callable[[str], None]) -> Step:
-    is_there = migration.version == _FIRST and _exists(connection, target.schema, "dag_configuration")
+def _apply(
+    connection: psycopg.Connection[Any],
+    target: Target,
+    migration: Migration,
+    notice: Callable[[str], None],
+    refused: str = "and nothing of it is left",
+) -> Step:
+    is_there = migration.version == _FIRST and exists(connection, target.schema, "dag_configuration")
     before = Picture.of(connection, target.schema)
-    _run(connection, target, migration.up, f"{migration.file} was refused, and nothing of it is left")
+    _run(connection, target, migration.up, f"{migration.file} was refused, {refused}")
     keep(connection, target.schema, before)
     keep_readers(connection, target.schema, before)
-    schema = sql.Identifier(target.schema)
-    if not _exists(connection, target.schema, "dagconfig_migrations"):
-        connection.execute(_RECORD.format(schema=schema))
-    connection.execute(
-        sql.SQL("""
-            INSERT INTO {schema}.dagconfig_migrations (version, name, checksum)
-            VALUES (%(version)s, %(name)s, %(checksum)s)
-        """).format(schema=schema),
-        {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
-    )
-    _record_revoked(connection, target.schema, migration.version, lost(before, Picture.of(connection, target.schema)))
+    add_record(connection, target.schema, migration.version, migration.name, migration.checksum)
+    record_revoked(connection, target.schema, migration.version, lost(before, Picture.of(connection, target.schema)))
     for text in who_lost_access(connection, target.schema, before):
         notice(text)
     return Step(migration.version, migration.file, "adopted" if is_there else "applied")
 
 
+def _bring_over(
+    connection: psycopg.Connection[Any], target: Target, earlier: dict[int, Record], notice: Callable[[str], None]
+) -> list[Step]:
+    """
+    Apply all files over what an earlier build made, which may be any part of it: each of them may be repeated.
+
+    What PUBLIC and others were granted before is given back by the way back of the roles, if that build recorded it.
+    """
+    recorded = [read_revoked(connection, target.schema, version) for version in earlier]
+    remove_records(connection, target.schema, earlier)
+    make_way(connection, target.schema)
+    steps = []
+    for migration in available()[1:]:
+        step = _apply(connection, target, migration, notice, "so nothing was brought over")
+        steps.append(Step(step.version, step.file, "renewed"))
+        if migration.name == "roles" and any(record.name == "roles" for record in earlier.values()):
+            of_this = read_revoked(connection, target.schema, migration.version)
+            all_of_it = [*recorded, of_this]
+            known = None not in all_of_it
+            grants = sorted({grant for some in all_of_it for grant in some or ()}, key=str)
+            record_revoked(connection, target.schema, migration.version, grants if known else None)
+    return steps
+
+
 def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -> Step:
     migration = next(m for m in available() if m.version == version)
     file = migration.file.replace(".sql", ".down.sql")
-    revoked = _revoked(connection, target.schema, version)
+    revoked = read_revoked(connection, target.schema, version)
     before = Picture.of(connection, target.schema)
     _run(connection, target, migration.down, f"{file} was refused, so nothing was taken back")
     keep(connection, target.schema, before)
     if revoked is not None:
         give_back(connection, target.schema, revoked, before)
-    record = sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = %(version)s")
-    connection.execute(record.format(schema=sql.Identifier(target.schema)), {"version": version})
+    remove_records(connection, target.schema, [version])
     return Step(version, file, "reverted")
-
-
-def _record_revoked(connection: psycopg.Connection[Any], schema: str, version: int, grants: list[Grant]) -> None:
-    """Keep what a migration has revoked, for its way back."""
-    connection.execute(_ADD_REVOKED.format(schema=sql.Identifier(schema)))
-    if _has_revoked(connection, schema):
-        connection.execute(
-            sql.SQL("UPDATE {schema}.dagconfig_migrations SET revoked = %(grants)s WHERE version = %(version)s").format(
-                schema=sql.Identifier(schema)
-            ),
-            {"version": version, "grants": json.dumps(grants)},
-        )
-
-
-def _revoked(connection: psycopg.Connection[Any], schema: str, version: int) -> list[Grant] | None:
-    """Give what a migration has revoked; None where that was not recorded."""
-    if not _has_revoked(connection, schema):
-        return None
-    row = connection.execute(
-        sql.SQL("SELECT revoked FROM {schema}.dagconfig_migrations WHERE version = %(version)s").format(
-            schema=sql.Identifier(schema)
-        ),
-        {"version": version},
-    ).fetchone()
-    if row is None or row[0] is None:
-        return None
-    try:
-        return [Grant(*grant) for grant in row[0]]
-    except TypeError:
-        table = f"{quoted_schema(schema)}.dagconfig_migrations"
-        change = f"SET revoked = NULL WHERE version = {version};"
-        raise MigrationError(
-            f"revoked of migration {version:03} in {table} is no list of grants, so they cannot be given back. To go back without"
-            f" them: UPDATE {table} {change}"
-        ) from None
-
-
-def _has_revoked(connection: psycopg.Connection[Any], schema: str) -> bool:
-    found = connection.execute(
-        """
-        SELECT FROM pg_catalog.pg_attribute AS a
-        WHERE
-            a.attrelid = pg_catalog.to_regclass(%(table)s) AND a.attname = 'revoked' AND NOT a.attisdropped
-        """,
-        {"table": f"{quoted_schema(schema)}.dagconfig_migrations"},
-    )
-    return found.rowcount > 0
 
 
 def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused: str) -> None:

@@ -46,11 +46,9 @@ _CONFIGS = sql.SQL("""
         ON config.dag_name = asked.dag_name AND config.job_name = asked.job_name
     LEFT JOIN {schema}.exchange_groups AS exchange_group ON exchange_group.group_name = asked.group_name
     LEFT JOIN LATERAL (
-        SELECT jsonb_agg(to_jsonb(o) ORDER BY o.override_id DESC) AS overrides
-        FROM {schema}.dag_configuration_overrides AS o
-        WHERE
-            o.dag_name = asked.dag_name AND o.job_name = asked.job_name
-            AND o.starts_at <= now() AND o.ends_at > now() AND (o.ended_at IS NULL OR o.ended_at > now())
+        SELECT jsonb_agg(to_jsonb(o) - 'in_force' ORDER BY o.override_id DESC) AS overrides
+        FROM {schema}.dag_configuration_override_periods AS o
+        WHERE o.dag_name = asked.dag_name AND o.job_name = asked.job_name AND o.in_force @> now()
     ) AS active ON true
     CROSS JOIN LATERAL (
         SELECT {config_columns}, NULL::jsonb AS sources
@@ -89,10 +87,8 @@ _ALL_JOBS = sql.SQL("""
     WHERE %(dag_name)s::text IS NULL OR c.dag_name = %(dag_name)s::text
     UNION
     SELECT o.dag_name::text, o.job_name::text, NULL::text
-    FROM {schema}.dag_configuration_overrides AS o
-    WHERE
-        (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text)
-        AND o.starts_at <= now() AND o.ends_at > now() AND (o.ended_at IS NULL OR o.ended_at > now())
+    FROM {schema}.dag_configuration_override_periods AS o
+    WHERE (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text) AND o.in_force @> now()
 """)
 _GROUPS = sql.SQL("""
     SELECT exchange_group.group_name AS group_group_name, {columns}

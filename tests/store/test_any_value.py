@@ -355,9 +355,9 @@ def test_any_value_of_a_record_is_told_and_hides_no_job(new_store: NewStore, dat
         store.hook.update_dag_config(DAG, "good")
         for column, values in store.columns("dagconfig_migrations").items():
             value = data.draw(values, label=column)
-            was = store.database.execute(f"SELECT {column}::text FROM {S}.dagconfig_migrations WHERE version = 14")[0][0]
-            where = f"version = {value if column == 'version' else 14}"
-            store.put("dagconfig_migrations", column, value, "version = 14", "version")
+            was = store.database.execute(f"SELECT {column}::text FROM {S}.dagconfig_migrations WHERE version = 15")[0][0]
+            where = f"version = {value if column == 'version' else 15}"
+            store.put("dagconfig_migrations", column, value, "version = 15", "version")
 
             status = store.command("migrate", "--status")
             assert len(status.out.splitlines()) > 9, (column, value, status.err)

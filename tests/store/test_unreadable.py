@@ -176,11 +176,11 @@ def test_when_a_migration_was_applied_is_told_as_it_is(
 def test_a_record_that_is_no_list_of_grants_is_named_with_the_way_round_it(
     migrated_database: Database, run: Callable[..., Answer]
 ) -> None:
-    migrated_database.execute(f"""UPDATE {S}.dagconfig_migrations SET revoked = '{{"a": 1}}' WHERE version = 14""")
+    migrated_database.execute(f"""UPDATE {S}.dagconfig_migrations SET revoked = '{{"a": 1}}' WHERE version = 15""")
 
-    refused = run("migrate", "--to", "13", "--yes")
+    refused = run("migrate", "--to", "14", "--yes")
 
     assert refused.code == 1
     remedy = refused.err.partition("To go back without them: ")[2]
     migrated_database.execute(remedy)
-    assert run("migrate", "--to", "13", "--yes").code == 0
+    assert run("migrate", "--to", "14", "--yes").code == 0

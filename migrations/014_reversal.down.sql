@@ -1,18 +1,18 @@
--- The way back of 013: the functions that roll back go. No row is changed.
+-- The way back of 014: the functions that roll back go. No row is changed.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 013_reversal.down.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 014_reversal.down.sql
 --
--- or `airflow dagconfig migrate --to 012`.
+-- or `airflow dagconfig migrate --to 013`.
 
 DO $$
 BEGIN
     IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
-        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 13) THEN
-            RAISE EXCEPTION 'later migrations than 013 are applied; they go back first'
+        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 14) THEN
+            RAISE EXCEPTION 'later migrations than 014 are applied; they go back first'
             USING HINT = 'See: airflow dagconfig migrate --status';
         END IF;
         -- So that the record stays true when psql goes back.
-        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 13;
+        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 14;
     END IF;
 END
 $$;

@@ -1,19 +1,11 @@
--- 013: take one change back, or a job back to what it was at a moment. Both are changes themselves, with their entries.
---
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 013_reversal.sql
---
--- or `airflow dagconfig migrate`. It needs 012 and may be repeated. The way back is 013_reversal.down.sql. How the schema's name
--- is replaced is said in 008_dag_configuration_tables.sql.
+-- The schema as the migrations make it: reversal. Written by `make schema` and checked by the tests; nothing applies it. The
+-- reasons are in the migrations.
 
--- Bring a row of a table to a state, in these columns (the whole row, where it has gone), with those that somebody added to the
--- table. Runs with its caller's privileges.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore(p_table text, p_state jsonb, p_columns text[])
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
 DECLARE
     is_of_name text := CASE p_table
         WHEN 'exchange_groups' THEN 't.group_name = $1 ->> ''group_name'''
@@ -63,20 +55,16 @@ BEGIN
             HINT = 'Nothing was changed: look at the row as it is now.';
     END IF;
 END
-$$;
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) IS 'Bring a row of a table to a state, in these columns (the whole row, where it has gone), with those that somebody added to the table. Runs with its caller''s privileges.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) TO dagconfig_editor;
 
--- Take one entry of the audit back: the values before an UPDATE, the row before a DELETE or TRUNCATE, no row before an INSERT;
--- an override that was made is ended. Refused (DC409) when a later entry changed the same columns (of a row that goes, or comes
--- back, any) to anything but what this entry left; DETAIL is JSON then: {"kind": "conflict", "columns": [...], "entries": [...]}.
-CREATE OR REPLACE FUNCTION financial_screener.rollback_change(
-    p_audit_id bigint, p_updated_by text DEFAULT 'system', p_reason text DEFAULT NULL
-)
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION financial_screener.rollback_change(p_audit_id bigint, p_updated_by text DEFAULT 'system'::text, p_reason text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
 DECLARE
     why text := coalesce(p_reason, format('roll-back of entry %s', p_audit_id));
     booked text[] := financial_screener.dagconfig_book_on(p_updated_by, why);
@@ -164,24 +152,16 @@ BEGIN
     END IF;
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
-$$;
+$function$;
+COMMENT ON FUNCTION financial_screener.rollback_change(bigint,text,text) IS 'Take one entry of the audit back: the values before an UPDATE, the row before a DELETE or TRUNCATE, no row before an INSERT; an override that was made is ended. Refused (DC409) when a later entry changed the same columns.';
+REVOKE ALL ON FUNCTION financial_screener.rollback_change(bigint,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.rollback_change(bigint,text,text) TO dagconfig_editor;
 
--- Bring a job's row back to what it was at a moment, whatever happened since; overrides stay. Refused (DC404) where there was no
--- row then, rather than to delete it.
-CREATE OR REPLACE FUNCTION financial_screener.rollback_dag_config(
-    p_dag_name text,
-    p_job_name text,
-    p_moment timestamp with time zone,
-    p_updated_by text DEFAULT 'system',
-    p_reason text DEFAULT NULL,
-    p_expected_version bigint DEFAULT NULL
-)
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION financial_screener.rollback_dag_config(p_dag_name text, p_job_name text, p_moment timestamp with time zone, p_updated_by text DEFAULT 'system'::text, p_reason text DEFAULT NULL::text, p_expected_version bigint DEFAULT NULL::bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
 DECLARE
     booked text[] := financial_screener.dagconfig_book_on(
         p_updated_by, coalesce(p_reason, format('roll-back to %s', p_moment))
@@ -206,10 +186,7 @@ BEGIN
     PERFORM financial_screener.dagconfig_restore('dag_configuration', state, ARRAY(SELECT jsonb_object_keys(state)));
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
-$$;
-
-REVOKE EXECUTE ON FUNCTION
-    financial_screener.dagconfig_restore(text, jsonb, text[]),
-    financial_screener.rollback_change(bigint, text, text),
-    financial_screener.rollback_dag_config(text, text, timestamp with time zone, text, text, bigint)
-FROM PUBLIC;
+$function$;
+COMMENT ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) IS 'Bring a job''s row back to what it was at a moment, whatever happened since; overrides stay. Refused (DC404) where there was no row then, rather than to delete it.';
+REVOKE ALL ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) TO dagconfig_editor;

@@ -1,35 +1,33 @@
--- The way back of 012: the overrides go, and with them what they set; get_dag_config is that of 008. Their entries in the audit
--- stay until 010 goes back.
+-- The way back of 013: overrides are no longer in force: get_dag_config is that of 008. They stay until 009 goes back.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 012_overrides.down.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 013_overrides.down.sql
 --
--- or `airflow dagconfig migrate --to 011`.
+-- or `airflow dagconfig migrate --to 012`.
 
 DO $$
 BEGIN
     IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
-        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 12) THEN
-            RAISE EXCEPTION 'later migrations than 012 are applied; they go back first'
+        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 13) THEN
+            RAISE EXCEPTION 'later migrations than 013 are applied; they go back first'
             USING HINT = 'See: airflow dagconfig migrate --status';
         END IF;
         -- So that the record stays true when psql goes back.
-        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 12;
+        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 13;
     END IF;
 END
 $$;
 
 DROP FUNCTION financial_screener.end_override(bigint, text, text);
 DROP FUNCTION financial_screener.override_dag_config(
-    text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer, boolean, integer,
-    boolean, timestamp with time zone
+    text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer,
+    boolean, integer, boolean, timestamp with time zone
 );
 DROP FUNCTION financial_screener.dagconfig_touch(text, text);
+DROP TRIGGER validate_overrides ON financial_screener.dag_configuration_overrides;
 DROP TRIGGER validate_overrides ON financial_screener.dag_configuration;
-DROP TABLE financial_screener.dag_configuration_overrides;
 DROP FUNCTION financial_screener.dagconfig_validate_overrides();
 
--- What a job runs with: its row, also when it is disabled; without a row the defaults.
--- Clients read the result by position: a new column comes last.
+-- As 008 has it.
 CREATE OR REPLACE FUNCTION financial_screener.get_dag_config(p_dag_name text, p_job_name text DEFAULT 'all')
 RETURNS TABLE (
     cpu_request character varying,
@@ -63,6 +61,4 @@ AS $$
 $$;
 
 DROP FUNCTION financial_screener.effective_dag_config(text, text, timestamp with time zone);
-DROP FUNCTION financial_screener.exchange_group_at(text, timestamp with time zone);
-DROP FUNCTION financial_screener.dag_config_at(text, text, timestamp with time zone);
-DROP FUNCTION financial_screener.dagconfig_row_at(text, text, text, text, timestamp with time zone, jsonb);
+DROP VIEW financial_screener.dag_configuration_override_periods;

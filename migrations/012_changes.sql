@@ -1,8 +1,8 @@
--- 011: functions that change jobs and groups: every column, with a reason, based on a stated version.
+-- 012: functions that change jobs and groups: every column, with a reason, based on a stated version.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 011_changes.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 012_changes.sql
 --
--- or `airflow dagconfig migrate`. It needs 010 and may be repeated. The way back is 011_changes.down.sql. How the schema's name
+-- or `airflow dagconfig migrate`. It needs 011 and may be repeated. The way back is 012_changes.down.sql. How the schema's name
 -- is replaced is said in 008_dag_configuration_tables.sql.
 --
 -- They run with their caller's privileges. In all of them a null leaves a value as it is, p_updated_by is the application's
@@ -11,7 +11,6 @@
 -- Errors: 23514 a value breaks a rule; DC404 there is no such row; DC409 the row has moved on (DETAIL is JSON:
 -- {"kind": "stale", "expected": 3, "actual": 5}, actual 0 where there is no row).
 
--- Say on whom, and why, the changes that follow are booked; gives what was said before, to be put back.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book_on(p_updated_by text, p_reason text)
 RETURNS text[]
 LANGUAGE plpgsql
@@ -28,7 +27,9 @@ BEGIN
 END
 $$;
 
--- Refuse a change that is based on another version than the row's (0: there is no row).
+COMMENT ON FUNCTION financial_screener.dagconfig_book_on(text, text) IS
+    'Say on whom, and why, the changes that follow are booked; gives what was said before, to be put back.';
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_expect_version(p_row text, p_expected bigint, p_actual bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -51,13 +52,34 @@ BEGIN
 END
 $$;
 
--- An earlier version has fewer arguments, and two versions of a function make calls ambiguous.
+COMMENT ON FUNCTION financial_screener.dagconfig_expect_version(text, bigint, bigint) IS
+    'Refuse (DC409) a change that is based on another version than the row''s; 0: there is no row.';
+
+-- A new row has these values where none is given, as the columns' defaults are, and so has a job without a row.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_defaults()
+RETURNS jsonb
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb '{
+        "cpu_request": "500m", "cpu_limit": "2000m", "memory_request": "1Gi", "memory_limit": "2Gi",
+        "batch_size": 500, "timeout_seconds": 600, "max_retries": 2, "retry_delay_minutes": 5,
+        "retry_backoff_enabled": true, "enabled": true, "priority": 5, "description": null
+    }'
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_defaults() IS
+    'What a job runs with that has no row, and a new row where a value is not given: column to value.';
+
+-- The one of 008 has fewer arguments, and two versions of a function make calls ambiguous.
 -- Without CASCADE: what somebody has built on it is reported, not dropped.
 DROP FUNCTION IF EXISTS financial_screener.update_dag_config(
     text, text, text, text, text, text, integer, integer, text
 );
 
--- Change a job's row, or make it, with the columns' defaults where a value is null. An empty p_description removes it.
 CREATE OR REPLACE FUNCTION financial_screener.update_dag_config(
     p_dag_name text,
     p_job_name text,
@@ -117,17 +139,32 @@ BEGIN
         INSERT INTO financial_screener.dag_configuration (
             dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds,
             max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, description, created_by
-        ) VALUES (
-            p_dag_name, p_job_name, coalesce(p_cpu_request, '500m'), coalesce(p_cpu_limit, '2000m'),
-            coalesce(p_memory_request, '1Gi'), coalesce(p_memory_limit, '2Gi'), coalesce(p_batch_size, 500),
-            coalesce(p_timeout_seconds, 600), coalesce(p_max_retries, 2), coalesce(p_retry_delay_minutes, 5),
-            coalesce(p_retry_backoff_enabled, true), coalesce(p_enabled, true), coalesce(p_priority, 5),
-            nullif(p_description, ''), left(coalesce(p_updated_by, session_user), 100)
         )
+        SELECT
+            p_dag_name, p_job_name, coalesce(p_cpu_request, d.cpu_request), coalesce(p_cpu_limit, d.cpu_limit),
+            coalesce(p_memory_request, d.memory_request), coalesce(p_memory_limit, d.memory_limit),
+            coalesce(p_batch_size, d.batch_size), coalesce(p_timeout_seconds, d.timeout_seconds),
+            coalesce(p_max_retries, d.max_retries), coalesce(p_retry_delay_minutes, d.retry_delay_minutes),
+            coalesce(p_retry_backoff_enabled, d.retry_backoff_enabled), coalesce(p_enabled, d.enabled),
+            coalesce(p_priority, d.priority), nullif(p_description, ''), left(coalesce(p_updated_by, session_user), 100)
+        FROM jsonb_populate_record(
+            NULL::financial_screener.dag_configuration, financial_screener.dagconfig_defaults()
+        ) AS d
         ON CONFLICT (dag_name, job_name) DO NOTHING;
         GET DIAGNOSTICS is_made = ROW_COUNT;
     END LOOP;
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+END
+$$;
+
+-- It is new, and an adopted installation may have said something of it: that stays.
+DO $$
+DECLARE
+    told record;
+BEGIN
+    FOR told IN SELECT c.name, c.comment FROM financial_screener.dagconfig_comments() AS c WHERE c.present IS NULL LOOP
+        EXECUTE pg_catalog.format('COMMENT ON %s IS %L', told.name, told.comment);
+    END LOOP;
 END
 $$;
 
@@ -165,7 +202,9 @@ BEGIN
 END
 $$;
 
--- Change a group's row, or make it; a new one needs p_exchanges. An empty p_description removes it.
+COMMENT ON FUNCTION financial_screener.delete_dag_config(text, text, text, text, bigint) IS
+    'Delete a job''s row; its history stays in the audit.';
+
 CREATE OR REPLACE FUNCTION financial_screener.update_exchange_group(
     p_group_name text,
     p_display_name text DEFAULT NULL,
@@ -228,6 +267,12 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION financial_screener.update_exchange_group(
+    text, text, text[], text, time without time zone, time without time zone, boolean, integer, text, text, text,
+    bigint
+) IS
+    'Change a group''s row, or make it; a new one needs p_exchanges. An empty p_description removes it.';
+
 CREATE OR REPLACE FUNCTION financial_screener.delete_exchange_group(
     p_group_name text,
     p_updated_by text DEFAULT 'system',
@@ -259,16 +304,21 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION financial_screener.delete_exchange_group(text, text, text, bigint) IS
+    'Delete a group''s row; its history stays in the audit.';
+
 REVOKE EXECUTE ON FUNCTION
     financial_screener.dagconfig_book_on(text, text),
     financial_screener.dagconfig_expect_version(text, bigint, bigint),
+    financial_screener.dagconfig_defaults(),
     financial_screener.update_dag_config(
         text, text, text, text, text, text, integer, integer, text, integer, integer, boolean, boolean, integer, text,
         text, bigint
     ),
     financial_screener.delete_dag_config(text, text, text, text, bigint),
     financial_screener.update_exchange_group(
-        text, text, text[], text, time without time zone, time without time zone, boolean, integer, text, text, text, bigint
+        text, text, text[], text, time without time zone, time without time zone, boolean, integer, text, text, text,
+        bigint
     ),
     financial_screener.delete_exchange_group(text, text, text, bigint)
 FROM PUBLIC;

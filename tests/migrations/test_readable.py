@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from plugins.command_line import Answer, dagconfig
+from plugins.earlier_builds import build
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig.store.migrate import migrate
@@ -98,8 +99,8 @@ def test_other_characters_are_fine(migrated_database: Database, name: str) -> No
 
 @pytest.fixture
 def odd(database: Database) -> Database:
-    """A database of before with each kind of what the rules of 016 refuse."""
-    migrate(database.url, to=15)
+    """A database of a build that had not these rules yet, with each kind of what they refuse."""
+    build(database, to=15)
     database.execute(f"""
         SELECT {S}.override_dag_config({JOB}, '200000-01-01', 'for ever', p_batch_size => 7);
         SELECT {S}.override_dag_config({JOB}, '200000-01-01', 'later', p_batch_size => 8, p_starts_at => '100000-01-01');
@@ -140,13 +141,11 @@ def test_a_database_that_has_such_values_migrates_and_goes_back(odd: Database) -
 
     migrate(odd.url, notice=notices.append)
 
-    assert [notice for notice in notices if "what can be read" in notice] == [
-        "9 rules on what can be read are broken by rows from before there were rules; they stay as they are."
-        f" SELECT * FROM {S}.rule_violations();"
+    assert [notice for notice in notices if "rules" in notice] == [
+        f"9 rules are broken by rows from before there were rules; they stay as they are. SELECT * FROM {S}.rule_violations();"
     ]
     assert violations(odd) == BROKEN
-    migrate(odd.url, to=15)
-    assert violations(odd) == set()
+    migrate(odd.url, to=9)
     migrate(odd.url)
     assert violations(odd) == BROKEN
     assert odd.execute(rows) == before

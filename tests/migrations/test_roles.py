@@ -24,6 +24,7 @@ NEW_ENTRY = (
 
 READS = [
     *(f"SELECT * FROM {S}.{table}" for table in TABLES),
+    f"SELECT * FROM {S}.dag_configuration_override_periods",
     f"SELECT * FROM {S}.get_dag_config('calculate_indicators')",
     f"SELECT * FROM {S}.effective_dag_config('calculate_indicators', 'all')",
     f"SELECT * FROM {S}.effective_dag_config('calculate_indicators', 'all', now() - interval '1 hour')",
@@ -362,7 +363,7 @@ def test_an_editor_makes_rows_where_the_sequence_is_nobodys(adopted_database: Da
     with adopted_database.role("dagconfig_editor") as editor:
         for statement in (WRITES[0], WRITES[3]):
             attempt(adopted_database, editor, statement)
-    migrate(adopted_database.url, to=13)
+    migrate(adopted_database.url, to=14)
 
 
 def test_nothing_of_the_stores_stays_granted_to_public(adopted_database: Database) -> None:

@@ -1,140 +1,45 @@
--- 012: values for a time, and the configuration as it was at a moment.
+-- 013: values for a time, and what is in force.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 012_overrides.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 013_overrides.sql
 --
--- or `airflow dagconfig migrate`. It needs 011 and may be repeated. The way back is 012_overrides.down.sql. How the schema's name
+-- or `airflow dagconfig migrate`. It needs 012 and may be repeated. The way back is 013_overrides.down.sql. How the schema's name
 -- is replaced is said in 008_dag_configuration_tables.sql.
 --
--- An override is in force from starts_at until ends_at, or until somebody ends it (ended_at). Whoever reads at a moment looks at
--- what is in force then, so it ends by itself. Of several, the newest that sets a column wins that column.
+-- Whoever reads at a moment looks at what is in force then, so an override ends by itself.
 
-CREATE TABLE IF NOT EXISTS financial_screener.dag_configuration_overrides (
-    override_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    dag_name character varying(100) NOT NULL,
-    job_name character varying(100) NOT NULL,
-    cpu_request character varying(20),
-    cpu_limit character varying(20),
-    memory_request character varying(20),
-    memory_limit character varying(20),
-    batch_size integer,
-    timeout_seconds integer,
-    max_retries integer,
-    retry_delay_minutes integer,
-    retry_backoff_enabled boolean,
-    enabled boolean,
-    priority integer,
-    starts_at timestamp with time zone NOT NULL,
-    ends_at timestamp with time zone NOT NULL,
-    reason text NOT NULL,
-    created_by character varying(100) NOT NULL,
-    created_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-    ended_at timestamp with time zone,
-    CONSTRAINT override_ends_after_it_starts CHECK (starts_at < ends_at AND pg_catalog.isfinite(ends_at)),
-    CONSTRAINT override_ended_before_its_end CHECK (ended_at <= ends_at),
-    CONSTRAINT override_has_a_reason CHECK (reason ~ '[^[:space:]]'),
-    CONSTRAINT override_sets_something CHECK (
-        pg_catalog.num_nonnulls(
-            cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds, max_retries,
-            retry_delay_minutes, retry_backoff_enabled, enabled, priority
-        ) > 0
-    )
-);
+-- The one place that says when an override is in force. One that was ended before it began never is (an empty period).
+-- Columns are added at the end: CREATE OR REPLACE VIEW takes no others.
+CREATE OR REPLACE VIEW financial_screener.dag_configuration_override_periods WITH (security_invoker = true) AS
+SELECT
+    pg_catalog.tstzrange(o.starts_at, greatest(o.starts_at, least(o.ends_at, o.ended_at))) AS in_force,
+    o.override_id, o.dag_name, o.job_name, o.cpu_request, o.cpu_limit, o.memory_request, o.memory_limit, o.batch_size,
+    o.timeout_seconds, o.max_retries, o.retry_delay_minutes, o.retry_backoff_enabled, o.enabled, o.priority, o.starts_at,
+    o.ends_at, o.reason, o.created_by, o.created_at, o.ended_at
+FROM financial_screener.dag_configuration_overrides AS o;
 
-CREATE INDEX IF NOT EXISTS dag_configuration_overrides_job
-ON financial_screener.dag_configuration_overrides (dag_name, job_name, ends_at);
+COMMENT ON VIEW financial_screener.dag_configuration_override_periods IS
+    'The overrides with the period in which each is in force. Those of now: WHERE in_force @> now().';
 
-CREATE OR REPLACE TRIGGER audit_dag_configuration_overrides
-AFTER INSERT OR UPDATE OR DELETE ON financial_screener.dag_configuration_overrides
-FOR EACH ROW EXECUTE FUNCTION financial_screener.audit_dag_configuration();
-
-CREATE OR REPLACE TRIGGER audit_dag_configuration_overrides_truncate
-BEFORE TRUNCATE ON financial_screener.dag_configuration_overrides
-FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
-
--- The state of a row at a moment, by the audit entries of its name: what the last entry until then left, or what the first one
--- after it found; null where there was no row. p_now: the row as it is, for one without entries.
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_row_at(
-    p_table text, p_dag_name text, p_job_name text, p_group_name text, p_moment timestamp with time zone, p_now jsonb
-)
-RETURNS jsonb
-LANGUAGE plpgsql
-STABLE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
+DO $$
 DECLARE
-    state jsonb;
+    told record;
 BEGIN
-    IF p_group_name IS NULL THEN
-        SELECT a.new_values INTO state
-        FROM financial_screener.dag_configuration_audit AS a
-        WHERE
-            a.dag_name = p_dag_name AND a.job_name = p_job_name AND a.table_name = p_table AND a.changed_at <= p_moment
-        ORDER BY a.audit_id DESC LIMIT 1;
-        IF NOT FOUND THEN
-            SELECT a.old_values INTO state
-            FROM financial_screener.dag_configuration_audit AS a
-            WHERE
-                a.dag_name = p_dag_name AND a.job_name = p_job_name AND a.table_name = p_table AND a.changed_at > p_moment
-            ORDER BY a.audit_id LIMIT 1;
-        END IF;
-    ELSE
-        SELECT a.new_values INTO state
-        FROM financial_screener.dag_configuration_audit AS a
-        WHERE a.group_name = p_group_name AND a.table_name = p_table AND a.changed_at <= p_moment
-        ORDER BY a.audit_id DESC LIMIT 1;
-        IF NOT FOUND THEN
-            SELECT a.old_values INTO state
-            FROM financial_screener.dag_configuration_audit AS a
-            WHERE a.group_name = p_group_name AND a.table_name = p_table AND a.changed_at > p_moment
-            ORDER BY a.audit_id LIMIT 1;
-        END IF;
-    END IF;
-    IF NOT FOUND AND (p_now ->> 'created_at')::timestamptz <= p_moment THEN
-        state := p_now;
-    END IF;
-    RETURN state;
+    FOR told IN
+        SELECT v.attname AS name, pg_catalog.col_description(t.attrelid, t.attnum) AS comment
+        FROM pg_catalog.pg_attribute AS v
+        JOIN pg_catalog.pg_attribute AS t
+            ON t.attrelid = 'financial_screener.dag_configuration_overrides'::pg_catalog.regclass AND t.attname = v.attname
+        WHERE v.attrelid = 'financial_screener.dag_configuration_override_periods'::pg_catalog.regclass AND v.attnum > 0
+        UNION ALL
+        SELECT 'in_force', 'From when, and until when (not included), it is in force; empty, where it never was.'
+    LOOP
+        EXECUTE pg_catalog.format(
+            'COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.%I IS %L', told.name, told.comment
+        );
+    END LOOP;
 END
 $$;
 
--- The row of a job as it was, without overrides; null where there was none.
-CREATE OR REPLACE FUNCTION financial_screener.dag_config_at(
-    p_dag_name text, p_job_name text, p_moment timestamp with time zone
-)
-RETURNS jsonb
-LANGUAGE sql
-STABLE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
-    SELECT financial_screener.dagconfig_row_at(
-        'dag_configuration', p_dag_name, p_job_name, NULL, p_moment,
-        (
-            SELECT to_jsonb(c) FROM financial_screener.dag_configuration AS c
-            WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name
-        )
-    )
-$$;
-
--- The row of a group as it was; null where there was none.
-CREATE OR REPLACE FUNCTION financial_screener.exchange_group_at(p_group_name text, p_moment timestamp with time zone)
-RETURNS jsonb
-LANGUAGE sql
-STABLE
-SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
-    SELECT financial_screener.dagconfig_row_at(
-        'exchange_groups', NULL, NULL, p_group_name, p_moment,
-        (SELECT to_jsonb(g) FROM financial_screener.exchange_groups AS g WHERE g.group_name = p_group_name)
-    )
-$$;
-
--- What a job runs with at a moment: its row then (without one the defaults), and the overrides that are in force then.
--- sources: for each column "row", "default" or "override 7".
 CREATE OR REPLACE FUNCTION financial_screener.effective_dag_config(
     p_dag_name text, p_job_name text, p_at timestamp with time zone DEFAULT now()
 )
@@ -168,13 +73,7 @@ AS $$
             SELECT jsonb_object_agg(k.name, CASE WHEN b.found IS NULL THEN 'default' ELSE 'row' END)
             FROM jsonb_object_keys(d.defaults) AS k (name)
         ) || coalesce(o.sources, '{}')
-    FROM (VALUES (
-        jsonb '{
-            "cpu_request": "500m", "cpu_limit": "2000m", "memory_request": "1Gi", "memory_limit": "2Gi",
-            "batch_size": 500, "timeout_seconds": 600, "max_retries": 2, "retry_delay_minutes": 5,
-            "retry_backoff_enabled": true, "enabled": true, "priority": 5, "description": null
-        }'
-    )) AS d (defaults)
+    FROM financial_screener.dagconfig_defaults() AS d (defaults)
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN p_at < now() THEN financial_screener.dag_config_at(p_dag_name, p_job_name, p_at)
@@ -189,19 +88,20 @@ AS $$
         SELECT
             jsonb_object_agg(e.key, e.value ORDER BY v.override_id),
             jsonb_object_agg(e.key, 'override ' || v.override_id ORDER BY v.override_id)
-        FROM financial_screener.dag_configuration_overrides AS v
+        FROM financial_screener.dag_configuration_override_periods AS v
         CROSS JOIN LATERAL jsonb_each(jsonb_strip_nulls(to_jsonb(v))) AS e
         WHERE
-            v.dag_name = p_dag_name AND v.job_name = p_job_name
-            AND v.starts_at <= p_at AND v.ends_at > p_at AND (v.ended_at IS NULL OR v.ended_at > p_at)
-            AND d.defaults ? e.key
+            v.dag_name = p_dag_name AND v.job_name = p_job_name AND v.in_force @> p_at AND d.defaults ? e.key
     ) AS o (overridden, sources)
     CROSS JOIN LATERAL jsonb_populate_record(
         NULL::financial_screener.dag_configuration, coalesce(b.found, d.defaults) || coalesce(o.overridden, '{}')
     ) AS c
 $$;
 
--- What a job runs with now: its row, also when it is disabled, without a row the defaults; and the overrides in force.
+COMMENT ON FUNCTION financial_screener.effective_dag_config(text, text, timestamp with time zone) IS
+    'What a job runs with at a moment: its row then (without one the defaults), and the overrides that are in force'
+    ' then. sources: for each column row, default, or the override with its number.';
+
 -- Clients read the result by position: a new column comes last.
 CREATE OR REPLACE FUNCTION financial_screener.get_dag_config(p_dag_name text, p_job_name text DEFAULT 'all')
 RETURNS TABLE (
@@ -228,8 +128,8 @@ AS $$
     FROM financial_screener.effective_dag_config(p_dag_name, p_job_name, now()) AS e
 $$;
 
--- Refuse a change after which the row and its overrides, each right by itself, break a rule together: now, or when an override
--- begins or ends. What the row breaks without them is none of this trigger's business.
+-- What the row breaks without overrides, and what was broken before the change, is none of this trigger's business: a job with a
+-- broken override can be disabled, and the override be ended.
 -- SECURITY DEFINER: whoever may write the row needs no privilege on the overrides.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_validate_overrides()
 RETURNS trigger
@@ -240,6 +140,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     concerned jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
+    changed text[] := CASE
+        WHEN TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'dag_configuration'
+        THEN financial_screener.dagconfig_changed_columns(to_jsonb(OLD), to_jsonb(NEW))
+    END;
     row_now jsonb;
     moment timestamptz;
     overridden jsonb;
@@ -252,11 +156,10 @@ BEGIN
     END IF;
     FOR moment IN
         SELECT m.moment
-        FROM financial_screener.dag_configuration_overrides AS o
-        CROSS JOIN LATERAL (VALUES (greatest(o.starts_at, now())), (coalesce(o.ended_at, o.ends_at))) AS m (moment)
+        FROM financial_screener.dag_configuration_override_periods AS o
+        CROSS JOIN LATERAL (VALUES (greatest(lower(o.in_force), now())), (upper(o.in_force))) AS m (moment)
         WHERE
-            o.dag_name = concerned ->> 'dag_name' AND o.job_name = concerned ->> 'job_name'
-            AND o.ends_at > now() AND (o.ended_at IS NULL OR o.ended_at > now())
+            o.dag_name = concerned ->> 'dag_name' AND o.job_name = concerned ->> 'job_name' AND upper(o.in_force) > now()
         UNION
         SELECT now() WHERE TG_TABLE_NAME = 'dag_configuration_overrides'
         ORDER BY 1
@@ -273,10 +176,17 @@ BEGIN
             'dag_configuration', effective,
             ARRAY(SELECT s.key FROM jsonb_each_text(overridden) AS s WHERE s.value LIKE 'override %')
         ) AS b
-        WHERE NOT EXISTS (
-            SELECT FROM financial_screener.dagconfig_broken_rules('dag_configuration', row_now, b.columns) AS r
-            WHERE row_now IS NOT NULL AND r.rule_name = b.rule_name
-        )
+        WHERE
+            NOT EXISTS (
+                SELECT FROM financial_screener.dagconfig_broken_rules('dag_configuration', row_now, b.columns) AS r
+                WHERE row_now IS NOT NULL AND r.rule_name = b.rule_name
+            )
+            AND CASE
+                WHEN changed IS NOT NULL THEN b.columns && changed
+                -- The end of one override is not refused for what another one holds by itself.
+                WHEN TG_OP = 'UPDATE' THEN cardinality(b.columns) > 1
+                ELSE true
+            END
         LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION USING
@@ -299,6 +209,10 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION financial_screener.dagconfig_validate_overrides() IS
+    'Trigger: refuses a change after which the row and its overrides, each right by itself, break a rule together:'
+    ' now, or when an override begins or ends.';
+
 CREATE OR REPLACE TRIGGER validate_overrides
 AFTER INSERT OR UPDATE OR DELETE ON financial_screener.dag_configuration
 FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
@@ -307,8 +221,8 @@ CREATE OR REPLACE TRIGGER validate_overrides
 AFTER INSERT OR UPDATE ON financial_screener.dag_configuration_overrides
 FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
 
--- Lock a job's row and write it as it is; returns whether there is one. A change of the row at the same time would not see the
--- override, nor the override the change: it waits, and in a transaction that goes on seeing what was before, it fails.
+-- A change of the row at the same time would not see the override, nor the override the change: it waits, and in a transaction that
+-- goes on seeing what was before, it fails.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_touch(p_dag_name text, p_job_name text)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -328,7 +242,9 @@ BEGIN
 END
 $$;
 
--- Set some values of a job until p_ends_at. Returns the override's number.
+COMMENT ON FUNCTION financial_screener.dagconfig_touch(text, text) IS
+    'Lock a job''s row and write it as it is; gives whether there is one.';
+
 -- SECURITY DEFINER: overrides are made and ended by these two functions only, so that none is changed or back-dated.
 CREATE OR REPLACE FUNCTION financial_screener.override_dag_config(
     p_dag_name text,
@@ -407,7 +323,12 @@ BEGIN
 END
 $$;
 
--- End an override before its time.
+COMMENT ON FUNCTION financial_screener.override_dag_config(
+    text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer,
+    boolean, integer, boolean, timestamp with time zone
+) IS
+    'Set some values of a job until p_ends_at; gives the override''s number.';
+
 CREATE OR REPLACE FUNCTION financial_screener.end_override(
     p_override_id bigint, p_updated_by text DEFAULT 'system', p_reason text DEFAULT NULL
 )
@@ -419,7 +340,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    first_moment timestamptz := '0001-01-02 00:00:00+00';
+    last_moment timestamptz := '9999-12-30 00:00:00+00';
     override financial_screener.dag_configuration_overrides;
+    ended financial_screener.dag_configuration_overrides;
 BEGIN
     SELECT o.* INTO override
     FROM financial_screener.dag_configuration_overrides AS o
@@ -429,9 +353,27 @@ BEGIN
     END IF;
     -- In the same order as override_dag_config.
     PERFORM financial_screener.dagconfig_touch(override.dag_name, override.job_name);
-    UPDATE financial_screener.dag_configuration_overrides AS o SET ended_at = now()
-    WHERE o.override_id = p_override_id AND o.ended_at IS NULL AND o.ends_at > now();
-    IF NOT FOUND THEN
+    SELECT o.* INTO override
+    FROM financial_screener.dag_configuration_overrides AS o
+    WHERE o.override_id = p_override_id
+    FOR UPDATE;
+    ended := override;
+    IF ended.created_at NOT BETWEEN first_moment AND last_moment THEN
+        ended.created_at := now();
+    END IF;
+    ended.starts_at := greatest(first_moment, least(ended.starts_at, last_moment - interval '1 second'));
+    ended.ends_at := greatest(first_moment + interval '1 second', least(ended.ends_at, last_moment));
+    IF ended.starts_at >= ended.ends_at THEN
+        ended.starts_at := ended.ends_at - interval '1 second';
+    END IF;
+    -- An end that is still to come is no end.
+    IF
+        ended.ended_at NOT BETWEEN first_moment AND least(now(), ended.ends_at)
+        OR (ended.ended_at IS NULL AND override.ends_at > now())
+    THEN
+        ended.ended_at := least(now(), ended.ends_at);
+    END IF;
+    IF ended IS NOT DISTINCT FROM override THEN
         RAISE EXCEPTION USING
             ERRCODE = 'DC409',
             MESSAGE = format('override %s of %s/%s has ended already', p_override_id, override.dag_name, override.job_name),
@@ -440,20 +382,24 @@ BEGIN
                 coalesce(override.ended_at, override.ends_at)
             )::text;
     END IF;
+    UPDATE financial_screener.dag_configuration_overrides AS o SET
+        created_at = ended.created_at, starts_at = ended.starts_at, ends_at = ended.ends_at, ended_at = ended.ended_at
+    WHERE o.override_id = p_override_id;
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
 $$;
 
+COMMENT ON FUNCTION financial_screener.end_override(bigint, text, text) IS
+    'End an override before its time. Moments of it that break a rule become such that keep it; the audit has them as'
+    ' they were.';
+
 REVOKE EXECUTE ON FUNCTION
-    financial_screener.dagconfig_row_at(text, text, text, text, timestamp with time zone, jsonb),
-    financial_screener.dag_config_at(text, text, timestamp with time zone),
-    financial_screener.exchange_group_at(text, timestamp with time zone),
     financial_screener.effective_dag_config(text, text, timestamp with time zone),
     financial_screener.dagconfig_validate_overrides(),
     financial_screener.dagconfig_touch(text, text),
     financial_screener.override_dag_config(
-        text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer, boolean,
-        integer, boolean, timestamp with time zone
+        text, text, timestamp with time zone, text, text, text, text, text, text, integer, integer, integer, integer,
+        boolean, integer, boolean, timestamp with time zone
     ),
     financial_screener.end_override(bigint, text, text)
 FROM PUBLIC;

@@ -1,16 +1,15 @@
--- 014: who may do what. Reader: look at everything. Editor: change jobs, groups and overrides as well. Owner: the user who owns
+-- 015: who may do what. Reader: look at everything. Editor: change jobs, groups and overrides as well. Owner: the user who owns
 -- the tables, and the only one who can change or delete an entry of the audit. PUBLIC: nothing.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 014_roles.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 015_roles.sql
 --
--- or `airflow dagconfig migrate`. It needs 013 and may be repeated. The way back is 014_roles.down.sql. How the schema's name
+-- or `airflow dagconfig migrate`. It needs 014 and may be repeated. The way back is 015_roles.down.sql. How the schema's name
 -- is replaced is said in 008_dag_configuration_tables.sql.
 --
 -- dagconfig_reader and dagconfig_editor are roles without a login, for the whole cluster of databases: GRANT dagconfig_reader TO
 -- airflow. What they may do is granted here, for this schema. They are made where the migrating user may make roles; where not,
 -- a notice says what an administrator has to run, and grant_roles() then does the rest.
 
--- Our functions and who may call them: 'owner', 'editor', 'reader'. An editor may call a reader's, too.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_functions()
 RETURNS TABLE (signature regprocedure, least_role text)
 LANGUAGE sql
@@ -33,6 +32,7 @@ AS $$
         ('dagconfig_broken_rules', 'reader'),
         ('dagconfig_is_exchange_list', 'reader'),
         ('dagconfig_changed_columns', 'reader'),
+        ('dagconfig_defaults', 'reader'),
         ('update_dag_config', 'editor'),
         ('delete_dag_config', 'editor'),
         ('update_exchange_group', 'editor'),
@@ -54,12 +54,16 @@ AS $$
         ('grant_roles', 'owner'),
         ('dagconfig_functions', 'owner'),
         ('dagconfig_sequences', 'owner'),
+        ('dagconfig_readable', 'owner'),
+        ('dagconfig_comments', 'owner'),
         ('dagconfig_grant_functions', 'owner')
     ) AS f (name, least_role) ON p.proname = f.name
     WHERE p.pronamespace = 'financial_screener'::regnamespace
 $$;
 
--- The sequences that number jobs and groups, whether the column owns its own or only takes its default from it.
+COMMENT ON FUNCTION financial_screener.dagconfig_functions() IS
+    'Our functions and who may call them: owner, editor, reader. An editor may call a reader''s, too.';
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_sequences()
 RETURNS SETOF regclass
 LANGUAGE sql
@@ -79,7 +83,28 @@ AS $$
         AND a.attname = 'id'
 $$;
 
--- Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions' owner.
+COMMENT ON FUNCTION financial_screener.dagconfig_sequences() IS
+    'The sequences that number jobs and groups, whether the column owns its own or only takes its default from it.';
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_readable()
+RETURNS SETOF regclass
+LANGUAGE sql
+STABLE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass
+    FROM unnest(ARRAY[
+        'dag_configuration', 'exchange_groups', 'dag_configuration_overrides', 'dag_configuration_override_periods',
+        'dag_configuration_audit', 'dagconfig_installation', 'dagconfig_migrations'
+    ]) WITH ORDINALITY AS t (name, number)
+    JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = 'financial_screener'::regnamespace
+    ORDER BY t.number
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_readable() IS
+    'The tables and views that a reader may look at. dagconfig_migrations is there where airflow dagconfig migrate made it.';
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_grant_functions(p_role text, p_is_editor boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -99,8 +124,9 @@ BEGIN
 END
 $$;
 
--- Make the roles where they are missing, and give them what they may do in this schema. Returns whether both are there.
--- For the tables' owner; to be called again once an administrator has made the roles.
+COMMENT ON FUNCTION financial_screener.dagconfig_grant_functions(text, boolean) IS
+    'Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions'' owner.';
+
 CREATE OR REPLACE FUNCTION financial_screener.grant_roles()
 RETURNS boolean
 LANGUAGE plpgsql
@@ -136,13 +162,9 @@ BEGIN
     END IF;
     IF to_regrole('dagconfig_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA financial_screener TO dagconfig_reader;
-        GRANT SELECT ON
-            financial_screener.dag_configuration, financial_screener.exchange_groups,
-            financial_screener.dag_configuration_overrides, financial_screener.dag_configuration_audit
-        TO dagconfig_reader;
-        IF to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
-            GRANT SELECT ON financial_screener.dagconfig_migrations TO dagconfig_reader;
-        END IF;
+        FOR statement IN SELECT t::text FROM financial_screener.dagconfig_readable() AS t LOOP
+            EXECUTE 'GRANT SELECT ON ' || statement || ' TO dagconfig_reader';
+        END LOOP;
         PERFORM financial_screener.dagconfig_grant_functions('dagconfig_reader', false);
     END IF;
     IF to_regrole('dagconfig_editor') IS NOT NULL THEN
@@ -165,9 +187,14 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION financial_screener.grant_roles() IS
+    'Make the roles where they are missing, and give them what they may do in this schema; gives whether both are'
+    ' there. For the tables'' owner; to be called again once an administrator has made the roles.';
+
 REVOKE EXECUTE ON FUNCTION
     financial_screener.dagconfig_functions(),
     financial_screener.dagconfig_sequences(),
+    financial_screener.dagconfig_readable(),
     financial_screener.dagconfig_grant_functions(text, boolean),
     financial_screener.grant_roles()
 FROM PUBLIC;
@@ -188,15 +215,10 @@ BEGIN
         JOIN pg_catalog.pg_proc AS p ON p.oid = f.signature
         WHERE p.proowner <> owner
         UNION ALL
-        SELECT pg_catalog.format('TABLE %s', c.oid::pg_catalog.regclass)
-        FROM pg_catalog.pg_class AS c
-        WHERE
-            c.relowner <> owner
-            AND c.oid IN (
-                'financial_screener.dag_configuration'::pg_catalog.regclass,
-                'financial_screener.exchange_groups'::pg_catalog.regclass,
-                'financial_screener.dag_configuration_overrides'::pg_catalog.regclass
-            )
+        SELECT pg_catalog.format('TABLE %s', t)
+        FROM financial_screener.dagconfig_readable() AS t
+        JOIN pg_catalog.pg_class AS c ON c.oid = t
+        WHERE c.relowner <> owner AND c.relname <> 'dagconfig_migrations'
     LOOP
         EXECUTE pg_catalog.format('ALTER %s OWNER TO %s', ours.name, owner::pg_catalog.regrole);
     END LOOP;
@@ -245,23 +267,30 @@ BEGIN
             WHERE t.attrelid = c.oid AND NOT t.attisdropped
         ) AS g (grantee, privilege_type, is_whole)
         WHERE
-            c.oid IN (
-                'financial_screener.dag_configuration'::pg_catalog.regclass,
-                'financial_screener.exchange_groups'::pg_catalog.regclass,
-                'financial_screener.dag_configuration_overrides'::pg_catalog.regclass,
-                'financial_screener.dag_configuration_audit'::pg_catalog.regclass,
-                pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_overrides', 'override_id')
-                ::pg_catalog.regclass,
-                pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_audit', 'audit_id')
-                ::pg_catalog.regclass
+            (
+                c.oid IN (SELECT t FROM financial_screener.dagconfig_readable() AS t)
+                OR c.oid IN (
+                    pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_overrides', 'override_id')
+                    ::pg_catalog.regclass,
+                    pg_catalog.pg_get_serial_sequence('financial_screener.dag_configuration_audit', 'audit_id')
+                    ::pg_catalog.regclass
+                )
             )
+            AND c.relname <> 'dagconfig_migrations'
             AND g.grantee <> c.relowner
         GROUP BY c.oid, c.relname, c.relkind, g.grantee
     LOOP
         IF former.grantee = 0 OR former.relname NOT IN ('dag_configuration', 'exchange_groups') THEN
             EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE', former.relation, former.grantee_name);
             IF former.grantee <> 0 AND former.relkind <> 'S' AND former.may_read THEN
-                EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', former.relation, former.grantee_name);
+                EXECUTE pg_catalog.format(
+                    'GRANT SELECT ON %s%s TO %s', former.relation,
+                    CASE
+                        WHEN former.relname = 'dag_configuration_overrides'
+                        THEN ', financial_screener.dag_configuration_override_periods'
+                    END,
+                    former.grantee_name
+                );
             END IF;
             CONTINUE;
         END IF;
@@ -272,7 +301,9 @@ BEGIN
         );
         IF former.relname = 'dag_configuration' AND former.may_read THEN
             EXECUTE pg_catalog.format(
-                'GRANT SELECT ON financial_screener.dag_configuration_overrides TO %s', former.grantee_name
+                'GRANT SELECT ON financial_screener.dag_configuration_overrides,'
+                ' financial_screener.dag_configuration_override_periods, financial_screener.dagconfig_installation TO %s',
+                former.grantee_name
             );
         END IF;
     END LOOP;

@@ -1,20 +1,20 @@
--- The way back of 009: anything is accepted again. No row is changed.
+-- The way back of 010: anything is accepted again. No row is changed.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 009_rules.down.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 010_rules.down.sql
 --
--- or `airflow dagconfig migrate --to 008`.
+-- or `airflow dagconfig migrate --to 009`.
 
 DO $$
 DECLARE
     earlier record;
 BEGIN
     IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
-        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 9) THEN
-            RAISE EXCEPTION 'later migrations than 009 are applied; they go back first'
+        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 10) THEN
+            RAISE EXCEPTION 'later migrations than 010 are applied; they go back first'
             USING HINT = 'See: airflow dagconfig migrate --status';
         END IF;
         -- So that the record stays true when psql goes back.
-        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 9;
+        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 10;
     END IF;
 
     FOR earlier IN
@@ -28,6 +28,7 @@ BEGIN
 END
 $$;
 
+DROP TRIGGER validate_dag_configuration_overrides ON financial_screener.dag_configuration_overrides;
 DROP TRIGGER validate_exchange_groups ON financial_screener.exchange_groups;
 DROP TRIGGER validate_dag_configuration ON financial_screener.dag_configuration;
 DROP FUNCTION financial_screener.enforce_rules();

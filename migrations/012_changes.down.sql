@@ -1,34 +1,37 @@
--- The way back of 011: update_dag_config is that of 008, and the other functions go. No row is changed.
+-- The way back of 012: update_dag_config is that of 008, and the other functions go. No row is changed.
 --
---   psql -v ON_ERROR_STOP=1 --single-transaction -f 011_changes.down.sql
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 012_changes.down.sql
 --
--- or `airflow dagconfig migrate --to 010`.
+-- or `airflow dagconfig migrate --to 011`.
 
 DO $$
 BEGIN
     IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
-        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 11) THEN
-            RAISE EXCEPTION 'later migrations than 011 are applied; they go back first'
+        IF EXISTS (SELECT FROM financial_screener.dagconfig_migrations WHERE version > 12) THEN
+            RAISE EXCEPTION 'later migrations than 012 are applied; they go back first'
             USING HINT = 'See: airflow dagconfig migrate --status';
         END IF;
         -- So that the record stays true when psql goes back.
-        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 11;
+        DELETE FROM financial_screener.dagconfig_migrations WHERE version = 12;
     END IF;
 END
 $$;
 
 DROP FUNCTION financial_screener.delete_exchange_group(text, text, text, bigint);
 DROP FUNCTION financial_screener.update_exchange_group(
-    text, text, text[], text, time without time zone, time without time zone, boolean, integer, text, text, text, bigint
+    text, text, text[], text, time without time zone, time without time zone, boolean, integer, text, text, text,
+    bigint
 );
 DROP FUNCTION financial_screener.delete_dag_config(text, text, text, text, bigint);
 DROP FUNCTION financial_screener.update_dag_config(
-    text, text, text, text, text, text, integer, integer, text, integer, integer, boolean, boolean, integer, text, text, bigint
+    text, text, text, text, text, text, integer, integer, text, integer, integer, boolean, boolean, integer, text,
+    text, bigint
 );
+DROP FUNCTION financial_screener.dagconfig_defaults();
 DROP FUNCTION financial_screener.dagconfig_expect_version(text, bigint, bigint);
 DROP FUNCTION financial_screener.dagconfig_book_on(text, text);
 
--- Change a job's row, or make it. A null leaves a value as it is, or gives a new row the default.
+-- As 008 has it.
 CREATE FUNCTION financial_screener.update_dag_config(
     p_dag_name text,
     p_job_name text,

@@ -1,0 +1,101 @@
+"""
+What the package's builds before its first release applied, by file, so that their databases are recognised and brought over.
+
+Their files were put in order once, before the release: from then on migrations are only added. This list does not grow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from airflow_provider_dagconfig.models import quoted_schema
+
+_CHECKSUMS = {
+    "009_rules.sql": (
+        "98715d1b798bcc87",
+        "6dee11fe6c0712be",
+        "f2f76dc3401bfc8a",
+    ),
+    "010_audit.sql": (
+        "3bcdb45ceac17494",
+        "db77af1e258d673d",
+        "541cf7fc34353c40",
+        "20b61497b42c8a76",
+    ),
+    "011_changes.sql": ("445c18e5f8224aa7",),
+    "012_overrides.sql": (
+        "b7aefdd9e7f817f2",
+        "4c762abc48a41902",
+        "ee0448dae3969a11",
+    ),
+    "013_reversal.sql": (
+        "420f6ba94954ffd1",
+        "62bc523b8fc40b5e",
+    ),
+    "014_roles.sql": (
+        "32d18381562934f1",
+        "f150ca2579f5f696",
+        "f3eedb707caf4826",
+        "a79d1eafca682c76",
+    ),
+    "015_adopted_audit.sql": ("5942e21b55ec304a",),
+    "016_readable.sql": ("0f94e956d60645fe",),
+    "017_installation.sql": ("fee641aa4e16cae4",),
+}
+"""File to the beginnings of the SHA-256 that it had in one build after another."""
+
+
+def is_of_earlier_build(file: str, checksum: str) -> bool:
+    """
+    Say whether an earlier build applied this.
+
+    :param file: the name that is recorded: ``009_rules.sql``.
+    :param checksum: its SHA-256 that is recorded.
+    """
+    return checksum[:16] in _CHECKSUMS.get(file, ())
+
+
+# What the files of today do not replace when they are applied over it.
+_MAKE_WAY = sql.SQL("""
+    DO $$
+    BEGIN
+        DROP FUNCTION IF EXISTS {schema}.dagconfig_restore_job(jsonb, text[]);
+        DROP FUNCTION IF EXISTS {schema}.dagconfig_restore_group(jsonb, text[]);
+
+        -- It was written with a backslash.
+        IF pg_catalog.to_regclass({overrides}) IS NOT NULL THEN
+            ALTER TABLE {schema}.dag_configuration_overrides
+            DROP CONSTRAINT IF EXISTS override_has_a_reason,
+            ADD CONSTRAINT override_has_a_reason CHECK (reason ~ '[^[:space:]]');
+        END IF;
+
+        -- Before there was an index for it, two changes at the same time may have taken one version: the first keeps it.
+        IF pg_catalog.to_regclass({versions}) IS NULL THEN
+            UPDATE {schema}.dag_configuration_audit AS later SET row_version = NULL
+            FROM {schema}.dag_configuration_audit AS a
+            WHERE
+                a.audit_id < later.audit_id AND a.table_name = later.table_name AND a.row_version = later.row_version
+                AND coalesce(a.group_name, a.dag_name) = coalesce(later.group_name, later.dag_name)
+                AND coalesce(a.job_name, '') = coalesce(later.job_name, '');
+        END IF;
+    EXCEPTION
+        -- From before there were versions, and overrides.
+        WHEN undefined_column THEN NULL;
+    END
+    $$
+""")
+
+
+def make_way(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Change what an earlier build made and the files of today do not replace."""
+    name = quoted_schema(schema)
+    connection.execute(
+        _MAKE_WAY.format(
+            schema=sql.Identifier(schema),
+            overrides=sql.Literal(f"{name}.dag_configuration_overrides"),
+            versions=sql.Literal(f"{name}.dag_configuration_audit_version"),
+        )
+    )

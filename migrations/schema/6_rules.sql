@@ -1,0 +1,427 @@
+-- The schema as the migrations make it: rules. Written by `make schema` and checked by the tests; nothing applies it. The
+-- reasons are in the migrations.
+
+CREATE OR REPLACE FUNCTION financial_screener.quantity_value(p_text text)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    parts text[];
+    amount numeric;
+BEGIN
+    -- More digits than these are beyond numeric with some exponents.
+    IF length(p_text) > 1000 THEN
+        RETURN NULL;
+    END IF;
+    parts := regexp_match(
+        p_text, '^([+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]+))?$'
+    );
+    IF parts IS NULL THEN
+        RETURN NULL;
+    ELSIF parts[3] IS NULL THEN
+        amount := parts[1]::numeric * CASE parts[2]
+            WHEN 'n' THEN 0.000000001
+            WHEN 'u' THEN 0.000001
+            WHEN 'm' THEN 0.001
+            WHEN 'k' THEN 1000
+            WHEN 'M' THEN 1000000
+            WHEN 'G' THEN 1000000000
+            WHEN 'T' THEN 1000000000000
+            WHEN 'P' THEN 1000000000000000
+            WHEN 'E' THEN 1000000000000000000
+            WHEN 'Ki' THEN 1024
+            WHEN 'Mi' THEN 1048576
+            WHEN 'Gi' THEN 1073741824
+            WHEN 'Ti' THEN 1099511627776
+            WHEN 'Pi' THEN 1125899906842624
+            WHEN 'Ei' THEN 1152921504606846976
+            ELSE 1
+        END;
+    ELSIF length(ltrim(ltrim(parts[3], '+-'), '0')) <= 3 THEN
+        amount := (parts[1] || 'e' || parts[3])::numeric;
+    END IF;
+    IF abs(amount) <= 9223372036854775807 AND amount = trunc(amount, 9) THEN
+        RETURN trim_scale(amount);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.quantity_value(text) IS 'The exact amount of a Kubernetes quantity, in cores or bytes; NULL where the text is none.';
+REVOKE ALL ON FUNCTION financial_screener.quantity_value(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_reader;
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_exchange_list(p_exchanges text[])
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT
+        coalesce(array_ndims(p_exchanges) = 1, false)
+        AND coalesce(bool_and(code IS NOT NULL AND code <> '' AND code !~ '^[[:space:]]|[[:space:]]$'), false)
+        AND count(*) = count(DISTINCT code)
+    FROM unnest(p_exchanges) AS code
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS 'Whether a list names at least one exchange, each once, none of them empty or with blanks around it.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_reader;
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_rules()
+ RETURNS TABLE(table_name text, rule_name text, columns text[], condition text, is_constraint boolean, rule text, example text)
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    WITH r (table_name, columns, rule_name, condition, rule, example) AS (VALUES
+        (
+            'dag_configuration', '{dag_name}', NULL,
+            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
+            'a name without blanks around it', 'data_collection_equities'
+        ),
+        (
+            'dag_configuration', '{job_name}', NULL,
+            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
+            'a name without blanks around it', 'us_markets'
+        ),
+        (
+            'dag_configuration', '{cpu_request}', NULL,
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
+            'a Kubernetes quantity of at least 1m, in steps of 1m', '500m'
+        ),
+        (
+            'dag_configuration', '{cpu_limit}', NULL,
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
+            'a Kubernetes quantity of at least 1m, in steps of 1m', '2000m'
+        ),
+        (
+            'dag_configuration', '{memory_request}', NULL,
+            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
+            'a Kubernetes quantity of at least 4Mi', '1Gi'
+        ),
+        (
+            'dag_configuration', '{memory_limit}', NULL,
+            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
+            'a Kubernetes quantity of at least 4Mi', '2Gi'
+        ),
+        (
+            'dag_configuration', '{cpu_request,cpu_limit}', 'cpu_request_within_limit',
+            'financial_screener.quantity_value(cpu_request::text) <='
+            ' financial_screener.quantity_value(cpu_limit::text)',
+            'no more than cpu_limit', '500m with a limit of 2000m'
+        ),
+        (
+            'dag_configuration', '{memory_request,memory_limit}', 'memory_request_within_limit',
+            'financial_screener.quantity_value(memory_request::text) <='
+            ' financial_screener.quantity_value(memory_limit::text)',
+            'no more than memory_limit', '1Gi with a limit of 2Gi'
+        ),
+        (
+            'dag_configuration', '{batch_size}', NULL,
+            'coalesce({} BETWEEN 1 AND 1000000, false)',
+            'a whole number from 1 to 1000000', '500'
+        ),
+        (
+            'dag_configuration', '{timeout_seconds}', NULL,
+            'coalesce({} BETWEEN 1 AND 604800, false)',
+            'a whole number of seconds from 1 to 604800, a week', '600'
+        ),
+        (
+            'dag_configuration', '{max_retries}', NULL,
+            'coalesce({} BETWEEN 0 AND 10, false)',
+            'a whole number from 0 to 10', '2'
+        ),
+        (
+            'dag_configuration', '{retry_delay_minutes}', NULL,
+            'coalesce({} BETWEEN 0 AND 1440, false)',
+            'a whole number of minutes from 0 to 1440, a day', '5'
+        ),
+        ('dag_configuration', '{retry_backoff_enabled,enabled}', NULL, '{} IS NOT NULL', 'true or false', 'true'),
+        (
+            'dag_configuration', '{priority}', NULL,
+            'coalesce({} BETWEEN 1 AND 10, false)',
+            'a whole number from 1 to 10, higher first', '5'
+        ),
+        (
+            'exchange_groups', '{group_name}', NULL,
+            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
+            'a name without blanks around it', 'us_markets'
+        ),
+        (
+            'exchange_groups', '{display_name}', NULL,
+            'coalesce({} ~ ''[^[:space:]]'', false)',
+            'a name', 'US Markets (NYSE, NASDAQ)'
+        ),
+        (
+            'exchange_groups', '{exchanges}', NULL,
+            'financial_screener.dagconfig_is_exchange_list({})',
+            'a list of at least one exchange, each once, without blanks around it', 'ARRAY[''NYSE'', ''NASDAQ'']'
+        ),
+        (
+            'exchange_groups', '{primary_timezone}', NULL,
+            'coalesce({} IN (SELECT z.name FROM pg_catalog.pg_timezone_names AS z), false)',
+            'a time zone that pg_timezone_names has', 'America/New_York'
+        ),
+        ('exchange_groups', '{enabled}', NULL, '{} IS NOT NULL', 'true or false', 'true'),
+        (
+            'exchange_groups', '{priority}', NULL,
+            'coalesce({} BETWEEN 1 AND 10, false)',
+            'a whole number from 1 to 10, higher first', '5'
+        ),
+        (
+            'dag_configuration', '{dag_name}', 'dag_name_characters',
+            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
+            'a name without control characters', 'data_collection_equities'
+        ),
+        (
+            'dag_configuration', '{job_name}', 'job_name_characters',
+            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
+            'a name without control characters', 'us_markets'
+        ),
+        (
+            'exchange_groups', '{group_name}', 'group_name_characters',
+            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
+            'a name without control characters', 'us_markets'
+        ),
+        (
+            'exchange_groups', '{display_name}', 'display_name_characters',
+            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
+            'a name without control characters', 'US Markets (NYSE, NASDAQ)'
+        ),
+        (
+            'exchange_groups', '{exchanges}', 'exchanges_characters',
+            'coalesce(array_to_string({}, ''|'') !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
+            'a list of names without control characters', 'ARRAY[''NYSE'', ''NASDAQ'']'
+        ),
+        (
+            'exchange_groups', '{market_open_utc}', NULL,
+            'coalesce({} < ''24:00'', true)',
+            'a time of day from 00:00 to 23:59:59', '14:30'
+        ),
+        (
+            'exchange_groups', '{market_close_utc}', NULL,
+            'coalesce({} < ''24:00'', true)',
+            'a time of day from 00:00 to 23:59:59', '21:00'
+        ),
+        (
+            'dag_configuration', '{created_at,updated_at}', NULL,
+            'coalesce({} BETWEEN ''0001-01-02 00:00:00+00'' AND ''9999-12-30 00:00:00+00'', true)',
+            'a moment from 0001-01-02 to 9999-12-30', '2026-11-24 06:00:00+00'
+        ),
+        (
+            'exchange_groups', '{created_at,updated_at}', NULL,
+            'coalesce({} BETWEEN ''0001-01-02 00:00:00+00'' AND ''9999-12-30 00:00:00+00'', true)',
+            'a moment from 0001-01-02 to 9999-12-30', '2026-11-24 06:00:00+00'
+        ),
+        (
+            'dag_configuration_overrides', '{starts_at,ends_at,created_at,ended_at}', NULL,
+            'coalesce({} BETWEEN ''0001-01-02 00:00:00+00'' AND ''9999-12-30 00:00:00+00'', true)',
+            'a moment from 0001-01-02 to 9999-12-30', '2026-11-24 06:00:00+00'
+        ),
+        (
+            'dag_configuration', '{version}', NULL,
+            '{} BETWEEN 1 AND 4611686018427387903',
+            'a whole number from 1 to 4611686018427387903', '1'
+        ),
+        (
+            'exchange_groups', '{version}', NULL,
+            '{} BETWEEN 1 AND 4611686018427387903',
+            'a whole number from 1 to 4611686018427387903', '1'
+        )
+    )
+    SELECT
+        r.table_name, coalesce(r.rule_name, c.name), CASE WHEN r.rule_name IS NULL THEN ARRAY[c.name] ELSE r.columns::text[] END,
+        replace(r.condition, '{}', c.name), r.condition NOT LIKE '%pg_timezone_names%', r.rule, r.example
+    FROM (SELECT *, row_number() OVER () AS number FROM r) AS r
+    CROSS JOIN LATERAL unnest(r.columns::text[]) WITH ORDINALITY AS c (name, number)
+    WHERE r.rule_name IS NULL OR c.number = 1
+    ORDER BY r.number, c.number
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_rules() IS 'The rules of what a row may hold. condition: SQL over the table''s columns; false breaks the rule. columns: the first is the one that is named, a change of any of them is held to the rule. is_constraint: not where the answer depends on the server, which a dump may be restored without.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_rules() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_rules() TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_rules() TO dagconfig_reader;
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_broken_rules(p_table text, p_row jsonb, p_columns text[])
+ RETURNS TABLE(rule_name text, columns text[], column_name text, value text, rule text, example text, message text)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    conditions text;
+    broken text[];
+BEGIN
+    SELECT string_agg(format('CASE WHEN (%s) IS FALSE THEN %L END', r.condition, r.rule_name), ', ') INTO conditions
+    FROM financial_screener.dagconfig_rules() AS r
+    WHERE r.table_name = p_table AND (p_columns IS NULL OR r.columns && p_columns);
+    IF conditions IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format(
+        'SELECT array_remove(ARRAY[%s], NULL) FROM jsonb_populate_record(NULL::financial_screener.%I, $1)',
+        conditions, p_table
+    ) INTO broken USING p_row;
+
+    RETURN QUERY
+    SELECT
+        r.rule_name, r.columns, r.columns[1], p_row ->> r.columns[1], r.rule, r.example,
+        format(
+            'must be %s%s, such as %s',
+            r.rule, ' (' || quote_literal(p_row ->> r.columns[2]) || ')', r.example
+        )
+    FROM financial_screener.dagconfig_rules() WITH ORDINALITY AS r
+    WHERE r.table_name = p_table AND r.rule_name = ANY(broken)
+    ORDER BY r.ordinality;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) IS 'The rules that a row breaks, of those that concern one of the columns (all, where they are NULL). message: what is wrong, following COLUMN VALUE of ROW.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) TO dagconfig_reader;
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_validate()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    row_before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
+    row_after jsonb := to_jsonb(NEW);
+    changed text[];
+    broken record;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT coalesce(array_agg(e.key), '{}') INTO changed
+        FROM jsonb_each(row_after) AS e
+        WHERE e.value IS DISTINCT FROM row_before -> e.key;
+    END IF;
+    SELECT b.* INTO broken
+    FROM financial_screener.dagconfig_broken_rules(TG_TABLE_NAME::text, row_after, changed) AS b
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format(
+                '%s %s of %s %s', broken.column_name, coalesce(quote_literal(broken.value), 'NULL'),
+                CASE TG_TABLE_NAME
+                    WHEN 'exchange_groups' THEN concat('exchange group ', row_after ->> 'group_name')
+                    ELSE concat_ws('/', row_after ->> 'dag_name', row_after ->> 'job_name')
+                END,
+                broken.message
+            ),
+            SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = broken.column_name,
+            CONSTRAINT = 'rule_' || broken.rule_name;
+    END IF;
+    RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_validate() IS 'Trigger: holds a write to the rules, an INSERT to all, an UPDATE to those whose columns it changes.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_validate() FROM PUBLIC;
+CREATE TRIGGER validate_dag_configuration BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
+CREATE TRIGGER validate_dag_configuration_overrides BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration_overrides FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
+CREATE TRIGGER validate_exchange_groups BEFORE INSERT OR UPDATE ON financial_screener.exchange_groups FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
+
+CREATE OR REPLACE FUNCTION financial_screener.rule_violations()
+ RETURNS TABLE(table_name text, row_key text, column_name text, value text, rule text, example text)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT * FROM financial_screener.dagconfig_rules() LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT $1, concat(''override '' || (j.r ->> ''override_id'') || '' of '','
+            ' concat_ws(''/'', j.r ->> ''dag_name'', j.r ->> ''job_name'', j.r ->> ''group_name'')), $2,'
+            ' j.r ->> $2, $3, $4 FROM financial_screener.%I AS t CROSS JOIN LATERAL to_jsonb(t) AS j (r)'
+            ' WHERE (%s) IS FALSE ORDER BY 2',
+            r.table_name, r.condition
+        ) USING r.table_name, r.columns[1], r.rule, r.example;
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.rule_violations() IS 'What breaks the rules now: values from before there were rules.';
+REVOKE ALL ON FUNCTION financial_screener.rule_violations() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.rule_violations() TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.rule_violations() TO dagconfig_reader;
+
+CREATE OR REPLACE FUNCTION financial_screener.enforce_rules()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    r record;
+    is_broken boolean;
+    broken integer := 0;
+BEGIN
+    FOR r IN SELECT * FROM financial_screener.dagconfig_rules() LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_constraint AS c
+            WHERE
+                c.conrelid = format('financial_screener.%I', r.table_name)::regclass
+                AND c.conname = 'rule_' || r.rule_name
+        );
+        EXECUTE format('SELECT EXISTS (SELECT FROM financial_screener.%I WHERE (%s) IS FALSE)', r.table_name, r.condition)
+        INTO is_broken;
+        IF is_broken THEN
+            broken := broken + 1;
+        ELSIF r.is_constraint THEN
+            EXECUTE format(
+                'ALTER TABLE financial_screener.%I ADD CONSTRAINT %I CHECK (%s)',
+                r.table_name, 'rule_' || r.rule_name, r.condition
+            );
+        END IF;
+    END LOOP;
+    RETURN broken;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.enforce_rules() IS 'Make each rule that no row breaks a constraint of its table; gives how many rules are still broken. For the tables'' owner; airflow dagconfig migrate calls it each time, so that rules become constraints once rows are mended.';
+REVOKE ALL ON FUNCTION financial_screener.enforce_rules() FROM PUBLIC;
+
+-- Made of the rules by enforce_rules().
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_batch_size CHECK (COALESCE(((batch_size >= 1) AND (batch_size <= 1000000)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_limit CHECK (COALESCE(((financial_screener.quantity_value((cpu_limit)::text) >= 0.001) AND ((financial_screener.quantity_value((cpu_limit)::text) % 0.001) = (0)::numeric)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request CHECK (COALESCE(((financial_screener.quantity_value((cpu_request)::text) >= 0.001) AND ((financial_screener.quantity_value((cpu_request)::text) % 0.001) = (0)::numeric)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request_within_limit CHECK ((financial_screener.quantity_value((cpu_request)::text) <= financial_screener.quantity_value((cpu_limit)::text)));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name CHECK (COALESCE((((dag_name)::text <> ''::text) AND ((dag_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name_characters CHECK (COALESCE((((dag_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_enabled CHECK ((enabled IS NOT NULL));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name CHECK (COALESCE((((job_name)::text <> ''::text) AND ((job_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name_characters CHECK (COALESCE((((job_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_max_retries CHECK (COALESCE(((max_retries >= 0) AND (max_retries <= 10)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_limit CHECK (COALESCE((financial_screener.quantity_value((memory_limit)::text) >= (4194304)::numeric), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request CHECK (COALESCE((financial_screener.quantity_value((memory_request)::text) >= (4194304)::numeric), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request_within_limit CHECK ((financial_screener.quantity_value((memory_request)::text) <= financial_screener.quantity_value((memory_limit)::text)));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_priority CHECK (COALESCE(((priority >= 1) AND (priority <= 10)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_retry_backoff_enabled CHECK ((retry_backoff_enabled IS NOT NULL));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_retry_delay_minutes CHECK (COALESCE(((retry_delay_minutes >= 0) AND (retry_delay_minutes <= 1440)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_timeout_seconds CHECK (COALESCE(((timeout_seconds >= 1) AND (timeout_seconds <= 604800)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_updated_at CHECK (COALESCE(((updated_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (updated_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_version CHECK (((version >= 1) AND (version <= '4611686018427387903'::bigint)));
+ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_ended_at CHECK (COALESCE(((ended_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (ended_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_ends_at CHECK (COALESCE(((ends_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (ends_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_starts_at CHECK (COALESCE(((starts_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (starts_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_display_name CHECK (COALESCE(((display_name)::text ~ '[^[:space:]]'::text), false));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_display_name_characters CHECK (COALESCE((((display_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_enabled CHECK ((enabled IS NOT NULL));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_exchanges CHECK (financial_screener.dagconfig_is_exchange_list(exchanges));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_exchanges_characters CHECK (COALESCE(((array_to_string(exchanges, '|'::text) !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_group_name CHECK (COALESCE((((group_name)::text <> ''::text) AND ((group_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_group_name_characters CHECK (COALESCE((((group_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_market_close_utc CHECK (COALESCE((market_close_utc < '24:00:00'::time without time zone), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_market_open_utc CHECK (COALESCE((market_open_utc < '24:00:00'::time without time zone), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_priority CHECK (COALESCE(((priority >= 1) AND (priority <= 10)), false));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_updated_at CHECK (COALESCE(((updated_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (updated_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_version CHECK (((version >= 1) AND (version <= '4611686018427387903'::bigint)));
