@@ -28,6 +28,7 @@ PRIVATE: dict[str, list[str]] = {
     "airflow.sdk.definitions._internal.expandinput": ["DictOfListsExpandInput", "MappedArgument"],
     "airflow.sdk.definitions._internal.mixins": ["DependencyMixin"],
     "airflow.sdk.definitions.edges": ["EdgeModifier"],
+    "airflow.sdk.definitions.mappedoperator": ["OperatorPartial"],
     "airflow.sdk.definitions.taskgroup": ["MappedTaskGroup"],
     "airflow.utils": ["yaml"],
     "airflow.utils.cli": ["suppress_logs_and_warning"],

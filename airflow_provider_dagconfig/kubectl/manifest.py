@@ -197,6 +197,26 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     }
 
 
+def check_unrendered(parameters: Mapping[str, Any]) -> None:
+    """
+    Check what needs no template to be rendered, and no row.
+
+    :param parameters: some of :class:`PodRequest`'s, as a DAG's file has them; what a template makes may be right
+    :raises ManifestError: for the first that can't be part of a pod
+    """
+    if "image" in parameters and not parameters["image"]:
+        _image(parameters["image"])
+    for parameter in ("cmds", "arguments"):
+        value = parameters.get(parameter)
+        if isinstance(value, str) and "{{" not in value and "{%" not in value:
+            read_texts(parameter, value)
+    env_vars = parameters.get("env_vars")
+    if isinstance(env_vars, Mapping):
+        for name, value in env_vars.items():
+            if value is None or isinstance(value, bool):
+                read_text(f"env_vars[{name!r}]", value)
+
+
 def former_name(request: PodRequest) -> str:
     """Give the name that the pod had before there were installations."""
     return _name(request, None)

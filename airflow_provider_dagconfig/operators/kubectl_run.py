@@ -27,18 +27,20 @@ from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
-from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
+from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Installation
@@ -65,7 +67,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     (a :class:`~airflow_provider_dagconfig.models.DagConfig`) and ``{{ exchange_group.exchanges | join(',') }}`` (an
     :class:`~airflow_provider_dagconfig.models.ExchangeGroup`, None without one). A job whose row is disabled is skipped. The
     pod is driven by kubectl in a bash subprocess. Parameters that KubernetesPodOperator also has carry its names and
-    meaning; they take plain values, and the kubernetes client's models too.
+    meaning; they take plain values, and the kubernetes client's models too. Those that are its alone are refused, with what to
+    write instead, or have no effect (``ported_parameters``).
 
     :param job_name: the job's name in ``dag_configuration``. (templated)
     :param dag_name: the DAG's name there; default: the DAG's id. (templated)
@@ -190,7 +193,18 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         skip_on_exit_code: int | Container[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(do_xcom_push=do_xcom_push, **kwargs)
+        # Airflow gives each operator's __init__ what the DAG, the task groups and the task have, joined. A mapped task's are
+        # checked in partial(), which also sees a None that stands above them.
+        is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
+        known = parameters_of_subclasses(type(self), ConfiguredKubectlRunOperator)
+        check_ported(
+            {**kwargs, "container_resources": container_resources, "dag_name": dag_name, "job_name": job_name},
+            {} if is_mapped else {name: value for name, value in kwargs["default_args"].items() if name not in known},
+            task_id=kwargs["task_id"],
+            dag=kwargs.get("dag"),
+        )
+        check_unrendered({"image": image, "cmds": cmds, "arguments": arguments, "env_vars": env_vars})
+        super().__init__(do_xcom_push=do_xcom_push, **{name: value for name, value in kwargs.items() if not is_ported(name)})
         if on_finish_action not in _ON_FINISH_ACTIONS:
             raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
         if isinstance(startup_timeout_seconds, bool) or not isinstance(startup_timeout_seconds, int | float):
@@ -257,6 +271,25 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._installation: Installation | None = None
         self._run: PodRun | None = None
         self._killed = False
+
+    @classmethod
+    def partial(cls, *, task_id: str, **kwargs: Any) -> OperatorPartial:
+        """Take a mapped task's arguments, as Airflow does, and check them: ``__init__`` is called when the task starts."""
+        known = parameters_of_subclasses(cls, ConfiguredKubectlRunOperator)
+        taken = {name: value for name, value in kwargs.items() if name in known or not is_ported(name)}
+        partial = super().partial(task_id=task_id, **taken)
+        check_unrendered({name: value for name, value in kwargs.items() if name in _POD_PARAMETERS})
+        defaults: dict[str, Any] = {}
+        for place in (partial.kwargs["dag"], partial.kwargs["task_group"]):
+            defaults |= place.default_args if place else {}
+        defaults |= kwargs.get("default_args") or {}
+        check_ported(
+            {name: value for name, value in kwargs.items() if name not in known},
+            {name: value for name, value in defaults.items() if name not in known},
+            task_id=task_id,
+            dag=partial.kwargs["dag"],
+        )
+        return partial
 
     def _do_render_template_fields(
         self,

@@ -177,7 +177,7 @@ def rendered(database: Database, conf: Any = None, **arguments: Any) -> list[str
     """The log of a task that is rendered, and how that ends."""
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as log:
         patch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", database.url)
-        operator = ConfiguredKubectlRunOperator(task_id="collect", dag=DAG(JOB[0]), **arguments)
+        operator = ConfiguredKubectlRunOperator(task_id="collect", image="busybox:latest", dag=DAG(JOB[0]), **arguments)
         error = ""
         try:
             context = {"ti": SimpleNamespace(), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
@@ -429,11 +429,11 @@ def no_credentials(_: Database) -> Any:
 
 
 def unknown_cluster(_: Database) -> Any:
-    return ConfiguredKubectlRunOperator(task_id="collect", kubernetes_conn_id="cluster_2")._access()
+    return ConfiguredKubectlRunOperator(task_id="collect", image="busybox:latest", kubernetes_conn_id="cluster_2")._access()
 
 
 def cut_result(_: Database) -> Any:
-    return ConfiguredKubectlRunOperator(task_id="collect")._result('["' + "x" * 4094)
+    return ConfiguredKubectlRunOperator(task_id="collect", image="busybox:latest")._result('["' + "x" * 4094)
 
 
 SAYINGS: dict[str, Say] = {

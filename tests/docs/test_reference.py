@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import re
@@ -23,6 +24,7 @@ from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.operators.ported_parameters import INSTEAD, WITHOUT_EFFECT
 from airflow_provider_dagconfig.store.migrate import available
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
@@ -215,11 +217,12 @@ OURS, THEIRS = parameters(ConfiguredKubectlRunOperator.__init__), parameters(Kub
 
 def listed_parameters() -> dict[str, set[str]]:
     text = section(MIGRATION, "### The parameters")
-    same, different, not_there, new = re.split(r"^\*\*[^*]*\*\*", text, flags=re.MULTILINE)[1:]
+    same, different, refused, without_effect, new = re.split(r"^\*\*[^*]*\*\*", text, flags=re.MULTILINE)[1:]
     return {
         "same": set(code(same)),
         "different": {name for row in table(different) for name in code(row[0])},
-        "not there": {name for row in table(not_there) for name in code(row[0])},
+        "refused": {name for row in table(refused) for name in code(row[0])},
+        "without effect": set(code(without_effect)),
         "new": set(code(new)),
     }
 
@@ -228,7 +231,8 @@ def test_each_parameter_of_kubernetes_pod_operator_is_in_one_list() -> None:
     listed = listed_parameters()
     assert listed["same"] | listed["different"] == OURS & THEIRS
     assert listed["same"] & listed["different"] == set()
-    assert listed["not there"] == THEIRS - OURS
+    assert listed["refused"] == INSTEAD.keys()
+    assert listed["without effect"] == WITHOUT_EFFECT
     assert listed["new"] == OURS - THEIRS
 
 
@@ -241,10 +245,10 @@ def test_what_is_the_same_has_the_same_default() -> None:
     assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
 
 
-def test_a_parameter_that_is_not_there_is_an_error() -> None:
-    for name in THEIRS - OURS:
-        with pytest.raises(TypeError, match=name):
-            ConfiguredKubectlRunOperator(task_id="collect", **{name: None})  # type: ignore[arg-type]
+def test_the_values_that_are_accepted_all_the_same_are_listed() -> None:
+    rows = table(re.split(r"^\*\*[^*]*\*\*", section(MIGRATION, "### The parameters"), flags=re.MULTILINE)[3])
+    listed = {name: tuple(map(ast.literal_eval, code(row[2]))) for row in rows for name in code(row[0])}
+    assert listed == {name: accepted for name, (_, accepted) in INSTEAD.items()}
 
 
 def test_templated_parameters_are_listed() -> None:

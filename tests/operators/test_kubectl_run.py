@@ -535,7 +535,7 @@ def test_a_parameter_that_can_be_no_part_of_a_pod_fails_before_anything_is_creat
 
 def test_on_finish_action_is_checked_when_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match=r"on_finish_action is 'remove': write one of delete_pod, .*keep_pod"):
-        ConfiguredKubectlRunOperator(task_id="t", on_finish_action="remove")
+        ConfiguredKubectlRunOperator(task_id="t", image="busybox:latest", on_finish_action="remove")
 
 
 @pytest.mark.parametrize(
@@ -553,7 +553,7 @@ def test_on_finish_action_is_checked_when_the_dag_is_parsed() -> None:
 )
 def test_a_parameter_of_the_wrong_type_is_refused_when_the_dag_is_parsed(arguments: Any, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
-        ConfiguredKubectlRunOperator(task_id="t", **arguments)
+        ConfiguredKubectlRunOperator(task_id="t", image="busybox:latest", **arguments)
 
 
 @pytest.mark.parametrize("arguments", [{"job_name": None}, {"job_name": ""}, {"job_name": 5}, {"dag_name": 7}], ids=str)

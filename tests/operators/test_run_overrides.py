@@ -164,9 +164,11 @@ def resolve(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def render(conf: dict[str, Any] | None, **arguments: Any) -> DagConfig:
         dag = DAG(DAG_ID)
-        ConfiguredKubectlRunOperator(task_id="other", job_name="no_row_yet", dag=dag)
+        ConfiguredKubectlRunOperator(task_id="other", job_name="no_row_yet", image="busybox", dag=dag)
         ConfiguredKubectlRunOperator.partial(task_id="mapped", job_name="mapped_job", dag=dag).expand(name=["a", "b"])
-        operator = ConfiguredKubectlRunOperator(task_id="collect", dag=dag, **{"job_name": "us_markets", **arguments})
+        operator = ConfiguredKubectlRunOperator(
+            task_id="collect", dag=dag, **{"job_name": "us_markets", "image": "busybox", **arguments}
+        )
         context: Any = {"dag_run": SimpleNamespace(conf=conf), "task": operator}
         operator.render_template_fields(context)
         assert operator.dag_config == context["dag_config"].as_dict()
@@ -338,7 +340,7 @@ def test_each_job_of_a_real_run_takes_its_own(
         DAG(DAG_ID, schedule=None, start_date=pendulum.datetime(2025, 1, 1)) as dag,
         ExchangeGroupTaskGroup(group_id="collect") as group,
     ):
-        Shown(task_id="run", job_name=group.exchange_group, do_xcom_push=True)
+        Shown(task_id="run", image="busybox", job_name=group.exchange_group, do_xcom_push=True)
 
     run = run_dag(dag, conf={"dagconfig": {"max_retries": 1, "lse": {"batch_size": 7}}})
 

@@ -245,9 +245,13 @@ def test_the_store_given_to_the_group_goes_before_its_defaults() -> None:
 
 def test_the_configured_operators_in_the_group_read_the_same_store_unless_they_name_another() -> None:
     with new_dag(), ExchangeGroupTaskGroup("collect", postgres_conn_id="store", config_schema="jobs") as group:
-        same = ConfiguredKubectlRunOperator(task_id="same", exchange_group=group.exchange_group)
+        same = ConfiguredKubectlRunOperator(task_id="same", image="busybox", exchange_group=group.exchange_group)
         other = ConfiguredKubectlRunOperator(
-            task_id="other", exchange_group=group.exchange_group, postgres_conn_id="elsewhere", config_schema="mine"
+            task_id="other",
+            image="busybox",
+            exchange_group=group.exchange_group,
+            postgres_conn_id="elsewhere",
+            config_schema="mine",
         )
     assert (same.postgres_conn_id, same.config_schema) == ("store", "jobs")
     assert (other.postgres_conn_id, other.config_schema) == ("elsewhere", "mine")

@@ -1,0 +1,191 @@
+"""
+The parameters of KubernetesPodOperator that ConfiguredKubectlRunOperator does not have, and what to write instead.
+
+Airflow drops a name in ``default_args`` that no operator's signature has: a deadline or a template that stands there would be lost
+without a word. So each is either accepted, as nothing here depends on it, or refused when the DAG is parsed. Parameters that both
+operators have are not here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_dagconfig.kubectl.parameters import to_plain
+from airflow_provider_dagconfig.models import shell_word
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+WITHOUT_EFFECT = frozenset(
+    {
+        # Nothing is polled.
+        "base_container_status_polling_interval",
+        "poll_interval",
+        "startup_check_interval_seconds",
+        # They are for a task that is deferred, which one with deferrable=False isn't there either.
+        "logging_interval",
+        "trigger_kwargs",
+        # The error holds the kubelet's or the scheduler's message.
+        "log_events_on_failure",
+        "log_events_on_startup",
+        "log_pod_spec_on_failure",
+        # The log's lines are as the container wrote them.
+        "container_name_log_prefix_enabled",
+        # There is no sidecar.
+        "xcom_sidecar_container_security_context",
+    }
+)
+"""Accepted, whatever the value: the pod and its end are the same."""
+
+
+class Job(NamedTuple):
+    """Whose row a command sets, as words of a command line."""
+
+    dag_name: str
+    job_name: str
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], dag: DAG | None) -> Job:
+        """Take a task's job; ``DAG`` and ``JOB`` stand for names that are known when the task runs."""
+
+        def word(name: Any, unknown: str) -> str:
+            return shell_word(name) if isinstance(name, str) and "{{" not in name else unknown
+
+        return cls(word(arguments.get("dag_name") or (dag and dag.dag_id), "DAG"), word(arguments.get("job_name", "all"), "JOB"))
+
+    def set(self, *assignments: str) -> str:
+        """Give the command that sets columns, to be pasted."""
+        return " ".join(["airflow dagconfig set", *self, *assignments])
+
+
+class Instead(NamedTuple):
+    """
+    What to write instead of a parameter.
+
+    :param write: the sentence, or what makes it of the value and the task's job
+    :param accepted: the values that mean what is so here in any case
+    """
+
+    write: str | Callable[[Any, Job], str]
+    accepted: tuple[Any, ...] = ()
+
+
+def _deadline(seconds: Any, job: Job) -> str:
+    return f"the row's timeout_seconds is the deadline: {job.set(f'timeout_seconds={seconds}')}"
+
+
+def _deletion(is_deleted: Any, _job: Job) -> str:
+    return f'write on_finish_action="{"delete_pod" if is_deleted else "keep_pod"}"'
+
+
+_FIELDS = "write the pod's fields as parameters of the task: image, env_vars, volumes, node_selector, ..."
+_ADOPTS = "a try always takes over the pod that an earlier one left running; take it out"
+_CALLBACKS = "nothing is called while a pod runs; take it out. on_success_callback and on_failure_callback are Airflow's, and stay"
+
+INSTEAD: Mapping[str, Instead] = {
+    "active_deadline_seconds": Instead(_deadline),
+    "callbacks": Instead(_CALLBACKS),
+    "container_logs": Instead("the log is the base container's (base_container_name); take it out", accepted=("base", ["base"])),
+    "deferrable": Instead("the task waits for its pod in the worker; take it out", accepted=(False,)),
+    "durable": Instead(_ADOPTS, accepted=(True,)),
+    "full_pod_spec": Instead(_FIELDS),
+    "init_container_logs": Instead("the log is the base container's; take it out"),
+    "is_delete_operator_pod": Instead(_deletion),
+    "log_formatter": Instead("the log's lines are as the container wrote them; take it out"),
+    "on_kill_action": Instead(
+        "the pod is deleted where somebody ended or cleared the task, and nothing keeps it; take it out",
+        accepted=("delete_pod",),
+    ),
+    "pod_runtime_info_envs": Instead(
+        'write them in env_vars: [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]'
+    ),
+    "pod_template_dict": Instead(_FIELDS),
+    "pod_template_file": Instead(_FIELDS),
+    "progress_callback": Instead(_CALLBACKS),
+    "random_name_suffix": Instead(
+        "name is the first word of the pod's name; the rest tells its task instance from others. Take it out",
+        accepted=(True,),
+    ),
+    "reattach_on_restart": Instead(_ADOPTS, accepted=(True,)),
+    "schedule_timeout_seconds": Instead(
+        "add it to startup_timeout_seconds, which counts from the pod's creation: waiting for a node is in it"
+    ),
+    "termination_message_policy": Instead(
+        "it is FallbackToLogsOnError, so that an error shows the log's last lines; take it out",
+        accepted=("FallbackToLogsOnError",),
+    ),
+}
+"""Refused: the pod, its life, or what is told of it would be another."""
+
+
+def is_ported(name: str) -> bool:
+    """Say whether a parameter is KubernetesPodOperator's alone."""
+    return name in WITHOUT_EFFECT or name in INSTEAD
+
+
+def parameters_of_subclasses(operator: type, base: type) -> set[str]:
+    """Give the parameters that an operator's class, and those between it and the base, declare: they have their own meaning."""
+    inits = [vars(each)["__init__"] for each in operator.__mro__[: operator.__mro__.index(base)] if "__init__" in vars(each)]
+    return {name for init in inits for name in inspect.signature(init).parameters}
+
+
+def check_ported(
+    arguments: Mapping[str, Any],
+    default_args: Mapping[str, Any],
+    *,
+    task_id: str,
+    dag: DAG | None,
+) -> None:
+    """
+    Refuse what would be lost.
+
+    An argument of the task stands above ``default_args``, so None for a parameter says that ``default_args`` are meant for other
+    tasks.
+
+    :param arguments: those of the task
+    :param default_args: those of the DAG, of task groups and of the task, joined
+    :param dag: the task's, if it has one yet
+    :raises ValueError: for all of them at once, each with what to write instead
+    """
+    job = Job.of(arguments, dag)
+    problems: dict[str, str] = {}
+    for name, (write, accepted) in INSTEAD.items():
+        value = arguments.get(name, default_args.get(name))
+        if not _is_nothing(value) and value not in accepted:
+            place = "" if name in arguments else " (in default_args)"
+            problems[name] = f"{_shown(name, value)}{place}: {write if isinstance(write, str) else write(value, job)}"
+    if assignments := _cpu_and_memory(arguments.get("container_resources", default_args.get("container_resources"))):
+        problems["container_resources"] = f"container_resources: CPU and memory are the row's: {job.set(*assignments)}"
+    if problems:
+        raise ValueError(
+            f"Task {task_id} has what KubernetesPodOperator takes, and this operator doesn't:\n"
+            + "".join(f"  {problem}\n" for problem in problems.values())
+            + "Where default_args are meant for other tasks, write at this one "
+            + ", ".join(f"{name}=None" for name in problems)
+        )
+
+
+def _shown(name: str, value: Any) -> str:
+    """Show a value where it is short, and can't be a secret."""
+    return f"{name}={value}" if isinstance(value, bool | int | float) else name
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple | dict) and not value)
+
+
+def _cpu_and_memory(container_resources: Any) -> list[str]:
+    """Give CPU and memory as assignments of the row's columns."""
+    resources = to_plain(container_resources)
+    if not isinstance(resources, Mapping):
+        return []
+    return [
+        f"{resource}_{kind.removesuffix('s')}={shell_word(amount) if '{{' not in amount else 'AMOUNT'}"
+        for kind in ("requests", "limits")
+        if isinstance(resources.get(kind), Mapping)
+        for resource in ("cpu", "memory")
+        if resource in resources[kind]
+        for amount in [str(resources[kind][resource])]
+    ]
