@@ -113,9 +113,7 @@ def resolve_access(
 
 def _default(service_account: Path, context: str | None, namespace: str | None, verify: bool, named: str) -> ClusterAccess:
     if variable := os.environ.get("KUBECONFIG"):
-        if not any(os.path.exists(path) for path in variable.split(os.pathsep)):
-            raise ClusterAccessError(f"KUBECONFIG={variable}: there is no such file")
-        return ClusterAccess("KUBECONFIG", variable, None, context, namespace, verify)
+        return ClusterAccess("KUBECONFIG", _existing(variable, "KUBECONFIG"), None, context, namespace, verify)
     home = Path.home() / ".kube" / "config"
     if home.exists():
         return ClusterAccess(str(home), str(home), None, context, namespace, verify)
@@ -127,12 +125,20 @@ def _default(service_account: Path, context: str | None, namespace: str | None, 
     )
 
 
-def _existing(path: str, what: str) -> str:
-    if not os.path.isfile(path):
-        raise ClusterAccessError(f"{what}: there is no file {path} on this worker")
-    if not os.access(path, os.R_OK):
-        raise ClusterAccessError(f"{what}: {path} can't be read by this worker's user")
-    return path
+def _existing(paths: str, what: str) -> str:
+    """
+    Give the paths with the worker's home directory in place of ``~``, which kubectl does not know.
+
+    :param paths: one, or several joined with ``:``; of several, one that is missing is no matter, as for kubectl.
+    """
+    found = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
+    files = [path for path in found if os.path.isfile(path)]
+    if not files:
+        raise ClusterAccessError(f"{what}: there is no file {os.pathsep.join(found) or repr(paths)} on this worker")
+    for path in files:
+        if not os.access(path, os.R_OK):
+            raise ClusterAccessError(f"{what}: {path} can't be read by this worker's user")
+    return os.pathsep.join(found)
 
 
 def _truth(value: Any) -> bool:

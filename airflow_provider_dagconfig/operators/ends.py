@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodRefused
 from airflow_provider_dagconfig.kubectl.errors import Fault
-from airflow_provider_dagconfig.kubectl.outcome import End, explain
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
 
 _NO_ROOM = ("exceeded quota", "status unknown for quota")
@@ -42,8 +42,19 @@ class TaskPodError(AirflowException):
 def are_exit_codes(codes: Any) -> bool:
     """Whether a value is one exit code, or several, or None."""
     if isinstance(codes, list | tuple | set | frozenset):
-        return all(isinstance(code, int) for code in codes)
-    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes))
+        return all(are_exit_codes(code) and isinstance(code, int) for code in codes)
+    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes | bool))
+
+
+def skips(outcome: Outcome, codes: Any) -> bool:
+    """
+    Whether a task is skipped by its container's exit code.
+
+    :param codes: one, or several, or None; 0 is one like others.
+    """
+    if codes is None or outcome.exit_code is None or outcome.end not in (End.SUCCEEDED, End.EXITED):
+        return False
+    return outcome.exit_code == codes if isinstance(codes, int) else outcome.exit_code in codes
 
 
 def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_code: Any = None) -> AirflowException:
@@ -57,7 +68,7 @@ def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_cod
     if isinstance(end, PodFailed):
         ended = end.ended
         message = explain(ended.outcome, ended.pod, config, ended.last_lines, container)
-        if end.outcome.end is End.EXITED and _is_among(end.outcome.exit_code, skip_on_exit_code):
+        if skips(end.outcome, skip_on_exit_code):
             return AirflowSkipException(message)
         return TaskPodError(message, end)
     if isinstance(end, PodRefused):
@@ -77,9 +88,3 @@ def _refused(end: PodRefused) -> AirflowException:
         )
         return AirflowFailException(f"Kubernetes forbids it: {end}{rights}")
     return AirflowFailException(f"Kubernetes refused it ({end.fault.value}): {end}")
-
-
-def _is_among(exit_code: int | None, codes: Any) -> bool:
-    if codes is None or exit_code is None:
-        return False
-    return exit_code == codes if isinstance(codes, int) else exit_code in codes

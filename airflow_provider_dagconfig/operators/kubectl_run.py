@@ -31,7 +31,7 @@ from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, Pod
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import InstallationError
-from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows
+from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
@@ -401,6 +401,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
             raise as_airflows(end, self._config, self.base_container_name, self.skip_on_exit_code) from None
+        if skips(ended.outcome, self.skip_on_exit_code):
+            raise AirflowSkipException(f"Pod {ended.pod['metadata']['name']} ended with exit code 0, which skip_on_exit_code has")
         return self._result(ended.outcome.result) if self.do_xcom_push else None
 
     def on_kill(self) -> None:

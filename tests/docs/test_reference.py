@@ -16,6 +16,7 @@ import pytest
 from airflow.cli.cli_config import GroupCommand
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from plugins.postgres import PASSWORD, Database
+from plugins.reference import MIGRATION, code, listed_parameters, section, table
 
 from airflow_provider_dagconfig.cli import definition
 from airflow_provider_dagconfig.cli.definition import get_dagconfig_commands
@@ -31,28 +32,8 @@ from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupT
 ROOT = Path(__file__).parents[2]
 README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"
 CONFIGURATION, GROUPS = ROOT / "docs" / "DAG_CONFIGURATION.md", ROOT / "docs" / "EXCHANGE_GROUPS.md"
-MIGRATION, OPERATIONS = ROOT / "docs" / "DAG_MIGRATION_GUIDE.md", ROOT / "docs" / "DAG_OPERATIONS.md"
+OPERATIONS = ROOT / "docs" / "DAG_OPERATIONS.md"
 DOCUMENTS = [README, CHANGELOG, CONFIGURATION, GROUPS, MIGRATION, OPERATIONS]
-
-
-def section(document: Path, heading: str) -> str:
-    """What stands under a heading, up to the next heading."""
-    text = document.read_text()
-    start = text.index(f"\n{heading}\n") + len(heading) + 2
-    end = re.compile(r"^#+ ", re.MULTILINE).search(text, start)
-    return text[start : end.start() if end else None]
-
-
-def table(text: str) -> list[list[str]]:
-    """The rows of the first table in a text, without its head."""
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    return cells[2:]
-
-
-def code(text: str) -> list[str]:
-    """What stands between backticks."""
-    return re.findall(r"`([^`]+)`", text)
 
 
 def without_blocks(text: str) -> str:
@@ -213,18 +194,6 @@ def parameters(function: Any) -> set[str]:
 
 
 OURS, THEIRS = parameters(ConfiguredKubectlRunOperator.__init__), parameters(KubernetesPodOperator.__init__)
-
-
-def listed_parameters() -> dict[str, set[str]]:
-    text = section(MIGRATION, "### The parameters")
-    same, different, refused, without_effect, new = re.split(r"^\*\*[^*]*\*\*", text, flags=re.MULTILINE)[1:]
-    return {
-        "same": set(code(same)),
-        "different": {name for row in table(different) for name in code(row[0])},
-        "refused": {name for row in table(refused) for name in code(row[0])},
-        "without effect": set(code(without_effect)),
-        "new": set(code(new)),
-    }
 
 
 def test_each_parameter_of_kubernetes_pod_operator_is_in_one_list() -> None:

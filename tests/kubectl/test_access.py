@@ -51,6 +51,22 @@ def test_kubeconfig_of_the_environment_serves_where_the_connection_says_nothing(
         assert environment == {"KUBECONFIG": kubeconfig}
 
 
+@pytest.mark.parametrize("place", ["config_file", "kube_config_path", "KUBECONFIG"])
+def test_a_tilde_is_the_workers_home_directory_and_several_files_are_joined_by_colons(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in KubernetesPodOperator; kubectl itself knows no tilde."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "lab").write_text(json.dumps(KUBECONFIG))
+    paths = "~/lab:~/missing"
+    if place == "KUBECONFIG":
+        monkeypatch.setenv(place, paths)
+    access = resolve({place: paths}) if place == "kube_config_path" else resolve(**{place: paths} if place == "config_file" else {})
+    with access.environment() as environment:
+        assert environment == {"KUBECONFIG": f"{home}/lab:{home}/missing"}
+
+
 @pytest.mark.parametrize("prefix", ["", "extra__kubernetes__"], ids=["today", "before-Airflow-2.3"])
 def test_the_connection_comes_before_the_environment(kubeconfig: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/elsewhere")
@@ -140,5 +156,5 @@ def test_a_kubeconfig_variable_that_names_no_file_is_refused_rather_than_taken_f
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", "/no/such")
-    with pytest.raises(ClusterAccessError, match="KUBECONFIG=/no/such"):
+    with pytest.raises(ClusterAccessError, match="KUBECONFIG: there is no file /no/such on this worker"):
         resolve()

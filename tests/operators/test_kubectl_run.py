@@ -103,6 +103,14 @@ def test_chosen_exit_codes_skip(tasks: Tasks, codes: Any, state: str) -> None:
     assert tasks.run("sh", "-c", "exit 4", skip_on_exit_code=codes).state == state
 
 
+@pytest.mark.parametrize(("codes", "state"), [(0, "skipped"), ([0, 4], "skipped"), (4, "success")])
+def test_zero_is_an_exit_code_that_may_skip(tasks: Tasks, codes: Any, state: str) -> None:
+    task = tasks.run("true", skip_on_exit_code=codes)
+    assert task.state == state
+    assert ("exit code 0" in task.error) is (state == "skipped")
+    assert tasks.namespace.left() == []
+
+
 def test_out_of_memory_names_the_limit_the_row_and_the_statement(tasks: Tasks) -> None:
     tasks.configure(memory_limit="32Mi")
     task = tasks.run("tail", "/dev/zero")
@@ -545,6 +553,8 @@ def test_on_finish_action_is_checked_when_the_dag_is_parsed() -> None:
         ({"startup_timeout_seconds": timedelta(minutes=2)}, "startup_timeout_seconds is datetime.timedelta(seconds=120); write"),
         ({"startup_timeout_seconds": None}, "startup_timeout_seconds is None; write"),
         ({"startup_timeout_seconds": True}, "startup_timeout_seconds is True; write"),
+        ({"skip_on_exit_code": False}, "skip_on_exit_code is False; write a number, or a list of numbers"),
+        ({"skip_on_exit_code": [True]}, "skip_on_exit_code is [True]; write a number, or a list of numbers"),
         ({"skip_on_exit_code": "4"}, "skip_on_exit_code is '4'; write a number, or a list of numbers"),
         ({"skip_on_exit_code": [4, "5"]}, "skip_on_exit_code is [4, '5']; write a number, or a list of numbers"),
         ({"in_cluster": "no"}, "in_cluster is 'no'; write True or False"),
