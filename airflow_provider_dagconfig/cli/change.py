@@ -90,7 +90,7 @@ def delete(args: Namespace) -> None:
         note(f"Override {override.override_id} holds until {when(override.ends_at)} all the same.")
     entries = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
     if entries:
-        hint(f"To undo it: airflow dagconfig rollback {entries[0].audit_id}")
+        hint(f"To undo it: {store.location.command('rollback', str(entries[0].audit_id))}")
 
 
 def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     creates = row.row is None
     if creates and not getattr(args, "create", False):
         error = no_job(store, args.dag, job)
-        raise type(error)(f"{error} To make a row for it: airflow dagconfig set {args.dag} {job} --create")
+        raise type(error)(f"{error} To make a row for it: {store.location.command('set', args.dag, job, options=['--create'])}")
     if args.if_version is not None and args.if_version != row.version:
         raise stale(f"{args.dag}/{job}", args.if_version, row.version)
     before = None if creates else row.row
@@ -116,10 +116,10 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
         )
     if only_tried(args):
         return
-    _say_done(store.get_dag_config_row(args.dag, job), values)
+    _say_done(store, store.get_dag_config_row(args.dag, job), values)
 
 
-def _say_done(row: JobRow, values: dict[str, Any]) -> None:
+def _say_done(store: Store, row: JobRow, values: dict[str, Any]) -> None:
     entry = f", entry {row.change.audit_id}" if row.change else ""
     off = row.values.get("enabled") is False
     effect = "Its tasks are skipped from now on." if off else "The job's next task runs with it."
@@ -129,10 +129,14 @@ def _say_done(row: JobRow, values: dict[str, Any]) -> None:
         if hidden:
             note(
                 f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(hidden)};"
-                f" to end it now: airflow dagconfig override --end {override.override_id}"
+                f" to end it now: {_to_end(store, override)}"
             )
     if row.problem:
         note(f"The job still cannot run: {row.problem}")
+
+
+def _to_end(store: Store, override: Override) -> str:
+    return store.location.command("override", options=["--end", str(override.override_id)])
 
 
 @command
@@ -221,4 +225,4 @@ def _make(args: Namespace) -> None:
         print_differences([found])
     made = store.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
     say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
-    hint(f"To end it before: airflow dagconfig override --end {made.override_id}")
+    hint(f"To end it before: {_to_end(store, made)}")

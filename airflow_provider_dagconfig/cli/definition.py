@@ -439,7 +439,8 @@ _DOCTOR = _command(
     ARG_OUTPUT,
     description=(
         "The database and its version, the migrations, this user's privileges, the roles, rows that break rules, kubectl, the"
-        " cluster, and what it lets us do. Changes nothing. Each finding says what to do."
+        " cluster, and what it lets us do. One change of each kind is tried in a transaction, and taken back, where this user may"
+        " make one. Each finding says what to do."
     ),
     epilog=f"""Exit codes:
   0  nothing failed; warnings may be there

@@ -15,14 +15,14 @@ from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
-from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigNotAllowedError
+from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.models import InstallationError, quoted_schema, shortened
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
-from airflow_provider_dagconfig.store.checks import ROLES, look_at
-from airflow_provider_dagconfig.store.errors import READER_ROLE
+from airflow_provider_dagconfig.store.checks import ROLES, look_at, try_changes
+from airflow_provider_dagconfig.store.errors import READER_ROLE, WHO_MAY_GRANT
 from airflow_provider_dagconfig.store.migrate import State, status
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
     yield from _of_the_server(store, look)
     migrated = yield from _of_the_migrations(store, look)
     yield _of_the_privileges(store, look)
+    if migrated and look.may_change and not look.read_only:
+        yield _of_changes(store)
     if migrated:
         yield _of_the_roles(store, look)
     if look.may_read and migrated:
@@ -147,7 +149,7 @@ def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
 
 def _of_the_migrations(store: Store, look: Look) -> Generator[Finding, None, bool]:
     """Give a finding; return whether the rest of the database can be asked."""
-    command_line = store.location.migrate_command
+    command_line = store.location.command("migrate")
     if not look.has_tables:
         where = f"there is no schema {store.schema}" if not look.has_schema else f"the tables are not in {store.schema}"
         yield Finding("migrations", "fail", where, f"To make them: {command_line}; if they are in another schema: --schema NAME")
@@ -187,9 +189,11 @@ def _of_the_privileges(store: Store, look: Look) -> Finding:
     if not look.has_tables:
         return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
     if not look.may_read:
-        return Finding(
-            "privileges", "fail", f"{user} may not read the tables", f'Its owner may run: GRANT dagconfig_reader TO "{user}";'
-        )
+        if look.is_reader:
+            has = f"{user} has {READER_ROLE}, which may not read the tables"
+            return Finding("privileges", "fail", has, f"Their owner may run: SELECT {schema}.grant_roles();")
+        who = WHO_MAY_GRANT.format(role=READER_ROLE)
+        return Finding("privileges", "fail", f"{user} may not read the tables", f'{who} may run: GRANT {READER_ROLE} TO "{user}";')
     if look.superuser or look.owns:
         what = "is a superuser" if look.superuser else "owns the tables"
         return Finding(
@@ -199,14 +203,23 @@ def _of_the_privileges(store: Store, look: Look) -> Finding:
             "Migrate as this user; let Airflow connect as one with dagconfig_reader, and people as ones with dagconfig_editor",
         )
     if look.may_forge:
-        return Finding(
-            "privileges",
-            "fail",
-            f"{user} may change the audit",
-            f'Its owner may run: REVOKE UPDATE, DELETE ON {schema}.dag_configuration_audit FROM "{user}";',
-        )
+        audit = f"{schema}.dag_configuration_audit"
+        remedy = f"Its owner may run: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {audit} FROM {', '.join(look.forgers)} CASCADE;"
+        if not look.forgers:
+            remedy = f'An administrator of the server may run: REVOKE pg_write_all_data FROM "{user}";'
+        return Finding("privileges", "fail", f"{user} may change the audit", remedy)
     may = "read and change" if look.may_change else "read, which is all that Airflow needs"
     return Finding("privileges", "ok", f"{user} may {may}")
+
+
+def _of_changes(store: Store) -> Finding:
+    try:
+        try_changes(store)
+    except DagConfigBusyError as error:
+        return Finding("changes", "warn", str(error))
+    except DagConfigError as error:
+        return Finding("changes", "fail", str(error))
+    return Finding("changes", "ok", "each kind of change works: tried, and taken back")
 
 
 def _of_the_roles(store: Store, look: Look) -> Finding:
@@ -252,7 +265,7 @@ def _of_the_rows(store: Store) -> Iterator[Finding]:
         return
     stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
     stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
-    remedies = Remedies(store.schema, jobs, groups, violations)
+    remedies = Remedies(store.location, jobs, groups, violations)
     # A row's name comes last: the commands that mend its values know it by the old one.
     for each in sorted(violations, key=is_of_a_name):
         # A row that was there before the rules may still be fit for use.

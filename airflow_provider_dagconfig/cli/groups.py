@@ -18,7 +18,7 @@ from airflow_provider_dagconfig.cli.output import (
     say,
     shown,
 )
-from airflow_provider_dagconfig.cli.remedies import command_line
+from airflow_provider_dagconfig.cli.remedies import assigned
 from airflow_provider_dagconfig.cli.rows import group_row, stale, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, UsageError, read_assignments
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 @command
 def list_groups(args: Namespace) -> None:
     """Show all groups, in the order in which they are worked on."""
-    groups = store_of(args).get_all_exchange_groups()
+    store = store_of(args)
+    groups = store.get_all_exchange_groups()
     if args.output in ("json", "yaml"):
         print_data([_data(group) for group in groups], args.output)
         return
     print_table(
         [_cells(group) for group in groups],
         args.output,
-        empty="There is none yet. To add one: airflow dagconfig groups add GROUP exchanges=NYSE,NASDAQ",
+        empty=f"There is none yet. To add one: {store.location.command('groups add', 'GROUP', 'exchanges=NYSE,NASDAQ')}",
         spare=("name", "v", "open_utc"),
     )
     for group in groups:
@@ -87,10 +88,10 @@ def add(args: Namespace) -> None:
     there = next((group for group in store.get_all_exchange_groups() if group.group_name == args.group), None)
     if there is not None:
         if differing := difference("", there.row, made):
-            assignments = [f"{column}={shown(made[column])}" for column in differing.columns]
+            assignments = assigned({column: made[column] for column in differing.columns})
             raise DagConfigConflictError(
                 f"There is an exchange group {args.group!r} already ({store.location}), with other values. To give it these:"
-                f" {command_line('groups', 'set', args.group, *assignments)}"
+                f" {store.location.command('groups set', args.group, *assignments)}"
             )
         say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(there.version)}).")
         return
@@ -163,7 +164,7 @@ def remove(args: Namespace) -> None:
     say(f"Done: {args.group} is removed.", "green")
     entry = store.get_history(group_name=args.group, limit=1)
     if entry:
-        hint(f"To undo it: airflow dagconfig rollback {entry[0].audit_id}")
+        hint(f"To undo it: {store.location.command('rollback', str(entry[0].audit_id))}")
 
 
 def _show(args: Namespace, before: Any, after: Any) -> None:

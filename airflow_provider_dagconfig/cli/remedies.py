@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from airflow_provider_dagconfig import models
-from airflow_provider_dagconfig.cli.output import shown
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, OVERRIDE_COLUMNS
 from airflow_provider_dagconfig.models import (
     GROUP_DEFAULTS,
     KEPT_BY_THE_STORE,
+    LAST_MINUTE,
     DagConfig,
     Quantity,
+    Unreadable,
+    is_exchange_code,
     quoted_schema,
-    shell_word,
     sql_text,
+    usable_exchanges,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import Column, GroupRow, JobRow, RuleViolation
+    from airflow_provider_dagconfig.store import Location
 
-_EXCHANGES = ["NYSE", "NASDAQ"]
-"""An example: a group's exchanges have no default."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")
+"""Unicode's categories of what is not to be seen at the ends of a name."""
 _NAMES = ("dag_name", "job_name", "group_name")
+_TIMES = ("market_open_utc", "market_close_utc")
 
 
 class Remedies:
     """The remedies for the violations of one store's rules."""
 
     def __init__(
-        self, schema: str, jobs: Iterable[JobRow], groups: Iterable[GroupRow], violations: Iterable[RuleViolation]
+        self, location: Location, jobs: Iterable[JobRow], groups: Iterable[GroupRow], violations: Iterable[RuleViolation]
     ) -> None:
-        self._schema = schema
+        self._location = location
         self._rows: dict[tuple[str, str], tuple[tuple[str, ...], Mapping[str, Any]]] = {
             ("dag_configuration", f"{job.dag_name}/{job.job_name}"): ((job.dag_name, job.job_name), job.row or {}) for job in jobs
         }
@@ -50,29 +55,57 @@ class Remedies:
         the others.
         """
         if violation.table_name == "dag_configuration_overrides":
-            return command_line("override", "--end", violation.row_key.split()[1])
+            return self._location.command("override", options=["--end", violation.row_key.split()[1]])
         row = violation.table_name, violation.row_key
         name, values = self._rows[row]
-        if violation.column_name in KEPT_BY_THE_STORE:
-            # The store mends it with any change, also with one that changes nothing else.
-            function = "update_exchange_group" if violation.table_name == "exchange_groups" else "update_dag_config"
-            return f"SELECT {quoted_schema(self._schema)}.{function}({', '.join(map(sql_text, name))});"
         if is_of_a_name(violation):
             return self._of_name(violation, name)
-        words = ["groups", "set", *name] if violation.table_name == "exchange_groups" else ["set", *name]
-        mended = kept_rules(values, (each for each in self._broken[row] if not is_of_a_name(each)))
-        return command_line(*words, *(f"{column}={value}" for column, value in mended.items()))
+        if violation.column_name in KEPT_BY_THE_STORE:
+            # The store mends it with any change, also with one that changes nothing else.
+            return self._call(violation, name, {})
+        mended = kept_rules(name, values, (each for each in self._broken[row] if not is_of_a_name(each)))
+        if any("=" in part for part in name):
+            # The command line takes a word with = in it for a value that is to be set.
+            return self._call(violation, name, mended)
+        command = "groups set" if violation.table_name == "exchange_groups" else "set"
+        return self._location.command(command, *name, *(f"{column}={value}" for column, value in mended.items()))
+
+    def _call(self, violation: RuleViolation, name: tuple[str, ...], values: Mapping[str, str]) -> str:
+        function = "update_exchange_group" if violation.table_name == "exchange_groups" else "update_dag_config"
+        # A word alone would be no list, and null in braces no code.
+        lists = {
+            column: "{" + ",".join(f'"{code}"' for code in value.split(",")) + "}"
+            for column, value in values.items()
+            if column == "exchanges"
+        }
+        assignments = (f"p_{column} => {sql_text(value)}" for column, value in {**values, **lists}.items())
+        return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(sql_text, name), *assignments])});"
 
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
-        meant = tuple(_CONTROLS.sub("_", part.strip()) for part in name)
+        meant = tuple(map(_meant, name))
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
-            return command_line(*(["groups", "remove"] if violation.table_name == "exchange_groups" else ["delete"]), *name)
+            return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
         new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
         old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
-        return f"UPDATE {quoted_schema(self._schema)}.{violation.table_name} SET {new} WHERE {old};"  # noqa: S608 - shown only
+        table = f"{quoted_schema(self._location.schema)}.{violation.table_name}"
+        return f"UPDATE {table} SET {new} WHERE {old};"  # noqa: S608 - shown only
+
+
+def as_meant(name: str | tuple[str, str]) -> str | tuple[str, str]:
+    """Give the name of a row, as far as the rules allow it: an exchange group, or DAG and job."""
+    return _meant(name) if isinstance(name, str) else (_meant(name[0]), _meant(name[1]))
+
+
+def _meant(name: str) -> str:
+    """Give a name without what is not to be seen at its ends, and without control characters."""
+    while name and unicodedata.category(name[-1]) in _INVISIBLE:
+        name = name[:-1]
+    while name and unicodedata.category(name[0]) in _INVISIBLE:
+        name = name[1:]
+    return _CONTROLS.sub("_", name)
 
 
 def is_of_a_name(violation: RuleViolation) -> bool:
@@ -80,16 +113,30 @@ def is_of_a_name(violation: RuleViolation) -> bool:
     return violation.column_name in _NAMES
 
 
-def kept_rules(row: Mapping[str, Any], broken: Iterable[RuleViolation]) -> dict[str, str]:
+def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[RuleViolation]) -> dict[str, str]:
     """
     Give values that keep the rules which a row breaks, and go with its other values.
 
+    :param name: DAG and job, or a group.
     :param row: column to value, as it is stored.
     :return: column to value, as it is typed, in the tables' order.
     """
-    # The example of a request within its limit names both; what it may be, depends on this row's limit.
-    mended = _within_limits(row, {each.column_name: _example(each) for each in broken if not _is_of_two(each)}, {})
-    return {column: mended[column] for column in {**JOB_COLUMNS, **GROUP_COLUMNS} if column in mended}
+    of_group = _group_values(name[0], row) if len(name) == 1 else {}
+    # A request above its limit is mended below; what it may be depends on this row's limit.
+    wanted = {each.column_name: of_group.get(each.column_name, each.example) for each in broken if not _is_of_two(each)}
+    mended = _within_limits(row, wanted, {})
+    return {column: typed(mended[column]) for column in {**JOB_COLUMNS, **GROUP_COLUMNS} if column in mended}
+
+
+def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what takes the place of a group's values: what they may have meant, nothing of another market."""
+    display_name = _CONTROLS.sub(" ", row.get("display_name") or "").strip() or _meant(group)
+    return {
+        **GROUP_DEFAULTS,
+        **dict.fromkeys(_TIMES, LAST_MINUTE),
+        "exchanges": usable_exchanges(group, row.get("exchanges")),
+        "display_name": display_name or "a group",
+    }
 
 
 def _within_limits(row: Mapping[str, Any], mended: dict[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +169,7 @@ def fitting(name: str | tuple[str, str], row: Mapping[str, Any], instead: Mappin
     :param instead: column to the value that takes the place of one that breaks a rule; where it has none, the default does.
     """
     if isinstance(name, str):
-        defaults, fits = {**GROUP_DEFAULTS, "exchanges": _EXCHANGES, "display_name": name}, _fits_group
+        defaults, fits = _group_values(name, row), _fits_group
     else:
         of_job = vars(DagConfig.defaults(*name))
         defaults, fits = {column: _text(of_job[column]) for column in OVERRIDE_COLUMNS}, _fits_job
@@ -152,35 +199,43 @@ def _fits(column: Column, value: Any) -> bool:
 
 def _fits_group(column: str, value: Any) -> bool:
     if column == "exchanges":
-        codes = list(value or ())
-        return bool(codes) and len(set(codes)) == len(codes) and all(code and code == code.strip() for code in codes)
+        codes = value if isinstance(value, list | tuple) else ()
+        return bool(codes) and all(map(is_exchange_code, codes)) and len(set(codes)) == len(codes)
+    if column in _TIMES:
+        # The history has a time of day as text.
+        return not isinstance(value, Unreadable) and not str(value).startswith("24")
     if column == "primary_timezone":
         return value in available_timezones()
     if column == "priority":
         return _fits(models.GROUP_COLUMNS[column], value)
-    return bool(value.strip()) if isinstance(value, str) else value is not None
+    if column == "display_name":
+        return isinstance(value, str) and bool(value.strip()) and not _CONTROLS.search(value)
+    return value is not None
 
 
-def command_that_makes(name: str | tuple[str, str], values: Mapping[str, Any], *, is_there: bool) -> str:
+def typed(value: Any) -> str:
+    """Write a value as it is typed at the command line, before the shell's quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def assigned(values: Mapping[str, Any]) -> list[str]:
+    """Write values as COLUMN=VALUE; those that are NULL are left out."""
+    return [f"{column}={typed(value)}" for column, value in values.items() if value is not None]
+
+
+def made(location: Location, name: str | tuple[str, str], values: Mapping[str, Any], *, is_there: bool) -> str:
     """
     Give the command that brings a row to these values.
 
     :param name: an exchange group, or DAG and job.
     """
-    assignments = [f"{column}={shown(value)}" for column, value in values.items() if value is not None]
+    assignments = assigned(values)
     if isinstance(name, str):
-        return command_line("groups", "set" if is_there else "add", name, *assignments)
-    return command_line("set", *name, *assignments, *([] if is_there else ["--create"]))
+        return location.command("groups set" if is_there else "groups add", name, *assignments)
+    return location.command("set", *name, *assignments, options=[] if is_there else ["--create"])
 
 
 def _is_of_two(violation: RuleViolation) -> bool:
     return " with " in (violation.example or "")
-
-
-def _example(violation: RuleViolation) -> str:
-    return "NYSE,NASDAQ" if violation.column_name == "exchanges" else violation.example or "VALUE"
-
-
-def command_line(*words: str) -> str:
-    """Write a command to be pasted, on one line whatever the words are."""
-    return " ".join(["airflow dagconfig", *map(shell_word, words)])

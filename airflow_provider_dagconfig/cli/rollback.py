@@ -20,7 +20,7 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
-from airflow_provider_dagconfig.cli.remedies import command_that_makes, fitting
+from airflow_provider_dagconfig.cli.remedies import as_meant, fitting, made
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
@@ -107,6 +107,12 @@ def _row_now(store: Store, entry: HistoryEntry) -> Mapping[str, Any] | None:
     return store.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
 
 
+def _is_there(store: Store, name: str | tuple[str, str]) -> bool:
+    if isinstance(name, str):
+        return any(group.group_name == name for group in store.get_all_exchange_groups())
+    return store.get_dag_config_row(*name).row is not None
+
+
 def _allowed(entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
     """Give the columns that differ from the row there is when an entry is undone as far as the rules allow."""
     if undone is None or undone.kind == "removed" or entry.override_id is not None:
@@ -131,9 +137,10 @@ def _with_remedy(
 ) -> DagConfigInvalidError:
     there = _row_now(store, entry)
     values = _allowed(entry, undone, there)
-    if not values:
+    meant = _name(entry) if there else as_meant(_name(entry))
+    if not values or not all(meant) or (meant != _name(entry) and _is_there(store, meant)):
         return error
-    remedy = command_that_makes(_name(entry), values, is_there=there is not None)
+    remedy = made(store.location, meant, values, is_there=there is not None)
     return DagConfigInvalidError(f"{error} To bring back what the rules allow: {remedy}")
 
 
@@ -191,7 +198,7 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
             done = [_bring_back(store, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
     except DagConfigInvalidError as error:
         remedies = [
-            command_that_makes((each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
+            made(store.location, (each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
             for each in steps
             if fitting((each.now.dag_name, each.now.job_name), each.then or {}, each.now.row or {}) != each.then
         ]
@@ -216,7 +223,7 @@ def _no_row_then(store: Store, dag: str, job: str | None, moment: datetime, jobs
     if all(each.now.row is None for each in jobs):
         return no_job(store, dag, job)
     which = f"No job of {dag} had a row" if job is None else f"{dag}/{job} had no row"
-    command_line = f"airflow dagconfig history {dag}" if job is None else f"airflow dagconfig history {dag} {job}"
+    command_line = store.location.command("history", dag, *([] if job is None else [job]))
     return DagConfigNotFoundError(
         f"{which} at {when(moment)}: there are no values to bring back, and nothing was changed. To see since when there is"
         f" one: {command_line}"

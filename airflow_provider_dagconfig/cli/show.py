@@ -44,7 +44,8 @@ _OVERRIDDEN = "bold yellow"
 @command
 def list_jobs(args: Namespace) -> None:
     """Show what the jobs run with, a table a DAG."""
-    rows = rows_of(store_of(args), args.dag)
+    store = store_of(args)
+    rows = rows_of(store, args.dag)
     if args.output in ("json", "yaml"):
         print_data([_job_data(row) for row in rows], args.output)
     elif args.output == "plain":
@@ -57,7 +58,7 @@ def list_jobs(args: Namespace) -> None:
         _say_overrides([override for row in rows for override in row.overrides])
         _say_problems(rows)
         if not rows:
-            note("There are no jobs yet. To make one: airflow dagconfig set DAG JOB --create")
+            note(f"There are no jobs yet. To make one: {store.location.command('set', 'DAG', 'JOB', options=['--create'])}")
 
 
 def _plain_cells(row: JobRow) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def history(args: Namespace) -> None:
     rows = [_entry_cells(entry, args.output) for entry in entries]
     print_table(rows, args.output, empty=f"No change{_of(args)} is recorded{f' since {when(since)}' if since else ''}.")
     if args.output == "table" and rows:
-        hint("To undo one: airflow dagconfig rollback ENTRY")
+        hint(f"To undo one: {store.location.command('rollback', 'ENTRY')}")
 
 
 def _of(args: Namespace) -> str:
@@ -263,7 +264,7 @@ def at(args: Namespace) -> None:
         title=f"{args.dag}/{args.job}, as its row was at {when(moment)}",
     )
     if args.output == "table" and difference("", then, today):
-        hint(f"To bring it back: airflow dagconfig rollback {args.dag} {args.job} --to '{when(moment)}'")
+        hint(f"To bring it back: {store.location.command('rollback', args.dag, args.job, options=['--to', when(moment)])}")
 
 
 def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.document import Document, read_document
 from airflow_provider_dagconfig.cli.output import Difference, difference
-from airflow_provider_dagconfig.cli.remedies import command_line
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_dagconfig.store import Store
+    from airflow_provider_dagconfig.store import Location, Store
 
 STANDARD = "-"
 _SHOWN = 12
@@ -78,7 +77,7 @@ def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
             continue
         rows: Mapping[Any, Mapping[str, Any]] = before or {}
         if deletes:
-            _see_that_rows_stay(wanted, rows, after)
+            _see_that_rows_stay(store.location, wanted, rows, after)
         for key, values in after.items():
             found = difference(subject(key), rows.get(key), values) or _bare(key, rows)
             if found:
@@ -91,7 +90,7 @@ def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
     return steps
 
 
-def _see_that_rows_stay(wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
+def _see_that_rows_stay(location: Location, wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
     """
     Refuse to delete what looks like a mistake: the last row of a table, or of a DAG that the file names.
 
@@ -103,20 +102,24 @@ def _see_that_rows_stay(wanted: Document, rows: Mapping[Any, Any], after: Mappin
             " Nothing was changed. If it is whole, end its last line with a newline"
         )
     if rows and not rows.keys() & after.keys():
-        raise _would_empty(list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
+        raise _would_empty(location, list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
     for dag in {key[0] for key in after if not isinstance(key, str)}:
         of_dag = [key for key in rows if key[0] == dag]
         if of_dag and not after.keys() & of_dag:
-            raise _would_empty(of_dag, f"jobs of {dag}")
+            raise _would_empty(location, of_dag, f"jobs of {dag}")
 
 
-def _would_empty(keys: list[Any], what: str) -> UsageError:
-    commands = [command_line(*(["groups", "remove", key] if isinstance(key, str) else ["delete", *key])) for key in keys[:_SHOWN]]
+def _would_empty(location: Location, keys: list[Any], what: str) -> UsageError:
+    commands = [_deletes(location, key) for key in keys[:_SHOWN]]
     more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return UsageError(
         f"The file has none of the {len(keys)} {what} that are there, so --delete would delete all of them. Nothing was changed."
         f" To keep them, leave out --delete. To delete them on purpose, by name: {'; '.join(commands)}{more}"
     )
+
+
+def _deletes(location: Location, key: tuple[str, str] | str) -> str:
+    return location.command("groups remove", key) if isinstance(key, str) else location.command("delete", *key)
 
 
 def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:

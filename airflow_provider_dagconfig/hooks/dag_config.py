@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
@@ -13,6 +12,7 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
 from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.models import shell_word
 from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
 from airflow_provider_dagconfig.store import Location, Store, Target
 from airflow_provider_dagconfig.store.target import CONNECTION_DEFAULTS
@@ -140,21 +140,21 @@ class DagConfigHook(PostgresHook):
             airflow_connection = self.connection
         except AirflowNotFoundException as error:
             raise DagConfigUnreachableError(
-                f"There is no Airflow connection {conn_id!r} to reach the configuration database by. Add it with:"
-                f" airflow connections add {conn_id} --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+                f"There is no Airflow connection {conn_id!r} to reach the configuration database by. A command takes another one"
+                " with --conn-id ID, or the database with --url postgresql://USER@HOST:5432/DATABASE. To add it, for the tasks too:"
+                f" airflow connections add {shell_word(conn_id)} --conn-uri postgresql://USER:PASSWORD@HOST:5432/DATABASE"
             ) from error
         if airflow_connection.conn_type not in ("postgres", "postgresql", None, ""):
             raise DagConfigUnreachableError(
                 f"The Airflow connection {conn_id!r} is of type {airflow_connection.conn_type!r}; the configuration"
                 " database needs one of type 'postgres'"
             )
-        migrate = "airflow dagconfig migrate"
-        migrate += f" --conn-id {conn_id}" if conn_id != configured_conn_id() else ""
-        migrate += f" --schema {shlex.quote(self.config_schema)}" if self.config_schema != configured_schema() else ""
+        options: tuple[str, ...] = ("--conn-id", conn_id) if conn_id != configured_conn_id() else ()
+        options += ("--schema", self.config_schema) if self.config_schema != configured_schema() else ()
         login, host = airflow_connection.login or "", airflow_connection.host or "localhost"
         database = self.database or airflow_connection.schema or ""
         where = f"{login}@{host}:{airflow_connection.port or 5432}/{database}"
-        return Location(f"connection {conn_id!r} ({where})", self.config_schema, login, migrate_command=migrate)
+        return Location(f"connection {conn_id!r} ({where})", self.config_schema, login, options)
 
     def _create_connection(self, conn_args: dict[str, Any]) -> Any:
         return super()._create_connection({**CONNECTION_DEFAULTS, **conn_args})

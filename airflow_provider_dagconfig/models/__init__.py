@@ -23,9 +23,11 @@ from airflow_provider_dagconfig.models.config import CONFIG_COLUMNS, LONGEST_TIM
 from airflow_provider_dagconfig.models.exchange_group import (
     GROUP_COLUMNS,
     GROUP_DEFAULTS,
+    LAST_MINUTE,
     ExchangeGroup,
     ExchangesColumn,
     is_exchange_code,
+    usable_exchanges,
 )
 from airflow_provider_dagconfig.models.installation import Installation, InstallationError
 from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shortened
@@ -40,7 +42,7 @@ from airflow_provider_dagconfig.models.records import (
     Override,
     RuleViolation,
 )
-from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, quoted_schema, shell_word, sql_text
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, command_line, quoted_schema, shell_word, sql_text
 
 __all__ = [
     "CONFIG_COLUMNS",
@@ -48,6 +50,7 @@ __all__ = [
     "GROUP_COLUMNS",
     "GROUP_DEFAULTS",
     "KEPT_BY_THE_STORE",
+    "LAST_MINUTE",
     "LONGEST_TIMEOUT_SECONDS",
     "OVERRIDE_COLUMNS",
     "BooleanColumn",
@@ -71,6 +74,7 @@ __all__ = [
     "TextColumn",
     "TimeColumn",
     "Unreadable",
+    "command_line",
     "in_range",
     "is_exchange_code",
     "names_of",
@@ -80,4 +84,5 @@ __all__ = [
     "shell_word",
     "shortened",
     "sql_text",
+    "usable_exchanges",
 ]

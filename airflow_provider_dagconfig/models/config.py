@@ -22,7 +22,7 @@ from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shown
 from airflow_provider_dagconfig.models.moments import Unreadable
 from airflow_provider_dagconfig.models.quantity import Quantity
 from airflow_provider_dagconfig.models.records import Change, Override
-from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, update_statement
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, sql_text, update_statement
 
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week."""
@@ -154,10 +154,10 @@ class DagConfig:
                 return call(
                     self.schema,
                     "override_dag_config",
-                    *(literal(self.dag_name), literal(self.job_name)),
+                    *(sql_text(self.dag_name), sql_text(self.job_name)),
                     *(f"p_ends_at => {ends_at}", f"p_reason => {reason}", f"p_{column} => {literal(value)}"),
                 )
-        return update_statement(self.schema, self.dag_name, self.job_name, column, value)
+        return update_statement(self.schema, self.dag_name, self.job_name, {column: value})
 
     def as_dict(self) -> dict[str, Any]:
         """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
@@ -214,7 +214,32 @@ def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> 
     for override in row.get("overrides") or ():
         if override.source in map(sources.get, involved):
             return call(schema, "end_override", str(override.override_id))
-    return update_statement(schema, row["dag_name"], row["job_name"], column, value)
+    return update_statement(schema, row["dag_name"], row["job_name"], _that_fit(row, column, value))
+
+
+def _that_fit(row: Mapping[str, Any], column: str, value: object) -> dict[str, object]:
+    """Give the value, and what else must be set with it: a request and its limit are held to a rule together."""
+    pair = _mended_together(column)
+    if len(pair) == 1:
+        return {column: value}
+    now: dict[str, Any] = {name: _text_of(row[name]) for name in pair} | {column: _text_of(value)}
+    request, limit = pair
+    fit = {name: text if _keeps_rules(name, text) else CONFIG_COLUMNS[name].default for name, text in now.items()}
+    if Quantity.parse(fit[request]) > Quantity.parse(fit[limit]):
+        fit |= {limit: fit[request]} if column == limit or fit[limit] != now[limit] else {request: fit[limit]}
+    return {name: text for name, text in fit.items() if name == column or text != now[name]}
+
+
+def _text_of(value: object) -> Any:
+    return value.text if isinstance(value, Quantity) else value
+
+
+def _keeps_rules(column: str, value: object) -> bool:
+    try:
+        CONFIG_COLUMNS[column].checked(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _mended_together(column: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,7 +21,7 @@ from airflow_provider_dagconfig.models.columns import (
 )
 from airflow_provider_dagconfig.models.invalid_row import InvalidRowError
 from airflow_provider_dagconfig.models.moments import Unreadable
-from airflow_provider_dagconfig.models.statements import shell_word
+from airflow_provider_dagconfig.models.statements import command_line
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -32,6 +32,29 @@ _EXCHANGE_CODE = re.compile(r"[\w.-]+")
 def is_exchange_code(code: object) -> bool:
     """Say whether it is one exchange's code: letters, digits, ``.``, ``-`` and ``_``; no brackets, quotes, separators or blanks."""
     return isinstance(code, str) and _EXCHANGE_CODE.fullmatch(code) is not None
+
+
+LAST_MINUTE = "23:59"
+"""What is said to be meant by 24:00, a time of day that PostgreSQL holds and Python does not."""
+
+
+def usable_exchanges(group_name: str, exchanges: object) -> list[str]:
+    """
+    Give what a list of exchanges that cannot be used may have meant: the codes in it, each once.
+
+    Where it has none, it is the group's name in capitals: an example that is no other market's.
+    """
+    codes = _EXCHANGE_CODE.findall(",".join(_texts_of(exchanges)))
+    return list(dict.fromkeys(codes or ["_".join(_EXCHANGE_CODE.findall(group_name.upper())) or "CODE"]))
+
+
+def _texts_of(value: object) -> Iterator[str]:
+    """Give the texts of a list, or of lists in it, as PostgreSQL's arrays may have."""
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_of(each)
+    elif isinstance(value, str):
+        yield value
 
 
 @dataclass(frozen=True)
@@ -74,14 +97,20 @@ class ExchangeGroup:
     """The row's version, which grows by one with each change."""
 
     def __post_init__(self) -> None:
+        problems, instead = {}, {}
         if self.enabled and not (self.exchanges and all(map(_is_code, self.exchanges))):
-            value = None if self.exchanges is None else list(self.exchanges)
-            problem = "is no list of exchange codes; write at least one, and no empty one"
-            raise self._invalid("exchanges", value, problem, "NYSE,NASDAQ")
+            problems["exchanges"] = "is no list of exchange codes; write at least one, and no empty one"
+            instead["exchanges"] = ",".join(usable_exchanges(self.group_name, self.exchanges))
         for column in ("market_open_utc", "market_close_utc"):
-            value = getattr(self, column)
-            if isinstance(value, Unreadable):
-                raise self._invalid(column, value, "is no time of day from 00:00 to 23:59:59", "23:59")
+            if isinstance(getattr(self, column), Unreadable):
+                problems[column], instead[column] = "is no time of day from 00:00 to 23:59:59", LAST_MINUTE
+        if problems:
+            column, value = next(iter(problems)), getattr(self, next(iter(problems)))
+            # All of them: one alone is refused while the group could not be used with the others.
+            assignments = [f"{column}={value}" for column, value in instead.items()]
+            remedy = command_line("groups set", self.group_name, *assignments)
+            shown = list(value) if isinstance(value, tuple) else value
+            raise InvalidRowError(f"exchange group {self.group_name}", column, shown, problems[column], remedy, assignments)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ExchangeGroup:
@@ -101,10 +130,6 @@ class ExchangeGroup:
     def as_dict(self) -> dict[str, Any]:
         """Give the values as JSON: exchanges as a list, times as ``HH:MM:SS``."""
         return json_values(self)
-
-    def _invalid(self, column: str, value: object, problem: str, instead: str) -> InvalidRowError:
-        remedy = f"airflow dagconfig groups set {shell_word(self.group_name)} {column}={instead}"
-        return InvalidRowError(f"exchange group {self.group_name}", column, value, problem, remedy)
 
 
 def _is_code(code: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_dagconfig.models.quantity import Quantity
 
 
@@ -13,10 +15,13 @@ class InvalidRowError(ValueError):
     :param column: the column that holds the value.
     :param value: the value as it is in the row.
     :param problem: what is wrong and what to write instead, following "COLUMN VALUE of SUBJECT".
-    :param remedy: a statement that mends the row, or an empty string.
+    :param remedy: a statement or a command that mends the row, or an empty string.
+    :param assignments: what the command sets, for whoever knows by which options it reaches the row.
     """
 
-    def __init__(self, subject: str, column: str, value: object, problem: str, remedy: str = "") -> None:
+    def __init__(
+        self, subject: str, column: str, value: object, problem: str, remedy: str = "", assignments: Sequence[str] = ()
+    ) -> None:
         message = f"{column} {shown(value)} of {subject} {problem}"
         super().__init__(f"{message}. To mend it: {remedy}" if remedy else message)
         self.subject = subject
@@ -24,6 +29,7 @@ class InvalidRowError(ValueError):
         self.value = value
         self.problem = problem
         self.remedy = remedy
+        self.assignments = tuple(assignments)
 
 
 def shown(value: object) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 
 DEFAULT_SCHEMA = "financial_screener"
 
 
-def update_statement(schema: str, dag_name: str, job_name: str, column: str, value: object) -> str:
-    """Write the statement that sets a column of a job."""
-    job = (literal(dag_name), literal(job_name))
-    return call(schema, "update_dag_config", *job, f"p_{column} => {literal(value)}")
+def update_statement(schema: str, dag_name: str, job_name: str, values: Mapping[str, object]) -> str:
+    """Write the statement that sets columns of a job."""
+    assignments = (f"p_{column} => {literal(value)}" for column, value in values.items())
+    return call(schema, "update_dag_config", sql_text(dag_name), sql_text(job_name), *assignments)
 
 
 def call(schema: str, function: str, *arguments: str) -> str:
@@ -38,6 +39,18 @@ def sql_text(text: str) -> str:
 def shell_word(text: str) -> str:
     """Quote a word of a command line for bash, on one line whatever it is."""
     return shlex.quote(text) if text.isprintable() else "$'" + _escaped(text).replace("'", "\\'") + "'"
+
+
+def command_line(name: str, *arguments: str, options: Sequence[str] = ()) -> str:
+    """
+    Write a command of ``airflow dagconfig`` that can be pasted, on one line.
+
+    :param name: the command: ``set``, ``groups set``.
+    :param arguments: its words as they are; each is quoted where the shell needs it.
+    """
+    is_like_an_option = any(word.startswith("-") for word in arguments)
+    words = [*options, "--", *arguments] if is_like_an_option else [*arguments, *options]
+    return " ".join(["airflow dagconfig", name, *map(shell_word, words)])
 
 
 def _escaped(text: str) -> str:

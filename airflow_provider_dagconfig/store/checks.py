@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from airflow_provider_dagconfig.exceptions import DagConfigError
 from airflow_provider_dagconfig.store.errors import EDITOR_ROLE, READER_ROLE
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Store
 
+_AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
 ROLES = (READER_ROLE, EDITOR_ROLE)
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
 _LOOK = sql.SQL("""
@@ -44,9 +48,26 @@ _LOOK = sql.SQL("""
         ) AS may_change,
         coalesce((SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM tables), false) AS owns,
         coalesce(
-            (SELECT bool_or(has_table_privilege(oid, 'UPDATE') OR has_table_privilege(oid, 'DELETE')) FROM tables
-             WHERE relname = 'dag_configuration_audit'), false
+            (SELECT has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'INSERT, UPDATE')
+             FROM tables WHERE relname = 'dag_configuration_audit'), false
         ) AS may_forge,
+        ARRAY(
+            SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+            FROM tables
+            JOIN pg_catalog.pg_class AS c ON c.oid = tables.oid
+            CROSS JOIN LATERAL (
+                SELECT c.relacl
+                UNION ALL
+                SELECT t.attacl FROM pg_catalog.pg_attribute AS t WHERE t.attrelid = c.oid AND NOT t.attisdropped
+            ) AS l (acl)
+            CROSS JOIN LATERAL aclexplode(l.acl) AS a
+            WHERE
+                c.relname = 'dag_configuration_audit' AND a.grantee <> c.relowner
+                AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+                AND CASE a.grantee WHEN 0 THEN true ELSE pg_has_role(a.grantee, 'USAGE') END
+            ORDER BY 1
+        ) AS forgers,
+        coalesce((SELECT pg_has_role(oid, 'USAGE') FROM pg_catalog.pg_roles WHERE rolname = %(reader)s), false) AS is_reader,
         ARRAY(
             SELECT wanted.name FROM unnest(%(roles)s::text[]) WITH ORDINALITY AS wanted (name, number)
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name)
@@ -91,12 +112,58 @@ class Look:
     """Whether the tables are this user's, who can do anything with them."""
     may_forge: bool
     """Whether the audit can be changed: the owner's right only."""
+    forgers: list[str]
+    """The roles that this is by, as SQL writes them: the user, roles that it has, PUBLIC. Empty for pg_write_all_data."""
+    is_reader: bool
+    """Whether it has the reader's role."""
     missing_roles: list[str]
     """Of the two that the migrations make: they belong to the server, and a dump of the database has them not."""
     roles_without_rights: list[str]
     """Those that are there, and may not read the tables of this schema."""
     reader_lacks_id: bool
     """Whether the reader's role may not read the store's id, without which no task can run."""
+
+
+_PROBE = "dagconfig_doctor"
+"""A DAG, a job and a group that nobody has: no row of anybody's is locked."""
+
+
+def try_changes(store: Store) -> None:
+    """
+    Make one change of each kind in a transaction, and take it back. Of it stay gaps in the numbers of rows and entries.
+
+    :raises DagConfigError: one of them does not work; begins with which.
+    """
+    job, why = (_PROBE, _PROBE), "a try of doctor's, taken back"
+    with store.transaction(force_rollback=True):
+        with _told("to make a job"):
+            store.update_dag_config(*job, reason=why)
+        with _told("to change a job"):
+            store.update_dag_config(*job, batch_size=7, reason=why)
+        with _told("to roll a change back"):
+            store.rollback_change(store.get_history(*job, limit=1)[0].audit_id, reason=why)
+        with _told("to roll a job back"):
+            store.rollback_dag_config(*job, _AFTER_ALL, reason=why)
+        with _told("to make an override"):
+            override = store.override_dag_config(*job, for_="1h", batch_size=8, reason=why)
+        with _told("to end an override"):
+            store.end_override(override.override_id, reason=why)
+        with _told("to delete a job"):
+            store.delete_dag_config(*job, reason=why)
+        with _told("to make an exchange group"):
+            store.update_exchange_group(_PROBE, display_name=_PROBE, exchanges=["A"], reason=why)
+        with _told("to change an exchange group"):
+            store.update_exchange_group(_PROBE, priority=1, reason=why)
+        with _told("to delete an exchange group"):
+            store.delete_exchange_group(_PROBE, reason=why)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except DagConfigError as error:
+        raise type(error)(f"it does not work {what}: {error}") from error
 
 
 def look_at(store: Store) -> Look:

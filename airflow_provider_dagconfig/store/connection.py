@@ -14,7 +14,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigNotMigratedError,
     DagConfigSchemaNotFoundError,
 )
-from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
+from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, shell_word
 from airflow_provider_dagconfig.store import sessions
 from airflow_provider_dagconfig.store.target import Target
 
@@ -118,9 +118,14 @@ class ConnectedStore:
             is_there, others = session.rows(_SCHEMAS, {"schema": self.schema})[0].values()
         if is_there:
             return None
-        hint = f"The configuration's tables are in {', '.join(others)}; set [dagconfig] schema. " if others else ""
+        to_make = "To make it"
+        if others:
+            to_make = (
+                f"The configuration's tables are in {', '.join(others)}: give --schema {shell_word(others[0])}, or set [dagconfig]"
+                f" schema in airflow.cfg. To make others in {self.schema!r}"
+            )
         return DagConfigSchemaNotFoundError(
-            f"There is no schema {self.schema!r} ({self.location.connection}). {hint}To make it: {self.location.migrate_command}"
+            f"There is no schema {self.schema!r} ({self.location.connection}). {to_make}: {self.location.command('migrate')}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +20,14 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigStaleError,
     DagConfigUnreachableError,
 )
+from airflow_provider_dagconfig.models import command_line
 
 READER_ROLE = "dagconfig_reader"
 EDITOR_ROLE = "dagconfig_editor"
 """The database's roles that may read the configuration, and change it; the migrations make them."""
+
+WHO_MAY_GRANT = "A superuser, or a member of {role} WITH ADMIN OPTION,"
+"""Whom PostgreSQL lets give the role; the tables' owner is not one by that."""
 
 DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
 """What psycopg raises; the second for a text with half a character in it, as Python makes of a command line's wrong bytes."""
@@ -39,10 +44,20 @@ class Location:
     schema: str
     user: str
     """The database's user, for the statements that grant a privilege."""
-    migrate_command: str = "airflow dagconfig migrate"
+    options: tuple[str, ...] = ()
+    """What leads the command line here: ``--conn-id``, or ``--url`` without a password, and ``--schema``; empty where it is the
+    default."""
 
     def __str__(self) -> str:
         return f"{self.connection}, schema {self.schema}"
+
+    def command(self, name: str, *arguments: str, options: Sequence[str] = ()) -> str:
+        """
+        Write a command that can be pasted, and goes to this database.
+
+        The parameters are those of :func:`~airflow_provider_dagconfig.models.command_line`.
+        """
+        return command_line(name, *arguments, options=[*options, *self.options])
 
     def explain(self, error: Exception, *, purpose: Purpose = "reading") -> DagConfigError:
         """
@@ -70,7 +85,7 @@ class Location:
         if sqlstate in GAVE_UP:
             return DagConfigBusyError(f"{said} ({self}). Nothing was changed, and it may be tried again.")
         if sqlstate in _MISSING_OBJECT:
-            return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.migrate_command}")
+            return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.command('migrate')}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
             return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
         if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
@@ -95,7 +110,8 @@ class Location:
                 "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
             )
         user = '"' + self.user.replace('"', '""') + '"'
-        return f"Its owner may run: GRANT {EDITOR_ROLE if purpose == 'writing' else READER_ROLE} TO {user};"
+        role = EDITOR_ROLE if purpose == "writing" else READER_ROLE
+        return f"{WHO_MAY_GRANT.format(role=role)} may run: GRANT {role} TO {user};"
 
 
 LOCK_TIMEOUT = "55P03"

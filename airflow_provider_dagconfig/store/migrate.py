@@ -250,7 +250,7 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
     if to is not None and to < _FIRST and exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
             f"The tables of {available()[0].file} are there, but not recorded ({target.location}). Adopt them first:"
-            f" {target.location.migrate_command}"
+            f" {target.location.command('migrate')}"
         )
     return []
 

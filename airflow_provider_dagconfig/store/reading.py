@@ -163,7 +163,7 @@ class ReadingStore(ConnectedStore):
             if exchange_group is not None and row["group_group_name"] is None:
                 raise self._group_not_found(session, exchange_group)
         config = self._config(row, run_overrides or {})
-        group = None if exchange_group is None else _group(_prefixed(row, "group_"))
+        group = None if exchange_group is None else self._group(_prefixed(row, "group_"))
         return config, group, self._installation(row)
 
     def get_installation(self) -> Installation:
@@ -198,10 +198,10 @@ class ReadingStore(ConnectedStore):
         A group that cannot be used is left out, and the log says which and why; ``get_all_exchange_groups`` has it, too.
         """
         values = [_prefixed(row, "group_") for row in self._group_rows(_GROUPS)]
-        problems = {row["group_name"]: _group_problem(row) for row in values}
+        problems = {row["group_name"]: self._group_problem(row) for row in values}
         for problem in filter(None, problems.values()):
             _log.error("An exchange group is left out (%s): %s", self.location, problem)
-        return [_group(row) for row in values if problems[row["group_name"]] is None]
+        return [self._group(row) for row in values if problems[row["group_name"]] is None]
 
     def get_exchange_group_names(self) -> list[str]:
         """
@@ -217,7 +217,7 @@ class ReadingStore(ConnectedStore):
 
         One that cannot be used is among them, and its ``problem`` says why.
         """
-        return [_group_row(row) for row in self._group_rows(_ALL_GROUPS)]
+        return [self._group_row(row) for row in self._group_rows(_ALL_GROUPS)]
 
     def get_group_disabled_change(self, name: str) -> Change | None:
         """Give the entry of the audit that switched a group off, the last one; None where the audit has none."""
@@ -235,7 +235,7 @@ class ReadingStore(ConnectedStore):
             rows = session.rows(self._groups_query(_GROUP), {"group_name": name})
             if not rows:
                 raise self._group_not_found(session, name)
-        return _group(_prefixed(rows[0], "group_"))
+        return self._group(_prefixed(rows[0], "group_"))
 
     def _configs_query(self, asked: sql.SQL) -> sql.Composed:
         return _CONFIGS.format(
@@ -311,6 +311,32 @@ class ReadingStore(ConnectedStore):
             overrides=overrides,
         )
 
+    def _group(self, row: Mapping[str, Any]) -> ExchangeGroup:
+        try:
+            return ExchangeGroup.from_row(row)
+        except InvalidRowError as error:
+            remedy = self.location.command("groups set", row["group_name"], *error.assignments)
+            raise DagConfigInvalidError(f"{str(error).removesuffix(error.remedy)}{remedy}") from error
+
+    def _group_row(self, row: Mapping[str, Any]) -> GroupRow:
+        values = _prefixed(row, "group_")
+        return GroupRow(
+            group_name=values["group_name"],
+            row={column: values[column] for column in GROUP_COLUMNS},
+            version=values["version"],
+            updated_at=row["updated_at"],
+            change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+            # A disabled group is told, too, what it needs to take part again.
+            problem=self._group_problem({**values, "enabled": True}),
+        )
+
+    def _group_problem(self, values: Mapping[str, Any]) -> str | None:
+        try:
+            self._group(values)
+        except DagConfigInvalidError as error:
+            return str(error)
+        return None
+
     def _group_not_found(self, session: Session, name: str) -> DagConfigNotFoundError:
         rows = session.rows(_GROUP_NAMES.format(schema=self._schema), {})
         names = [row["group_name"] for row in rows]
@@ -361,34 +387,6 @@ def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str,
     sources = row["sources"] or dict.fromkeys(CONFIG_COLUMNS, "row")
     long = {f"override {override.override_id}": override.source for override in overrides}
     return {column: long.get(source, source) for column, source in sources.items()}
-
-
-def _group(row: Mapping[str, Any]) -> ExchangeGroup:
-    try:
-        return ExchangeGroup.from_row(row)
-    except InvalidRowError as error:
-        raise DagConfigInvalidError(str(error)) from error
-
-
-def _group_row(row: Mapping[str, Any]) -> GroupRow:
-    values = _prefixed(row, "group_")
-    return GroupRow(
-        group_name=values["group_name"],
-        row={column: values[column] for column in GROUP_COLUMNS},
-        version=values["version"],
-        updated_at=row["updated_at"],
-        change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
-        # A disabled group is told, too, what it needs to take part again.
-        problem=_group_problem({**values, "enabled": True}),
-    )
-
-
-def _group_problem(values: Mapping[str, Any]) -> str | None:
-    try:
-        _group(values)
-    except DagConfigInvalidError as error:
-        return str(error)
-    return None
 
 
 def _change(audit_id: int | None, changed_by: str | None, changed_at: Any, reason: str | None) -> Change | None:

@@ -263,7 +263,7 @@ class Session:
                     raise
                 raise DagConfigUnreachableError(
                     f"The connection was lost while the change was being committed ({self._location}): {error}. Whether it was made"
-                    " is not known; look before you try again: airflow dagconfig history"
+                    f" is not known; look before you try again: {self._location.command('history')}"
                 ) from error
 
     def attempts(self, bounds: Bounds, work: Callable[[], _T]) -> _T:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
@@ -36,11 +38,16 @@ class Target:
         :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
         """
         parameters = _parameters(url)
-        user, host = parameters.get("user") or "", parameters.get("host") or "localhost"
-        where = f"{user}@{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or ''}"
+        # What the URL leaves out, libpq takes from the environment or the system.
+        defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
+        user, host, port, database = (
+            parameters.get(name) or defaults.get(name) or otherwise
+            for name, otherwise in (("user", ""), ("host", "localhost"), ("port", "5432"), ("dbname", ""))
+        )
+        options = ("--url", _shown_url(parameters), *(("--schema", schema) if schema != DEFAULT_SCHEMA else ()))
         return cls(
             connect=lambda: psycopg.connect(**{**CONNECTION_DEFAULTS, **parameters}),
-            location=Location(f"database {where}", schema, user, migrate_command="airflow dagconfig migrate --url URL"),
+            location=Location(f"database {user}@{host}:{port}/{database or user}", schema, user, options),
         )
 
     @property
@@ -80,3 +87,22 @@ def _parameters(url: str) -> dict[str, Any]:
         "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
         " in USER and PASSWORD the characters @ : / ? # % are written %40 %3A %2F %3F %23 %25"
     )
+
+
+def _shown_url(parameters: Mapping[str, Any]) -> str:
+    """Write a connection URL without its passwords, which the environment or ~/.pgpass can give."""
+    user, host, port, database = (str(parameters.get(name) or "") for name in ("user", "host", "port", "dbname"))
+    others = {name: value for name, value in parameters.items() if name not in ("user", "port", "dbname", *_SECRET)}
+    if re.fullmatch(r"[\w.-]+", host):
+        del others["host"]
+    else:
+        # A socket's folder, an IPv6 address, several hosts.
+        host = ""
+    where = (f"{quote(user, safe='')}@" if user else "") + host + (f":{port}" if port and host else "")
+    if port and not host:
+        others["port"] = port
+    query = f"?{urlencode(others, quote_via=quote)}" if others else ""
+    return f"postgresql://{where}/{quote(database, safe='')}{query}"
+
+
+_SECRET = ("password", "sslpassword", "oauth_client_secret")

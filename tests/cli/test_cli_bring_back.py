@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,11 @@ GROUP = "UPDATE financial_screener.exchange_groups SET {} WHERE group_name = 'ls
 
 def last_entry(run: Run, *what: str) -> str:
     return str(json.loads(run("history", *what, "--limit", "1", "-o", "json").out)[0]["audit_id"])
+
+
+def as_the_shell_reads_it(command: str) -> list[str]:
+    out = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True).stdout.decode()
+    return out.removesuffix("\0").split("\0")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +47,7 @@ def last_entry(run: Run, *what: str) -> str:
                 "exchanges = '{}', enabled = false",
                 "primary_timezone = 'EST5EDT4', priority = NULL, market_open_utc = '08:00', display_name = 'a  b'",
                 "exchanges = '{LSE,LSE}', display_name = ''",
+                "exchanges = ARRAY['LSE AIM'], market_open_utc = '24:00', market_close_utc = '24:00'",
             )
         ),
     ],
@@ -60,6 +67,20 @@ def test_a_deleted_row_that_broke_a_rule_comes_back_by_the_command_that_is_shown
     assert made.code == 0, made
     again = store_cli("rollback", entry, "--yes")
     assert (again.code, "but for what breaks a rule" in again.out) == (0, True), again
+
+
+def test_a_deleted_row_whose_name_broke_a_rule_comes_back_under_the_name_that_was_meant(
+    store_cli: Run, before_the_rules: Callable[[str], None]
+) -> None:
+    before_the_rules(JOB.format("job_name = E' lse\\t', batch_size = 321, description = E'two\\nlines'"))
+    store_cli("delete", "data_collection_equities", " lse\t", "--yes")
+
+    refused = store_cli("rollback", last_entry(store_cli, "data_collection_equities"), "--yes")
+    words = as_the_shell_reads_it(refused.err.partition("To bring back what the rules allow: ")[2])
+
+    assert store_cli(*words[2:]).code == 0
+    row = json.loads(store_cli("get", "data_collection_equities", "lse", "-o", "json").out)
+    assert (row["batch_size"], row["description"]) == (321, "two\nlines")
 
 
 def test_a_row_that_is_there_again_with_other_values_is_not_taken_for_it(

@@ -505,7 +505,7 @@ class TestRoles:
     ) -> None:
         with migrated_database.role("dagconfig_reader") as reader:
             hook = connect(migrated_database.url_of(reader))
-            with pytest.raises(DagConfigNotAllowedError, match="Its owner may run: GRANT dagconfig_editor TO"):
+            with pytest.raises(DagConfigNotAllowedError, match="WITH ADMIN OPTION, may run: GRANT dagconfig_editor TO"):
                 change(hook)
 
 
