@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
+from airflow_provider_dagconfig.cli.definition import NotGiven
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
     confirm,
     difference,
+    done,
     hint,
     note,
     one_line,
@@ -21,8 +24,10 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
+from airflow_provider_dagconfig.cli.remedies import assigned, made_again
 from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, stale, who
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError
 from airflow_provider_dagconfig.models import parse_duration
 
 if TYPE_CHECKING:
@@ -34,11 +39,10 @@ if TYPE_CHECKING:
 
 
 def job_and_values(args: Namespace, columns: Mapping[str, Callable[[str], Any]] = JOB_COLUMNS) -> tuple[str, dict[str, Any]]:
-    """Read JOB COLUMN=VALUE ..., where JOB may be left out; with the columns that the command can set."""
-    job, assignments = args.job or "all", args.assignments
-    if "=" in job:
-        job, assignments = "all", [job, *assignments]
-    values = read_assignments(columns, assignments)
+    """Read the job's name, or its default, and COLUMN=VALUE ..., with the columns that the command can set."""
+    if args.dag is None:
+        raise UsageError("Say which job: DAG JOB")
+    job, values = args.job or "all", read_assignments(columns, args.assignments)
     if not values and not getattr(args, "create", False):
         raise UsageError("Nothing is set; write COLUMN=VALUE, such as memory_limit=4Gi")
     return job, values
@@ -66,6 +70,8 @@ def disable(args: Namespace) -> None:
 @command
 def delete(args: Namespace) -> None:
     """Delete a job's row."""
+    if args.job is None:
+        raise UsageError(f"Say which job of {args.dag}: DAG JOB")
     store = store_of(args)
     row = store.get_dag_config_row(args.dag, args.job)
     if row.row is None:
@@ -80,12 +86,13 @@ def delete(args: Namespace) -> None:
         f"This deletes the row of {args.dag}/{args.job}: a task of it then runs with the defaults.{off} To keep it from running,"
         " disable it instead.",
         args,
+        store.location,
     )
     with store.transaction(force_rollback=args.dry_run):
         store.delete_dag_config(args.dag, args.job, updated_by=who(args), reason=args.reason, expected_version=row.version)
     if only_tried(args):
         return
-    say(f"Done: the row of {args.dag}/{args.job} is deleted. A task of it runs with the defaults.", "green")
+    done(f"the row of {args.dag}/{args.job} is deleted. A task of it runs with the defaults.", store.location)
     for override in row.overrides:
         note(f"Override {override.override_id} holds until {when(override.ends_at)} all the same.")
     entries = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
@@ -93,13 +100,49 @@ def delete(args: Namespace) -> None:
         hint(f"To undo it: {store.location.command('rollback', str(entries[0].audit_id))}")
 
 
+@command
+def rename(args: Namespace) -> None:
+    """Give a job another name, or another DAG."""
+    if args.job is None or (args.new_job is None and args.new_dag is None):
+        raise UsageError("Say which job, and its new name: DAG JOB NEW_JOB, or DAG JOB --to-dag NEW_DAG")
+    store = store_of(args)
+    row = store.get_dag_config_row(args.dag, args.job)
+    if row.row is None:
+        raise no_job(store, args.dag, args.job)
+    if args.if_version is not None and args.if_version != row.version:
+        raise stale(f"{args.dag}/{args.job}", args.if_version, row.version)
+    with store.transaction(force_rollback=args.dry_run):
+        new = store.rename_dag_config(
+            *(args.dag, args.job, args.new_job),
+            new_dag_name=args.new_dag,
+            updated_by=who(args),
+            reason=args.reason,
+            expected_version=row.version,
+        )
+        made = store.get_overrides(new.dag_name, new.job_name, active_only=False)
+        entries = store.get_history(new.dag_name, new.job_name, table_name="dag_configuration", limit=1)
+    old_name, new_name = f"{args.dag}/{args.job}", f"{new.dag_name}/{new.job_name}"
+    say(f"{old_name} -> {new_name}")
+    if only_tried(args):
+        return
+    went = sorted(each.override_id for each in made if each.state != "ended")
+    along = f" Its overrides went along, as {', '.join(map(str, went))}." if went else ""
+    done(f"{old_name} is {new_name} now, version {shown(new.version)}, entry {entries[0].audit_id}.{along}", store.location)
+    note(f"A task that asks for {old_name} runs with the defaults from now on: change job_name in the DAG.")
+    back = ["--to-dag", args.dag] if args.new_dag else []
+    again = [args.job] if args.new_job else []
+    hint(f"To undo it: {store.location.command('rename', new.dag_name, new.job_name, *again, options=back)}")
+
+
 def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     store = store_of(args)
     row = store.get_dag_config_row(args.dag, job)
     creates = row.row is None
     if creates and not getattr(args, "create", False):
-        error = no_job(store, args.dag, job)
-        raise type(error)(f"{error} To make a row for it: {store.location.command('set', args.dag, job, options=['--create'])}")
+        to_make = store.location.command("set", args.dag, job, *assigned(values), options=["--create"])
+        # Whoever typed no job of a DAG that has some did not mean another one.
+        is_meant = not isinstance(args.job, NotGiven) or not store.get_dag_configs(args.dag)
+        raise no_job(store, args.dag, job, to_make if is_meant else "")
     if args.if_version is not None and args.if_version != row.version:
         raise stale(f"{args.dag}/{job}", args.if_version, row.version)
     before = None if creates else row.row
@@ -107,6 +150,7 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     found = difference(f"{args.dag}/{job}", before, after)
     if found is None:
         say(f"Nothing to do: {args.dag}/{job} has these values already (version {shown(row.version)}).")
+        _say_hidden(store, row, values)
         return
     print_differences([found])
     with store.transaction(force_rollback=args.dry_run):
@@ -121,18 +165,27 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
 
 def _say_done(store: Store, row: JobRow, values: dict[str, Any]) -> None:
     entry = f", entry {row.change.audit_id}" if row.change else ""
-    off = row.values.get("enabled") is False
-    effect = "Its tasks are skipped from now on." if off else "The job's next task runs with it."
-    say(f"Done: version {shown(row.version)}{entry}. {effect}", "green")
-    for override in row.overrides:
-        hidden = [column for column in values if column in override.values]
-        if hidden:
-            note(
-                f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(hidden)};"
-                f" to end it now: {_to_end(store, override)}"
-            )
+    hidden = {column for override in row.overrides for column in override.values if column in values}
+    if row.values.get("enabled") is False:
+        effect = "Its tasks are skipped from now on."
+    elif values and hidden >= values.keys():
+        effect = "The job runs with it when the override has ended."
+    else:
+        effect = "The job's next task runs with it."
+    done(f"version {shown(row.version)}{entry}. {effect}", store.location)
+    _say_hidden(store, row, values)
     if row.problem:
         note(f"The job still cannot run: {row.problem}")
+
+
+def _say_hidden(store: Store, row: JobRow, values: Mapping[str, Any]) -> None:
+    """Name the overrides that hold in the place of the row's values."""
+    for override in row.overrides:
+        if columns := [column for column in values if column in override.values]:
+            note(
+                f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(columns)};"
+                f" to end it now: {_to_end(store, override)}"
+            )
 
 
 def _to_end(store: Store, override: Override) -> str:
@@ -141,26 +194,37 @@ def _to_end(store: Store, override: Override) -> str:
 
 @command
 def override(args: Namespace) -> None:
-    """Make, list or end overrides."""
+    """Make, extend, list or end overrides."""
     if args.end is not None:
-        _only_with(args, "--end", "dag", "duration", "until", "list")
+        _only_with(args, "--end", "dag", "duration", "until", "since", "list", "extend")
         _end(store_of(args), args)
-    elif args.list or args.all or args.dag is None:
-        _only_with(args, "--list", "duration", "until", "assignments")
+    elif args.extend is not None:
+        _only_with(args, "--extend", "dag", "since", "list", "assignments")
+        _extend(store_of(args), args)
+    elif args.list or args.all:
+        _only_with(args, "--list", "duration", "until", "since", "assignments")
+        _list(store_of(args), args)
+    elif args.dag is None and not (args.assignments or args.duration or args.until or args.since):
         _list(store_of(args), args)
     else:
         _make(args)
 
 
-_OPTIONS = {"dag": "DAG", "duration": "--for", "until": "--until", "list": "--list", "assignments": "COLUMN=VALUE"}
+_OPTIONS = {
+    "dag": "DAG",
+    "duration": "--for",
+    "until": "--until",
+    "since": "--from",
+    "list": "--list",
+    "extend": "--extend",
+    "assignments": "COLUMN=VALUE",
+}
 
 
 def _only_with(args: Namespace, option: str, *others: str) -> None:
     given = [_OPTIONS[other] for other in others if getattr(args, other)]
-    if given and (args.list or args.all or args.end is not None):
-        raise UsageError(f"{' and '.join(given)} cannot go with {option}")
     if given:
-        raise UsageError("Say which job: DAG JOB")
+        raise UsageError(f"{' and '.join(given)} cannot go with {option}")
 
 
 def _list(store: Store, args: Namespace) -> None:
@@ -200,10 +264,13 @@ def _override_cells(each: Override, output: str) -> dict[str, Any]:
 
 
 def _end(store: Store, args: Namespace) -> None:
-    ended = store.end_override(args.end, updated_by=who(args), reason=args.reason)
-    row = store.get_dag_config_row(ended.dag_name, ended.job_name)
+    with store.transaction(force_rollback=args.dry_run):
+        ended = store.end_override(args.end, updated_by=who(args), reason=args.reason)
+        row = store.get_dag_config_row(ended.dag_name, ended.job_name)
+    if only_tried(args):
+        return
     holds = ", ".join(f"{column}={shown(row.values.get(column))} ({row.sources[column]})" for column in ended.values)
-    say(f"Done: override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended. Now: {holds}.", "green")
+    done(f"override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended. Now: {holds}.", store.location)
 
 
 def _make(args: Namespace) -> None:
@@ -212,17 +279,86 @@ def _make(args: Namespace) -> None:
         raise UsageError("Say how long: --for 2h, or --until 06:00")
     if not args.reason:
         raise UsageError("Say why, for whoever finds it at night: --reason TEXT")
-    try:
-        ends_at = now() + parse_duration(args.duration) if args.duration else read_moment(args.until, now(), ago=False)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if ends_at <= now():
-        raise UsageError(f"{when(ends_at)} is over; give a moment to come")
+    starts_at = read_moment(args.since, now(), ago=False) if args.since else None
+    ends_at = _moment_to_come(args, starts_at or now())
+    if starts_at is not None and not now() < starts_at < ends_at:
+        raise UsageError(f"--from {when(starts_at)} must be to come, and before {when(ends_at)}, when it ends; now: leave it out")
     store = store_of(args)
     row = job_row(store, args.dag, job)
-    found = difference(f"{args.dag}/{job}, until {when(ends_at)}", row.values, values)
-    if found:
+    when_ = f"until {when(ends_at)}" if starts_at is None else f"from {when(starts_at)} until {when(ends_at)}"
+    if found := difference(f"{args.dag}/{job}, {when_}", row.values, values):
         print_differences([found])
-    made = store.override_dag_config(args.dag, job, until=ends_at, reason=args.reason, updated_by=who(args), **values)
-    say(f"Done: override {made.override_id} holds until {when(made.ends_at)}, and then ends by itself.", "green")
+    with store.transaction(force_rollback=args.dry_run):
+        made = store.override_dag_config(
+            args.dag, job, until=ends_at, starts_at=starts_at, reason=args.reason, updated_by=who(args), **values
+        )
+    if not only_tried(args):
+        _say_covered(store, made, row)
+
+
+def _extend(store: Store, args: Namespace) -> None:
+    """Put another override in the place of one, with the same values and a later end."""
+    if bool(args.duration) == bool(args.until):
+        raise UsageError("Say how long: --for 2h, which is so much more, or --until 06:00")
+    old = store.get_override(args.extend)
+    name = f"override {old.override_id} of {old.dag_name}/{old.job_name}"
+    if not isinstance(old.ends_at, datetime):
+        raise DagConfigConflictError(f"{name} ends at {old.ends_at}, which is no moment. To end it now: {_to_end(store, old)}")
+    if old.state == "ended":
+        again = made_again(store.location, old, args.duration or "2h")
+        raise DagConfigConflictError(f"{name} has ended ({store.location}). Nothing was changed. To make it again: {again}")
+    ends_at = _moment_to_come(args, old.ends_at)
+    if ends_at <= old.ends_at:
+        raise UsageError(f"{name} holds until {when(old.ends_at)} already; to end it now: {_to_end(store, old)}")
+    row = store.get_dag_config_row(old.dag_name, old.job_name)
+    starts_at = old.starts_at if old.state == "planned" and isinstance(old.starts_at, datetime) else None
+    say(f"{name}: until {when(old.ends_at)} -> {when(ends_at)}")
+    with store.transaction(force_rollback=args.dry_run):
+        made = store.override_dag_config(
+            *(old.dag_name, old.job_name),
+            until=ends_at,
+            starts_at=starts_at,
+            reason=args.reason or old.reason or "",
+            updated_by=who(args),
+            **old.values,
+        )
+        store.end_override(old.override_id, updated_by=who(args), reason=f"extended by override {made.override_id}")
+    if not only_tried(args):
+        _say_covered(store, made, row, instead_of=old)
+
+
+def _moment_to_come(args: Namespace, start: datetime) -> datetime:
+    try:
+        moment = start + parse_duration(args.duration) if args.duration else read_moment(args.until, now(), ago=False)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except OverflowError:
+        raise UsageError(f"{args.duration} from {when(start)} ends after the last year that can be written") from None
+    if moment <= now():
+        raise UsageError(f"{when(moment)} is over; give a moment to come")
+    return moment
+
+
+def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override | None = None) -> None:
+    """Say which values of which job an override sets, when, and what it takes the place of."""
+    job, columns = f"{made.dag_name}/{made.job_name}", ", ".join(made.values)
+    start = f"from {when(made.starts_at)} " if made.state == "planned" else ""
+    place = f" It takes the place of override {instead_of.override_id}." if instead_of else ""
+    done(
+        f"override {made.override_id} holds {start}until {when(made.ends_at)}, and then ends by itself. It covers {columns} of"
+        f" {job}, and nothing else.{place}",
+        store.location,
+    )
+    for other in row.overrides:
+        both = [column for column in made.values if column in other.values]
+        meet = not isinstance(made.starts_at, datetime) or not isinstance(other.ends_at, datetime) or made.starts_at < other.ends_at
+        if both and meet and other != instead_of:
+            note(
+                f"For {', '.join(both)} it goes before override {other.override_id} until {when(other.ends_at)}, as the newer one."
+            )
+    others = [each.job_name for each in store.get_dag_configs(made.dag_name) if each.job_name != made.job_name]
+    if made.job_name == "all" and others:
+        note(f"all is one of the jobs of {made.dag_name}; the others run as before: {', '.join(others)}.")
+    if row.values.get("enabled") is False and made.values.get("enabled") is None:
+        note(f"{job} is switched off, and stays so: {store.location.command('enable', made.dag_name, made.job_name)}")
     hint(f"To end it before: {_to_end(store, made)}")

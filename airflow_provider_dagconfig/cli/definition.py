@@ -46,6 +46,38 @@ _VALUES, _OVERRIDE_VALUES, _GROUP_VALUES = "{columns of a job}", "{columns of an
 _MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 2026-11-23T02:14+01:00; 2h is two hours ago."
 
 
+class NotGiven(str):
+    """A default that can be told from the same word typed."""
+
+    __slots__ = ()
+
+
+def put_right(parsed: Any, job_by_default: str | None) -> None:
+    """
+    Take DAG/JOB for DAG and JOB, and values before names for what they are.
+
+    A DAG's id has no slash (Airflow: allowed characters of keys), and a word with = in it is a value where values are taken.
+    """
+    if hasattr(parsed, "assignments"):
+        names = ("group",) if hasattr(parsed, "group") else ("dag", "job")
+        words = [word for name in names if (word := getattr(parsed, name)) is not None and not isinstance(word, NotGiven)]
+        words += parsed.assignments
+        given = [word for word in words if "=" not in word][: len(names)]
+        parsed.assignments = [word for word in words if word not in given]
+        for name, word in itertools.zip_longest(names, given):
+            setattr(parsed, name, word or (job_by_default if name == "job" else None))
+    dag, job = getattr(parsed, "dag", None), getattr(parsed, "job", None)
+    if dag and "/" in dag and hasattr(parsed, "new_job") and (parsed.new_job, parsed.new_dag) == (None, None):
+        job, parsed.job, parsed.new_job = None, None, job
+    if dag and (job is None or isinstance(job, NotGiven)) and hasattr(parsed, "job"):
+        before, _, after = dag.partition("/")
+        if before and after:
+            parsed.dag, parsed.job = before, after
+
+
+_ALL = NotGiven("all")
+
+
 class CommandParser(DefaultHelpParser):
     """Airflow's parser, which takes options anywhere, and says what a mistyped option or command may have meant."""
 
@@ -60,6 +92,8 @@ class CommandParser(DefaultHelpParser):
         if unknown:
             # Whoever called would show its own help, which has nothing about this command.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")  # type: ignore[no-untyped-call]
+        if self._subparsers is None:
+            put_right(parsed, self.get_default("job"))
         return parsed, unknown
 
     def _options_first(self, words: Sequence[str]) -> list[str]:
@@ -184,9 +218,9 @@ _ARG_TO = _argument(
     metavar="NUMBER",
 )
 
-_ARG_DAG = _argument(("dag",), help="The DAG's id", metavar="DAG")
-_ARG_DAG_OPTIONAL = _argument(("dag",), help="Only this DAG", metavar="DAG", nargs="?")
-_ARG_JOB = _argument(("job",), help="The job: a group's name, or all (the default)", metavar="JOB", nargs="?", default="all")
+_ARG_DAG = _argument(("dag",), help="The DAG's id; or DAG/JOB", metavar="DAG")
+_ARG_DAG_OPTIONAL = _argument(("dag",), help="Only this DAG; or DAG/JOB", metavar="DAG", nargs="?")
+_ARG_JOB = _argument(("job",), help="The job: a group's name, or all (the default)", metavar="JOB", nargs="?", default=_ALL)
 _ARG_JOB_OPTIONAL = _argument(("job",), help="Only this job of it", metavar="JOB", nargs="?")
 _ARG_ASSIGNMENTS = _argument(("assignments",), help="The new values", metavar="COLUMN=VALUE", nargs="*", default=[])
 _ARG_GROUP = _argument(("group",), help="The exchange group's name", metavar="GROUP")
@@ -225,6 +259,7 @@ _SHOW = (
         "show.list_jobs",
         "Show what the jobs run with",
         _ARG_DAG_OPTIONAL,
+        _ARG_JOB_OPTIONAL,
         ARG_OUTPUT,
         description="Values that an override sets for a time are marked with *. json and yaml show every column.",
     ),
@@ -301,10 +336,24 @@ _CHANGES = (
         "change.delete",
         "Delete a job's row",
         _ARG_DAG,
-        _argument(("job",), help="The job: a group's name, or all", metavar="JOB"),
+        _argument(("job",), help="The job: a group's name, or all", metavar="JOB", nargs="?"),
         *_CHANGE,
         ARG_YES,
         description="Asks first. Without a row a job runs with the defaults; to keep it from running, disable it.",
+    ),
+    _command(
+        "rename",
+        "change.rename",
+        "Give a job another name",
+        _ARG_DAG,
+        _argument(("job",), help="The job: a group's name, or all", metavar="JOB", nargs="?"),
+        _argument(("new_job",), help="Its new name (default: as it is)", metavar="NEW_JOB", nargs="?"),
+        _argument(("--to-dag",), help="The DAG that it is a job of from now on", metavar="DAG", dest="new_dag"),
+        *_CHANGE,
+        description=(
+            "Its row and its overrides go there; the history of either name says so. A task finds its row by the name, so change"
+            " the DAG too: one that asks for the old name runs with the defaults."
+        ),
     ),
     _command(
         "override",
@@ -315,9 +364,17 @@ _CHANGES = (
         _ARG_ASSIGNMENTS,
         _argument(("--for",), help="How long: 2h, 90m, 1d12h", metavar="DURATION", dest="duration"),
         _argument(("--until",), help="Until when: 2026-11-24T06:00, or 06:00, the next one", metavar="MOMENT"),
+        _argument(("--from",), help="From when (default: now)", metavar="MOMENT", dest="since"),
         _argument(("--list",), help="Show the overrides in force; with --all those that have ended too", action="store_true"),
         _argument(("--all",), help="With --list: those that have ended too", action="store_true"),
         _argument(("--end",), help="End this override now", type=_number, metavar="NUMBER"),
+        _argument(
+            ("--extend",),
+            help="Let this override hold longer: by --for, or --until. Another one takes its place",
+            type=_number,
+            metavar="NUMBER",
+        ),
+        _ARG_DRY_RUN,
         _ARG_REASON,
         _ARG_BY,
         ARG_OUTPUT,

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
-from airflow_provider_dagconfig.models import Unreadable
+from airflow_provider_dagconfig.models import Unreadable, is_exchange_code
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
@@ -129,6 +129,10 @@ class _Entry(NamedTuple):
     value: yaml.Node
 
 
+class _ToldError(UsageError):
+    """What is wrong is told with its line already."""
+
+
 class _Reader:
     """Reads nodes, and says where in the file something is wrong."""
 
@@ -136,7 +140,7 @@ class _Reader:
         self._name = name
 
     def error(self, node: yaml.Node, message: str) -> UsageError:
-        return UsageError(f"{self._name}, line {node.start_mark.line + 1}: {message}")
+        return _ToldError(f"{self._name}, line {node.start_mark.line + 1}: {message}")
 
     def mapping(self, entry: _Entry, what: str) -> dict[str, _Entry]:
         if _is_null(entry.value):
@@ -179,14 +183,21 @@ class _Reader:
         """Read a column's value; None leaves the column as it is."""
         try:
             see_that_it_is_a_column(columns, column)
-            return None if _is_null(entry.value) else self._value(columns, column, entry.value)
+            return None if _is_null(entry.value) else self._value(columns, column, entry, what)
+        except _ToldError:
+            raise
         except UsageError as error:
             raise self.error(entry.key, f"{what}: {error}") from None
 
-    def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, node: yaml.Node) -> Any:
+    def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, what: str) -> Any:
+        node = entry.value
         if isinstance(node, yaml.SequenceNode) and column == "exchanges":
-            if not all(isinstance(item, yaml.ScalarNode) and not _is_null(item) for item in node.value):
-                raise UsageError("exchanges must be a list of codes, such as [NYSE, NASDAQ]")
+            for item in node.value:
+                if not isinstance(item, yaml.ScalarNode) or _is_null(item) or not is_exchange_code(item.value):
+                    # Behind an alias the list stands somewhere else.
+                    at = item if node.start_mark.index > entry.key.start_mark.index else entry.key
+                    shown = repr(item.value) if isinstance(item, yaml.ScalarNode) else "this"
+                    raise self.error(at, f"{what}: exchanges must be a list of codes, such as [NYSE, NASDAQ]; {shown} is none")
             return [item.value for item in node.value]
         if not isinstance(node, yaml.ScalarNode):
             raise UsageError(f"{column} must be one value")

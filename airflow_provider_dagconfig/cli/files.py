@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.definition import DIFFERENT
-from airflow_provider_dagconfig.cli.document import Document, write_document
+from airflow_provider_dagconfig.cli.document import write_document
 from airflow_provider_dagconfig.cli.output import (
     command,
     confirm,
+    done,
     note,
     only_tried,
     print_differences,
@@ -19,7 +20,7 @@ from airflow_provider_dagconfig.cli.output import (
     stop,
 )
 from airflow_provider_dagconfig.cli.rows import who
-from airflow_provider_dagconfig.cli.steps import STANDARD, Step, read_file, steps_to, stored, subject
+from airflow_provider_dagconfig.cli.steps import STANDARD, Step, in_the_database, lacking_rows, read_file, steps_to, stored
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 @command
 def export(args: Namespace) -> None:
     """Write the file."""
-    document, _ = stored(store_of(args))
+    store = store_of(args)
+    document, _ = stored(store)
     text = write_document(document)
     if args.file == STANDARD:
         sys.stdout.write(text)
@@ -44,7 +46,7 @@ def export(args: Namespace) -> None:
         stop(f"Error: there is a file {args.file} already. To replace it: --force")
     except (OSError, ValueError) as error:
         stop(f"Error: {args.file} cannot be written: {getattr(error, 'strerror', None) or error}")
-    say(f"Done: {len(document.jobs or {})} jobs and {len(document.groups or {})} exchange groups are in {args.file}.", "green")
+    done(f"{len(document.jobs or {})} jobs and {len(document.groups or {})} exchange groups are in {args.file}.", store.location)
 
 
 @command
@@ -53,17 +55,14 @@ def apply(args: Namespace) -> None:
     document = read_file(args.file)
     store = store_of(args)
     steps = steps_to(store, document, deletes=args.delete)
-    lacking = [] if args.delete else _lacking(store, document)
-    if lacking:
-        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        note(f"Not in the file, and left as they are: {shown}. To delete them: --delete")
+    if not args.delete and (lacking := lacking_rows(store, document)):
+        note(f"{lacking} To delete them: --delete")
     if not steps:
-        whole = not lacking and document.jobs is not None and document.groups is not None
-        say(f"Nothing to do: {'the database is as the file says' if whole else 'what the file says is in the database already'}.")
+        say(f"Nothing to do: {in_the_database(store, document)}")
         return
     print_differences(step.difference for step in steps)
     say(_summary(steps))
-    confirm("This changes all of it, in one transaction.", args)
+    confirm("This changes all of it, in one transaction.", args, store.location)
     with store.transaction(force_rollback=args.dry_run):
         for step in steps:
             _take(store, step, updated_by=who(args), reason=args.reason)
@@ -71,7 +70,7 @@ def apply(args: Namespace) -> None:
         if args.exit_code:
             sys.exit(DIFFERENT)
         return
-    say(f"Done: {_summary(steps)}", "green")
+    done(_summary(steps), store.location)
 
 
 def _take(store: Store, step: Step, **who_and_why: Any) -> None:
@@ -91,13 +90,6 @@ def _take(store: Store, step: Step, **who_and_why: Any) -> None:
         store.delete_dag_config(dag, job, **arguments)
     else:
         store.update_dag_config(dag, job, **{**changed, **arguments})
-
-
-def _lacking(store: Store, document: Document) -> list[str]:
-    """Name the rows that a file lacks in the sections that it has."""
-    there, _ = stored(store)
-    lacking = [subject(key) for key in (there.jobs or {}) if document.jobs is not None and key not in document.jobs]
-    return lacking + [subject(key) for key in (there.groups or {}) if document.groups is not None and key not in document.groups]
 
 
 def _summary(steps: list[Step]) -> str:

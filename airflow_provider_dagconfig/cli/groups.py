@@ -10,6 +10,7 @@ from airflow_provider_dagconfig.cli.output import (
     command,
     confirm,
     difference,
+    done,
     hint,
     only_tried,
     print_data,
@@ -98,9 +99,11 @@ def add(args: Namespace) -> None:
     _show(args, None, made)
     with store.transaction(force_rollback=args.dry_run):
         store.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
+        row = group_row(store, args.group)
     if only_tried(args):
         return
-    say(f"Done: {args.group} takes part in the next run.", "green")
+    takes_part = "takes part in the next run" if made["enabled"] else "is disabled, and takes no part until it is enabled"
+    done(f"version {shown(row.version)}{_entry(row)}. {args.group} {takes_part}.", store.location)
 
 
 @command
@@ -134,18 +137,21 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
         return
     _show(args, group.row, values)
     with store.transaction(force_rollback=args.dry_run):
-        done = store.update_exchange_group(
-            args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version
-        )
+        store.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version)
+        row = group_row(store, args.group)
     if only_tried(args):
         return
     later = " Its priority counts from the next run on." if "priority" in values else ""
     effect = (
         f"The group's next task runs with it.{later}"
-        if done.enabled
+        if row.row.get("enabled") is not False
         else "It takes no part in the next runs, and its tasks are skipped."
     )
-    say(f"Done: version {shown(done.version)}. {effect}", "green")
+    done(f"version {shown(row.version)}{_entry(row)}. {effect}", store.location)
+
+
+def _entry(row: GroupRow) -> str:
+    return f", entry {row.change.audit_id}" if row.change else ""
 
 
 @command
@@ -156,12 +162,12 @@ def remove(args: Namespace) -> None:
     if args.if_version is not None and args.if_version != group.version:
         raise stale(f"exchange group {args.group}", args.if_version, group.version)
     _show(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None)
-    confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args)
+    confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args, store.location)
     with store.transaction(force_rollback=args.dry_run):
         store.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
     if only_tried(args):
         return
-    say(f"Done: {args.group} is removed.", "green")
+    done(f"{args.group} is removed.", store.location)
     entry = store.get_history(group_name=args.group, limit=1)
     if entry:
         hint(f"To undo it: {store.location.command('rollback', str(entry[0].audit_id))}")

@@ -57,11 +57,13 @@ def _migrate(target: Target, args: Namespace) -> None:
     reverted = [s.file for s in states if args.to is not None and s.version > args.to and s.applied_at]
     # A database of an earlier build goes to no version before it is brought over.
     if reverted and not any(s.state == "earlier build" for s in states):
-        confirm(f"This drops what {', '.join(reverted)} made in {target.location}, with its data and its audit.", args)
+        confirm(f"This drops what {', '.join(reverted)} made, with its data and its audit.", args, target.location)
 
     done = False
     for step in migrating(target, args.to, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
         print(f"{step.action:<8}  {step.file}", flush=True)
         done = True
-    if not done:
+    if done:
+        print(f"Done: {target.location}.")
+    else:
         print(f"Nothing to do: {target.location} is up to date." if args.to is None else f"Nothing to do: {target.location}.")

@@ -34,6 +34,8 @@ from airflow_provider_dagconfig.models import Unreadable
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from airflow_provider_dagconfig.store import Location
+
 _WIDE = 10_000
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -92,8 +94,13 @@ def note(message: str) -> None:
     print(one_line(message), file=sys.stderr)
 
 
-def confirm(question: str, args: Namespace) -> None:
-    """Ask before what is hard to undo; without a terminal and without --yes, refuse. What is only tried needs no question."""
+def confirm(question: str, args: Namespace, location: Location) -> None:
+    """
+    Ask before what is hard to undo; without a terminal and without --yes, refuse. What is only tried needs no question.
+
+    :param location: the database, which the question names.
+    """
+    question = f"{question} Database: {location}."
     if args.yes or getattr(args, "dry_run", False):
         return
     if not sys.stdin.isatty():
@@ -104,6 +111,11 @@ def confirm(question: str, args: Namespace) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         stop("Nothing was changed.")
+
+
+def done(text: str, location: Location) -> None:
+    """Say what was done, and in which database."""
+    say(f"Done: {text} Database: {location}.", "green")
 
 
 def only_tried(args: Namespace) -> bool:
@@ -256,7 +268,11 @@ def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[st
 
 def _comparable(value: Any) -> Any:
     """An empty text is what removes a description."""
-    return None if value == "" else plain_data(value)
+    return _meant(plain_data(value))
+
+
+def _meant(value: Any) -> Any:
+    return None if value == "" else value
 
 
 _STYLES = {"added": "green", "changed": "bold", "removed": "red"}
@@ -273,9 +289,9 @@ def print_differences(differences: Iterable[Difference]) -> None:
         for column, (before, after) in each.columns.items():
             line = Text(f"    {column:<{width}}  ")
             if each.kind != "added":
-                line.append(shown(before), style="red")
+                line.append(shown(_meant(before)), style="red")
             if each.kind == "changed":
                 line.append(" -> ")
             if each.kind != "removed":
-                line.append(shown(after), style="green")
+                line.append(shown(_meant(after)), style="green")
             console.print(line, soft_wrap=True)

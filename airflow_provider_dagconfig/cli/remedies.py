@@ -24,7 +24,7 @@ from airflow_provider_dagconfig.models import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dagconfig.models import Column, GroupRow, JobRow, RuleViolation
+    from airflow_provider_dagconfig.models import Column, GroupRow, JobRow, Override, RuleViolation
     from airflow_provider_dagconfig.store import Location
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -88,6 +88,9 @@ class Remedies:
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
             return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
+        if len(name) > 1:
+            to_dag = ["--to-dag", meant[0]] if meant[0] != name[0] else []
+            return self._location.command("rename", *name, *meant[1:], options=to_dag)
         new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
         old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
         table = f"{quoted_schema(self._location.schema)}.{violation.table_name}"
@@ -235,6 +238,12 @@ def made(location: Location, name: str | tuple[str, str], values: Mapping[str, A
     if isinstance(name, str):
         return location.command("groups set" if is_there else "groups add", name, *assignments)
     return location.command("set", *name, *assignments, options=[] if is_there else ["--create"])
+
+
+def made_again(location: Location, override: Override, duration: str = "2h") -> str:
+    """Give the command that makes an override with the same values."""
+    words = [override.dag_name, override.job_name, *assigned(override.values)]
+    return location.command("override", *words, options=["--for", duration, "--reason", override.reason or "as before"])
 
 
 def _is_of_two(violation: RuleViolation) -> bool:

@@ -13,6 +13,7 @@ from airflow_provider_dagconfig.cli.output import (
     command,
     confirm,
     difference,
+    done,
     note,
     only_tried,
     print_differences,
@@ -20,10 +21,10 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
-from airflow_provider_dagconfig.cli.remedies import as_meant, fitting, made
+from airflow_provider_dagconfig.cli.remedies import as_meant, fitting, made, made_again
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
-from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigInvalidError, DagConfigNotFoundError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -47,6 +48,9 @@ def rollback(args: Namespace) -> None:
         _roll_entry_back(args, int(args.what[0]))
     else:
         dag, *job = args.what
+        if not job and dag.partition("/")[2]:
+            dag, _, name = dag.partition("/")
+            job = [name]
         _roll_back_to(args, dag, job[0] if job else None)
 
 
@@ -63,14 +67,19 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
             say(f"Nothing to do: entry {audit_id} is undone already, but for what breaks a rule: {kept}.")
             return
         print_differences([undone])
-    confirm(f"This undoes entry {audit_id}.", args)
+    confirm(f"This undoes entry {audit_id}.", args, store.location)
     try:
         with store.transaction(force_rollback=args.dry_run):
-            done = store.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+            undoing = store.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
     except DagConfigInvalidError as error:
         raise _with_remedy(error, store, entry, undone) from error
+    except DagConfigConflictError as error:
+        if entry.override_id is None or entry.operation == "INSERT":
+            raise
+        again = made_again(store.location, store.get_override(entry.override_id))
+        raise DagConfigConflictError(f"{error} To make it again: {again}") from error
     if not only_tried(args):
-        say(f"Done: entry {done.audit_id} undoes entry {audit_id}.", "green")
+        done(f"entry {undoing.audit_id} undoes entry {audit_id}.", store.location)
 
 
 def _undone(entry: HistoryEntry) -> Difference | None:
@@ -192,10 +201,10 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         return
     print_differences(found for each in steps if (found := each.difference))
     together = f", {len(steps)} jobs in one transaction" if len(steps) > 1 else ""
-    confirm(f"This brings {subject} back to {when(moment)}{together}.", args)
+    confirm(f"This brings {subject} back to {when(moment)}{together}.", args, store.location)
     try:
         with store.transaction(force_rollback=args.dry_run):
-            done = [_bring_back(store, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+            rows = [_bring_back(store, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
     except DagConfigInvalidError as error:
         remedies = [
             made(store.location, (each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
@@ -204,7 +213,8 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         ]
         raise DagConfigInvalidError(f"{error} To bring back what the rules allow: {'; '.join(remedies)}") from error
     if not only_tried(args):
-        say(f"Done: {subject} is as it was at {when(moment)}{but} ({'; '.join(_made(each, job) for each in done)}).", "green")
+        results = "; ".join(_made(each, job) for each in rows)
+        done(f"{subject} is as it was at {when(moment)}{but} ({results}).", store.location)
 
 
 def _look(store: Store, dag: str, job: str, moment: datetime) -> _Job:

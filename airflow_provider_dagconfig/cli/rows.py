@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import getpass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError, DagConfigStaleError
+from airflow_provider_dagconfig.models import shell_word
 from airflow_provider_dagconfig.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -63,19 +65,40 @@ def rows_of(store: Store, dag: str | None, job: str | None = None) -> list[JobRo
     return rows
 
 
-def no_job(store: Store, dag: str, job: str | None) -> DagConfigNotFoundError:
-    """Say what there is instead of what was named."""
+def no_job(store: Store, dag: str, job: str | None, to_make: str = "") -> DagConfigNotFoundError:
+    """
+    Say what there is instead of what was named.
+
+    :param to_make: the command that makes such a row; it is offered unless the name looks like a mistyped one.
+    """
     rows = store.get_dag_configs()
+    dags = list(dict.fromkeys(row.dag_name for row in rows))
     jobs = [row.job_name for row in rows if row.dag_name == dag]
     if not jobs or job is None:
-        dags = list(dict.fromkeys(row.dag_name for row in rows))
-        return DagConfigNotFoundError(
-            f"There is no row for a DAG {dag!r} ({store.location}).{did_you_mean(dag, dags)}{_there_are(dags)}"
-        )
-    return DagConfigNotFoundError(
-        f"There is no row for the job {job!r} of {dag} ({store.location}); a task with that name runs with the defaults."
-        f"{did_you_mean(job, jobs)}{_there_are(jobs)}"
-    )
+        what, known = f"There is no row for a DAG {dag!r} ({store.location}).", dags
+    else:
+        known = jobs
+        what = f"There is no row for the job {job!r} of {dag} ({store.location}); a task with that name runs with the defaults."
+    name = dag if known is dags else str(job)
+    if swapped := _swapped(rows, dag, job):
+        return DagConfigNotFoundError(f"{what} {swapped}")
+    is_mistyped = bool(difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=_MISTYPED))
+    making = f" To make a row for it: {to_make}" if to_make and not is_mistyped else ""
+    return DagConfigNotFoundError(f"{what}{did_you_mean(name, known)}{_there_are(known)}{making}")
+
+
+_MISTYPED = 0.85
+"""The likeness of two names from which on one is the other, mistyped."""
+
+
+def _swapped(rows: Iterable[JobRow], dag: str, job: str | None) -> str:
+    """Say what was meant where a job stands in a DAG's place."""
+    if job is not None and any((row.dag_name, row.job_name) == (job, dag) for row in rows):
+        return f"The DAG comes first, then the job: {shell_word(job)} {shell_word(dag)}."
+    of_dags = [row.dag_name for row in rows if row.job_name == dag]
+    if of_dags and not any(row.dag_name == dag for row in rows):
+        return f"{dag!r} is a job of {', '.join(of_dags)}: the DAG comes first, as in {shell_word(of_dags[0])} {shell_word(dag)}."
+    return ""
 
 
 def group_row(store: Store, name: str) -> GroupRow:

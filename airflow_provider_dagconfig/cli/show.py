@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
-from airflow_provider_dagconfig.cli.definition import DIFFERENT
+from airflow_provider_dagconfig.cli.definition import DIFFERENT, NotGiven
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     Difference,
@@ -26,10 +26,11 @@ from airflow_provider_dagconfig.cli.output import (
     when,
 )
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
-from airflow_provider_dagconfig.cli.steps import read_file, steps_to
+from airflow_provider_dagconfig.cli.steps import in_the_database, lacking_rows, read_file, steps_to
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 from airflow_provider_dagconfig.models import read_moment as read_moment_of_store
+from airflow_provider_dagconfig.models import shell_word
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -45,7 +46,7 @@ _OVERRIDDEN = "bold yellow"
 def list_jobs(args: Namespace) -> None:
     """Show what the jobs run with, a table a DAG."""
     store = store_of(args)
-    rows = rows_of(store, args.dag)
+    rows = rows_of(store, args.dag, args.job)
     if args.output in ("json", "yaml"):
         print_data([_job_data(row) for row in rows], args.output)
     elif args.output == "plain":
@@ -248,7 +249,7 @@ def _past(column: str, value: Any) -> str:
 def at(args: Namespace) -> None:
     """Show a row as it was."""
     store = store_of(args)
-    moment = read_moment(args.moment, now(), ago=True)
+    moment = _moment_of(args)
     then = store.get_dag_config_at(args.dag, args.job, moment)
     if then is None:
         if not store.get_history(args.dag, args.job, limit=1):
@@ -265,6 +266,35 @@ def at(args: Namespace) -> None:
     )
     if args.output == "table" and difference("", then, today):
         hint(f"To bring it back: {store.location.command('rollback', args.dag, args.job, options=['--to', when(moment)])}")
+
+
+def _moment_of(args: Namespace) -> datetime:
+    """
+    Read which moment is meant.
+
+    :raises UsageError: it is none, or still to come; or it stands in another word's place.
+    """
+    try:
+        moment = read_moment(args.moment, now(), ago=True)
+    except UsageError:
+        words = [args.moment, args.dag, args.job]
+        for word in words[1:]:
+            if _is_moment(word):
+                rest = [other for other in words if other is not word and not isinstance(other, NotGiven)]
+                example = " ".join(map(shell_word, [word, *rest]))
+                raise UsageError(f"The moment comes first, then the DAG and the job: {example}") from None
+        raise
+    if moment > now():
+        raise UsageError(f"{when(moment)} is still to come; get shows what is in force now")
+    return moment
+
+
+def _is_moment(word: str) -> bool:
+    try:
+        read_moment(word, now(), ago=True)
+    except UsageError:
+        return False
+    return True
 
 
 def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:
@@ -285,9 +315,12 @@ def diff(args: Namespace) -> None:
     if args.file:
         if args.dag or args.until:
             raise UsageError("--file compares the whole file with the database as it is; leave DAG and --to out")
-        found = [step.difference for step in steps_to(store, read_file(args.file), deletes=False)]
+        document = read_file(args.file)
+        found = [step.difference for step in steps_to(store, document, deletes=False)]
     else:
         found = _between(store, args)
+    if args.file and args.output == "table" and (lacking := lacking_rows(store, document)):
+        note(lacking)
     if args.output == "table":
         print_differences(found)
     elif args.output == "plain":
@@ -295,7 +328,7 @@ def diff(args: Namespace) -> None:
     else:
         print_data([row for each in found for row in each.as_rows()], args.output)
     if not found and args.output == "table":
-        say("There is no difference.")
+        say(f"There is no difference: {in_the_database(store, document)}" if args.file else "There is no difference.")
     if found and args.exit_code:
         sys.exit(DIFFERENT)
 

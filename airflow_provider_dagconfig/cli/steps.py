@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 _SHOWN = 12
-"""Rows that a message names at most."""
+"""Rows that a message names at most with a command each."""
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,25 @@ def _deletes(location: Location, key: tuple[str, str] | str) -> str:
 def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
     """A row that is to be made without a value of its own."""
     return None if key in rows else Difference(subject(key), "added", {})
+
+
+def lacking_rows(store: Store, document: Document) -> str:
+    """Name the rows that a file lacks in the sections that it has, in a sentence; empty where it has all."""
+    lacking = _lacking(store, document)
+    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+    return f"Not in the file, and left as they are: {', '.join(lacking[:_NAMED])}{more}." if lacking else ""
+
+
+def in_the_database(store: Store, document: Document) -> str:
+    """Say, of a file from which nothing differs, whether that is all of the database."""
+    whole = document.jobs is not None and document.groups is not None and not _lacking(store, document)
+    return "the database is as the file says." if whole else "what the file says is in the database already."
+
+
+def _lacking(store: Store, document: Document) -> list[str]:
+    there, _ = stored(store)
+    lacking = [subject(key) for key in (there.jobs or {}) if document.jobs is not None and key not in document.jobs]
+    return lacking + [subject(key) for key in (there.groups or {}) if document.groups is not None and key not in document.groups]
 
 
 def subject(key: tuple[str, str] | str) -> str:

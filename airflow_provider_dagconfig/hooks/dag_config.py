@@ -126,6 +126,7 @@ class DagConfigHook(PostgresHook):
     get_rule_violations = _of_the_store(Store.get_rule_violations)
 
     update_dag_config = _of_the_store(Store.update_dag_config)
+    rename_dag_config = _of_the_store(Store.rename_dag_config)
     delete_dag_config = _of_the_store(Store.delete_dag_config)
     update_exchange_group = _of_the_store(Store.update_exchange_group)
     delete_exchange_group = _of_the_store(Store.delete_exchange_group)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
-from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigInvalidError, DagConfigNotFoundError
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
@@ -18,6 +19,7 @@ from airflow_provider_dagconfig.models import (
     ExchangeGroup,
     Quantity,
     TextColumn,
+    Unreadable,
     names_of,
     parse_duration,
 )
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
 
 _CALL = sql.SQL("SELECT {schema}.{function}({assignments}) AS result")
+_STATE = sql.SQL("""
+    SELECT to_jsonb(c) AS state FROM {schema}.dag_configuration AS c
+    WHERE c.dag_name = %(dag_name)s AND c.job_name = %(job_name)s FOR UPDATE
+""")
+_BOOK_ON = sql.SQL("SELECT {schema}.dagconfig_book_on(%(updated_by)s::text, %(reason)s::text)")
+_RESTORE = sql.SQL("SELECT {schema}.dagconfig_restore('dag_configuration', %(state)s::jsonb, '{{}}'::text[])")
 Value = str | Quantity | int | bool | time | Sequence[str] | None
 """What a column can be set to; None leaves it as it is."""
 
@@ -113,6 +121,59 @@ class ChangingStore(HistoryStore):
             "delete_dag_config",
             _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version),
         )
+
+    def rename_dag_config(
+        self,
+        dag_name: str,
+        job_name: str,
+        new_job_name: str | None = None,
+        *,
+        new_dag_name: str | None = None,
+        updated_by: str | None = None,
+        reason: str | None = None,
+        expected_version: int | None = None,
+    ) -> JobRow:
+        """
+        Give a job another name, or another DAG: its row is deleted, and made with the same values under the new name.
+
+        Overrides that have not ended are made anew there. The audit has an entry of each, which names the other.
+
+        :return: the job under its new name.
+        :raises DagConfigNotFoundError: there is no such row.
+        :raises DagConfigConflictError: there is a row of the new name, or an override that is to be ended first.
+        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigInvalidError: the new name, or a value of the row, breaks a rule.
+        """
+        old, new = (dag_name, job_name), (new_dag_name or dag_name, new_job_name or job_name)
+        why = f": {reason}" if reason else ""
+        going = {"updated_by": updated_by, "reason": f"renamed to {'/'.join(new)}{why}"}
+        coming = {"updated_by": updated_by, "reason": f"renamed from {'/'.join(old)}{why}"}
+        with self.transaction():
+            rows = self._ask(_STATE, {"dag_name": dag_name, "job_name": job_name}, purpose="writing")
+            if not rows:
+                raise DagConfigNotFoundError(f"There is no row for {'/'.join(old)} ({self.location})")
+            if self.get_dag_config_row(*new).row is not None:
+                raise DagConfigConflictError(f"There is a row for {'/'.join(new)} already ({self.location}). Nothing was changed.")
+            overrides = [each for each in self.get_overrides(*old, active_only=False) if each.state != "ended"]
+            for each in overrides:
+                self.end_override(each.override_id, updated_by=updated_by, reason=going["reason"])
+            self.delete_dag_config(*old, updated_by=updated_by, reason=going["reason"], expected_version=expected_version)
+            state = {**rows[0]["state"], "dag_name": new[0], "job_name": new[1]}
+            self._ask(_BOOK_ON, coming, purpose="writing")
+            self._ask(_RESTORE, {"state": json.dumps(state)}, purpose="writing")
+            self._ask(_BOOK_ON, {"updated_by": None, "reason": None}, purpose="writing")
+            for each in reversed(overrides):
+                if isinstance(each.ends_at, Unreadable) or isinstance(each.starts_at, Unreadable):
+                    raise DagConfigConflictError(
+                        f"{each} has no end that can be written ({self.location}). Nothing was changed. To end it first:"
+                        f" {self.location.command('override', options=['--end', str(each.override_id)])}"
+                    )
+                starts_at = each.starts_at if each.state == "planned" else None
+                why = each.reason or coming["reason"] or ""
+                self.override_dag_config(
+                    *new, until=each.ends_at, starts_at=starts_at, reason=why, updated_by=updated_by, **each.values
+                )
+            return self.get_dag_config_row(*new)
 
     def update_exchange_group(
         self,

@@ -94,7 +94,47 @@ def test_a_group_that_is_off_is_not_said_to_run(store_cli: Run, change: list[str
     assert ("next task runs" in answer.out) == (effect == "The group's next task runs with it.")
 
 
-# --- apply ---
+def test_a_new_group_that_is_off_is_not_said_to_take_part(store_cli: Run) -> None:
+    answer = store_cli("groups", "add", "asia", "exchanges=TSE", "enabled=false")
+
+    assert "asia is disabled, and takes no part until it is enabled." in answer.out
+    assert "next run" not in answer.out
+
+
+# --- values that an override hides ---
+
+
+def test_a_value_that_an_override_hides_is_not_said_to_be_what_the_job_runs_with(store_cli: Run) -> None:
+    number = override(store_cli, "batch_size=7")
+
+    hidden, besides, again = (
+        store_cli("set", DAG, JOB, *values) for values in (["batch_size=8"], ["batch_size=9", "priority=3"], ["batch_size=9"])
+    )
+
+    assert "The job runs with it when the override has ended." in hidden.out
+    assert "The job's next task runs with it." in besides.out
+    assert "Nothing to do" in again.out
+    for answer in (hidden, besides, again):
+        assert f"override {number} holds for batch_size" in answer.err
+    assert in_force(store_cli, "batch_size") == 7
+
+
+def test_a_job_that_an_override_keeps_off_is_not_said_to_be_on(store_cli: Run) -> None:
+    number = override(store_cli, "enabled=false")
+
+    answer = store_cli("enable", DAG, JOB)
+
+    assert "Nothing to do" in answer.out
+    assert f"override {number} holds for enabled" in answer.err
+
+
+def test_what_is_still_to_come_is_no_past(store_cli: Run) -> None:
+    answer = store_cli("at", "9999-01-01", DAG, JOB)
+
+    assert (answer.code, "is still to come" in answer.err) == (2, True)
+
+
+# --- apply, diff ---
 
 
 @pytest.mark.parametrize("delete", [[], ["--delete"]], ids=["without", "with"])
@@ -117,6 +157,86 @@ def test_a_file_that_has_all_says_that_the_database_is_like_it(store_cli: Run, t
     store_cli("export", str(file))
 
     assert store_cli("apply", str(file)).out == "Nothing to do: the database is as the file says.\n"
+
+
+def test_a_difference_from_a_file_that_lacks_rows_names_them(store_cli: Run, tmp_path: Path) -> None:
+    file = tmp_path / "part.yaml"
+    file.write_text(f"dag_configuration:\n  {DAG}:\n    {JOB}:\n      memory_limit: 2Gi\n")
+
+    answer = store_cli("diff", "--file", str(file))
+
+    assert f"Not in the file, and left as they are: calculate_indicators/all, {DAG}/lse" in answer.err
+    assert answer.out == "There is no difference: what the file says is in the database already.\n"
+
+
+# --- which database ---
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["set", DAG, JOB, "batch_size=5"],
+        ["disable", DAG, JOB],
+        ["delete", DAG, JOB, "--yes"],
+        ["rename", DAG, JOB, "americas"],
+        ["override", DAG, JOB, "batch_size=5", "--for", "2h", "--reason", "x"],
+        ["override", "--end", "1"],
+        ["rollback", "1", "--yes"],
+        ["rollback", DAG, JOB, "--to", "now", "--yes"],
+        ["groups", "add", "asia", "exchanges=TSE"],
+        ["groups", "set", "lse", "priority=3"],
+        ["groups", "remove", "lse", "--yes"],
+        ["apply", "FILE", "--yes"],
+        ["export", "NEW"],
+        ["migrate", "--to", "16", "--yes"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_was_done_names_the_database(store_cli: Run, migrated_database: Database, tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "part.yaml"
+    file.write_text(f"dag_configuration:\n  {DAG}:\n    lse:\n      batch_size: 6\n")
+    if command[:1] == ["override"]:
+        override(store_cli, "priority=3")
+    if command[0] == "rollback" and "--to" in command:
+        command = [*command[:4], str(migrated_database.execute("SELECT clock_timestamp()::text")[0][0]), "--yes"]
+        store_cli("set", DAG, JOB, "batch_size=5")
+    words = [{"FILE": str(file), "NEW": str(tmp_path / "new.yaml")}.get(word, word) for word in command]
+
+    answer = store_cli(*words)
+
+    assert answer.code == 0, answer
+    done = answer.out.partition("Done: ")[2]
+    assert f"connection 'postgres_default' (postgres@127.0.0.1:{migrated_database.server.port}/{migrated_database.name})" in done
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["delete", DAG, JOB],
+        ["groups", "remove", "lse"],
+        ["rollback", "1"],
+        ["apply", "FILE"],
+        ["migrate", "--to", "16"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_question_names_the_database(store_cli: Run, migrated_database: Database, tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "part.yaml"
+    file.write_text(f"dag_configuration:\n  {DAG}:\n    lse:\n      batch_size: 6\n")
+
+    answer = store_cli(*[{"FILE": str(file)}.get(word, word) for word in command])
+
+    assert (answer.code, "--yes" in answer.err) == (1, True)
+    assert f"/{migrated_database.name}), schema financial_screener" in answer.err
+
+
+@pytest.mark.parametrize(
+    "command", [["add", "asia", "exchanges=TSE"], ["set", "lse", "priority=3"], ["disable", "lse"]], ids=" ".join
+)
+def test_a_change_of_a_group_says_its_entry(store_cli: Run, command: list[str]) -> None:
+    answer = store_cli("groups", *command)
+
+    assert re.search(rf"Done: version \d, entry {last_entry(store_cli)}\.", answer.out)
 
 
 # --- history ---

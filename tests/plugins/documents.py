@@ -125,7 +125,9 @@ class Workplace:
 
     def _try_text(self, block: Block) -> None:
         if "output" in block.notes:
-            printed, documented = ([line.rstrip() for line in text.strip().splitlines()] for text in (self._output, block.text))
+            # Which database it is stands in a place of its own.
+            texts = (re.sub(r"\(\w+@[\w.]+:\d+/\w+\)", "(DATABASE)", text) for text in (self._output, block.text))
+            printed, documented = ([line.rstrip() for line in text.strip().splitlines()] for text in texts)
             assert documented == printed
         else:
             assert "message" in block.notes
@@ -262,8 +264,8 @@ class Workplace:
         tables = "financial_screener.dag_configuration"
         if here[1] == "rollback" and here[2].isdigit():
             here[2] = self._ask(f"SELECT max(audit_id) FROM {tables}_audit")
-        if "--end" in here:
-            here[here.index("--end") + 1] = self._ask(f"SELECT max(override_id) FROM {tables}_overrides WHERE ended_at IS NULL")
+        for option in {"--end", "--extend"} & set(here):
+            here[here.index(option) + 1] = self._ask(f"SELECT max(override_id) FROM {tables}_overrides WHERE ended_at IS NULL")
         if "--if-version" in here:
             version = f"SELECT version FROM {tables} WHERE (dag_name, job_name) = ('{here[2]}', '{here[3]}')"
             here[here.index("--if-version") + 1] = self._ask(version)

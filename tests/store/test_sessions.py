@@ -129,6 +129,7 @@ READS: dict[str, Callable[[DagConfigHook], object]] = {
 CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
     "update_dag_config": lambda hook: hook.update_dag_config(*JOB, batch_size=7),
     "delete_dag_config": lambda hook: hook.delete_dag_config(*JOB),
+    "rename_dag_config": lambda hook: hook.rename_dag_config(*JOB, "london"),
     "update_exchange_group": lambda hook: hook.update_exchange_group("lse", priority=7),
     "delete_exchange_group": lambda hook: hook.delete_exchange_group("lse"),
     "override_dag_config": lambda hook: hook.override_dag_config(*JOB, for_="2h", reason="test", batch_size=7),
@@ -273,6 +274,7 @@ COMMANDS = {
     "override": ["override", *JOB, "batch_size=7", "--for", "2h", "--reason", "test"],
     "rollback": ["rollback", "1", "--yes"],
     "delete": ["delete", *JOB, "--yes"],
+    "rename": ["rename", *JOB, "london"],
     "export": ["export"],
     "apply": ["apply", "FILE", "--yes"],
     "groups list": ["groups", "list"],
