@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
-from airflow_provider_dagconfig.models import Unreadable, is_exchange_code
+from airflow_provider_dagconfig.models import Unreadable
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
@@ -193,11 +193,10 @@ class _Reader:
         node = entry.value
         if isinstance(node, yaml.SequenceNode) and column == "exchanges":
             for item in node.value:
-                if not isinstance(item, yaml.ScalarNode) or _is_null(item) or not is_exchange_code(item.value):
+                if not isinstance(item, yaml.ScalarNode) or _is_null(item):
                     # Behind an alias the list stands somewhere else.
                     at = item if node.start_mark.index > entry.key.start_mark.index else entry.key
-                    shown = repr(item.value) if isinstance(item, yaml.ScalarNode) else "this"
-                    raise self.error(at, f"{what}: exchanges must be a list of codes, such as [NYSE, NASDAQ]; {shown} is none")
+                    raise self.error(at, f"{what}: exchanges must be a list of codes, such as [NYSE, NASDAQ]")
             return [item.value for item in node.value]
         if not isinstance(node, yaml.ScalarNode):
             raise UsageError(f"{column} must be one value")

@@ -100,7 +100,7 @@ def confirm(question: str, args: Namespace, location: Location) -> None:
 
     :param location: the database, which the question names.
     """
-    question = f"{question} Database: {location}."
+    question = f"{question} {_in(location)}"
     if args.yes or getattr(args, "dry_run", False):
         return
     if not sys.stdin.isatty():
@@ -115,7 +115,13 @@ def confirm(question: str, args: Namespace, location: Location) -> None:
 
 def done(text: str, location: Location) -> None:
     """Say what was done, and in which database."""
-    say(f"Done: {text} Database: {location}.", "green")
+    say(f"Done: {text} {_in(location)}", "green")
+
+
+def _in(location: Location) -> str:
+    """Name the database, in a sentence."""
+    where = str(location)
+    return f"{where[0].upper()}{where[1:]}."
 
 
 def only_tried(args: Namespace) -> bool:

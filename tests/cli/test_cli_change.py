@@ -163,7 +163,7 @@ def test_a_job_is_made_only_when_told(store_cli: Run, migrated_database: Databas
     made = store_cli("set", "brand_new", "nightly", "batch_size=5", "--create")
 
     assert (refused.code, made.code) == (3, 0)
-    assert "To make a row for it: airflow dagconfig set brand_new nightly --create" in refused.err
+    assert "To make a row for it: airflow dagconfig set brand_new nightly batch_size=5 --create" in refused.err
     assert value_of(migrated_database, "batch_size", "nightly", "brand_new") == 5
 
 

@@ -206,7 +206,7 @@ def test_what_was_done_names_the_database(store_cli: Run, migrated_database: Dat
 
     assert answer.code == 0, answer
     done = answer.out.partition("Done: ")[2]
-    assert f"connection 'postgres_default' (postgres@127.0.0.1:{migrated_database.server.port}/{migrated_database.name})" in done
+    assert f"'postgres_default' (postgres@127.0.0.1:{migrated_database.server.port}/{migrated_database.name})" in done
 
 
 @pytest.mark.parametrize(
