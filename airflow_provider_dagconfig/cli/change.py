@@ -42,6 +42,8 @@ def job_and_values(args: Namespace, columns: Mapping[str, Callable[[str], Any]] 
     """Read the job's name, or its default, and COLUMN=VALUE ..., with the columns that the command can set."""
     if args.dag is None:
         raise UsageError("Say which job: DAG JOB")
+    if args.dag in ("end", "extend", "list") and columns is OVERRIDE_COLUMNS and not args.assignments:
+        raise UsageError(f"Write it as an option: override --{args.dag}{f' {args.job}' if args.job else ''}")
     job, values = args.job or "all", read_assignments(columns, args.assignments)
     if not values and not getattr(args, "create", False):
         raise UsageError("Nothing is set; write COLUMN=VALUE, such as memory_limit=4Gi")

@@ -56,14 +56,17 @@ def put_right(parsed: Any, job_by_default: str | None) -> None:
     """
     Take DAG/JOB for DAG and JOB, and values before names for what they are.
 
-    A DAG's id has no slash (Airflow: allowed characters of keys), and a word with = in it is a value where values are taken.
+    A DAG's id has no slash (Airflow: allowed characters of keys).
     """
     if hasattr(parsed, "assignments"):
         names = ("group",) if hasattr(parsed, "group") else ("dag", "job")
         words = [word for name in names if (word := getattr(parsed, name)) is not None and not isinstance(word, NotGiven)]
         words += parsed.assignments
-        given = [word for word in words if "=" not in word][: len(names)]
-        parsed.assignments = [word for word in words if word not in given]
+        given: list[str] = []
+        parsed.assignments = []
+        for word in words:
+            is_name = len(given) < len(names) and ("=" not in word or not (given or _sets_a_column(word)))
+            (given if is_name else parsed.assignments).append(word)
         for name, word in itertools.zip_longest(names, given):
             setattr(parsed, name, word or (job_by_default if name == "job" else None))
     dag, job = getattr(parsed, "dag", None), getattr(parsed, "job", None)
@@ -73,6 +76,14 @@ def put_right(parsed: Any, job_by_default: str | None) -> None:
         before, _, after = dag.partition("/")
         if before and after:
             parsed.dag, parsed.job = before, after
+
+
+def _sets_a_column(word: str) -> bool:
+    """Say whether it is COLUMN=VALUE. A DAG or a group from before the rules may have = in its name."""
+    # Airflow's other commands do not need it.
+    from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS
+
+    return word.partition("=")[0].strip().lower().replace("-", "_") in {*CONFIG_COLUMNS, *GROUP_COLUMNS}
 
 
 _ALL = NotGiven("all")
@@ -87,7 +98,10 @@ class CommandParser(DefaultHelpParser):
         parsed, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
             if word.startswith("--"):
-                option = word.partition("=")[0]
+                option, _, value = word.partition("=")
+                if any(action.dest == "assignments" for action in self._actions) and value:
+                    column = option.lstrip("-").replace("-", "_")
+                    self.error(f"unrecognized argument: {option}; write {column}={value}")  # type: ignore[no-untyped-call]
                 self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")  # type: ignore[no-untyped-call]
         if unknown:
             # Whoever called would show its own help, which has nothing about this command.

@@ -23,6 +23,7 @@ from airflow_provider_dagconfig.models import (
     TimeColumn,
     is_exchange_code,
     parse_duration,
+    shell_word,
 )
 from airflow_provider_dagconfig.wording import did_you_mean
 
@@ -39,7 +40,9 @@ def _quantity(resource: Resource) -> Callable[[str], str]:
 
 def _integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise ValueError(f"{text!r} is no whole number; write one, such as 5")
+        digits = re.sub(r"(?<=[0-9])[,_' ](?=[0-9]{3})", "", text.strip())
+        example = digits if re.fullmatch("[0-9]{1,18}", digits) else "one, such as 5"
+        raise ValueError(f"{text!r} is no whole number; write {example}")
     return int(text)
 
 
@@ -87,7 +90,7 @@ def _exchanges(text: str) -> list[str]:
         raise ValueError(f"{text!r} is blank; write codes with commas between them, such as NYSE,NASDAQ")
     inner = _without(_CAST.sub("", text.strip()), _QUOTES)
     inner = _without(_ARRAY.sub("", inner, count=1), _AROUND_A_LIST)
-    codes = [_without(code, _QUOTES) for code in re.split("[,;]", inner)]
+    codes = [_without(code, _QUOTES) for code in re.split("[,;]", re.sub(r"\s*[,;]\s*$", "", inner))]
     if all(is_exchange_code(code) for code in codes if code):
         return codes
     words = [word for word in re.split(r"[^\w.-]+", _ARRAY.sub("", inner)) if is_exchange_code(word)]
@@ -154,7 +157,20 @@ def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: s
     try:
         return columns[column](text)
     except ValueError as error:
-        raise UsageError(f"{column} {error}") from None
+        raise UsageError(f"{column} {_in_the_columns_unit(column, text) or error}") from None
+
+
+def _in_the_columns_unit(column: str, text: str) -> str:
+    """Say what a duration is as a number of seconds, or of minutes; nothing where it is none, or no such number."""
+    unit = next((unit for name, unit in _UNITS.items() if column.endswith(name)), None)
+    try:
+        number = unit and parse_duration(text) / unit
+    except ValueError:
+        return ""
+    return f"{text!r} is no whole number; write {number:.0f}" if number and number == int(number) else ""
+
+
+_UNITS = {"_seconds": timedelta(seconds=1), "_minutes": timedelta(minutes=1)}
 
 
 def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: Sequence[str]) -> dict[str, Any]:
@@ -164,14 +180,46 @@ def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: S
     :raises UsageError: it is no assignment, or one column is set twice.
     """
     values: dict[str, Any] = {}
-    for assignment in assignments:
+    for number, assignment in enumerate(assignments):
         column, separator, text = assignment.partition("=")
-        if not separator:
-            raise UsageError(f"{assignment!r} sets nothing; write COLUMN=VALUE, such as {_example(columns)}")
+        if not separator or not column:
+            meant = _assigning(columns, assignments, number) or f"COLUMN=VALUE, such as {_example(columns)}"
+            raise UsageError(f"{assignment!r} sets nothing; write {meant}")
+        column = _as_column(column, columns)
         if column in values:
             raise UsageError(f"{column} is set twice; write it once")
         values[column] = read_value(columns, column, text)
     return values
+
+
+def _as_column(word: str, columns: Mapping[str, Any]) -> str:
+    """Take MEMORY_LIMIT and memory-limit for the column that they name."""
+    name = word.strip().lower().replace("-", "_")
+    return name if name in columns else word
+
+
+def _assigning(columns: Mapping[str, Any], words: Sequence[str], number: int) -> str:
+    """Say what was meant by words of which one is no assignment; nothing where that is not to be seen."""
+    word, before, after = words[number], words[number - 1] if number else "", " ".join(words[number + 1 : number + 2])
+    column, colon, value = word.partition(":")
+    if colon and value and _as_column(column, columns) in columns:
+        return f"{_as_column(column, columns)}={value}"
+    if _as_column(word, columns) in columns and after not in ("", "="):
+        return f"{_as_column(word, columns)}={after.lstrip('=')}"
+    if _as_column(word, columns) in columns and after:
+        return f"{_as_column(word, columns)}={' '.join(words[number + 2 : number + 3])}, without blanks"
+    try:
+        parse_duration(word)
+    except ValueError:
+        pass
+    else:
+        return f"--for {word}, of the command override"
+    name, is_assignment, _ = before.partition("=")
+    if is_assignment and name in columns:
+        return shell_word(
+            f"{before},{word}" if name == "exchanges" else f"{before} {word}" if name == "description" else before + word
+        )
+    return f"exchanges={word}" if "exchanges" in columns and all(map(is_exchange_code, word.split(","))) else ""
 
 
 def _example(columns: Mapping[str, Any]) -> str:
@@ -189,6 +237,8 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
     word = text.strip()
     if word.lower() == "now":
         return now
+    if word.lower() in _DAYS:
+        return datetime.combine(now.astimezone(timezone.utc).date() + _DAYS[word.lower()], time(), timezone.utc)
     try:
         if match := _TIME_OF_DAY.fullmatch(word):
             return _nearest(_time(match), now, ago=ago)
@@ -204,6 +254,10 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
             f"{text!r} is no moment; write one in UTC, such as '2026-11-23 02:14' or 02:14, with another zone as"
             f" '2026-11-23 02:14+01:00', or {'how long ago it was' if ago else 'how long from now it is'}, such as 2h"
         ) from None
+
+
+_DAYS = {"yesterday": timedelta(days=-1), "today": timedelta(), "tomorrow": timedelta(days=1)}
+"""Words for a day, which begins at midnight UTC."""
 
 
 def _nearest(at: time, now: datetime, *, ago: bool) -> datetime:
