@@ -57,7 +57,7 @@ def rollback(args: Namespace) -> None:
 def _roll_entry_back(args: Namespace, audit_id: int) -> None:
     store = store_of(args)
     entry = store.get_change(audit_id)
-    say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.changed_by or 'an unknown user'}:")
+    say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.change.who}:")
     undone = _undone(entry)
     if undone is not None:
         if _is_so(store, entry, undone):

@@ -165,7 +165,7 @@ def _change_line(entries: list[HistoryEntry]) -> str:
         return "no change is recorded"
     [last] = entries
     why = f": {last.reason}" if last.reason else ""
-    return f"last changed {when(last.changed_at)} by {last.changed_by or 'an unknown user'} (entry {last.audit_id}{why})"
+    return f"last changed {when(last.changed_at)} by {last.change.who} (entry {last.audit_id}{why})"
 
 
 @command
@@ -203,9 +203,7 @@ def _check_known(store: Store, args: Namespace) -> None:
 
 
 def _entry_cells(entry: HistoryEntry, output: str) -> dict[str, Any]:
-    by = entry.changed_by or "unknown"
-    if entry.session_user_name and entry.session_user_name != by:
-        by += f" ({entry.session_user_name})"
+    by = entry.change.who
     at_ = when(entry.changed_at).removesuffix(" UTC")
     changes = _changes_of(entry)
     if output == "plain":

@@ -22,15 +22,27 @@ class Change:
     changed_by: str | None
     changed_at: datetime | Unreadable
     reason: str | None = None
+    session_user_name: str | None = None
+    """The database's user; None in entries that are older than this column."""
 
     def as_dict(self) -> dict[str, Any]:
         """Give the entry as JSON values."""
         return json_values(self)
 
     def __str__(self) -> str:
-        """For a log line: ``by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)``."""
+        """
+        For a log line: ``by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)``.
+
+        Whoever changes a row may give any name, so the database's user is named too where it differs: ``by maria (operators)``.
+        """
         why = f": {self.reason}" if self.reason else ""
-        return f"by {self.changed_by or 'an unknown user'} at {moment_text(self.changed_at)} (audit entry {self.audit_id}{why})"
+        return f"by {self.who} at {moment_text(self.changed_at)} (audit entry {self.audit_id}{why})"
+
+    @property
+    def who(self) -> str:
+        """The name that was given, and the database's user where it is another one."""
+        given = self.changed_by or "an unknown user"
+        return given if self.session_user_name in (None, self.changed_by) else f"{given} ({self.session_user_name})"
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,11 @@ class HistoryEntry:
     old_values: Mapping[str, Any] | None = field(hash=False)
     """The row before, as JSON; None where there was none."""
     new_values: Mapping[str, Any] | None = field(hash=False)
+
+    @property
+    def change(self) -> Change:
+        """Who, when and why, alone."""
+        return Change(self.audit_id, self.changed_by, self.changed_at, self.reason, self.session_user_name)
 
     @property
     def subject(self) -> str:

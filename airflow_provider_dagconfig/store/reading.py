@@ -37,9 +37,9 @@ _CONFIGS = sql.SQL("""
         installation.installation_id, installation.created_at AS installed_at,
         asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
         {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
-        change.audit_id, change.changed_by, change.changed_at, change.reason,
+        change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name,
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
-        disabled.reason AS disabled_reason
+        disabled.reason AS disabled_reason, disabled.session_user_name AS disabled_session
     FROM ({asked}) AS asked
     LEFT JOIN {schema}.dagconfig_installation AS installation ON true
     LEFT JOIN {schema}.dag_configuration AS config
@@ -59,7 +59,7 @@ _CONFIGS = sql.SQL("""
         WHERE config.id IS NULL OR active.overrides IS NOT NULL
     ) AS effective
     LEFT JOIN LATERAL (
-        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
         FROM {schema}.dag_configuration_audit AS a
         WHERE
             a.dag_name = asked.dag_name AND a.job_name = asked.job_name
@@ -68,7 +68,7 @@ _CONFIGS = sql.SQL("""
         LIMIT 1
     ) AS change ON true
     LEFT JOIN LATERAL (
-        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
         FROM {schema}.dag_configuration_audit AS a
         WHERE
             NOT effective.enabled
@@ -103,10 +103,10 @@ _GROUP = sql.SQL("""
 _ALL_GROUPS = sql.SQL("""
     SELECT
         exchange_group.group_name AS group_group_name, {columns}, exchange_group.updated_at,
-        change.audit_id, change.changed_by, change.changed_at, change.reason
+        change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name
     FROM {schema}.exchange_groups AS exchange_group
     LEFT JOIN LATERAL (
-        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+        SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
         FROM {schema}.dag_configuration_audit AS a
         WHERE a.group_name = exchange_group.group_name
         ORDER BY a.audit_id DESC
@@ -117,7 +117,7 @@ _ALL_GROUPS = sql.SQL("""
 _INSTALLATION = sql.SQL("SELECT installation_id, created_at AS installed_at FROM {schema}.dagconfig_installation")
 _GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
 _GROUP_SWITCHED_OFF = sql.SQL("""
-    SELECT a.audit_id, a.changed_by, a.changed_at, a.reason
+    SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
     FROM {schema}.dag_configuration_audit AS a
     WHERE
         a.group_name = %(group_name)s::text
@@ -222,7 +222,7 @@ class ReadingStore(ConnectedStore):
     def get_group_disabled_change(self, name: str) -> Change | None:
         """Give the entry of the audit that switched a group off, the last one; None where the audit has none."""
         rows = self._ask(_GROUP_SWITCHED_OFF, {"group_name": name})
-        return _change(**rows[0]) if rows else None
+        return _change(rows[0]) if rows else None
 
     def get_exchange_group(self, name: str) -> ExchangeGroup:
         """
@@ -285,8 +285,8 @@ class ReadingStore(ConnectedStore):
                 },
                 origin="; ".join([origin, *in_force]),
                 schema=self.schema,
-                change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
-                disabled_change=_change(row["disabled_audit_id"], row["disabled_by"], row["disabled_at"], row["disabled_reason"]),
+                change=_change(row),
+                disabled_change=_change(_disabled(row)),
             )
         except InvalidRowError as error:
             raise DagConfigInvalidError(str(error)) from error
@@ -306,7 +306,7 @@ class ReadingStore(ConnectedStore):
             sources=_sources(row, overrides),
             version=row["version"],
             updated_at=row["updated_at"],
-            change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+            change=_change(row),
             problem=problem,
             overrides=overrides,
         )
@@ -325,7 +325,7 @@ class ReadingStore(ConnectedStore):
             row={column: values[column] for column in GROUP_COLUMNS},
             version=values["version"],
             updated_at=row["updated_at"],
-            change=_change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"]),
+            change=_change(row),
             # A disabled group is told, too, what it needs to take part again.
             problem=self._group_problem({**values, "enabled": True}),
         )
@@ -389,5 +389,13 @@ def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str,
     return {column: long.get(source, source) for column, source in sources.items()}
 
 
-def _change(audit_id: int | None, changed_by: str | None, changed_at: Any, reason: str | None) -> Change | None:
-    return None if audit_id is None or changed_at is None else Change(audit_id, changed_by, changed_at, reason)
+def _disabled(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry that switched a job off, under an entry's own names."""
+    names = {"audit_id": "audit_id", "changed_by": "by", "changed_at": "at", "reason": "reason", "session_user_name": "session"}
+    return {name: row[f"disabled_{short}"] for name, short in names.items()}
+
+
+def _change(row: Mapping[str, Any]) -> Change | None:
+    if row["audit_id"] is None or row["changed_at"] is None:
+        return None
+    return Change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"], row["session_user_name"])

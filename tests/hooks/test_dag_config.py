@@ -60,6 +60,18 @@ def test_a_mistyped_job_gets_the_defaults_and_says_so(hook: DagConfigHook) -> No
     assert config.origin == "defaults: no row for data_collection_equities/lze in financial_screener.dag_configuration"
 
 
+def test_who_switched_off_is_the_name_that_was_given_and_the_databases_user(hook: DagConfigHook) -> None:
+    hook.update_dag_config("calculate_indicators", enabled=False, updated_by="maria")
+    hook.update_exchange_group("lse", enabled=False, updated_by="maria")
+    hook.update_dag_config("data_collection_equities", "lse", enabled=False)
+
+    job = hook.get_dag_config("calculate_indicators").disabled_change
+    group = hook.get_group_disabled_change("lse")
+    by_its_user = hook.get_dag_config("data_collection_equities", "lse").disabled_change
+
+    assert [change and change.who for change in (job, group, by_its_user)] == ["maria (postgres)", "maria (postgres)", "postgres"]
+
+
 def test_a_disabled_job_says_who_switched_it_off_and_when(hook: DagConfigHook, migrated_database: Database) -> None:
     migrated_database.execute("UPDATE financial_screener.dag_configuration SET enabled = FALSE WHERE job_name = 'all'")
     migrated_database.execute("SELECT financial_screener.update_dag_config('calculate_indicators', 'all', p_batch_size => 7)")

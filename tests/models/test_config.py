@@ -183,6 +183,7 @@ def test_a_configuration_becomes_json() -> None:
         "changed_by": "admin",
         "changed_at": "2026-11-23 02:14:05+00:00",
         "reason": "new feed",
+        "session_user_name": None,
     }
     assert values["disabled_change"] is None
 

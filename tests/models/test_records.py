@@ -13,6 +13,8 @@ AT = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 def test_a_change_reads_as_who_when_and_why() -> None:
     assert str(Change(17, "admin", AT)) == "by admin at 2026-11-23 02:14:05+00:00 (audit entry 17)"
     assert str(Change(17, "admin", AT, "new feed")) == "by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)"
+    assert str(Change(17, "maria", AT, None, "operators")).startswith("by maria (operators) at 2026-11-23")
+    assert str(Change(17, "maria", AT, None, "maria")).startswith("by maria at 2026-11-23")
     assert str(Change(18, None, AT)) == "by an unknown user at 2026-11-23 02:14:05+00:00 (audit entry 18)"
 
 
