@@ -235,7 +235,7 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
             raise MigrationError(
                 f"An earlier build of airflow-provider-dagconfig migrated this database ({target.location}), whose files had other"
                 f" names ({', '.join(record.file for record in earlier.values())}). Bring it over first:"
-                f" {target.location.migrate_command}"
+                f" {target.location.command('migrate')}"
             )
         return _bring_over(connection, target, earlier, notice)
     missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]

@@ -188,7 +188,7 @@ def test_a_difference_from_a_file_that_lacks_rows_names_them(store_cli: Run, tmp
         ["groups", "remove", "lse", "--yes"],
         ["apply", "FILE", "--yes"],
         ["export", "NEW"],
-        ["migrate", "--to", "16", "--yes"],
+        ["migrate", "--to", "14", "--yes"],
     ],
     ids=lambda words: " ".join(words[:2]),
 )
@@ -216,7 +216,7 @@ def test_what_was_done_names_the_database(store_cli: Run, migrated_database: Dat
         ["groups", "remove", "lse"],
         ["rollback", "1"],
         ["apply", "FILE"],
-        ["migrate", "--to", "16"],
+        ["migrate", "--to", "14"],
     ],
     ids=lambda words: words[0],
 )
