@@ -131,7 +131,7 @@ def rename(args: Namespace) -> None:
     along = f" Its overrides went along, as {', '.join(map(str, went))}." if went else ""
     done(f"{old_name} is {new_name} now, version {shown(new.version)}, entry {entries[0].audit_id}.{along}", store.location)
     note(f"A task that asks for {old_name} runs with the defaults from now on: change job_name in the DAG.")
-    back = ["--to-dag", args.dag] if args.new_dag else []
+    back = [f"--to-dag={args.dag}"] if args.new_dag else []
     again = [args.job] if args.new_job else []
     hint(f"To undo it: {store.location.command('rename', new.dag_name, new.job_name, *again, options=back)}")
 

@@ -89,7 +89,8 @@ class Remedies:
         if is_taken or not all(meant):
             return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
         if len(name) > 1:
-            to_dag = ["--to-dag", meant[0]] if meant[0] != name[0] else []
+            # With =, since a name may begin with a dash.
+            to_dag = [f"--to-dag={meant[0]}"] if meant[0] != name[0] else []
             return self._location.command("rename", *name, *meant[1:], options=to_dag)
         new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
         old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
@@ -243,7 +244,7 @@ def made(location: Location, name: str | tuple[str, str], values: Mapping[str, A
 def made_again(location: Location, override: Override, duration: str = "2h") -> str:
     """Give the command that makes an override with the same values."""
     words = [override.dag_name, override.job_name, *assigned(override.values)]
-    return location.command("override", *words, options=["--for", duration, "--reason", override.reason or "as before"])
+    return location.command("override", *words, options=["--for", duration, f"--reason={override.reason or 'as before'}"])
 
 
 def _is_of_two(violation: RuleViolation) -> bool:
