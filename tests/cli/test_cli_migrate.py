@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from plugins.command_line import Answer
 from plugins.postgres import PASSWORD, Database, new_database, running_server
 
 from airflow_provider_dagconfig.store.migrate import available
 
+README = Path(__file__).parents[2] / "README.md"
 FILES = [migration.file for migration in available()]
 APPLIED = "".join(f"applied   {file}\n" for file in FILES)
 
@@ -83,13 +86,32 @@ def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[...,
     assert "SELECT * FROM financial_screener.rule_violations();" in answer.err
 
 
-def test_migrate_says_who_has_to_make_the_roles(dagconfig: Callable[..., Answer]) -> None:
-    """On a server of its own: roles are those of all databases of a server, and the other tests' one has them."""
-    with running_server(16) as server, new_database(server) as database, database.role() as owner:
-        database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {owner}")
-        answer = dagconfig("migrate", "--url", database.url_of(owner))
-        assert answer.code == 0
-        assert "An administrator runs: CREATE ROLE dagconfig_reader; CREATE ROLE dagconfig_editor" in answer.err
+def test_what_the_readme_says_installs_it_on_an_empty_server(dagconfig: Callable[..., Answer]) -> None:
+    """For an owner who may make no roles, Airflow's user and a person. A server's roles are those of all its databases."""
+    before, *after = re.findall(r"`(GRANT [^`]+;)`", README.read_text())
+    with running_server(16) as server, new_database(server) as database:
+        for user in ("owner", "airflow", "maria"):
+            database.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
+        database.execute(before.replace("DATABASE screener", f"DATABASE {database.name}"))
+
+        migrated = dagconfig("migrate", "--url", database.url_of("owner"))
+        assert migrated.code == 0
+        told = re.search(r"An administrator runs: (CREATE ROLE .*); then owner: (SELECT \S+\(\);.*)", migrated.err)
+        assert told
+        database.execute(told[1])
+        with psycopg.connect(database.url_of("owner"), autocommit=True) as connection:
+            connection.execute(told[2].encode())
+        for grant in after:
+            database.execute(grant)
+
+        for user, may in (("airflow", "read, which is all that Airflow needs"), ("maria", "read and change")):
+            looked = dagconfig("doctor", "--no-cluster", "--url", database.url_of(user))
+            assert (looked.code, f"{user} may {may}" in looked.out, looked.out.rstrip().endswith("0 to look at, 0 failed.")) == (
+                *(0, True, True),
+            ), looked
+        changed = dagconfig("set", "house_prices", "memory_limit=4Gi", "--create", "--url", database.url_of("maria"))
+        assert changed.code == 0
+        assert dagconfig("get", "house_prices", "--url", database.url_of("airflow")).code == 0
 
 
 def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer], database: Database) -> None:
