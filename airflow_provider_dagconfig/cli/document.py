@@ -46,7 +46,12 @@ class Document:
 
 
 def write_document(document: Document) -> str:
-    """Write it as YAML; a value that is NULL is left out."""
+    """
+    Write it as YAML, with escapes for what a terminal must not get.
+
+    A value that is NULL is left out, since a column that a file leaves out stays as it is; but for a description, which can be
+    emptied.
+    """
     jobs: dict[str, dict[str, Any]] = {}
     for (dag, job), row in (document.jobs or {}).items():
         jobs.setdefault(dag, {})[job] = _plain(row, JOB_COLUMNS)
@@ -54,18 +59,32 @@ def write_document(document: Document) -> str:
     # An empty section cannot be told from a file that was cut short, and is refused.
     data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
-    return f"{_FIRST_LINE}\n{text}{_LAST_LINE}\n"
+    return f"{_FIRST_LINE}\n{''.join(map(_seen, text))}{_LAST_LINE}\n"
+
+
+def _seen(character: str) -> str:
+    """Escape what cannot be seen: it is always in double quotes, where YAML reads the escape."""
+    if character.isprintable() or character == "\n":
+        return character
+    return f"\\U{ord(character):08x}"
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """A value a line, for those who compare two files; only lists stay on theirs."""
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if all(c.isprintable() or c == "\n" for c in text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
 
 
 def _plain(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     values = {column: row.get(column) for column in columns}
+    values["description"] = values["description"] or ""
     return {column: _plain_value(value) for column, value in values.items() if value is not None}
 
 
