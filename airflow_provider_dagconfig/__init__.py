@@ -65,6 +65,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "staging",
                         "default": None,
                     },
+                    "allow_run_overrides": {
+                        "description": (
+                            "Whether a run's conf may set values of jobs. False forbids it to all DAGs; true leaves it to the "
+                            "parameter allow_run_overrides of each task."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "False",
+                        "default": "True",
+                    },
                     "kubectl": {
                         "description": "The kubectl that tasks run: a name in PATH, or a path; ~ is the worker's home directory.",
                         "version_added": "0.1.0",

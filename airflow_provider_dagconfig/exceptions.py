@@ -60,5 +60,9 @@ class DagConfigInvalidError(DagConfigError):
     """A value cannot be used, in a row or for a change; the message names row, column, value and remedy."""
 
 
+class DagConfigCeilingError(DagConfigInvalidError):
+    """A value is above a ceiling; the message names the ceiling, who set it, and what to do. Trying again does not help."""
+
+
 class MigrationError(DagConfigError):
     """A migration cannot be applied: its file was edited, it is unknown, or the database refused it."""

@@ -41,6 +41,24 @@ def configured_installation() -> str | None:
     return option.strip()
 
 
+def configured_run_overrides() -> bool:
+    """
+    Say whether a run's conf may set values of jobs: what ``[dagconfig] allow_run_overrides`` says, true where it is not set.
+
+    :raises ValueError: it is neither true nor false.
+    """
+    # Not getboolean: what it raises differs from Airflow to Airflow. raw: a % is taken as it stands, and refused below.
+    option = str(conf.get("dagconfig", "allow_run_overrides", fallback="True", raw=True)).strip()
+    if option.lower() in ("true", "t", "1"):
+        return True
+    if option.lower() in ("false", "f", "0"):
+        return False
+    raise ValueError(
+        f"The option allow_run_overrides of [dagconfig] (AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES) is {option[:100]!r}: write True"
+        " or False; or remove it, and each task says whether a run may set values"
+    )
+
+
 def configured_kubectl() -> KubectlSettings:
     """Give the kubectl to run, and what it gets of the worker's environment."""
     return KubectlSettings(

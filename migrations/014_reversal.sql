@@ -104,6 +104,21 @@ BEGIN
         PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
         RETURN;
     END IF;
+    IF entry.table_name = 'dagconfig_ceilings' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'DC409',
+            MESSAGE = format('entry %s is of a ceiling, which is not rolled back', p_audit_id),
+            DETAIL = jsonb_build_object('kind', 'conflict', 'columns', '["value"]'::jsonb, 'entries', '[]'::jsonb)::text,
+            HINT = format(
+                CASE
+                    WHEN entry.old_values IS NULL
+                    THEN 'The owner of the tables may remove it: SELECT financial_screener.remove_ceiling(%2$L%3$s);'
+                    ELSE 'The owner of the tables may set it: SELECT financial_screener.set_ceiling(%2$L, %1$L%3$s);'
+                END,
+                entry.old_values ->> 'value', coalesce(entry.old_values, entry.new_values) ->> 'name',
+                ', ' || quote_literal(entry.dag_name)
+            );
+    END IF;
 
     -- The row's lock comes first: no conflicting change can be committed once its entries have been read.
     PERFORM FROM financial_screener.dag_configuration AS c

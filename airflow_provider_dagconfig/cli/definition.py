@@ -37,8 +37,8 @@ _EXIT_CODES = f"""Exit codes:
   0  done
   {FAILED}  failed, or not confirmed
   {USAGE}  wrong usage, or a value that is none
-  {NOT_FOUND}  there is no such DAG, job, group, override or entry
-  {CONFLICT}  the row has moved on, or a later change is in the way"""
+  {NOT_FOUND}  there is no such DAG, job, group, override, ceiling or entry
+  {CONFLICT}  the row has moved on, or something that is in force is in the way"""
 _DIFFERENCE = f"""
   {DIFFERENT}  there are differences (with --exit-code)"""
 _VALUES, _OVERRIDE_VALUES, _GROUP_VALUES = "{columns of a job}", "{columns of an override}", "{columns of a group}"
@@ -485,6 +485,57 @@ _GROUPS = GroupCommand(
         ),
     ),
 )
+_ARG_CEILINGS = _argument(
+    ("what",), help="The DAG, where they are not for all DAGs, and the ceilings", metavar="[DAG] CEILING=VALUE", nargs="+"
+)
+_CEILINGS = GroupCommand(
+    name="ceiling",
+    help="Manage the most that the jobs may have",
+    subcommands=(
+        _command(
+            "list",
+            "ceiling.list_ceilings",
+            "Show the ceilings, and who set them",
+            _argument(("dag",), help="Only those that bear on this DAG", metavar="DAG", nargs="?"),
+            ARG_OUTPUT,
+        ),
+        _command(
+            "set",
+            "ceiling.set_ceilings",
+            "Set the most that the jobs of a DAG, or of all DAGs, may have",
+            _ARG_CEILINGS,
+            _argument(
+                ("--not-valid",),
+                help="Set it although values are above it: they stay until they are changed, and doctor names them",
+                action="store_true",
+            ),
+            _ARG_REASON,
+            _ARG_BY,
+            _ARG_DRY_RUN,
+            description=(
+                "For who owns the tables. Ceilings: cpu and memory (request and limit: 4, 500m, 64Gi), timeout_seconds,"
+                " max_retries. What is above one is refused in rows and overrides, and fails a run whose conf sets it. One below"
+                " what is in force is refused, with the list. Of a DAG's and that of all DAGs the lower one holds."
+            ),
+        ),
+        _command(
+            "remove",
+            "ceiling.remove",
+            "Remove ceilings",
+            _argument(
+                ("what",),
+                help="The DAG, where they are not those of all DAGs, and the ceilings",
+                metavar="[DAG] CEILING",
+                nargs="+",
+            ),
+            _ARG_REASON,
+            _ARG_BY,
+            _ARG_DRY_RUN,
+            ARG_YES,
+            description="Asks first. For who owns the tables.",
+        ),
+    ),
+)
 _MIGRATE = ActionCommand(
     name="migrate",
     help="Bring the configuration database up to date",
@@ -526,6 +577,6 @@ def get_dagconfig_commands() -> list[CLICommand]:
         GroupCommand(
             name="dagconfig",
             help="Manage what the jobs run with",
-            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _MIGRATE, _DOCTOR),
+            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, _MIGRATE, _DOCTOR),
         )
     ]

@@ -13,13 +13,13 @@ from rich.text import Text
 from airflow_provider_dagconfig.cli.connect import airflow_connection, store_of
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
-from airflow_provider_dagconfig.cli.remedies import Remedies, is_of_a_name
+from airflow_provider_dagconfig.cli.remedies import Remedies, command_that_lowers, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
-from airflow_provider_dagconfig.models import InstallationError, quoted_schema, shortened
+from airflow_provider_dagconfig.models import InstallationError, Quantity, quoted_schema, shortened
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
 from airflow_provider_dagconfig.store.checks import ROLES, look_at, try_changes
 from airflow_provider_dagconfig.store.errors import READER_ROLE, WHO_MAY_GRANT
@@ -126,6 +126,7 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
     if look.may_read and migrated:
         yield _of_the_installation(store)
         yield from _of_the_rows(store)
+        yield from _of_the_ceilings(store)
 
 
 def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
@@ -225,8 +226,6 @@ def _of_changes(store: Store) -> Finding:
 def _of_the_roles(store: Store, look: Look) -> Finding:
     schema = quoted_schema(store.schema)
     grants = f"SELECT {schema}.grant_roles();"
-    if look.reader_lacks_id or READER_ROLE in look.missing_roles:
-        grants += f" GRANT SELECT ON {schema}.dagconfig_installation TO {READER_ROLE};"
     if look.missing_roles:
         makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + ["GRANT dagconfig_reader TO dagconfig_editor;"]
         return Finding(
@@ -239,8 +238,10 @@ def _of_the_roles(store: Store, look: Look) -> Finding:
         return Finding(
             "roles", "warn", f"{' and '.join(look.roles_without_rights)} may not read the tables", f"Their owner may run: {grants}"
         )
-    if look.reader_lacks_id:
-        return Finding("roles", "warn", f"{READER_ROLE} may not read the store's id", f"Its owner may run: {grants}")
+    if look.reader_lacks:
+        return Finding(
+            "roles", "warn", f"{READER_ROLE} may not read {', '.join(look.reader_lacks)}", f"Their owner may run: {grants}"
+        )
     return Finding("roles", "ok", f"{' and '.join(ROLES)} are there")
 
 
@@ -286,6 +287,24 @@ def _of_the_rows(store: Store) -> Iterator[Finding]:
         yield Finding("rows", "ok", f"{facts}; all keep the rules")
     else:
         yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
+
+
+def _of_the_ceilings(store: Store) -> Iterator[Finding]:
+    try:
+        ceilings, found = store.get_ceilings(), store.get_ceiling_violations()
+    except DagConfigError as error:
+        yield Finding("ceilings", "fail", str(error))
+        return
+    most: dict[tuple[str, str, int | None], dict[str, str]] = {}
+    # Of two ceilings that a value is above, the lower one comes last: it says how far the value has to come down.
+    for each in sorted(found, key=lambda each: Quantity.parse(each.ceiling.value), reverse=True):
+        most.setdefault((each.dag_name, each.job_name, each.override_id), {})[each.column_name] = each.ceiling.value
+    for each in found:
+        row = each.dag_name, each.job_name, each.override_id
+        above = f"{each.column_name} {each.value} of {each.subject} is above the ceiling {each.ceiling}"
+        yield Finding("ceilings", "warn", above, f"To lower it: {command_that_lowers(store.location, *row, most[row])}")
+    if ceilings and not found:
+        yield Finding("ceilings", "ok", f"{', '.join(each.short for each in ceilings)}; nothing is above one")
 
 
 def _row(violation: RuleViolation) -> tuple[str, str]:

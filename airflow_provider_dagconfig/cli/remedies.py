@@ -247,5 +247,17 @@ def made_again(location: Location, override: Override, duration: str = "2h") -> 
     return location.command("override", *words, options=["--for", duration, f"--reason={override.reason or 'as before'}"])
 
 
+def command_that_lowers(location: Location, dag: str, job: str, override_id: int | None, most: Mapping[str, str]) -> str:
+    """
+    Give the command that brings what is above a ceiling below it; an override is ended.
+
+    :param override_id: None: the job's row.
+    :param most: column to what it may be at most.
+    """
+    if override_id is not None:
+        return location.command("override", options=["--end", str(override_id)])
+    return location.command("set", dag, job, *(f"{column}={value}" for column, value in most.items()))
+
+
 def _is_of_two(violation: RuleViolation) -> bool:
     return " with " in (violation.example or "")

@@ -25,12 +25,15 @@ from airflow_provider_dagconfig.cli.remedies import as_meant, fitting, made, mad
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigInvalidError, DagConfigNotFoundError
+from airflow_provider_dagconfig.models import CEILINGS
+from airflow_provider_dagconfig.models.ceiling import within
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow
+    from airflow_provider_dagconfig.models.ceiling import Ceiling
     from airflow_provider_dagconfig.store import Store
 
 _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
@@ -57,6 +60,8 @@ def rollback(args: Namespace) -> None:
 def _roll_entry_back(args: Namespace, audit_id: int) -> None:
     store = store_of(args)
     entry = store.get_change(audit_id)
+    if entry.table_name == CEILINGS:
+        raise _of_a_ceiling(store, entry)
     say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.change.who}:")
     undone = _undone(entry)
     if undone is not None:
@@ -80,6 +85,18 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
         raise DagConfigConflictError(f"{error} To make it again: {again}") from error
     if not only_tried(args):
         done(f"entry {undoing.audit_id} undoes entry {audit_id}.", store.location)
+
+
+def _of_a_ceiling(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
+    """Say how a ceiling gets back what it was: by who owns the tables, and seen against what is in force now."""
+    before, after = entry.old_values or {}, entry.new_values or {}
+    of = [entry.dag_name] if entry.dag_name else []
+    name = str((before or after).get("name"))
+    verb, words = ("set", [*of, f"{name}={before.get('value')}"]) if before else ("remove", [*of, name])
+    return DagConfigConflictError(
+        f"Entry {entry.audit_id} is of a ceiling, which is not rolled back. Nothing was changed. Who owns the tables may bring"
+        f" it to what it was: {store.location.command('ceiling ' + verb, *words)}"
+    )
 
 
 def _undone(entry: HistoryEntry) -> Difference | None:
@@ -122,20 +139,22 @@ def _is_there(store: Store, name: str | tuple[str, str]) -> bool:
     return store.get_dag_config_row(*name).row is not None
 
 
-def _allowed(entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Give the columns that differ from the row there is when an entry is undone as far as the rules allow."""
+def _allowed(store: Store, entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the columns that differ from the row there is when an entry is undone as far as rules and ceilings allow."""
     if undone is None or undone.kind == "removed" or entry.override_id is not None:
         return {}
     wanted = {column: after for column, (_, after) in undone.columns.items()}
     columns = _columns(entry)
     whole = fitting(_name(entry), {column: {**(there or {}), **wanted}.get(column) for column in columns}, there or {})
+    if entry.group_name is None:
+        whole = _below(store.get_ceilings(entry.dag_name), whole, there)
     return {column: whole[column] for column in columns if there is None or whole[column] != there.get(column)}
 
 
 def _is_so_by_the_rules(store: Store, entry: HistoryEntry, undone: Difference) -> str:
     """Where a row that was deleted is there again, as the rules allow it: say what differs; else nothing."""
     there = _row_now(store, entry)
-    if there is None or undone.kind != "added" or _allowed(entry, undone, None) != _own_columns(there, _columns(entry)):
+    if there is None or undone.kind != "added" or _allowed(store, entry, undone, None) != _own_columns(there, _columns(entry)):
         return ""
     kept = {column: (there.get(column), after) for column, (_, after) in undone.columns.items() if there.get(column) != after}
     return ", ".join(f"{column} is {shown(now_)}, not {shown(then)}" for column, (now_, then) in kept.items())
@@ -145,12 +164,18 @@ def _with_remedy(
     error: DagConfigInvalidError, store: Store, entry: HistoryEntry, undone: Difference | None
 ) -> DagConfigInvalidError:
     there = _row_now(store, entry)
-    values = _allowed(entry, undone, there)
+    values = _allowed(store, entry, undone, there)
     meant = _name(entry) if there else as_meant(_name(entry))
     if not values or not all(meant) or (meant != _name(entry) and _is_there(store, meant)):
         return error
     remedy = made(store.location, meant, values, is_there=there is not None)
     return DagConfigInvalidError(f"{error} To bring back what the rules allow: {remedy}")
+
+
+def _below(ceilings: Sequence[Ceiling], row: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give a row with what is above a ceiling lowered; what the row that is there has already, stays."""
+    lowered = within(row, ceilings)
+    return {column: value if value == (there or {}).get(column) else lowered[column] for column, value in row.items()}
 
 
 def _columns(entry: HistoryEntry) -> Mapping[str, Any]:
@@ -167,22 +192,38 @@ class _Job:
 
     now: JobRow
     then: Mapping[str, Any] | None
+    ceilings: Sequence[Ceiling]
 
     @property
     def difference(self) -> Difference | None:
         return difference(f"{self.now.dag_name}/{self.now.job_name}", self.now.row, self.then)
 
     @property
+    def by_rules(self) -> dict[str, Any]:
+        """The row as it was, as far as the rules allow."""
+        return fitting((self.now.dag_name, self.now.job_name), self.then or {}, self.now.row or {})
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The row as it was, as far as rules and ceilings allow."""
+        return _below(self.ceilings, self.by_rules, self.now.row)
+
+    @property
     def allowed(self) -> dict[str, Any]:
-        """The columns that differ from the row as it is when it goes back as far as the rules allow."""
-        whole = fitting((self.now.dag_name, self.now.job_name), self.then or {}, self.now.row or {})
-        return {column: value for column, value in whole.items() if self.now.row is None or value != self.now.row.get(column)}
+        """Its columns that differ from the row as it is."""
+        return {column: value for column, value in self.whole.items() if self.now.row is None or value != self.now.row.get(column)}
+
+    @property
+    def bar(self) -> str:
+        """What keeps it from going back wholly."""
+        return "is above a ceiling" if self.by_rules == self.then else "breaks a rule"
 
 
 def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     store = store_of(args)
     moment = read_moment(args.to, now(), ago=True)
-    jobs = [_look(store, dag, name, moment) for name in (_jobs_of(store, dag, moment) if job is None else [job])]
+    ceilings = store.get_ceilings(dag)
+    jobs = [_look(store, dag, name, moment, ceilings) for name in (_jobs_of(store, dag, moment) if job is None else [job])]
     if all(each.then is None for each in jobs):
         raise _no_row_then(store, dag, job, moment, jobs)
     newer = [each.now.job_name for each in jobs if each.then is None and each.now.row is not None]
@@ -192,10 +233,10 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     for each in (barred := [each for each in steps if each.now.row is not None and not each.allowed]):
         # One job that was mended since must not keep the others from going back.
         then = [f"{column} was {shown(after)}" for column, (_, after) in each.difference.columns.items()] if each.difference else []
-        note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which breaks a rule")
+        note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which {each.bar}")
     steps = [each for each in steps if each not in barred]
     subject = dag if job is None else f"{dag}/{job}"
-    but = ", but for what breaks a rule" if barred else ""
+    but = f", but for what {' or '.join(sorted({each.bar for each in barred}, reverse=True))}" if barred else ""
     if not steps:
         say(f"Nothing to do: {subject} is as it was at {when(moment)}{but}.")
         return
@@ -209,7 +250,7 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         remedies = [
             made(store.location, (each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
             for each in steps
-            if fitting((each.now.dag_name, each.now.job_name), each.then or {}, each.now.row or {}) != each.then
+            if each.whole != each.then
         ]
         raise DagConfigInvalidError(f"{error} To bring back what the rules allow: {'; '.join(remedies)}") from error
     if not only_tried(args):
@@ -217,9 +258,9 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         done(f"{subject} is as it was at {when(moment)}{but} ({results}).", store.location)
 
 
-def _look(store: Store, dag: str, job: str, moment: datetime) -> _Job:
+def _look(store: Store, dag: str, job: str, moment: datetime, ceilings: Sequence[Ceiling]) -> _Job:
     then = store.get_dag_config_at(dag, job, moment)
-    return _Job(store.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS})
+    return _Job(store.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS}, ceilings)
 
 
 def _jobs_of(store: Store, dag: str, moment: datetime) -> list[str]:

@@ -29,8 +29,9 @@ from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row,
 from airflow_provider_dagconfig.cli.steps import in_the_database, lacking_rows, read_file, steps_to
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
+from airflow_provider_dagconfig.models import CEILINGS, shell_word
 from airflow_provider_dagconfig.models import read_moment as read_moment_of_store
-from airflow_provider_dagconfig.models import shell_word
+from airflow_provider_dagconfig.models.ceiling import binding
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -128,8 +129,9 @@ def get(args: Namespace) -> None:
     """Show the values in force, each with where it is from."""
     store = store_of(args)
     row = job_row(store, args.dag, args.job)
+    ceilings = binding(store.get_ceilings(args.dag))
     if args.output in ("json", "yaml"):
-        print_data(_job_data(row), args.output)
+        print_data({**_job_data(row), "ceilings": [each.as_dict() for each in ceilings]}, args.output)
         return
     sources = [(column, row.values.get(column), row.sources.get(column, "row")) for column in JOB_COLUMNS]
     own = row.row or {}
@@ -152,6 +154,8 @@ def get(args: Namespace) -> None:
             # The job's last change may be an override's, which left the row and its version alone.
             of_the_row = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
             say(f"row at version {shown(row.version)}, {_change_line(of_the_row)}")
+        for ceiling in ceilings:
+            say(f"ceiling {ceiling}", "cyan")
         _say_problems([row])
 
 
@@ -228,13 +232,17 @@ _OPERATIONS = {"INSERT": "made", "DELETE": "deleted", "TRUNCATE": "deleted, by T
 
 def _changes_of(entry: HistoryEntry) -> list[str]:
     """What an entry did, a line a value."""
-    columns = {**JOB_COLUMNS, **GROUP_COLUMNS, "ends_at": None, "ended_at": None}
+    columns = {**JOB_COLUMNS, **GROUP_COLUMNS, **dict.fromkeys(("ends_at", "ended_at", "value", "not_valid"))}
     changes = [(column, *pair) for column, pair in entry.differences().items() if column in columns]
     if entry.operation == "UPDATE":
         return [f"{column}: {_past(column, old)} -> {_past(column, new)}" for column, old, new in changes]
     lines = [_OPERATIONS.get(entry.operation, shown(entry.operation))]
-    if entry.override_id is not None:
-        lines += [f"{column}: {_past(column, new)}" for column, _, new in changes if new is not None]
+    if entry.override_id is not None or entry.table_name == CEILINGS:
+        lines += [
+            f"{column}: {_past(column, new)}"
+            for column, _, new in changes
+            if new is not None and (column, new) != ("not_valid", False)
+        ]
     return lines
 
 
@@ -341,7 +349,8 @@ def _between(store: Store, args: Namespace) -> list[Difference]:
     if args.dag:
         _check_ever(store, args)
     entries = store.get_history(args.dag, args.job, since=since, limit=ALL_ENTRIES)
-    subjects = dict.fromkeys((e.dag_name, e.job_name, e.group_name) for e in reversed(entries) if e.override_id is None)
+    rows = [entry for entry in reversed(entries) if entry.override_id is None and entry.table_name != CEILINGS]
+    subjects = dict.fromkeys((entry.dag_name, entry.job_name, entry.group_name) for entry in rows)
     return [each for subject in subjects if (each := _compared(store, *subject, since, until))]
 
 

@@ -25,6 +25,7 @@ from airflow_provider_dagconfig.models import (
     parse_duration,
     shell_word,
 )
+from airflow_provider_dagconfig.models.ceiling import BOUNDED
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
@@ -135,6 +136,8 @@ OVERRIDE_COLUMNS = {name: JOB_COLUMNS[name] for name in models.OVERRIDE_COLUMNS}
 
 GROUP_COLUMNS = {name: _reader(column) for name, column in models.GROUP_COLUMNS.items()}
 """The same of an exchange group."""
+CEILINGS = {name: JOB_COLUMNS[bounded[-1]] for name, bounded in BOUNDED.items()}
+"""The same of the ceilings."""
 
 
 def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:

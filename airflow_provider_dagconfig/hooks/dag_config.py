@@ -114,6 +114,7 @@ class DagConfigHook(PostgresHook):
     get_exchange_group_names = _of_the_store(Store.get_exchange_group_names)
     get_all_exchange_groups = _of_the_store(Store.get_all_exchange_groups)
     get_exchange_group = _of_the_store(Store.get_exchange_group)
+    get_ceilings = _of_the_store(Store.get_ceilings)
     get_installation = _of_the_store(Store.get_installation)
     get_group_disabled_change = _of_the_store(Store.get_group_disabled_change)
 
@@ -124,6 +125,7 @@ class DagConfigHook(PostgresHook):
     get_dag_config_at = _of_the_store(Store.get_dag_config_at)
     get_exchange_group_at = _of_the_store(Store.get_exchange_group_at)
     get_rule_violations = _of_the_store(Store.get_rule_violations)
+    get_ceiling_violations = _of_the_store(Store.get_ceiling_violations)
 
     update_dag_config = _of_the_store(Store.update_dag_config)
     rename_dag_config = _of_the_store(Store.rename_dag_config)
@@ -134,6 +136,8 @@ class DagConfigHook(PostgresHook):
     end_override = _of_the_store(Store.end_override)
     rollback_change = _of_the_store(Store.rollback_change)
     rollback_dag_config = _of_the_store(Store.rollback_dag_config)
+    set_ceiling = _of_the_store(Store.set_ceiling)
+    remove_ceiling = _of_the_store(Store.remove_ceiling)
 
     def _location(self) -> Location:
         conn_id = self.get_conn_id()

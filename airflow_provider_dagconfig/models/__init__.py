@@ -5,7 +5,7 @@ All of it is frozen and checked when it is made. Neither Airflow nor the databas
 kubectl/manifest.py says what becomes of the values in a pod.
 
 columns.py says what a column is, config.py and exchange_group.py which there are: each in one place, with all that is to be
-known of it.
+known of it. ceiling.py has what a platform allows at most.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, short
 from airflow_provider_dagconfig.models.moments import Unreadable, in_range, parse_duration, read_moment
 from airflow_provider_dagconfig.models.quantity import Quantity, Resource
 from airflow_provider_dagconfig.models.records import (
+    CEILINGS,
     KEPT_BY_THE_STORE,
     Change,
     GroupRow,
@@ -45,6 +46,7 @@ from airflow_provider_dagconfig.models.records import (
 from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, command_line, quoted_schema, shell_word, sql_text
 
 __all__ = [
+    "CEILINGS",
     "CONFIG_COLUMNS",
     "DEFAULT_SCHEMA",
     "GROUP_COLUMNS",

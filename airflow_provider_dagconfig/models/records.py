@@ -13,6 +13,9 @@ from airflow_provider_dagconfig.models.moments import Unreadable, moment_text
 KEPT_BY_THE_STORE = ("id", "override_id", "version", "created_at", "created_by", "updated_at")
 """Columns that nobody configures."""
 
+CEILINGS = "dagconfig_ceilings"
+"""The table of the ceilings, as the audit names it."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -95,7 +98,7 @@ class HistoryEntry:
     operation: str
     """INSERT, UPDATE, DELETE or TRUNCATE."""
     table_name: str
-    """dag_configuration, exchange_groups or dag_configuration_overrides."""
+    """dag_configuration, exchange_groups, dag_configuration_overrides or dagconfig_ceilings."""
     dag_name: str | None
     job_name: str | None
     group_name: str | None
@@ -120,9 +123,12 @@ class HistoryEntry:
 
     @property
     def subject(self) -> str:
-        """What was changed: ``data_collection_equities/lse``, ``exchange group lse``, ``override 7 of ...``."""
+        """What was changed: ``dag/lse``, ``exchange group lse``, ``override 7 of dag/lse``, ``ceiling cpu of all DAGs``."""
         if self.group_name is not None:
             return f"exchange group {self.group_name}"
+        if self.table_name == CEILINGS:
+            of = "all DAGs" if self.dag_name is None else f"DAG {self.dag_name}"
+            return f"ceiling {(self.new_values or self.old_values or {}).get('name')} of {of}"
         job = f"{self.dag_name}/{self.job_name}"
         return job if self.override_id is None else f"override {self.override_id} of {job}"
 

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseHook, BaseOperator
 
-from airflow_provider_dagconfig.exceptions import DagConfigError
+from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
@@ -35,7 +35,7 @@ from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflow
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
-from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
+from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl, configured_run_overrides
 
 if TYPE_CHECKING:
     import jinja2
@@ -78,7 +78,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param config_schema: its schema; default: ``[dagconfig] schema``, which is ``financial_screener`` where it isn't set.
         (templated)
     :param allow_run_overrides: whether a run may set values by ``conf={"dagconfig": {"batch_size": 100}}``, or for this job alone
-        ``{"dagconfig": {"us_markets": {"memory_limit": "4Gi"}}}``, above the row and its overrides; else such a run fails.
+        ``{"dagconfig": {"us_markets": {"memory_limit": "4Gi"}}}``, above the row and its overrides; else such a run fails, as it
+        does where ``[dagconfig] allow_run_overrides`` is False, and where a value is above a ceiling.
     :param kubernetes_conn_id: the Kubernetes provider's connection; where there is none, KUBECONFIG, ``~/.kube/config`` and the
         pod's own service account are tried in this order. (templated)
     :param config_file: the path of a kubeconfig, before what the connection says. (templated)
@@ -102,7 +103,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
     :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
-    :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong.
+    :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong,
+        a run's conf cannot be used, or a value is above a ceiling.
     :raises AirflowException: the pod failed.
     """
 
@@ -344,7 +346,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             by_run = self._run_overrides(context, hook, dag_name)
         except AirflowFailException as error:
             refused = error
-        config, group, installation = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
+        try:
+            config, group, installation = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
+        except DagConfigCeilingError as error:
+            raise AirflowFailException(str(error)) from None
         if refused is not None and config.enabled and (group is None or group.enabled):
             raise refused
         return config, group, installation
@@ -369,6 +374,12 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             by_run = run_overrides(run.conf if run else None, self.job_name, lambda: self._job_names(hook, dag_name))
         except RunOverrideError as error:
             raise AirflowFailException(f"{error}. Trigger the run again with another conf") from None
+        if by_run and not self._may_run_override():
+            raise AirflowFailException(
+                f"The run's conf sets {', '.join(by_run)} for {dag_name}/{self.job_name}, but [dagconfig] allow_run_overrides"
+                f' is False, for all DAGs. Trigger the run without "dagconfig" in its conf; for a time, set an override:'
+                f" airflow dagconfig override"
+            )
         if by_run and not self.allow_run_overrides:
             raise AirflowFailException(
                 f"The run's conf sets {', '.join(by_run)} for {dag_name}/{self.job_name}, but task {self.task_id} has"
@@ -376,6 +387,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 f" airflow dagconfig override"
             )
         return by_run
+
+    @staticmethod
+    def _may_run_override() -> bool:
+        try:
+            return configured_run_overrides()
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
 
     def _job_names(self, hook: DagConfigHook, dag_name: str) -> set[str]:
         """Give all that may be a job of the run: by the store, and by the DAG's tasks."""

@@ -23,6 +23,7 @@ from airflow_provider_dagconfig.models import (
     names_of,
     parse_duration,
 )
+from airflow_provider_dagconfig.models.ceiling import BOUNDED, Ceiling, checked_ceiling, whose
 from airflow_provider_dagconfig.store.connection import with_zone
 from airflow_provider_dagconfig.store.history import HistoryStore
 from airflow_provider_dagconfig.wording import did_you_mean
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
+    from airflow_provider_dagconfig.store.errors import Purpose
 
 _CALL = sql.SQL("SELECT {schema}.{function}({assignments}) AS result")
 _STATE = sql.SQL("""
@@ -48,6 +50,7 @@ _COLUMNS: Mapping[str, Column] = {
     **CONFIG_COLUMNS,
     **GROUP_COLUMNS,
     "updated_by": TextColumn("Who is booked", length=100),
+    "value": TextColumn("The most that is allowed", length=20),
 }
 _TYPES: Mapping[str, LiteralString] = {
     **{name: column.sql_type for name, column in _COLUMNS.items()},
@@ -58,6 +61,8 @@ _TYPES: Mapping[str, LiteralString] = {
     "audit_id": "bigint",
     "expected_version": "bigint",
     "reason": "text",
+    "name": "text",
+    "not_valid": "boolean",
 }
 """The functions' parameters, which are called as here with p_ before."""
 
@@ -301,6 +306,43 @@ class ChangingStore(HistoryStore):
             self._call("rollback_dag_config", given)
             return self.get_dag_config_row(dag_name, job_name)
 
+    def set_ceiling(
+        self,
+        name: str,
+        value: str | Quantity | int,
+        dag_name: str | None = None,
+        *,
+        not_valid: bool = False,
+        updated_by: str | None = None,
+        reason: str | None = None,
+    ) -> Ceiling:
+        """
+        Set the most that the jobs may have of something. Only who owns the tables may.
+
+        :param name: ``cpu``, ``memory``, ``timeout_seconds`` or ``max_retries``.
+        :param dag_name: for this DAG's jobs; None: for all DAGs. Where both are set, the lower one holds.
+        :param not_valid: set it although rows or overrides are above it: they stay until they are changed.
+        :return: the ceiling as it is now.
+        :raises DagConfigInvalidError: it is none.
+        :raises DagConfigConflictError: it is below what is in force; ``detail["above"]`` lists that.
+        """
+        most = _ceiling_value(name, value, dag_name)
+        given = _given(name=name, value=most, dag_name=dag_name, not_valid=not_valid, updated_by=updated_by, reason=reason)
+        with self.transaction():
+            self._call("set_ceiling", given, purpose="owning")
+            return next(each for each in self.get_ceilings(dag_name) if (each.name, each.dag_name) == (name, dag_name))
+
+    def remove_ceiling(
+        self, name: str, dag_name: str | None = None, *, updated_by: str | None = None, reason: str | None = None
+    ) -> None:
+        """
+        Remove a ceiling of a DAG, or of all DAGs (None). Only who owns the tables may.
+
+        :raises DagConfigNotFoundError: there is no such ceiling.
+        """
+        given = _given(name=name, dag_name=dag_name, updated_by=updated_by, reason=reason)
+        self._call("remove_ceiling", given, purpose="owning")
+
     def _end(self, until: datetime | None, for_: timedelta | str | None, starts_at: datetime | None) -> datetime:
         """Say when an override ends: at a moment, or so long after its beginning, by the database's clock."""
         if (until is None) == (for_ is None):
@@ -317,14 +359,14 @@ class ChangingStore(HistoryStore):
         except OverflowError:
             raise DagConfigInvalidError(f"for_ {duration} from {beginning} ends after the last year that can be written") from None
 
-    def _call(self, function: str, given: Mapping[str, Any]) -> Any:
+    def _call(self, function: str, given: Mapping[str, Any], purpose: Purpose = "writing") -> Any:
         """Call one function of the migrations, with named parameters, and give its result."""
         assignments = sql.SQL(", ").join(
             sql.SQL("{} => CAST({} AS {})").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
             for name in given
         )
         with self.transaction():
-            rows = self._ask(_CALL, given, purpose="writing", function=sql.Identifier(function), assignments=assignments)
+            rows = self._ask(_CALL, given, purpose=purpose, function=sql.Identifier(function), assignments=assignments)
         return rows[0]["result"]
 
 
@@ -363,5 +405,16 @@ def _parameter(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
 
 
+def _ceiling_value(name: str, value: object, dag_name: str | None) -> str:
+    if name not in BOUNDED:
+        raise DagConfigInvalidError(
+            f"There is no ceiling {name!r}.{did_you_mean(name, BOUNDED)} There are: {', '.join(BOUNDED)}. Nothing was changed."
+        )
+    try:
+        return checked_ceiling(name, value)
+    except ValueError as error:
+        raise DagConfigInvalidError(f"the ceiling {name} of {whose(dag_name)}: {error}. Nothing was changed.") from None
+
+
 def _job(given: Mapping[str, Any]) -> str:
-    return f"{given['dag_name']}/{given['job_name']}" if "dag_name" in given else ""
+    return f"{given['dag_name']}/{given['job_name']}" if "job_name" in given else ""

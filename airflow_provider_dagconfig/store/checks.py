@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
 ROLES = (READER_ROLE, EDITOR_ROLE)
+NEEDED_BY_TASKS = ("dagconfig_installation", "dagconfig_ceilings")
+"""What a task reads besides jobs, groups, overrides and the audit."""
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
 _LOOK = sql.SQL("""
     WITH store AS (
@@ -81,15 +83,14 @@ _LOOK = sql.SQL("""
             )
             ORDER BY role.rolname
         ) AS roles_without_rights,
-        coalesce(
-            (
-                SELECT NOT has_table_privilege(%(reader)s, c.oid, 'SELECT')
-                FROM pg_catalog.pg_class AS c JOIN store ON store.oid = c.relnamespace
-                WHERE
-                    c.relname = 'dagconfig_installation'
-                    AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %(reader)s)
-            ), false
-        ) AS reader_lacks_id
+        ARRAY(
+            SELECT c.relname::text
+            FROM pg_catalog.pg_class AS c
+            JOIN store ON store.oid = c.relnamespace
+            JOIN pg_catalog.pg_roles AS reader ON reader.rolname = %(reader)s
+            WHERE c.relname = ANY (%(needed)s::text[]) AND NOT has_table_privilege(reader.oid, c.oid, 'SELECT')
+            ORDER BY array_position(%(needed)s::text[], c.relname::text)
+        ) AS reader_lacks
 """)
 
 
@@ -120,8 +121,8 @@ class Look:
     """Of the two that the migrations make: they belong to the server, and a dump of the database has them not."""
     roles_without_rights: list[str]
     """Those that are there, and may not read the tables of this schema."""
-    reader_lacks_id: bool
-    """Whether the reader's role may not read the store's id, without which no task can run."""
+    reader_lacks: list[str]
+    """Of NEEDED_BY_TASKS, what the reader's role may not read: no task can run without."""
 
 
 _PROBE = "dagconfig_doctor"
@@ -172,4 +173,8 @@ def look_at(store: Store) -> Look:
 
     :raises DagConfigError: it cannot be reached.
     """
-    return Look(**store._ask(_LOOK, {"schema": store.schema, "roles": list(ROLES), "reader": READER_ROLE})[0])
+    return Look(
+        **store._ask(_LOOK, {"schema": store.schema, "roles": list(ROLES), "reader": READER_ROLE, "needed": list(NEEDED_BY_TASKS)})[
+            0
+        ]
+    )

@@ -11,6 +11,7 @@ import psycopg
 
 from airflow_provider_dagconfig.exceptions import (
     DagConfigBusyError,
+    DagConfigCeilingError,
     DagConfigConflictError,
     DagConfigError,
     DagConfigInvalidError,
@@ -32,7 +33,7 @@ WHO_MAY_GRANT = "A superuser, or a member of {role} WITH ADMIN OPTION,"
 DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
 """What psycopg raises; the second for a text with half a character in it, as Python makes of a command line's wrong bytes."""
 
-Purpose = Literal["reading", "writing", "migrating"]
+Purpose = Literal["reading", "writing", "owning", "migrating"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Location:
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.command('migrate')}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
+            if (getattr(getattr(error, "diag", None), "constraint_name", None) or "").startswith(_CEILING):
+                return DagConfigCeilingError(f"{primary} ({self}). Nothing was changed.{_hint(error)}")
             return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
         if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
             return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
@@ -109,6 +112,8 @@ class Location:
             return (
                 "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
             )
+        if purpose == "owning":
+            return "Ceilings are set and removed by who owns the tables: name that user's connection by --conn-id or --url"
         user = '"' + self.user.replace('"', '""') + '"'
         role = EDITOR_ROLE if purpose == "writing" else READER_ROLE
         return f"{WHO_MAY_GRANT.format(role=role)} may run: GRANT {role} TO {user};"
@@ -133,6 +138,8 @@ _REFUSED_VALUE = {
     "23",  # a constraint
     "P0",  # raised by a trigger or function
 }
+_CEILING = "ceiling_"
+"""How the name of the constraint begins where a value is above a ceiling; the ceiling's name follows."""
 _NO_CONNECTION = {
     "08",  # connection lost
     "28",  # login refused

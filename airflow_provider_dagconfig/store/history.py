@@ -17,6 +17,7 @@ from airflow_provider_dagconfig.models import (
     Override,
     RuleViolation,
 )
+from airflow_provider_dagconfig.models.ceiling import Ceiling, CeilingViolation
 from airflow_provider_dagconfig.store.connection import with_zone
 from airflow_provider_dagconfig.store.reading import ReadingStore, override_of
 
@@ -67,6 +68,13 @@ _GROUP_AT = sql.SQL("SELECT {schema}.exchange_group_at(%(group_name)s::text, %(m
 _VIOLATIONS = sql.SQL("""
     SELECT table_name, row_key, column_name, value, rule, example
     FROM {schema}.rule_violations() ORDER BY table_name, row_key, column_name
+""")
+
+_ABOVE_CEILINGS = sql.SQL("""
+    SELECT
+        dag_name, job_name, override_id, column_name, value,
+        ceiling_name, ceiling_value, ceiling_dag_name, not_valid, set_by, updated_at, reason
+    FROM {schema}.ceiling_violations()
 """)
 
 
@@ -160,6 +168,21 @@ class HistoryStore(ReadingStore):
     def get_rule_violations(self) -> list[RuleViolation]:
         """Give the values that break a rule of the store, because they are older than the rule."""
         return [RuleViolation(**row) for row in self._ask(_VIOLATIONS, {})]
+
+    def get_ceiling_violations(self) -> list[CeilingViolation]:
+        """Give what is above a ceiling in rows, and in overrides that are in force or to come: it is older than the ceiling."""
+        return [_above(row) for row in self._ask(_ABOVE_CEILINGS, {})]
+
+
+def _above(row: Mapping[str, Any]) -> CeilingViolation:
+    ceiling = Ceiling(
+        name=row["ceiling_name"],
+        value=row["ceiling_value"],
+        dag_name=row["ceiling_dag_name"],
+        **{name: row[name] for name in ("not_valid", "set_by", "updated_at", "reason")},
+    )
+    held = {name: row[name] for name in ("dag_name", "job_name", "override_id", "column_name", "value")}
+    return CeilingViolation(ceiling=ceiling, **held)
 
 
 def _entry(row: Mapping[str, Any]) -> HistoryEntry:

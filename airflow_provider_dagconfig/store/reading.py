@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from airflow_provider_dagconfig.exceptions import DagConfigInvalidError, DagConfigNotFoundError
+from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigInvalidError, DagConfigNotFoundError
 from airflow_provider_dagconfig.models import (
     CONFIG_COLUMNS,
     GROUP_COLUMNS,
@@ -24,6 +24,7 @@ from airflow_provider_dagconfig.models import (
     quoted_schema,
     read_moment,
 )
+from airflow_provider_dagconfig.models.ceiling import Ceiling, problem_of
 from airflow_provider_dagconfig.store.connection import ConnectedStore
 from airflow_provider_dagconfig.store.sessions import Session
 from airflow_provider_dagconfig.wording import did_you_mean
@@ -36,6 +37,7 @@ _CONFIGS = sql.SQL("""
     SELECT
         installation.installation_id, installation.created_at AS installed_at,
         asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
+        bounds.ceilings,
         {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
         change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name,
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
@@ -50,6 +52,11 @@ _CONFIGS = sql.SQL("""
         FROM {schema}.dag_configuration_override_periods AS o
         WHERE o.dag_name = asked.dag_name AND o.job_name = asked.job_name AND o.in_force @> now()
     ) AS active ON true
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(to_jsonb(c)) AS ceilings
+        FROM {schema}.dagconfig_ceilings AS c
+        WHERE c.dag_name IS NULL OR c.dag_name = asked.dag_name
+    ) AS bounds ON true
     CROSS JOIN LATERAL (
         SELECT {config_columns}, NULL::jsonb AS sources
         WHERE config.id IS NOT NULL AND active.overrides IS NULL
@@ -114,6 +121,12 @@ _ALL_GROUPS = sql.SQL("""
     ) AS change ON true
     ORDER BY exchange_group.priority DESC NULLS LAST, exchange_group.group_name
 """)
+_CEILINGS = sql.SQL("""
+    SELECT dag_name, name, value, not_valid, set_by, updated_at, reason
+    FROM {schema}.dagconfig_ceilings
+    WHERE %(dag_name)s::text IS NULL OR dag_name IS NULL OR dag_name = %(dag_name)s::text
+    ORDER BY dag_name NULLS FIRST, name
+""")
 _INSTALLATION = sql.SQL("SELECT installation_id, created_at AS installed_at FROM {schema}.dagconfig_installation")
 _GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
 _GROUP_SWITCHED_OFF = sql.SQL("""
@@ -155,6 +168,8 @@ class ReadingStore(ConnectedStore):
         :param exchange_group: the group's name; None for a job without one.
         :param run_overrides: column to value, for this call alone and above all others (see run_overrides.py).
         :raises DagConfigInvalidError: a value in force, or one of a group's, cannot be used.
+        :raises DagConfigCeilingError: what the run sets, or a default where there is no row, is above a ceiling. Not where the job
+            or the group is disabled.
         :raises DagConfigNotFoundError: there is no such group.
         """
         parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": exchange_group}
@@ -164,7 +179,17 @@ class ReadingStore(ConnectedStore):
                 raise self._group_not_found(session, exchange_group)
         config = self._config(row, run_overrides or {})
         group = None if exchange_group is None else self._group(_prefixed(row, "group_"))
+        if group is None or group.enabled:
+            _see_that_it_is_within_ceilings(config, row)
         return config, group, self._installation(row)
+
+    def get_ceilings(self, dag_name: str | None = None) -> list[Ceiling]:
+        """
+        Give all ceilings, or those that bear on a DAG: its own and those of all DAGs. Of two by one name the lower holds.
+
+        :param dag_name: the DAG's id; None: those of every DAG.
+        """
+        return [Ceiling(**row) for row in self._ask(_CEILINGS, {"dag_name": dag_name})]
 
     def get_installation(self) -> Installation:
         """Give the store's id, which is in the names of the pods of its jobs."""
@@ -294,7 +319,7 @@ class ReadingStore(ConnectedStore):
     def _job_row(self, row: Mapping[str, Any]) -> JobRow:
         problem = None
         try:
-            self._config(row, {})
+            _see_that_it_is_within_ceilings(self._config(row, {}), row)
         except DagConfigInvalidError as error:
             problem = str(error)
         overrides = _overrides(row)
@@ -363,6 +388,12 @@ def override_of(row: Mapping[str, Any]) -> Override:
         state=row["state"],
         **moments,
     )
+
+
+def _see_that_it_is_within_ceilings(config: DagConfig, row: Mapping[str, Any]) -> None:
+    ceilings = [Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ()]
+    if config.enabled and (problem := problem_of(config, ceilings)):
+        raise DagConfigCeilingError(problem)
 
 
 def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:

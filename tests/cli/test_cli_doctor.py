@@ -95,7 +95,7 @@ def test_a_role_that_may_not_read_the_id_is_named_with_the_statement_that_grants
     migrated_database.execute(without["remedy"].partition(": ")[2])
     [granted] = findings(store_cli("doctor", "--no-cluster", "-o", "json"))["roles"]
 
-    assert (without["result"], without["found"]) == ("warn", "dagconfig_reader may not read the store's id")
+    assert (without["result"], without["found"]) == ("warn", "dagconfig_reader may not read dagconfig_installation")
     assert granted["result"] == "ok"
 
 

@@ -134,6 +134,9 @@ OVERRIDE = """
         pytest.param("### Rows that break a rule", BEFORE_RULES.format(column="cpu_limit", value="'2 cores'"), id="quantity"),
         pytest.param("### Rows that break a rule", BEFORE_RULES.format(column="batch_size", value="0"), id="number"),
         pytest.param(
+            "### Values above a ceiling", "SELECT financial_screener.set_ceiling('cpu', '1', p_not_valid => true)", id="ceiling"
+        ),
+        pytest.param(
             "### Groups and jobs that don't fit together",
             "UPDATE financial_screener.exchange_groups SET group_name = 'us' WHERE group_name = 'us_markets'",
             id="group",

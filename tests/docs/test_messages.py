@@ -200,6 +200,33 @@ def forbidden_conf(database: Database) -> str:
     return rendered(database, {"dagconfig": {"batch_size": 1}}, job_name="us_markets", allow_run_overrides=False)[-1]
 
 
+def forbidden_conf_of_all(database: Database) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES", "False")
+        return rendered(database, {"dagconfig": {"batch_size": 1}}, job_name="us_markets")[-1]
+
+
+SET_CEILING = """
+    SELECT financial_screener.set_ceiling('memory', '64Gi', p_updated_by => 'maria', p_reason => 'the largest node')
+"""
+
+
+def conf_above_a_ceiling(database: Database) -> str:
+    database.execute(SET_CEILING)
+    return rendered(database, {"dagconfig": {"memory_limit": "96Gi"}}, job_name="us_markets")[-1]
+
+
+def default_above_a_ceiling(database: Database) -> str:
+    database.execute("UPDATE financial_screener.dag_configuration SET timeout_seconds = 300")
+    hook(database).set_ceiling("timeout_seconds", 300, JOB[0], updated_by="maria")
+    return rendered(database, job_name="us_market")[-1]
+
+
+def editor_who_sets_a_ceiling(database: Database) -> Any:
+    with database.role("dagconfig_editor") as role:
+        return hook(database, login=role).set_ceiling("memory", "64Gi")
+
+
 def disabled_group(database: Database) -> str:
     database.execute("UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'lse'")
     return rendered(database, job_name="lse", exchange_group="lse")[-1]
@@ -451,6 +478,14 @@ SAYINGS: dict[str, Say] = {
     ),
     "mistyped conf": mistyped_conf,
     "forbidden conf": forbidden_conf,
+    "forbidden conf of all": forbidden_conf_of_all,
+    "above a ceiling": refused_write(
+        SET_CEILING, "UPDATE financial_screener.dag_configuration SET memory_limit = '96Gi' WHERE id = 1"
+    ),
+    "conf above a ceiling": conf_above_a_ceiling,
+    "default above a ceiling": default_above_a_ceiling,
+    "ceiling below what is in force": refused_write("SELECT financial_screener.set_ceiling('memory', '3Gi')"),
+    "editor who sets a ceiling": editor_who_sets_a_ceiling,
     "reader who writes": as_a_reader,
     "no quantity": read_row_with("memory_limit = '2 GB'"),
     "request over limit": read_row_with("memory_request = '4Gi'"),

@@ -24,11 +24,11 @@ COMMENTS = f"""
     FROM pg_description AS d
     JOIN pg_class AS c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
     LEFT JOIN pg_attribute AS a ON d.objsubid > 0 AND a.attrelid = c.oid AND a.attnum = d.objsubid
-    WHERE c.relnamespace = '{S}'::regnamespace AND c.relname <> 'dagconfig_installation'
+    WHERE c.relnamespace = '{S}'::regnamespace AND c.relname NOT LIKE 'dagconfig%'
     UNION ALL
     SELECT p.proname::text, d.description
     FROM pg_description AS d JOIN pg_proc AS p ON d.classoid = 'pg_proc'::regclass AND p.oid = d.objoid
-    WHERE p.pronamespace = '{S}'::regnamespace
+    WHERE p.pronamespace = '{S}'::regnamespace AND p.proname = ANY('{{{",".join(FUNCTIONS)}}}')
     ORDER BY 1
 """
 GRANTS = f"""
@@ -51,7 +51,7 @@ GRANTS = f"""
 
 OWNERS = f"""
     SELECT relname::text, relowner::regrole::text FROM pg_class
-    WHERE relnamespace = '{S}'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'dag%%s' AND relname <> 'dagconfig_installation'
+    WHERE relnamespace = '{S}'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'dag%%s' AND relname NOT LIKE 'dagconfig%%'
     UNION SELECT proname::text, proowner::regrole::text FROM pg_proc
     WHERE proname IN ('get_dag_config', 'get_exchange_groups', 'update_dag_config', 'audit_dag_configuration')
     ORDER BY 1

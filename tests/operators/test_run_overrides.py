@@ -325,6 +325,86 @@ def test_a_task_that_refuses_them_runs_where_none_are_for_it(
     assert resolve(conf, allow_run_overrides=False).batch_size == 500
 
 
+def test_what_is_above_a_ceiling_fails_the_task_for_good_with_who_set_it(
+    resolve: Callable[..., DagConfig], migrated_database: Database
+) -> None:
+    migrated_database.execute("SELECT financial_screener.set_ceiling('memory', '8Gi', p_updated_by => 'ann', p_reason => 'budget')")
+    assert resolve({"dagconfig": {"memory_limit": "8192Mi"}}).memory_limit.text == "8192Mi"
+
+    with pytest.raises(AirflowFailException) as error:
+        resolve({"dagconfig": {"us_markets": {"memory_limit": "9Gi"}}})
+
+    assert re.search(
+        "memory_limit '9Gi' is above the ceiling memory = 8Gi of all DAGs, set by ann at 20[-0-9: ]+\\+00:00 \\(budget\\)\\."
+        ' Trigger the run with memory_limit 8Gi or less in its "dagconfig", or without$',
+        str(error.value),
+    )
+
+
+@pytest.mark.parametrize(
+    ("switch_off", "arguments"),
+    [
+        pytest.param("UPDATE financial_screener.dag_configuration SET enabled = FALSE", {}, id="job"),
+        pytest.param(
+            "UPDATE financial_screener.exchange_groups SET enabled = FALSE", {"exchange_group": "us_markets"}, id="exchange group"
+        ),
+    ],
+)
+def test_a_ceiling_fails_nothing_that_is_switched_off(
+    resolve: Callable[..., DagConfig], migrated_database: Database, switch_off: str, arguments: dict[str, str]
+) -> None:
+    migrated_database.execute("SELECT financial_screener.set_ceiling('memory', '8Gi')")
+    migrated_database.execute(switch_off)
+    with pytest.raises(AirflowSkipException, match="switched off"):
+        resolve({"dagconfig": {"memory_limit": "9Gi"}}, **arguments)
+
+
+def test_a_job_without_a_row_whose_defaults_are_above_a_ceiling_fails_with_what_makes_a_row(
+    resolve: Callable[..., DagConfig], migrated_database: Database
+) -> None:
+    migrated_database.execute("SELECT financial_screener.set_ceiling('timeout_seconds', '300', 'short')")
+    with pytest.raises(AirflowFailException, match=r"airflow dagconfig set short us_markets timeout_seconds=300 --create$"):
+        resolve(None, dag_name="short")
+
+
+class TestThePlatformsSwitch:
+    """[dagconfig] allow_run_overrides stands above what a DAG says."""
+
+    @pytest.mark.parametrize("value", ["False", "false", "0"])
+    @pytest.mark.parametrize("by_task", [True, False])
+    def test_false_forbids_them_to_all_dags(
+        self, resolve: Callable[..., DagConfig], monkeypatch: pytest.MonkeyPatch, value: str, by_task: bool
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES", value)
+        with pytest.raises(AirflowFailException) as error:
+            resolve({"dagconfig": {"batch_size": 100}}, allow_run_overrides=by_task)
+        assert str(error.value) == (
+            "The run's conf sets batch_size for data_collection_equities/us_markets, but [dagconfig] allow_run_overrides is False,"
+            ' for all DAGs. Trigger the run without "dagconfig" in its conf; for a time, set an override: airflow dagconfig'
+            " override"
+        )
+        for conf in (None, {"dagconfig": {"lse": {"batch_size": 7}}}):
+            assert resolve(conf, allow_run_overrides=by_task).batch_size == 500
+
+    def test_true_leaves_it_to_the_dag(self, resolve: Callable[..., DagConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES", "True")
+        assert resolve({"dagconfig": {"batch_size": 100}}).batch_size == 100
+        with pytest.raises(AirflowFailException, match="task collect has allow_run_overrides=False"):
+            resolve({"dagconfig": {"batch_size": 100}}, allow_run_overrides=False)
+
+    @pytest.mark.parametrize("value", ["never", "", "50%"])
+    def test_what_is_neither_fails_what_asks_for_it(
+        self, resolve: Callable[..., DagConfig], monkeypatch: pytest.MonkeyPatch, migrated_database: Database, value: str
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES", value)
+        with pytest.raises(AirflowFailException, match=f"is {value!r}: write True or False"):
+            resolve({"dagconfig": {"batch_size": 100}})
+        assert resolve(None).batch_size == 500
+        migrated_database.execute("UPDATE financial_screener.dag_configuration SET enabled = FALSE")
+        with pytest.raises(AirflowSkipException):
+            resolve({"dagconfig": {"batch_size": 100}})
+
+
 class Shown(ConfiguredKubectlRunOperator):
     """Return the configuration in force instead of running a pod with it."""
 

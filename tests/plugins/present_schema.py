@@ -28,17 +28,21 @@ SUBJECTS = {
         *("dag_configuration_overrides", "dag_configuration_override_periods", "effective_dag_config", "get_dag_config"),
         *("dagconfig_validate_overrides", "dagconfig_touch", "override_dag_config", "end_override"),
     ],
-    "4_audit": [
+    "4_ceilings": [
+        *("dagconfig_ceilings", "dagconfig_ceilings_guard", "dagconfig_stamp_ceiling", "dagconfig_check_ceiling", "set_ceiling"),
+        *("remove_ceiling", "dagconfig_hold_to_ceilings", "ceiling_violations"),
+    ],
+    "5_audit": [
         *("dag_configuration_audit", "dagconfig_changed_columns", "dagconfig_book", "audit_dag_configuration", "dagconfig_stamp"),
         *("dagconfig_book_on", "dagconfig_expect_version", "dagconfig_row_at", "dag_config_at", "exchange_group_at"),
     ],
-    "5_reversal": ["dagconfig_restore", "rollback_change", "rollback_dag_config"],
-    "6_rules": [
+    "6_reversal": ["dagconfig_restore", "rollback_change", "rollback_dag_config"],
+    "7_rules": [
         *("quantity_value", "dagconfig_is_exchange_list", "dagconfig_rules", "dagconfig_broken_rules", "dagconfig_validate"),
         *("rule_violations", "enforce_rules"),
     ],
-    "7_roles": ["dagconfig_functions", "dagconfig_sequences", "dagconfig_readable", "dagconfig_grant_functions", "grant_roles"],
-    "8_installation": ["dagconfig_installation", "dagconfig_comments"],
+    "8_roles": ["dagconfig_functions", "dagconfig_sequences", "dagconfig_readable", "dagconfig_grant_functions", "grant_roles"],
+    "9_installation": ["dagconfig_installation", "dagconfig_comments"],
 }
 """What is in which file. A constraint that is a rule is with the rules, a trigger with its function."""
 
@@ -188,7 +192,7 @@ def by_subject(parts: dict[str, str]) -> dict[str, str]:
         texts = [parts.pop(name) for name in names]
         if subject == "1_jobs":
             texts.insert(0, parts.pop(""))
-        if subject == "6_rules":
+        if subject == "7_rules":
             texts.append(parts.pop("rules"))
         files[f"{subject}.sql"] = "\n\n".join([HEAD.format(subject=subject.partition("_")[2]).rstrip(), *texts]) + "\n"
     assert not parts, f"{', '.join(parts)}: say in SUBJECTS in which file it is"

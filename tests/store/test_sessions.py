@@ -45,6 +45,8 @@ TABLES = (
     "dag_configuration",
     "dag_configuration_audit",
     "dag_configuration_overrides",
+    "dagconfig_ceilings",
+    "dagconfig_ceilings_guard",
     "dagconfig_installation",
     "dagconfig_migrations",
     "exchange_groups",
@@ -125,6 +127,8 @@ READS: dict[str, Callable[[DagConfigHook], object]] = {
     "get_rule_violations": lambda hook: hook.get_rule_violations(),
     "get_group_disabled_change": lambda hook: hook.get_group_disabled_change("lse"),
     "get_installation": lambda hook: hook.get_installation(),
+    "get_ceilings": lambda hook: hook.get_ceilings(),
+    "get_ceiling_violations": lambda hook: hook.get_ceiling_violations(),
 }
 CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
     "update_dag_config": lambda hook: hook.update_dag_config(*JOB, batch_size=7),
@@ -136,6 +140,8 @@ CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
     "end_override": lambda hook: hook.end_override(1),
     "rollback_change": lambda hook: hook.rollback_change(1),
     "rollback_dag_config": lambda hook: hook.rollback_dag_config(*JOB, NOW),
+    "set_ceiling": lambda hook: hook.set_ceiling("memory", "64Gi"),
+    "remove_ceiling": lambda hook: hook.remove_ceiling("memory"),
 }
 
 
@@ -163,7 +169,7 @@ def test_a_lock_ends_every_method_in_bound_and_the_message_says_who_holds_it(
     )
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES if table != "dagconfig_migrations"])
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in ("dagconfig_migrations", "dagconfig_ceilings_guard")])
 def test_each_table_that_a_task_reads_is_named(
     migrated_database: Database, hook: DagConfigHook, impatient: None, table: str
 ) -> None:
@@ -283,6 +289,9 @@ COMMANDS = {
     "groups enable": ["groups", "enable", "lse"],
     "groups disable": ["groups", "disable", "lse"],
     "groups remove": ["groups", "remove", "lse", "--yes"],
+    "ceiling list": ["ceiling", "list"],
+    "ceiling set": ["ceiling", "set", "memory=64Gi"],
+    "ceiling remove": ["ceiling", "remove", "memory", "--yes"],
     "migrate": ["migrate", "--to", "8", "--yes"],
     "migrate --status": ["migrate", "--status"],
     "doctor": ["doctor", "--no-cluster"],

@@ -23,6 +23,7 @@ AS $function$
         ('dagconfig_is_exchange_list', 'reader'),
         ('dagconfig_changed_columns', 'reader'),
         ('dagconfig_defaults', 'reader'),
+        ('ceiling_violations', 'reader'),
         ('update_dag_config', 'editor'),
         ('delete_dag_config', 'editor'),
         ('update_exchange_group', 'editor'),
@@ -40,6 +41,11 @@ AS $function$
         ('dagconfig_touch', 'owner'),
         ('dagconfig_validate_overrides', 'owner'),
         ('audit_dag_configuration', 'owner'),
+        ('set_ceiling', 'owner'),
+        ('remove_ceiling', 'owner'),
+        ('dagconfig_hold_to_ceilings', 'owner'),
+        ('dagconfig_stamp_ceiling', 'owner'),
+        ('dagconfig_check_ceiling', 'owner'),
         ('enforce_rules', 'owner'),
         ('grant_roles', 'owner'),
         ('dagconfig_functions', 'owner'),
@@ -82,7 +88,7 @@ AS $function$
     SELECT c.oid::regclass
     FROM unnest(ARRAY[
         'dag_configuration', 'exchange_groups', 'dag_configuration_overrides', 'dag_configuration_override_periods',
-        'dag_configuration_audit', 'dagconfig_installation', 'dagconfig_migrations'
+        'dag_configuration_audit', 'dagconfig_installation', 'dagconfig_ceilings', 'dagconfig_migrations'
     ]) WITH ORDINALITY AS t (name, number)
     JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = 'financial_screener'::regnamespace
     ORDER BY t.number

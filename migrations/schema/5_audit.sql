@@ -151,6 +151,8 @@ CREATE TRIGGER audit_dag_configuration AFTER INSERT OR DELETE OR UPDATE ON finan
 CREATE TRIGGER audit_dag_configuration_truncate BEFORE TRUNCATE ON financial_screener.dag_configuration FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
 CREATE TRIGGER audit_dag_configuration_overrides AFTER INSERT OR DELETE OR UPDATE ON financial_screener.dag_configuration_overrides FOR EACH ROW EXECUTE FUNCTION financial_screener.audit_dag_configuration();
 CREATE TRIGGER audit_dag_configuration_overrides_truncate BEFORE TRUNCATE ON financial_screener.dag_configuration_overrides FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
+CREATE TRIGGER audit_dagconfig_ceilings AFTER INSERT OR DELETE OR UPDATE ON financial_screener.dagconfig_ceilings FOR EACH ROW EXECUTE FUNCTION financial_screener.audit_dag_configuration();
+CREATE TRIGGER audit_dagconfig_ceilings_truncate BEFORE TRUNCATE ON financial_screener.dagconfig_ceilings FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
 CREATE TRIGGER audit_exchange_groups AFTER INSERT OR DELETE OR UPDATE ON financial_screener.exchange_groups FOR EACH ROW EXECUTE FUNCTION financial_screener.audit_dag_configuration();
 CREATE TRIGGER audit_exchange_groups_truncate BEFORE TRUNCATE ON financial_screener.exchange_groups FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
 

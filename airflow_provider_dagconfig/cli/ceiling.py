@@ -1,0 +1,183 @@
+"""``airflow dagconfig ceiling``: the most that a platform allows the jobs of one DAG, or of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dagconfig.cli.connect import store_of
+from airflow_provider_dagconfig.cli.output import (
+    Cell,
+    Difference,
+    command,
+    confirm,
+    done,
+    note,
+    only_tried,
+    print_data,
+    print_differences,
+    print_table,
+    say,
+    when,
+)
+from airflow_provider_dagconfig.cli.remedies import command_that_lowers
+from airflow_provider_dagconfig.cli.rows import who
+from airflow_provider_dagconfig.cli.values import CEILINGS, UsageError, read_assignments
+from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigNotFoundError
+from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.models.ceiling import BOUNDED, Ceiling, above, binding, whose
+from airflow_provider_dagconfig.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from airflow_provider_dagconfig.store import Store
+
+_SHOWN = 12
+"""Commands that a message shows at most."""
+
+
+@command
+def list_ceilings(args: Namespace) -> None:
+    """Show the ceilings: all, or those that bear on a DAG."""
+    store = store_of(args)
+    ceilings = store.get_ceilings(args.dag)
+    if args.output in ("json", "yaml"):
+        print_data([each.as_dict() for each in ceilings], args.output)
+        return
+    for_all = {each.name: each for each in ceilings if each.dag_name is None}
+    print_table(
+        [_cells(each, for_all.get(each.name)) for each in ceilings],
+        args.output,
+        empty=f"There is no ceiling. To set one: {store.location.command('ceiling set', 'memory=64Gi')}",
+        spare=("set_at",),
+    )
+
+
+def _cells(ceiling: Ceiling, for_all: Ceiling | None) -> dict[str, Any]:
+    return {
+        "of": whose(ceiling.dag_name),
+        "ceiling": Cell(ceiling.name, "bold"),
+        "most": Cell(ceiling.value, "bold"),
+        "state": _state(ceiling, for_all),
+        "set_by": ceiling.set_by,
+        "set_at": when(ceiling.updated_at).removesuffix(" UTC"),
+        "reason": ceiling.reason,
+    }
+
+
+def _state(ceiling: Ceiling, for_all: Ceiling | None) -> Cell:
+    if for_all is not None and ceiling not in binding([ceiling, for_all]):
+        return Cell("no effect", "dim")
+    return Cell("not valid", "yellow") if ceiling.not_valid else Cell("holds", "green")
+
+
+@command
+def set_ceilings(args: Namespace) -> None:
+    """Set ceilings of a DAG, or of all DAGs."""
+    dag, assignments = _dag_and_names(args.what, lambda word: "=" in word)
+    if not assignments:
+        raise UsageError("Nothing is set; write CEILING=VALUE, such as memory=64Gi")
+    for assignment in assignments:
+        _see_that_it_is_one(assignment.partition("=")[0])
+    values = read_assignments(CEILINGS, assignments)
+    store = store_of(args)
+    there = _own(store, dag)
+    before = {name: _shown(ceiling.value, ceiling.not_valid) for name, ceiling in there.items()}
+    after = {name: _shown(str(value), args.not_valid) for name, value in values.items()}
+    if differing := {name: (before.get(name), text) for name, text in after.items() if before.get(name) != text}:
+        print_differences([Difference(f"ceilings of {whose(dag)}", "changed", differing)])
+    else:
+        say(f"Nothing to do: the ceilings of {whose(dag)} are so already.")
+        return
+    try:
+        with store.transaction(force_rollback=args.dry_run):
+            for name in differing:
+                store.set_ceiling(name, values[name], dag, not_valid=args.not_valid, updated_by=who(args), reason=args.reason)
+    except DagConfigConflictError as error:
+        raise _with_remedies(error, store, values) from error
+    if only_tried(args):
+        return
+    done(f"what is written for {whose(dag)} from now on is held to it, and so is what a run's conf sets.", store.location)
+    _say_what_follows(store, dag, list(differing))
+
+
+def _shown(value: str, not_valid: bool) -> str:
+    return f"{value} (not valid)" if not_valid else value
+
+
+def _with_remedies(error: DagConfigConflictError, store: Store, values: dict[str, Any]) -> DagConfigConflictError:
+    """Add the commands that bring what is in force below the ceiling."""
+    most = {column: str(value) for name, value in values.items() for column in BOUNDED[name]}
+    rows: dict[tuple[str, str, int | None], dict[str, str]] = {}
+    for each in error.detail.get("above", []):
+        column = each["column_name"]
+        rows.setdefault((each["dag_name"], each["job_name"], each["override_id"]), {})[column] = most[column]
+    commands = [command_that_lowers(store.location, *row, columns) for row, columns in rows.items()]
+    if not commands:
+        return error
+    more = f"; and {len(commands) - _SHOWN} more" if len(commands) > _SHOWN else ""
+    return DagConfigConflictError(f"{error} On the command line: --not-valid; or first: {'; '.join(commands[:_SHOWN])}{more}")
+
+
+def _say_what_follows(store: Store, dag: str | None, names: Sequence[str]) -> None:
+    bounds = [each for each in store.get_ceilings(dag) if each.name in names and (dag is not None or each.dag_name is None)]
+    own = [each for each in bounds if each.dag_name == dag]
+    for ceiling in own:
+        lower = [each for each in binding(bounds) if each.name == ceiling.name and each is not ceiling]
+        if lower:
+            note(f"It has no effect yet: the ceiling {lower[0]} is lower.")
+    of_defaults = vars(DagConfig.defaults(dag or "DAG", "JOB"))
+    too_much = above(of_defaults, (each for each in own if not each.not_valid))
+    if too_much:
+        listed = ", ".join(f"{column} {value}" for column, (value, _) in too_much.items())
+        words = [f"{column}={ceiling.value}" for column, (_, ceiling) in too_much.items()]
+        note(
+            f"A job without a row cannot run: the defaults ({listed}) are above it. To make a row:"
+            f" {store.location.command('set', dag or 'DAG', 'JOB', *words, options=['--create'])}"
+        )
+    left = [each for each in store.get_ceiling_violations() if each.ceiling.name in names and each.ceiling.dag_name == dag]
+    if left:
+        note(f"{len(left)} values are above it, and stay until they are changed; to see them: {store.location.command('doctor')}")
+
+
+@command
+def remove(args: Namespace) -> None:
+    """Remove ceilings of a DAG, or of all DAGs."""
+    dag, names = _dag_and_names(args.what, lambda word: word in BOUNDED)
+    if not names:
+        _see_that_it_is_one(args.what[0]) if len(args.what) == 1 else None
+        raise UsageError(f"Say which ceilings: {', '.join(BOUNDED)}")
+    for name in names:
+        _see_that_it_is_one(name)
+    store = store_of(args)
+    there = _own(store, dag)
+    if missing := [name for name in dict.fromkeys(names) if name not in there]:
+        are = ", ".join(f"{each.name} of {whose(each.dag_name)}" for each in store.get_ceilings())
+        raise DagConfigNotFoundError(
+            f"There is no ceiling {' and no ceiling '.join(missing)} of {whose(dag)} ({store.location})."
+            f" There are: {are or 'none'}."
+        )
+    gone = {name: (_shown(there[name].value, there[name].not_valid), None) for name in dict.fromkeys(names)}
+    print_differences([Difference(f"ceilings of {whose(dag)}", "removed", gone)])
+    confirm(f"This removes {len(gone)} of the ceilings of {whose(dag)}.", args, store.location)
+    with store.transaction(force_rollback=args.dry_run):
+        for name in gone:
+            store.remove_ceiling(name, dag, updated_by=who(args), reason=args.reason)
+    if not only_tried(args):
+        done(f"{', '.join(gone)} of {whose(dag)} {'is' if len(gone) == 1 else 'are'} removed.", store.location)
+
+
+def _own(store: Store, dag: str | None) -> dict[str, Ceiling]:
+    return {each.name: each for each in store.get_ceilings(dag) if each.dag_name == dag}
+
+
+def _dag_and_names(words: Sequence[str], is_name: Any) -> tuple[str | None, list[str]]:
+    """Read ``[DAG] NAME ...``: the first word is a DAG where it is no name."""
+    first, *rest = words
+    return (None, [first, *rest]) if is_name(first) else (first, rest)
+
+
+def _see_that_it_is_one(name: str) -> None:
+    if name not in BOUNDED:
+        raise UsageError(f"There is no ceiling {name!r}.{did_you_mean(name, BOUNDED)} There are: {', '.join(BOUNDED)}.")

@@ -1,0 +1,452 @@
+-- 016: ceilings: what a platform allows at most, for one DAG or for all of them, above rows, overrides and a run's conf.
+--
+--   psql -v ON_ERROR_STOP=1 --single-transaction -f 016_ceilings.sql
+--
+-- or `airflow dagconfig migrate`. It needs 015 and may be repeated: the ceilings stay. The way back is 016_ceilings.down.sql. How
+-- the schema's name is replaced is said in 008_dag_configuration_tables.sql.
+--
+-- A ceiling NAME bounds the columns NAME, NAME_request and NAME_limit. Of one for the DAG and one for all DAGs both hold, so the
+-- lower one does. Amounts are compared as Kubernetes' quantities. Only the tables' owner sets one: nobody else may write the table.
+--
+-- Two sessions at once: whoever sets a ceiling changes the one row of dagconfig_ceilings_guard, and whoever writes a bounded value
+-- locks it against that. So one of them waits, and then sees what the other one did; in a transaction that goes on seeing what was
+-- before, the writer fails.
+
+CREATE TABLE IF NOT EXISTS financial_screener.dagconfig_ceilings (
+    dag_name character varying(100),
+    name text NOT NULL
+        CONSTRAINT dagconfig_ceilings_name CHECK (name IN ('cpu', 'memory', 'timeout_seconds', 'max_retries')),
+    value character varying(20) NOT NULL
+        CONSTRAINT dagconfig_ceilings_value CHECK (
+            value ~ '^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'
+        ),
+    not_valid boolean NOT NULL DEFAULT false,
+    set_by character varying(100) NOT NULL,
+    reason text,
+    -- Bounded to what every client can read.
+    updated_at timestamp with time zone NOT NULL
+        CONSTRAINT dagconfig_ceilings_updated_at
+        CHECK (updated_at >= '2000-01-01 00:00:00+00' AND updated_at < '9999-01-01 00:00:00+00'),
+    CONSTRAINT dagconfig_ceilings_one_each UNIQUE NULLS NOT DISTINCT (dag_name, name)
+);
+
+COMMENT ON TABLE financial_screener.dagconfig_ceilings IS
+    'What rows, overrides and a run''s conf may set at most. Its owner writes it; set_ceiling and remove_ceiling do.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.dag_name IS 'The DAG''s id; NULL for all DAGs. Where both are set, the lower one holds.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.name IS
+    'What it bounds: cpu and memory (request and limit), timeout_seconds, max_retries.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.value IS 'The most that is allowed: a Kubernetes quantity, or a whole number.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.not_valid IS
+    'Whether values that were there before may be above it until they are changed, as with a constraint that is NOT VALID.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.set_by IS 'Who set it; the triggers write this column and the next two.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.reason IS 'Why, where somebody said so.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.updated_at IS 'When it was set.';
+
+CREATE TABLE IF NOT EXISTS financial_screener.dagconfig_ceilings_guard (
+    is_only boolean PRIMARY KEY DEFAULT true CONSTRAINT dagconfig_ceilings_guard_one_row CHECK (is_only),
+    times_set bigint NOT NULL DEFAULT 0
+);
+
+COMMENT ON TABLE financial_screener.dagconfig_ceilings_guard IS
+    'One row, which keeps the setting of a ceiling and the writing of a bounded value apart.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.is_only IS 'True: there is one row.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.times_set IS 'How often a ceiling was set. It only has to change.';
+
+INSERT INTO financial_screener.dagconfig_ceilings_guard DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- What is above a ceiling: rows, and overrides that are in force or to come. They were there before it (not_valid).
+CREATE OR REPLACE FUNCTION financial_screener.ceiling_violations()
+RETURNS TABLE (
+    dag_name text,
+    job_name text,
+    override_id bigint,
+    column_name text,
+    value text,
+    ceiling_dag_name text,
+    ceiling_name text,
+    ceiling_value text,
+    not_valid boolean,
+    set_by text,
+    updated_at timestamp with time zone,
+    reason text
+)
+LANGUAGE sql
+STABLE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        stored.row ->> 'dag_name', stored.row ->> 'job_name', (stored.row ->> 'override_id')::bigint, held.key, held.value,
+        c.dag_name, c.name, c.value, c.not_valid, c.set_by, c.updated_at, c.reason
+    FROM (
+        SELECT to_jsonb(r) FROM financial_screener.dag_configuration AS r
+        UNION ALL
+        SELECT to_jsonb(o) FROM financial_screener.dag_configuration_override_periods AS o WHERE upper(o.in_force) > now()
+    ) AS stored (row)
+    JOIN financial_screener.dagconfig_ceilings AS c ON c.dag_name IS NULL OR c.dag_name = stored.row ->> 'dag_name'
+    CROSS JOIN LATERAL jsonb_each_text(stored.row) AS held
+    WHERE
+        held.key IN (c.name, c.name || '_request', c.name || '_limit')
+        AND financial_screener.quantity_value(held.value) > financial_screener.quantity_value(c.value::text)
+    ORDER BY 1, 2, 3 NULLS FIRST, 4, 6 NULLS FIRST
+$$;
+
+-- Refuse a value that is above a ceiling, in a row and in an override: an INSERT's, and of an UPDATE those that it changes, so that
+-- a row from before the ceiling can be disabled.
+-- SECURITY DEFINER: whoever may write the row needs no privilege on the ceilings.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_hold_to_ceilings()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
+    after jsonb := to_jsonb(NEW);
+    is_new boolean := TG_OP = 'INSERT' OR before -> 'dag_name' IS DISTINCT FROM after -> 'dag_name';
+    changed text[] := ARRAY(
+        SELECT v.key FROM jsonb_each(after) AS v
+        WHERE
+            v.key IN (
+                'cpu_request', 'cpu_limit', 'memory_request', 'memory_limit', 'timeout_seconds', 'max_retries'
+            )
+            AND v.value <> 'null' AND (is_new OR v.value IS DISTINCT FROM before -> v.key)
+    );
+    above record;
+BEGIN
+    IF changed = '{}' THEN
+        RETURN NEW;
+    END IF;
+    PERFORM FROM financial_screener.dagconfig_ceilings_guard FOR SHARE;
+    SELECT c.*, v.key AS column_name, v.value AS wanted INTO above
+    FROM jsonb_each_text(after) AS v
+    JOIN financial_screener.dagconfig_ceilings AS c ON v.key IN (c.name, c.name || '_request', c.name || '_limit')
+    WHERE
+        v.key = ANY(changed) AND (c.dag_name IS NULL OR c.dag_name = after ->> 'dag_name')
+        AND financial_screener.quantity_value(v.value) > financial_screener.quantity_value(c.value::text)
+    ORDER BY v.key, financial_screener.quantity_value(c.value::text), c.dag_name NULLS LAST
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format(
+                '%s %L of %s is above the ceiling %s = %s of %s, set by %s at %s+00:00%s', above.column_name, above.wanted,
+                concat(
+                    CASE TG_TABLE_NAME WHEN 'dag_configuration_overrides' THEN 'the override of ' END,
+                    concat_ws('/', after ->> 'dag_name', after ->> 'job_name')
+                ),
+                above.name, above.value, coalesce('DAG ' || above.dag_name, 'all DAGs'), above.set_by,
+                to_char(above.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ' (' || above.reason || ')'
+            ),
+            HINT = format(
+                'Write %s or less. The owner of the tables may raise it: SELECT financial_screener.set_ceiling(%L, %L%s);',
+                above.value, above.name, above.wanted, ', ' || quote_literal(above.dag_name)
+            ),
+            SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = above.column_name, CONSTRAINT = 'ceiling_' || above.name;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- By name after stamp_* and validate_*: what does not happen is not looked at, and what is no quantity has been refused.
+CREATE OR REPLACE TRIGGER within_ceilings
+BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration
+FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_hold_to_ceilings();
+
+CREATE OR REPLACE TRIGGER within_ceilings
+BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration_overrides
+FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_hold_to_ceilings();
+
+-- See that a ceiling is one, and write down who set it, when and why. A change that changes nothing does not happen.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp_ceiling()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_whom text := coalesce('DAG ' || NEW.dag_name, 'all DAGs');
+    amount numeric := financial_screener.quantity_value(NEW.value::text);
+    is_whole boolean := NEW.value ~ '^[0-9]+$';
+    rule text;
+BEGIN
+    IF
+        TG_OP = 'UPDATE'
+        AND (NEW.dag_name, NEW.name, NEW.value, NEW.not_valid)
+        IS NOT DISTINCT FROM (OLD.dag_name, OLD.name, OLD.value, OLD.not_valid)
+    THEN
+        RETURN NULL;
+    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'active_sql_transaction',
+            MESSAGE = 'a ceiling is set in READ COMMITTED only, so that no value above it is missed',
+            HINT = 'BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED;';
+    ELSIF NEW.name IS NULL OR NEW.name NOT IN ('cpu', 'memory', 'timeout_seconds', 'max_retries') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format('name %s of the ceiling of %s must be cpu, memory, timeout_seconds or max_retries',
+                coalesce(quote_literal(NEW.name), 'NULL'), of_whom),
+            COLUMN = 'name';
+    ELSIF NEW.dag_name !~ '^[^[:space:][:cntrl:]]([^[:cntrl:]]*[^[:space:][:cntrl:]])?$' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format(
+                'dag_name %L of the ceiling %s must be a name without blanks around it and without control characters, such as'
+                ' data_collection_equities; NULL for all DAGs', NEW.dag_name, NEW.name
+            ),
+            COLUMN = 'dag_name';
+    END IF;
+    rule := CASE
+        WHEN NEW.name = 'cpu' AND (amount >= 0.001 AND amount % 0.001 = 0) IS NOT TRUE
+        THEN 'a Kubernetes quantity of at least 1m, in steps of 1m, such as 4'
+        WHEN NEW.name = 'memory' AND (amount >= 4194304) IS NOT TRUE
+        THEN 'a Kubernetes quantity of at least 4Mi, such as 16Gi'
+        WHEN NEW.name = 'timeout_seconds' AND (is_whole AND amount BETWEEN 1 AND 604800) IS NOT TRUE
+        THEN 'a whole number of seconds from 1 to 604800, a week, such as 7200'
+        WHEN NEW.name = 'max_retries' AND (is_whole AND amount BETWEEN 0 AND 10) IS NOT TRUE
+        THEN 'a whole number from 0 to 10, such as 3'
+    END;
+    IF rule IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format('the ceiling %s = %s of %s must be %s', NEW.name, coalesce(quote_literal(NEW.value), 'NULL'), of_whom, rule),
+            COLUMN = 'value';
+    END IF;
+    INSERT INTO financial_screener.dagconfig_ceilings_guard AS g DEFAULT VALUES
+    ON CONFLICT (is_only) DO UPDATE SET times_set = g.times_set + 1;
+    NEW.set_by := left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100);
+    NEW.reason := nullif(current_setting('dagconfig.reason', true), '');
+    NEW.updated_at := clock_timestamp();
+    RETURN NEW;
+END
+$$;
+
+-- Refuse a ceiling that is below what is in force, with the list of that. DETAIL is JSON: {"kind": "above", "above": [{"dag_name":
+-- ..., "job_name": ..., "override_id": ..., "column_name": ..., "value": ...}, ...]}.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_check_ceiling()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most_shown integer := 10;
+    found_above jsonb;
+    shown text;
+BEGIN
+    IF NEW.not_valid THEN
+        RETURN NULL;
+    END IF;
+    SELECT
+        jsonb_agg(
+            jsonb_build_object(
+                'dag_name', a.dag_name, 'job_name', a.job_name, 'override_id', a.override_id,
+                'column_name', a.column_name, 'value', a.value
+            ) ORDER BY a.number
+        ),
+        string_agg(
+            format('%s%s/%s %s %s', 'override ' || a.override_id || ' of ', a.dag_name, a.job_name, a.column_name, a.value), ', '
+            ORDER BY a.number
+        ) FILTER (WHERE a.number <= most_shown)
+    INTO found_above, shown
+    FROM (
+        SELECT v.*, row_number() OVER (ORDER BY v.dag_name, v.job_name, v.override_id NULLS FIRST, v.column_name) AS number
+        FROM financial_screener.ceiling_violations() AS v
+        WHERE v.ceiling_name = NEW.name AND v.ceiling_dag_name IS NOT DISTINCT FROM NEW.dag_name
+    ) AS a;
+    IF found_above IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'DC409',
+            MESSAGE = format(
+                'the ceiling %s = %s of %s is below what is in force: %s%s', NEW.name, NEW.value,
+                coalesce('DAG ' || NEW.dag_name, 'all DAGs'), shown,
+                CASE
+                    WHEN jsonb_array_length(found_above) > most_shown
+                    THEN format(', and %s more', jsonb_array_length(found_above) - most_shown)
+                END
+            ),
+            DETAIL = jsonb_build_object('kind', 'above', 'above', found_above)::text,
+            HINT = 'Lower these values, and end these overrides, first; or set it with p_not_valid => true: they stay as they are'
+                ' until they are changed.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER stamp_ceiling
+BEFORE INSERT OR UPDATE ON financial_screener.dagconfig_ceilings
+FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp_ceiling();
+
+CREATE OR REPLACE TRIGGER check_ceiling
+AFTER INSERT OR UPDATE ON financial_screener.dagconfig_ceilings
+FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_check_ceiling();
+
+CREATE OR REPLACE TRIGGER audit_dagconfig_ceilings
+AFTER INSERT OR UPDATE OR DELETE ON financial_screener.dagconfig_ceilings
+FOR EACH ROW EXECUTE FUNCTION financial_screener.audit_dag_configuration();
+
+CREATE OR REPLACE TRIGGER audit_dagconfig_ceilings_truncate
+BEFORE TRUNCATE ON financial_screener.dagconfig_ceilings
+FOR EACH STATEMENT EXECUTE FUNCTION financial_screener.audit_dag_configuration();
+
+-- The audit of an adopted installation requires a DAG and a job of each entry that is no group's (009): a ceiling has no job.
+DO $$
+DECLARE
+    required record;
+BEGIN
+    FOR required IN
+        SELECT c.conname, pg_catalog.substr(c.conname, pg_catalog.length('adopted_') + 1) AS column_name
+        FROM pg_catalog.pg_constraint AS c
+        WHERE
+            c.conrelid = 'financial_screener.dag_configuration_audit'::pg_catalog.regclass
+            AND c.conname IN ('adopted_dag_name', 'adopted_job_name')
+            AND pg_catalog.pg_get_constraintdef(c.oid) !~ 'dagconfig_ceilings'
+    LOOP
+        EXECUTE pg_catalog.format(
+            'ALTER TABLE financial_screener.dag_configuration_audit DROP CONSTRAINT %1$I,'
+            ' ADD CONSTRAINT %1$I CHECK (%2$I IS NOT NULL OR table_name IN (''exchange_groups'', ''dagconfig_ceilings''))',
+            required.conname, required.column_name
+        );
+    END LOOP;
+END
+$$;
+
+-- Set a ceiling, or another value of it: of a DAG, or of all DAGs (p_dag_name null).
+-- Errors: 23514 it is none; DC409 it is below what is in force.
+CREATE OR REPLACE FUNCTION financial_screener.set_ceiling(
+    p_name text,
+    p_value text,
+    p_dag_name text DEFAULT NULL,
+    p_updated_by text DEFAULT 'system',
+    p_reason text DEFAULT NULL,
+    p_not_valid boolean DEFAULT false
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+BEGIN
+    INSERT INTO financial_screener.dagconfig_ceilings (dag_name, name, value, not_valid)
+    VALUES (p_dag_name, p_name, p_value, coalesce(p_not_valid, false))
+    ON CONFLICT (dag_name, name) DO UPDATE SET value = excluded.value, not_valid = excluded.not_valid;
+    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+END
+$$;
+
+-- Remove a ceiling: of a DAG, or of all DAGs (p_dag_name null). Errors: DC404 there is none.
+CREATE OR REPLACE FUNCTION financial_screener.remove_ceiling(
+    p_name text,
+    p_dag_name text DEFAULT NULL,
+    p_updated_by text DEFAULT 'system',
+    p_reason text DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+BEGIN
+    DELETE FROM financial_screener.dagconfig_ceilings AS c
+    WHERE c.name = p_name AND c.dag_name IS NOT DISTINCT FROM p_dag_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'DC404',
+            MESSAGE = format('there is no ceiling %s of %s', p_name, coalesce('DAG ' || p_dag_name, 'all DAGs'));
+    END IF;
+    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+END
+$$;
+
+COMMENT ON FUNCTION financial_screener.ceiling_violations() IS
+    'What is above a ceiling: rows, and overrides in force or to come, with the ceiling. They were there before it (not_valid).';
+COMMENT ON FUNCTION financial_screener.set_ceiling(text, text, text, text, text, boolean) IS
+    'Set a ceiling of a DAG, or of all DAGs (p_dag_name null). For the tables'' owner.';
+COMMENT ON FUNCTION financial_screener.remove_ceiling(text, text, text, text) IS
+    'Remove a ceiling of a DAG, or of all DAGs (p_dag_name null). For the tables'' owner.';
+COMMENT ON FUNCTION financial_screener.dagconfig_hold_to_ceilings() IS
+    'Trigger: refuses a value above a ceiling in a row or an override.';
+COMMENT ON FUNCTION financial_screener.dagconfig_stamp_ceiling() IS
+    'Trigger: sees that a ceiling is one, and writes down who set it, when and why.';
+COMMENT ON FUNCTION financial_screener.dagconfig_check_ceiling() IS
+    'Trigger: refuses a ceiling that is below what is in force.';
+
+REVOKE EXECUTE ON FUNCTION
+    financial_screener.ceiling_violations(),
+    financial_screener.dagconfig_hold_to_ceilings(),
+    financial_screener.dagconfig_stamp_ceiling(),
+    financial_screener.dagconfig_check_ceiling(),
+    financial_screener.set_ceiling(text, text, text, text, text, boolean),
+    financial_screener.remove_ceiling(text, text, text, text)
+FROM PUBLIC;
+
+-- Its owner is the audit's, as of everything ours, and nobody else writes it, whatever default privileges say. Who could read the
+-- overrides goes on reading what a task needs.
+DO $$
+DECLARE
+    owner oid := (
+        SELECT c.relowner FROM pg_catalog.pg_class AS c
+        WHERE c.oid = 'financial_screener.dag_configuration_audit'::pg_catalog.regclass
+    );
+    relations pg_catalog.regclass[] := ARRAY[
+        'financial_screener.dagconfig_ceilings'::pg_catalog.regclass,
+        'financial_screener.dagconfig_ceilings_guard'::pg_catalog.regclass
+    ];
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT pg_catalog.format('FUNCTION %s', f.signature) AS name
+        FROM financial_screener.dagconfig_functions() AS f
+        JOIN pg_catalog.pg_proc AS p ON p.oid = f.signature
+        WHERE p.proowner <> owner
+        UNION ALL
+        SELECT pg_catalog.format('TABLE %s', c.oid::pg_catalog.regclass)
+        FROM pg_catalog.pg_class AS c
+        WHERE c.oid = ANY(relations) AND c.relowner <> owner
+    LOOP
+        EXECUTE pg_catalog.format('ALTER %s OWNER TO %s', ours.name, owner::pg_catalog.regrole);
+    END LOOP;
+    FOR ours IN
+        SELECT DISTINCT
+            'TABLE ' || c.oid::pg_catalog.regclass AS name,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
+        FROM pg_catalog.pg_class AS c
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+        WHERE c.oid = ANY(relations) AND a.privilege_type <> 'SELECT' AND a.grantee <> owner
+    LOOP
+        EXECUTE pg_catalog.format(
+            'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM %s CASCADE', ours.name, ours.grantee
+        );
+    END LOOP;
+    FOR ours IN
+        SELECT
+            f.signature, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END AS grantee
+        FROM financial_screener.dagconfig_functions() AS f
+        JOIN pg_catalog.pg_proc AS p ON p.oid = f.signature
+        CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) AS a
+        WHERE f.least_role = 'owner' AND a.grantee <> p.proowner
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s CASCADE', ours.signature, ours.grantee);
+    END LOOP;
+    FOR ours IN
+        SELECT DISTINCT a.grantee::pg_catalog.regrole::text AS grantee
+        FROM pg_catalog.pg_class AS c
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+        WHERE
+            c.oid = 'financial_screener.dag_configuration_overrides'::pg_catalog.regclass
+            AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, owner)
+    LOOP
+        EXECUTE pg_catalog.format('GRANT SELECT ON financial_screener.dagconfig_ceilings TO %s', ours.grantee);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO %s', ours.grantee);
+    END LOOP;
+END
+$$;
