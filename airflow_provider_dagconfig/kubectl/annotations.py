@@ -7,6 +7,7 @@ A task instance's ids stand there in full, which a label has no room for, and th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,8 +37,21 @@ def task_annotations(
     map_index: int | None = -1,
     try_number: int = 1,
     installation: str | None = None,
+    *,
+    max_tries: int | None = None,
+    run_start: datetime | None = None,
+    run_clears: int | None = None,
 ) -> dict[str, str]:
-    """Write a task instance's ids in full: ``airflow-provider-dagconfig/dag-id``, and so on."""
+    """
+    Write a task instance's ids in full, and what tells it from another one with the same ids.
+
+    ``airflow-provider-dagconfig/dag-id``, and with the same prefix ``run-id``, ``task-id``, ``map-index``, ``try-number``,
+    ``installation``, ``max-tries``, ``run-start`` and ``run-clears``. What is None is left out.
+
+    :param max_tries: how many retries Airflow counts it to; it grows when the task is cleared.
+    :param run_start: when the dag run began to run; a run that is deleted and made anew begins later.
+    :param run_clears: how often tasks of the run were cleared; when a finished run is cleared it begins anew, too.
+    """
     ids = {
         "dag-id": readable(dag_id),
         "run-id": readable(run_id),
@@ -45,6 +59,9 @@ def task_annotations(
         "map-index": str(-1 if map_index is None else map_index),
         "try-number": str(try_number),
         "installation": installation,
+        "max-tries": None if max_tries is None else str(max_tries),
+        "run-start": None if run_start is None else run_start.isoformat(),
+        "run-clears": None if run_clears is None else str(run_clears),
     }
     return {f"{PREFIX}/{name}": text for name, text in ids.items() if text is not None}
 
@@ -67,8 +84,27 @@ def annotation(pod: Mapping[str, Any], name: str) -> str | None:
 
 def try_number(pod: Mapping[str, Any]) -> int | None:
     """Read which try has a pod: the one that made it, or has adopted it; None where the pod doesn't say."""
-    text = annotation(pod, "try-number")
-    return int(text) if text and text.isdecimal() else None
+    return _number(pod, "try-number")
+
+
+def max_tries(pod: Mapping[str, Any]) -> int | None:
+    """Read how many retries Airflow counted the task to when the pod was made or adopted; None where the pod doesn't say."""
+    return _number(pod, "max-tries")
+
+
+def run_of(pod: Mapping[str, Any]) -> tuple[datetime, int] | None:
+    """Read when the pod's dag run began and how often it had been cleared; None where the pod doesn't say."""
+    clears = _number(pod, "run-clears")
+    try:
+        start = datetime.fromisoformat(annotation(pod, "run-start") or "")
+    except ValueError:
+        return None
+    return None if clears is None or start.tzinfo is None else (start, clears)
+
+
+def _number(pod: Mapping[str, Any], name: str) -> int | None:
+    text = annotation(pod, name)
+    return int(text) if text and text.isascii() and text.isdecimal() else None
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.annotations import PREFIX, annotation, is_same_task_instance, try_number
+from airflow_provider_dagconfig.kubectl.annotations import (
+    PREFIX,
+    annotation,
+    is_same_task_instance,
+    max_tries,
+    run_of,
+    try_number,
+)
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import PodTakenOver
 from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
-from airflow_provider_dagconfig.kubectl.outcome import is_terminal
 from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
 
 Pod = Mapping[str, Any]
@@ -46,13 +52,47 @@ def judge_existing(pod: Pod, manifest: Pod) -> Existing:
         return Existing.ANOTHERS
     if pod["metadata"].get("deletionTimestamp"):
         return Existing.WAIT
-    # A pod whose end was reported; or one that failed in an earlier try.
-    same_try = try_number(pod) == try_number(manifest)
-    if annotation(pod, "collected") is not None or (is_terminal(pod) and pod["status"]["phase"] == "Failed" and not same_try):
-        return Existing.REPLACE
-    if is_later_trys(pod, manifest):
+    # A pod that was kept, and does not say which run it is of, may be of one that was deleted.
+    is_left_over = annotation(pod, "collected") is not None and run_of(pod) is None
+    if is_later_trys(pod, manifest) and not is_left_over:
         return Existing.LEAVE_TO_LATER_TRY
-    return Existing.KEEP if same_try else Existing.ADOPT
+    if why_replaced(pod, manifest) is not None:
+        return Existing.REPLACE
+    return Existing.KEEP if try_number(pod) == try_number(manifest) else Existing.ADOPT
+
+
+def why_replaced(pod: Pod, manifest: Pod) -> str | None:
+    """
+    Say why a pod of this task, and of no later try, is of no use to this try; None where it is.
+
+    A clear starts the work anew, and is known by Airflow's counting to another number of tries. A pod that has succeeded is
+    collected all the same: had Airflow heard of its success, it would be gone or marked.
+    """
+    if annotation(pod, "collected") is not None:
+        return "its end was reported"
+    if _is_of_a_deleted_run(pod, manifest):
+        return "its run was deleted, and made anew with the same id"
+    if try_number(pod) == try_number(manifest):
+        return None
+    phase = pod.get("status", {}).get("phase")
+    if phase == "Failed":
+        return "it failed"
+    before, now = max_tries(pod), max_tries(manifest)
+    if phase != "Succeeded" and before is not None and now is not None and now != before:
+        return "the task was cleared"
+    return None
+
+
+def _is_of_a_deleted_run(pod: Pod, manifest: Pod) -> bool:
+    """
+    Whether the run of a pod was deleted before this try's, with the same id, began.
+
+    A finished run begins anew too when its tasks are cleared. Then it was cleared more often, and its tries are counted further.
+    """
+    run, before = run_of(manifest), run_of(pod)
+    if run is None or before is None or run[0] <= before[0]:
+        return False
+    return run[1] <= before[1] or (try_number(manifest) or 0) <= (try_number(pod) or 0)
 
 
 def is_same_task(pod: Pod, manifest: Pod) -> bool:
@@ -67,12 +107,14 @@ def marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
 
 
 def adopted(pod: Pod, manifest: Pod) -> dict[str, Any]:
-    """Give the pod with this try's number and installation in place of those that it has."""
-    taken = marked(pod, "try-number", str(try_number(manifest)))
+    """Give the pod with what tells this try, its run and its installation in place of what it has."""
+    taken = dict(pod)
+    for name in ("try-number", "installation", "max-tries", "run-start", "run-clears"):
+        if (text := annotation(manifest, name)) is not None:
+            taken = marked(taken, name, text)
     installation = annotation(manifest, "installation")
     if installation is None:
         return taken
-    taken = marked(taken, "installation", installation)
     labels = {**taken["metadata"].get("labels", {}), "installation": installation}
     return {**taken, "metadata": {**taken["metadata"], "labels": labels}}
 
@@ -122,7 +164,10 @@ class Claim:
         try:
             self.may_exist = True
             if (left := self._find_former()) is not None:
-                return self._adopt(left)
+                # One without an id is looked at by former_name alone.
+                is_ours = annotation(left, "installation") is not None
+                replace = is_ours and judge_existing(left, self._manifest) is Existing.REPLACE
+                return self._replace(left) if replace else self._adopt(left)
             self.kubectl, self._former = self._own, None
             return self.kubectl.create(self._manifest)
         except KubectlError as error:
@@ -163,11 +208,7 @@ class Claim:
                     f"pod {name} in namespace {namespace} exists and is not this task's: its annotations name another task or "
                     "installation, or none. Delete or rename it",
                 )
-            if verdict is Existing.REPLACE:
-                self._note(f"Replacing pod {name}, left from an earlier try")
-                self.kubectl.delete(pod)
-                return self._still_being_deleted()
-            return self._adopt(pod)
+            return self._replace(pod) if verdict is Existing.REPLACE else self._adopt(pod)
         except KubectlError as error:
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):  # it has changed since, or is gone
                 return NotYet(error.message)
@@ -196,6 +237,11 @@ class Claim:
             pod = self.kubectl.replace(adopted(pod, self._manifest))
         self._former = None
         return pod
+
+    def _replace(self, pod: Pod) -> NotYet:
+        self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
+        self.kubectl.delete(pod)
+        return self._still_being_deleted()
 
     def _still_being_deleted(self) -> NotYet:
         return NotYet(f"pod {self.kubectl.pod} of an earlier try is still being deleted")

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,16 @@ class Kubectl(Client):
         self.namespace = namespace
         self.pod = pod
         self._path = PodPath(namespace, pod, container)
+
+    def within(self, environment: Mapping[str, str]) -> Kubectl:
+        """
+        Give the same requests with credentials that were made anew: a temporary kubeconfig does not outlast its block.
+
+        :param environment: from :meth:`ClusterAccess.environment`; stands above what was given before.
+        """
+        renewed = copy(self)
+        renewed._environment = {**self._environment, **environment}
+        return renewed
 
     def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """POST the manifest; the pod as the API server took it."""

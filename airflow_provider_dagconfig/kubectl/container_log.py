@@ -52,6 +52,7 @@ class ContainerLog:
         self._node_clock: float | None = None
         self._ended_at = float("-inf")
         self._bytes = 0
+        self._was_opened = False
         self._patience = _STALLS
         self._pauses = Pauses()
 
@@ -64,12 +65,22 @@ class ContainerLog:
             return self._heard_at + self._patience
         return float("inf") if self.is_whole else self._due
 
-    def follow(self) -> None:
-        """Open the log where it is closed, and it is time to."""
+    def follow(self) -> bool:
+        """
+        Open the log where it is closed, and it is time to.
+
+        :return: whether it was opened again. It is asked for by the pod's name, which may be another pod's by now.
+        """
         now = time.monotonic()
-        if self.stream is None and not self.is_whole and now >= self._due:
-            self._open(follow=True)
-            self._heard_at = now
+        if self.stream is not None or self.is_whole or now < self._due:
+            return False
+        self._heard_at = now
+        return self._open(follow=True)
+
+    def postpone(self) -> None:
+        """Close the log that was opened, and open it again after a pause."""
+        self.close()
+        self._due = time.monotonic() + self._pauses.next()
 
     def retry_now(self) -> None:
         """Ask anew at the next :meth:`follow`, without the rest of a pause: the API server is back."""
@@ -124,10 +135,13 @@ class ContainerLog:
         """Whether the rest has been silent for too long to wait for it."""
         return time.monotonic() - self._heard_at > GIVEN_UP
 
-    def ask_for_rest(self) -> None:
-        """Go on with the open request, or make one for what is still to come."""
-        if self.stream is None:
-            self._open(follow=False)
+    def ask_for_rest(self) -> bool:
+        """
+        Go on with the open request, or make one for what is still to come.
+
+        :return: as :meth:`follow`.
+        """
+        return self.stream is None and self._open(follow=False)
 
     def take_rest(self) -> None:
         """
@@ -156,11 +170,13 @@ class ContainerLog:
 
     # --- requests ---
 
-    def _open(self, *, follow: bool) -> None:
+    def _open(self, *, follow: bool) -> bool:
         self._lines.begin()
         self.stream = self._kubectl.log(self._lines.since, follow=follow)
+        is_again, self._was_opened = self._was_opened, True
         self._opened_at = time.monotonic()
         self._bytes = 0
+        return is_again
 
     def _take_lines(self) -> int:
         """Take a piece, and give its size in bytes; 0 at the end of the request."""

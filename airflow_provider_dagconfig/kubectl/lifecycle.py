@@ -108,10 +108,10 @@ class PodRun:
 
     def run(self) -> Ended:
         """
-        Run the pod to its end, and leave it for :meth:`finish`.
+        Run the pod to its end.
 
-        :return: a success.
-        :raises PodFailed: it ended otherwise.
+        :return: a success. Its pod is left until :meth:`finish`: where the success gets lost, the next try collects it.
+        :raises PodFailed: it ended otherwise. There is nothing to collect, so it is deleted, or kept as ``on_finish_action`` says.
         :raises PodRefused: the API server refused something.
         :raises PodNotCreated: it did not take the pod in time.
         :raises PodOutOfReach: it was away when the pod's start or end was due. As with the two before, the pod's deletion was
@@ -140,15 +140,33 @@ class PodRun:
         finally:
             self._close()
         if outcome.end is not End.SUCCEEDED:
+            self.finish()
             raise PodFailed(self._ended)
         return self._ended
 
-    def finish(self) -> None:
-        """Delete a pod whose end :meth:`run` has given, or mark it as collected where it is to be kept; say what can't be done."""
+    def finish(self, environment: Mapping[str, str] | None = None) -> None:
+        """
+        Delete a pod whose success was reported, or mark it as collected where it is to be kept; say what can't be done.
+
+        :param environment: the credentials made anew, where those of the run are gone; from :meth:`ClusterAccess.environment`.
+        """
         if self._ended is None or self._life.is_gone:
             return
         keep = is_kept(self._ended.pod, self._ended.outcome, self._on_finish_action)
+        if environment is not None:
+            self._claim.kubectl = self._kubectl.within(environment)
         self._release.collected(self._ended.pod, keep=keep, pause=time.sleep)
+
+    def leave(self, reason: str) -> None:
+        """
+        Say that a pod whose success may not have been reported is left as it is.
+
+        :param reason: why nobody knows; a clause.
+        """
+        self._note(
+            f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} has succeeded and is left: the next try collects its "
+            f"result ({reason})"
+        )
 
     def kill(self) -> None:
         """
@@ -280,8 +298,8 @@ class PodRun:
                 self._watching.opened(time.monotonic())
             except KubectlError as error:
                 self._lost(error)
-        if self._log is not None and isinstance(self._life.view, Running):
-            self._log.follow()
+        if self._log is not None and isinstance(self._life.view, Running) and self._log.follow() and not self._is_ours():
+            self._log.postpone()
 
     def _take_events(self, watch: Stream) -> None:
         chunk = watch.read()
@@ -355,7 +373,12 @@ class PodRun:
             if log.is_given_up:
                 self._note("The end of the log can't be read: its node does not answer")
                 break
-            log.ask_for_rest()
+            if log.ask_for_rest() and not self._is_ours():
+                log.close()
+                if self._life.is_gone:
+                    break
+                self._pause(attempts.next())
+                continue
             if not self._wait(_LOG_ENDS):
                 log.close()
                 continue
@@ -367,6 +390,26 @@ class PodRun:
                     break
                 self._pause(attempts.next())
         log.end()
+
+    def _is_ours(self) -> bool:
+        """
+        Look whether the pod that has the name is the one that is followed.
+
+        This is asked after a log was opened again, and before any of it is taken: whose the name is now, its it was then.
+        """
+        try:
+            pod = self._kubectl.get()
+        except KubectlError as error:
+            if error.fault is Fault.NOT_FOUND:
+                self._life.lost_its_name()
+            elif not self._may_pass(error):
+                raise
+            return False
+        if pod["metadata"].get("uid") != self._life.pod["metadata"].get("uid"):
+            self._life.lost_its_name()
+            return False
+        self._see(pod)
+        return True
 
     # --- waiting ---
 

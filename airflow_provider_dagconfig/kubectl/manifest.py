@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from json import dumps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +65,9 @@ class PodRequest:
     :param map_index: -1 for a task that is not mapped
     :param try_number: counts from 1
     :param installation: which Airflow it is, among those that share the namespace; None is none, as before there were ids
+    :param max_tries: how many retries Airflow counts the task to
+    :param run_start: when the dag run began, with a timezone
+    :param run_clears: how often tasks of the dag run were cleared
     :param name: the first word of the pod's name, see :func:`names.pod_name`
     :param cmds: the entrypoint, instead of the image's
     :param arguments: the entrypoint's arguments, instead of the image's. Numbers become text.
@@ -94,6 +98,9 @@ class PodRequest:
     try_number: int = 1
     exchange_group: ExchangeGroup | None = None
     installation: str | None = None
+    max_tries: int | None = None
+    run_start: datetime | None = None
+    run_clears: int | None = None
     namespace: str = "default"
     name: str | None = None
     cmds: Sequence[Any] | None = None
@@ -406,7 +413,15 @@ def _annotations(request: PodRequest) -> dict[str, str]:
             raise ManifestError(f"annotations has {shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
         wanted[key] = value
     ids = task_annotations(
-        request.dag_id, request.run_id, request.task_id, request.map_index, request.try_number, request.installation
+        request.dag_id,
+        request.run_id,
+        request.task_id,
+        request.map_index,
+        request.try_number,
+        request.installation,
+        max_tries=request.max_tries,
+        run_start=request.run_start,
+        run_clears=request.run_clears,
     )
     size_of_ids = sum(len(text.encode()) for item in ids.items() for text in item)
     wanted |= config_annotations(request.dag_config, request.exchange_group)

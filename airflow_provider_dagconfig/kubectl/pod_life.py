@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
-from airflow_provider_dagconfig.kubectl.annotations import try_number
+from airflow_provider_dagconfig.kubectl.annotations import run_of, try_number
 from airflow_provider_dagconfig.kubectl.outcome import Outcome, Running, Waiting, read_status
 
 Pod = Mapping[str, Any]
@@ -141,6 +141,10 @@ class PodLife:
         if not isinstance(self.view, Outcome):
             self.is_gone = True
 
+    def lost_its_name(self) -> None:
+        """Take note that its name is another pod's or nobody's, whether its end was seen or not."""
+        self.is_gone = True
+
     # --- what follows ---
 
     def verdict(self, now: float) -> Outcome | TooLate | TakenOver | None:
@@ -220,5 +224,8 @@ class PodLife:
 
 
 def is_later_trys(pod: Pod, manifest: Pod) -> bool:
-    """Whether a pod is a later try's than the one that makes the manifest."""
+    """Whether a pod is a later try's than the one that makes the manifest, or of a later run with the same id."""
+    run, own = run_of(pod), run_of(manifest)
+    if run is not None and own is not None and run[0] != own[0]:
+        return run[0] > own[0]
     return (try_number(pod) or 0) > (try_number(manifest) or 0)

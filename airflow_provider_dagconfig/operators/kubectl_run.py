@@ -24,13 +24,14 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import InstallationError
+from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
@@ -48,12 +49,13 @@ if TYPE_CHECKING:
 _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
 
-_POD_PARAMETERS = [
-    parameter.name
-    for parameter in fields(PodRequest)
-    if parameter.name
-    not in ("dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group", "installation")
-]
+_OF_THE_TRY = {
+    *("dag_id", "run_id", "task_id", "map_index", "try_number", "max_tries", "run_start", "run_clears"),
+    *("dag_config", "exchange_group", "installation"),
+}
+"""What a pod is made from that is no parameter of the operator."""
+
+_POD_PARAMETERS = [parameter.name for parameter in fields(PodRequest) if parameter.name not in _OF_THE_TRY]
 """The parameters of the operator that go into the pod as they are: they have the same names there."""
 
 _ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
@@ -99,7 +101,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param termination_grace_period: seconds that a deleted pod has to end by itself; default: Kubernetes' 30.
     :param get_logs: whether the container's output becomes the task's log.
     :param on_finish_action: what becomes of a pod that has ended: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod``
-        or ``keep_pod``. One that has not (a task that a person ended, a startup timeout) is always deleted.
+        or ``keep_pod``; of one that has succeeded, once Airflow has that. One that has not ended (a task that a person ended, a
+        startup timeout) is always deleted.
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
     :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
@@ -415,13 +418,14 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             request = self._pod_request(context, self._config, access)
             with access.environment() as environment:
                 ended = self._run_pod(context, request, environment)
+                result = self._read_result(ended)
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
             raise as_airflows(end, self._config, self.base_container_name, self.skip_on_exit_code) from None
-        if skips(ended.outcome, self.skip_on_exit_code):
-            raise AirflowSkipException(f"Pod {ended.pod['metadata']['name']} ended with exit code 0, which skip_on_exit_code has")
-        return self._result(ended.outcome.result) if self.do_xcom_push else None
+        assert self._run is not None
+        after_success(self, context["ti"], lambda: self._finish(access), self._run.leave)
+        return result
 
     def on_kill(self) -> None:
         """
@@ -461,17 +465,30 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._killed:  # before there was anything to kill
             self._run.kill()
         try:
-            ended = self._run.run()
-            self._run.finish()
-            return ended
-        except PodFailed:
-            self._run.finish()
-            raise
+            return self._run.run()
         except AirflowTaskTimeout:
             self._run.abandon()
             raise
         except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
             self._run.abandon(even_succeeded=True)
+            raise
+
+    def _finish(self, access: ClusterAccess) -> None:
+        """Have the pod deleted once Airflow has the success; the run's own credentials are gone by then."""
+        assert self._run is not None
+        with access.environment() as environment:
+            self._run.finish(environment)
+
+    def _read_result(self, ended: Ended) -> Any:
+        """Give what the task returns. A pod that skips its task, or whose result nobody can read, is deleted: it never succeeds."""
+        assert self._run is not None
+        try:
+            if skips(ended.outcome, self.skip_on_exit_code):
+                name = ended.pod["metadata"]["name"]
+                raise AirflowSkipException(f"Pod {name} ended with exit code 0, which skip_on_exit_code has")
+            return self._result(ended.outcome.result) if self.do_xcom_push else None
+        except AirflowException:
+            self._run.finish()
             raise
 
     def _result(self, text: str | None) -> Any:
@@ -509,12 +526,16 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         ti = context["ti"]
         own = {name: getattr(self, name) for name in _POD_PARAMETERS}
         own |= {"namespace": self.namespace or access.namespace or "default"}
+        run = context.get("dag_run")
         return PodRequest(
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             task_id=ti.task_id,
             map_index=-1 if ti.map_index is None else ti.map_index,
             try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            run_start=None if run is None else run.start_date,
+            run_clears=None if run is None else run.clear_number,
             dag_config=config,
             exchange_group=self._group,
             installation=self._installation.in_force(configured_installation()),

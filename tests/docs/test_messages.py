@@ -396,6 +396,12 @@ def left_to_be_collected(_: Database) -> Any:
     return release.unwanted(succeeded, 30, lambda: 0.0, even_succeeded=False)
 
 
+def left_after_its_success(_: Database) -> Any:
+    notes: list[str] = []
+    pod_run(notes).leave("Airflow has the task as running")
+    return notes[-1]
+
+
 def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
     """The pod as the API server would give it."""
     return manifest | {"metadata": manifest["metadata"] | {"resourceVersion": "7"}}
@@ -535,6 +541,7 @@ SAYINGS: dict[str, Say] = {
     "a later try's": finding(pod(try_number=3)),
     "left by a kill": left_by_a_kill,
     "left to be collected": left_to_be_collected,
+    "left after its success": left_after_its_success,
     "not this task's": finding(pod() | {"metadata": {"name": "x"}}),
     "bad option": bad_option,
     "no id": without_id,

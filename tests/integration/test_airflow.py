@@ -174,6 +174,13 @@ def test_the_containers_lines_are_in_the_tasks_log_once_and_no_secret_is_anywher
     assert "a-secret-value" not in everything
 
 
+def test_no_pod_stays_once_airflow_has_its_success(system: System) -> None:
+    run_id = system.run(INDICATORS)
+    assert len(system.pods(INDICATORS, run_id)) == 1
+    wait_until(lambda: not pods_of(system, run_id), 60)
+    assert "has succeeded and is left" not in system.airflow.task_log(INDICATORS, run_id, "calculate")
+
+
 def test_changed_rows_hold_for_the_next_run_without_a_new_parse(system: System) -> None:
     system.database.execute("""
         SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets',

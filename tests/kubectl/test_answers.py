@@ -455,6 +455,23 @@ def test_a_pod_that_is_there_already_is_adopted_once_the_trouble_is_over(
     assert run(api_server, tmp_path, kubectl, []).outcome.end is End.SUCCEEDED
 
 
+def test_a_task_needs_four_requests(api_server: Server, tmp_path: Path, kubectl: str) -> None:
+    api_server.answers = {
+        "create": [document(pod(1))],
+        "log": [Answer(body=b"2026-11-23T02:00:00Z a line\n")],
+        "watch": [document({"type": "MODIFIED", "object": pod(2, "Succeeded")})],
+        "delete": [document(pod(3, "Succeeded"))],
+    }
+    lines: list[str] = []
+    client = client_of(kubectl, kubeconfig(tmp_path, api_server.url))
+    run = PodRun(client, pod(0), Limits(60, 60), on_line=lines.append, note=lambda _: None)
+    assert run.run().outcome.end is End.SUCCEEDED
+    run.finish()
+    assert lines == ["a line"]
+    asked = {verb: count for verb, count in api_server.asked.items() if verb != "version"}
+    assert asked == {"create": 1, "watch": 1, "log": 1, "delete": 1}
+
+
 def test_the_log_names_what_does_not_work(api_server: Server, tmp_path: Path, kubectl: str) -> None:
     notes: list[str] = []
     api_server.answers = {

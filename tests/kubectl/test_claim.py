@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -24,6 +25,18 @@ def pod(phase: str = "Running", annotations: dict[str, str] | None = None, **met
     return {"metadata": {**given, **metadata}, "spec": {"containers": [{"name": "base"}]}, "status": {"phase": phase}}
 
 
+def counted(try_number: int, max_tries: int, phase: str = "Running", **more: str) -> dict[str, Any]:
+    annotations = task_annotations("collection", "run", "collect", try_number=try_number, max_tries=max_tries)
+    return pod(phase, {**annotations, **more})
+
+
+def in_run(minute: int, clears: int, try_number: int = 1, phase: str = "Running", **more: str) -> dict[str, Any]:
+    """Give a pod of a run that began at this minute and was cleared so often."""
+    start = datetime(2026, 11, 23, 2, minute, 0, 123456, tzinfo=timezone.utc)
+    annotations = task_annotations("collection", "run", "collect", -1, try_number, run_start=start, run_clears=clears)
+    return pod(phase, {**annotations, **more})
+
+
 DELETION = {"deletionTimestamp": "2026-11-23T02:00:30Z"}
 SECOND_TRY = pod(annotations=ids(try_number=2))
 
@@ -44,10 +57,60 @@ SECOND_TRY = pod(annotations=ids(try_number=2))
         pytest.param(pod(annotations={}), pod(), Existing.ANOTHERS, id="nobodys"),
         pytest.param(pod(annotations=ids(installation="staging")), pod(), Existing.ANOTHERS, id="another-installations"),
         pytest.param(pod(annotations=ids("another"), **DELETION), pod(), Existing.ANOTHERS, id="another-tasks-being-deleted"),
+        # A clear raises max_tries.
+        pytest.param(counted(1, 2), counted(2, 2), Existing.ADOPT, id="no-clear"),
+        pytest.param(counted(1, 2), counted(2, 3), Existing.REPLACE, id="cleared-while-it-ran"),
+        pytest.param(counted(1, 2, "Pending"), counted(2, 3), Existing.REPLACE, id="cleared-while-it-waited"),
+        pytest.param(counted(1, 2, "Succeeded"), counted(2, 3), Existing.ADOPT, id="its-success-was-not-heard-of"),
+        pytest.param(counted(1, 2, "Succeeded", **COLLECTED), counted(2, 3), Existing.REPLACE, id="cleared-after-its-success"),
+        pytest.param(pod(), counted(2, 3), Existing.ADOPT, id="made-before-there-were-counts"),
+        pytest.param(counted(1, 9), counted(2, 3), Existing.REPLACE, id="cleared-once-its-dag-has-fewer-retries"),
+        pytest.param(counted(2, 2), counted(2, 3), Existing.KEEP, id="this-try-s-own"),
+        pytest.param(counted(3, 5), counted(2, 2), Existing.LEAVE_TO_LATER_TRY, id="cleared-since-this-try-began"),
+        # A run that is deleted and made anew begins later, and tries are counted from 1.
+        pytest.param(in_run(1, 0), in_run(1, 0, 2), Existing.ADOPT, id="the-same-run"),
+        pytest.param(in_run(1, 0), in_run(2, 0), Existing.REPLACE, id="made-anew"),
+        pytest.param(in_run(1, 0, 3, "Succeeded"), in_run(2, 0), Existing.REPLACE, id="made-anew-and-the-old-one-had-succeeded"),
+        pytest.param(in_run(1, 2), in_run(2, 0), Existing.REPLACE, id="made-anew-and-the-old-one-was-cleared"),
+        pytest.param(in_run(1, 0, 3), in_run(2, 1), Existing.REPLACE, id="made-anew-and-cleared-before-its-first-try"),
+        pytest.param(in_run(1, 0), in_run(2, 1, 2), Existing.ADOPT, id="a-finished-run-that-was-cleared"),
+        pytest.param(in_run(2, 0), in_run(1, 0), Existing.LEAVE_TO_LATER_TRY, id="this-try-is-of-the-run-that-was-deleted"),
+        pytest.param(
+            *(in_run(2, 0, 1, "Succeeded", **COLLECTED), in_run(1, 0)), Existing.LEAVE_TO_LATER_TRY, id="and-the-new-one-has-ended"
+        ),
+        pytest.param(
+            *(in_run(1, 0, 2, "Succeeded", **COLLECTED), in_run(1, 0)), Existing.LEAVE_TO_LATER_TRY, id="a-later-try-has-ended"
+        ),
+        pytest.param(in_run(2, 1, 2), in_run(1, 0), Existing.LEAVE_TO_LATER_TRY, id="this-try-is-of-before-the-clear"),
+        pytest.param(pod(), in_run(2, 0, 2), Existing.ADOPT, id="made-before-runs-were-told-apart"),
     ],
 )
 def test_a_pod_that_is_there_already(existing: dict[str, Any], manifest: dict[str, Any], expected: Existing) -> None:
     assert judge_existing(existing, manifest) is expected
+
+
+@pytest.mark.parametrize(
+    ("existing", "manifest", "why"),
+    [
+        (pod("Failed"), SECOND_TRY, "it failed"),
+        (pod("Succeeded", ids(**COLLECTED)), SECOND_TRY, "its end was reported"),
+        (counted(1, 2), counted(2, 3), "the task was cleared"),
+        (in_run(1, 0), in_run(2, 0), "its run was deleted, and made anew with the same id"),
+    ],
+)
+def test_why_a_pod_is_replaced_is_said(existing: dict[str, Any], manifest: dict[str, Any], why: str) -> None:
+    notes: list[str] = []
+    one, asked = claim(manifest, notes, create=[Fault.ALREADY_EXISTS], get=[existing])
+    assert isinstance(one.attempt(), NotYet)
+    assert asked.requests[-1] == "delete collect"
+    assert notes == [f"Replacing pod collect of an earlier try: {why}"]
+
+
+def test_an_adopted_pod_is_counted_as_this_try_is() -> None:
+    """Else a pod that was collected after one clear would seem cleared for ever."""
+    one, asked = claim(counted(2, 5), create=[Fault.ALREADY_EXISTS], get=[counted(1, 2, "Succeeded")])
+    one.attempt()
+    assert (annotation(asked.written[0], "try-number"), annotation(asked.written[0], "max-tries")) == ("2", "5")
 
 
 PASSING = (Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE)
@@ -104,7 +167,7 @@ def test_a_pod_that_is_replaced_is_waited_for_until_it_is_gone() -> None:
         *("create collect", "get collect"),
         "create collect",
     ]
-    assert notes == ["Replacing pod collect, left from an earlier try"]
+    assert notes == ["Replacing pod collect of an earlier try: it failed"]
 
 
 def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted() -> None:

@@ -50,9 +50,10 @@ def found(
     }
 
 
-def manifest(try_number: int = 2) -> dict[str, Any]:
+def manifest(try_number: int = 2, max_tries: int | None = None) -> dict[str, Any]:
+    annotations = task_annotations(*IDS, try_number=try_number, installation="here", max_tries=max_tries)
     return {
-        "metadata": {"name": "own", "annotations": task_annotations(*IDS, try_number=try_number, installation="here")},
+        "metadata": {"name": "own", "annotations": annotations},
         "spec": {"containers": [{"name": "base"}]},
     }
 
@@ -61,7 +62,7 @@ DONE = found("here", try_number=2, phase="Succeeded")
 """What the API server answers to whoever adopts or creates."""
 
 
-def claim_of(asked: Asked, former: list[Scripted], own: list[Scripted] | None = None, try_number: int = 2) -> Claim:
+def claim_of(asked: Asked, former: list[Scripted], own: list[Scripted] | None = None, max_tries: int | None = None) -> Claim:
     """Give a claim whose former name has these answers to get, and to replace where a pod is adopted; each once and in order."""
     under_former = ScriptedKubectl("former", asked)
     under_former.one_after_the_other = former
@@ -69,7 +70,7 @@ def claim_of(asked: Asked, former: list[Scripted], own: list[Scripted] | None = 
     patience = Patience()
     return Claim(
         own_name,
-        manifest(try_number),
+        manifest(max_tries=max_tries),
         lambda _: None,
         lambda error: patience.may_pass(error, 0),
         FormerName(under_former, MADE),
@@ -133,6 +134,15 @@ def test_an_adopted_pod_says_whose_it_is_from_then_on() -> None:
     [written] = asked.written
     assert (annotation(written, "installation"), annotation(written, "try-number")) == ("here", "2")
     assert written["metadata"]["labels"] == {"dag_id": "collection", "try_number": "1", "installation": "here"}
+
+
+def test_a_clear_starts_the_work_of_a_pod_under_the_former_name_anew_too() -> None:
+    asked = Asked()
+    adopted = found("here")
+    adopted["metadata"]["annotations"][f"{PREFIX}/max-tries"] = "1"
+    claim = claim_of(asked, [adopted, Fault.NOT_FOUND], max_tries=2)
+    assert claimed(claim) == DONE
+    assert asked.requests == ["get former", "delete former", "get former", "create own"]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def run_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> t
     return ended, said
 
 
+LINE_OF_ANOTHER = "echo '2026-11-23T02:00:05Z a line of another pod'; sleep 5"
 OURS = {"annotations": task_annotations("collection", "run", "collect")}
 
 
@@ -199,6 +200,7 @@ def test_a_large_log_that_stalls_at_its_end_is_read_anew(tmp_path: Path, monkeyp
         monkeypatch,
         create=says(pod(1, RUNNING)),
         watch=f"sleep 2; {says({'type': 'MODIFIED', 'object': SUCCEEDED})}; sleep 30",
+        get=says(SUCCEEDED),
         log=f"{write}; sleep 30",
         rest=f"{write}; echo '2026-11-23T02:00:01Z the end'",
     )
@@ -222,6 +224,7 @@ def test_a_log_that_ends_well_before_its_container_does_is_read_to_its_end(
         monkeypatch,
         create=says(pod(1, RUNNING)),
         watch=f"sleep 5; printf '%s\\n' {shlex.quote(end)} | sed \"s/FINISHED/{finished}/\"; sleep 30",
+        get=says(SUCCEEDED),
         log=f'for i in 1 2 3; do echo "$({stamp}) line $i" | tee -a {tmp_path}/written; sleep 1.4; done',
         rest=f'cat {tmp_path}/written; echo "$({stamp}) line 4"',
     )
@@ -247,6 +250,62 @@ def test_another_pod_of_the_name_is_neither_followed_nor_deleted(tmp_path: Path,
     assert result.pod["metadata"]["uid"] == "one"
     assert "of another try" not in said
     assert not (tmp_path / "deleted").exists()
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["while-it-runs", "after-its-end"])
+def test_no_line_of_another_pod_is_taken_where_a_log_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    """A worker that was frozen finds its log broken, and in the pod's name its successor's pod."""
+    end = {"type": "MODIFIED", "object": pod(2, SUCCEEDED["status"], uid="one")}
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING, uid="one")),
+        watch=f"sleep 1; {'exec sleep 20' if follows else says(end)}; sleep 20",
+        log=f"[ $n = 1 ] || {{ {LINE_OF_ANOTHER}; }}; echo '2026-11-23T02:00:00Z a line'; "
+        + ("sleep 0.2; echo 'error: unexpected EOF' >&2; exit 1" if follows else "sleep 2; echo 'error: EOF' >&2; exit 1"),
+        rest=LINE_OF_ANOTHER,
+        get=says(pod(7, RUNNING, uid="two")),
+    )
+    assert [line for line in said if "line" in line] == ["a line"]
+    assert result.outcome.end is (End.CLUSTER if follows else End.SUCCEEDED)
+
+
+def test_a_log_that_is_opened_again_goes_on_where_the_pod_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = {"type": "MODIFIED", "object": pod(2, SUCCEEDED["status"], uid="one")}
+    one, two = "echo '2026-11-23T02:00:00Z one'", "echo '2026-11-23T02:00:01Z two'"
+    _, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING, uid="one")),
+        watch=f"sleep 4; {says(end)}; sleep 20",
+        log=f"{one}; [ $n = 2 ] || {{ echo 'error: EOF' >&2; exit 1; }}; {two}; sleep 9",
+        rest=f"{one}; {two}",
+        get=says(pod(1, RUNNING, uid="one")),
+    )
+    assert [line for line in said if line in ("one", "two")] == ["one", "two"]
+
+
+# --- the result first, then the deletion ---
+
+
+def test_a_pod_that_has_succeeded_is_left_until_its_success_was_reported() -> None:
+    kubectl = ScriptedKubectl(create=[SUCCEEDED])
+    run = PodRun(kubectl, pod(0, {}, **OURS), LIMITS, on_line=None, note=lambda _: None)
+    run.run()
+    run.kill()
+    run.abandon(even_succeeded=True)
+    assert kubectl.asked.requests == ["create collect"], "whoever stops the task now, its result is not lost"
+    run.finish()
+    assert kubectl.asked.requests == ["create collect", "delete collect"]
+
+
+def test_a_pod_without_a_success_has_nothing_to_collect_and_is_deleted_at_once() -> None:
+    kubectl = ScriptedKubectl(create=[pod(1, ended(3, "2026-11-23T02:00:01Z", "Failed"))])
+    with pytest.raises(PodFailed):
+        PodRun(kubectl, pod(0, {}, **OURS), LIMITS, on_line=None, note=lambda _: None).run()
+    assert kubectl.asked.requests == ["create collect", "delete collect"]
 
 
 # --- a run that is killed ---

@@ -213,7 +213,8 @@ def test_a_manifest_does_not_change_what_it_was_made_from():
 
 
 def test_parameters_carry_the_names_of_kubernetes_pod_operator():
-    ours = {"dag_id", "run_id", "task_id", "map_index", "try_number", "dag_config", "exchange_group", "installation"}
+    ids = {"dag_id", "run_id", "task_id", "map_index", "try_number", "installation"}
+    ours = {*ids, "max_tries", "run_start", "run_clears", "dag_config", "exchange_group"}
     theirs = inspect.signature(KubernetesPodOperator.__init__).parameters.keys()
     assert {field.name for field in fields(PodRequest)} - ours - theirs == set()
 

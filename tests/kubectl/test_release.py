@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -34,6 +35,19 @@ def release(notes: list[str] | None = None, **answers: list[Scripted]) -> tuple[
         return error.fault is Fault.UNREACHABLE
 
     return Release(Claim(kubectl, pod(), note, may_pass), pod(), note, may_pass), kubectl.asked
+
+
+def test_a_try_of_a_run_that_was_deleted_leaves_the_pod_of_the_run_that_was_made_anew() -> None:
+    """Both are their run's first try, and the old one's process, which was frozen, is told by its timeout to give its pod up."""
+    old, new = (
+        task_annotations("collection", "run", "collect", run_start=datetime(2026, 11, 23, hour, tzinfo=timezone.utc), run_clears=0)
+        for hour in (2, 3)
+    )
+    kubectl = ScriptedKubectl(delete=[Fault.CONFLICT], get=[pod(uid="two", annotations=new)])
+    manifest = pod(annotations=old)
+    one = Release(Claim(kubectl, manifest, print, lambda _: False), manifest, print, lambda _: False)
+    assert "is left" in str(unwanted(one, manifest))
+    assert kubectl.asked.requests == ["delete collect", "get collect"]
 
 
 def no_pause(_: float) -> None:

@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -336,6 +337,48 @@ def test_ctrl_c_in_a_test_run_deletes_the_pod(tasks: Tasks) -> None:
     assert tasks.namespace.left() == []
 
 
+# --- the result first, then the deletion ---
+
+
+def test_a_success_that_airflow_did_not_get_is_collected_by_the_next_try(tasks: Tasks) -> None:
+    script = ("sh", "-c", """echo worked; echo '{"rows": 7}' > /airflow/xcom/return.json""")
+    first = tasks.run(*script, do_xcom_push=True, report="running")
+    [pod] = tasks.namespace.pods()
+    assert "has succeeded and is left: the next try collects its result (Airflow has the task as running)" in first.log[-1]
+    second = tasks.run(*script, do_xcom_push=True, try_number=2)
+    assert (second.state, second.result) == ("success", {"rows": 7})
+    assert any(f"Adopting pod {pod['metadata']['name']}, made by try 1" in line for line in second.log)
+    tasks.namespace.wait_until_empty()
+
+
+def test_a_result_that_can_not_be_read_is_not_left_for_the_next_try(tasks: Tasks) -> None:
+    task = tasks.run("sh", "-c", "echo no json > /airflow/xcom/return.json", do_xcom_push=True)
+    assert "is no JSON" in task.error
+    assert tasks.namespace.left() == []
+
+
+def test_a_cleared_task_starts_anew_and_a_retry_goes_on(tasks: Tasks) -> None:
+    script = ("sh", "-c", "echo begun; sleep 300")
+    operator = tasks.operator(*script)
+    made = manifest_of(tasks, operator)
+    made["metadata"]["annotations"][f"{PREFIX}/max-tries"] = "1"
+    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=made)
+    task = tasks.run("echo", "anew", try_number=2, max_tries=2, termination_grace_period=0)
+    assert (task.state, "anew" in task.log, "begun" in task.log) == ("success", True, False)
+    assert any(line.startswith("Replacing pod") and line.endswith(": the task was cleared") for line in task.log)
+
+
+def test_a_run_that_was_deleted_and_made_anew_does_not_take_the_old_ones_pod(tasks: Tasks) -> None:
+    """Its tries are counted from 1 again, so the pod seems to be this very try's."""
+    begun = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=timezone.utc)
+    first = tasks.run("echo", "old", report="running", dag_run=SimpleNamespace(conf=None, start_date=begun, clear_number=0))
+    assert "old" in first.log
+    later = SimpleNamespace(conf=None, start_date=begun + timedelta(minutes=1), clear_number=0)
+    task = tasks.run("echo", "new", dag_run=later)
+    assert (task.state, "new" in task.log, "old" in task.log) == ("success", True, False)
+    assert any("its run was deleted, and made anew with the same id" in line for line in task.log)
+
+
 # --- pods that are already there ---
 
 
@@ -361,6 +404,7 @@ operator = ConfiguredKubectlRunOperator(
     image="busybox:latest", image_pull_policy="IfNotPresent", cmds=["sh", "-c", sys.argv[2]],
 )
 ti = SimpleNamespace(
+    max_tries=0,
     dag_id=operator.dag_id, run_id="manual__2026-11-23T02:00:00+00:00", task_id="collect", map_index=-1, try_number=1
 )
 context = {"ti": ti, "task": operator}
@@ -602,6 +646,7 @@ def test_the_kubernetes_connection_is_used(tasks: Tasks, monkeypatch: pytest.Mon
     task = tasks.run("echo", "connected", kubernetes_conn_id="lab", namespace=None)
     assert (task.state, task.error) == ("success", "")
     assert "connected" in task.log
+    tasks.namespace.wait_until_empty()
 
 
 def test_execution_timeout_is_an_ordinary_parameter(tasks: Tasks) -> None:

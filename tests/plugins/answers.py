@@ -111,6 +111,8 @@ class Server:
                     self.close_connection = True
 
             def _verb(self) -> str:
+                if self.path.startswith("/version"):
+                    return "version"  # asked by a kubectl that looks which version of itself is to be run
                 if self.command == "GET":
                     return "watch" if "watch=true" in self.path else "log" if "/log?" in self.path else "get"
                 return {"POST": "create", "PUT": "replace", "DELETE": "delete", "CONNECT": "connect"}[self.command]

@@ -78,9 +78,18 @@ class Tasks:
         map_index: int = -1,
         while_running: Callable[[ConfiguredKubectlRunOperator], None] | None = None,
         state_in_airflow: str | None = "running",
+        report: str | None = "success",
+        max_tries: int = 0,
+        dag_run: Any = None,
         **arguments: Any,
     ) -> TaskResult:
-        """Render and execute; ``while_running`` is called in a thread beside it, ``state_in_airflow`` is what a kill learns."""
+        """
+        Render, execute, report and run the callbacks of a success, as Airflow's task runner does.
+
+        :param while_running: is called in a thread beside it.
+        :param state_in_airflow: what a kill learns.
+        :param report: what Airflow has the task as after the report of a success.
+        """
         from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 
         operator = self.operator(*cmds, **arguments)
@@ -91,9 +100,10 @@ class Tasks:
             task_id=operator.task_id,
             map_index=map_index,
             try_number=try_number,
+            max_tries=max_tries,
             get_task_states=lambda **_: {run_id: {key: state_in_airflow}},
         )
-        context: Any = {"ti": ti, "run_id": run_id, "task": operator}
+        context: Any = {"ti": ti, "run_id": run_id, "task": operator, **({"dag_run": dag_run} if dag_run else {})}
         beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
         state, error, result = "success", "", None
         raised: type[BaseException] | None = None
@@ -103,6 +113,9 @@ class Tasks:
                 if beside:
                     beside.start()
                 result = operator.execute(context)
+                ti.get_task_states = lambda **_: {run_id: {key: report}}
+                for callback in operator.on_success_callback:
+                    callback(context)
             except AirflowSkipException as exception:
                 state, error, raised = "skipped", str(exception), type(exception)
             except AirflowException as exception:
