@@ -121,25 +121,25 @@ AS $$
         ),
         (
             'dag_configuration', '{cpu_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
-            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
-            'a Kubernetes quantity of at least 1m, in steps of 1m', '500m'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
+            'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '500m'
         ),
         (
             'dag_configuration', '{cpu_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
-            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
-            'a Kubernetes quantity of at least 1m, in steps of 1m', '2000m'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
+            'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '2000m'
         ),
         (
             'dag_configuration', '{memory_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
-            'a Kubernetes quantity of at least 4Mi', '1Gi'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 4194304 AND 70368744177664, false)',
+            'a Kubernetes quantity from 4Mi to 64Ti', '1Gi'
         ),
         (
             'dag_configuration', '{memory_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
-            'a Kubernetes quantity of at least 4Mi', '2Gi'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 4194304 AND 70368744177664, false)',
+            'a Kubernetes quantity from 4Mi to 64Ti', '2Gi'
         ),
         (
             'dag_configuration', '{cpu_request,cpu_limit}', 'cpu_request_within_limit',

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dagconfig.models.invalid_row import shown
-from airflow_provider_dagconfig.models.quantity import LEAST, Quantity, Resource, is_too_fine
+from airflow_provider_dagconfig.models.quantity import LEAST, MOST, Quantity, Resource, is_in_bytes, is_too_fine
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -116,6 +116,11 @@ class QuantityColumn(Column):
         return LEAST[self.resource]
 
     @property
+    def most(self) -> Quantity:
+        """What the store's rules allow at most."""
+        return MOST[self.resource]
+
+    @property
     def takes(self) -> str:
         return {"cpu": "500m, 2", "memory": "512Mi, 4Gi"}[self.resource]
 
@@ -135,8 +140,10 @@ class QuantityColumn(Column):
         if isinstance(value, bool) or not isinstance(value, str | int | Quantity):
             raise ValueError(f"{shown(value)} must be a Kubernetes quantity in quotes, such as {self.default!r}")
         quantity = Quantity.parse(str(value), self.resource)
-        if quantity < self.least:
-            raise ValueError(f"{str(value)!r} must be at least {self.least}, such as {self.default!r}")
+        if is_in_bytes(quantity, self.resource):
+            raise ValueError(f"{str(value)!r} is in bytes; write cores, such as {self.default!r}")
+        if not self.least <= quantity <= self.most:
+            raise ValueError(f"{str(value)!r} must be from {self.least} to {self.most}, such as {self.default!r}")
         if is_too_fine(quantity, self.resource):
             raise ValueError(
                 f"{str(value)!r} is finer than 1m, to which Kubernetes would round it up; write whole m, such as '500m'"

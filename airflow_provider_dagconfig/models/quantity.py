@@ -1,4 +1,4 @@
-"""Amounts of CPU and memory, as Kubernetes writes them, and what a container needs at least."""
+"""Amounts of CPU and memory, as Kubernetes writes them, what a container needs at least, and what no machine has."""
 
 from __future__ import annotations
 
@@ -118,14 +118,21 @@ def _can_be_written(text: str, resource: Resource | None) -> bool:
         return False
     if resource is None:
         return True
-    return quantity >= LEAST[resource] and not is_too_fine(quantity, resource)
+    return LEAST[resource] <= quantity <= MOST[resource] and not is_too_fine(quantity, resource)
 
 
 LEAST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
 """What a container needs to start; the store's rules allow no less."""
+MOST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1024"), "memory": Quantity.parse("64Ti")}
+"""More than any machine has: whoever writes more means another unit. The store's rules allow no more."""
 _FINEST_CPU = Fraction(1, 1000)
 
 
 def is_too_fine(quantity: Quantity, resource: Resource) -> bool:
     """Say whether Kubernetes would round an amount up: of CPU to whole thousandths of a core."""
     return resource == "cpu" and quantity.value % _FINEST_CPU != 0
+
+
+def is_in_bytes(quantity: Quantity, resource: Resource) -> bool:
+    """Say whether an amount of CPU has a unit of memory: Ki, Mi, Gi."""
+    return resource == "cpu" and quantity.text.endswith("i")

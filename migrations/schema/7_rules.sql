@@ -89,25 +89,25 @@ AS $function$
         ),
         (
             'dag_configuration', '{cpu_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
-            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
-            'a Kubernetes quantity of at least 1m, in steps of 1m', '500m'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
+            'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '500m'
         ),
         (
             'dag_configuration', '{cpu_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
-            ' financial_screener.quantity_value({}::text) % 0.001 = 0, false)',
-            'a Kubernetes quantity of at least 1m, in steps of 1m', '2000m'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
+            'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '2000m'
         ),
         (
             'dag_configuration', '{memory_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
-            'a Kubernetes quantity of at least 4Mi', '1Gi'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 4194304 AND 70368744177664, false)',
+            'a Kubernetes quantity from 4Mi to 64Ti', '1Gi'
         ),
         (
             'dag_configuration', '{memory_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) >= 4194304, false)',
-            'a Kubernetes quantity of at least 4Mi', '2Gi'
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 4194304 AND 70368744177664, false)',
+            'a Kubernetes quantity from 4Mi to 64Ti', '2Gi'
         ),
         (
             'dag_configuration', '{cpu_request,cpu_limit}', 'cpu_request_within_limit',
@@ -389,8 +389,8 @@ REVOKE ALL ON FUNCTION financial_screener.enforce_rules() FROM PUBLIC;
 
 -- Made of the rules by enforce_rules().
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_batch_size CHECK (COALESCE(((batch_size >= 1) AND (batch_size <= 1000000)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_limit CHECK (COALESCE(((financial_screener.quantity_value((cpu_limit)::text) >= 0.001) AND ((financial_screener.quantity_value((cpu_limit)::text) % 0.001) = (0)::numeric)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request CHECK (COALESCE(((financial_screener.quantity_value((cpu_request)::text) >= 0.001) AND ((financial_screener.quantity_value((cpu_request)::text) % 0.001) = (0)::numeric)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_limit CHECK (COALESCE((((financial_screener.quantity_value((cpu_limit)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_limit)::text) <= (1024)::numeric)) AND ((financial_screener.quantity_value((cpu_limit)::text) % 0.001) = (0)::numeric) AND ((cpu_limit)::text !~ 'i$'::text)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request CHECK (COALESCE((((financial_screener.quantity_value((cpu_request)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_request)::text) <= (1024)::numeric)) AND ((financial_screener.quantity_value((cpu_request)::text) % 0.001) = (0)::numeric) AND ((cpu_request)::text !~ 'i$'::text)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request_within_limit CHECK ((financial_screener.quantity_value((cpu_request)::text) <= financial_screener.quantity_value((cpu_limit)::text)));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name CHECK (COALESCE((((dag_name)::text <> ''::text) AND ((dag_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
@@ -399,8 +399,8 @@ ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_enabled CHE
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name CHECK (COALESCE((((job_name)::text <> ''::text) AND ((job_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name_characters CHECK (COALESCE((((job_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_max_retries CHECK (COALESCE(((max_retries >= 0) AND (max_retries <= 10)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_limit CHECK (COALESCE((financial_screener.quantity_value((memory_limit)::text) >= (4194304)::numeric), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request CHECK (COALESCE((financial_screener.quantity_value((memory_request)::text) >= (4194304)::numeric), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_limit CHECK (COALESCE(((financial_screener.quantity_value((memory_limit)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_limit)::text) <= ('70368744177664'::bigint)::numeric)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request CHECK (COALESCE(((financial_screener.quantity_value((memory_request)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_request)::text) <= ('70368744177664'::bigint)::numeric)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request_within_limit CHECK ((financial_screener.quantity_value((memory_request)::text) <= financial_screener.quantity_value((memory_limit)::text)));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_priority CHECK (COALESCE(((priority >= 1) AND (priority <= 10)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_retry_backoff_enabled CHECK ((retry_backoff_enabled IS NOT NULL));

@@ -20,6 +20,8 @@ from airflow_provider_dagconfig.store.migrate import migrate
 SET_JOB = "UPDATE financial_screener.dag_configuration SET {} = {} WHERE dag_name = 'calculate_indicators'"
 SET_GROUP = "UPDATE financial_screener.exchange_groups SET {} = {} WHERE group_name = 'lse'"
 
+CPU = "must be a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi"
+
 SUFFIXES = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 numbers = st.from_regex(r"[+-]?([0-9]{1,21}(\.[0-9]{0,12})?|\.[0-9]{1,12})", fullmatch=True)
 exponents = st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 999))
@@ -70,16 +72,18 @@ def constraints(database: Database) -> set[str]:
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [
-        ("cpu_request", "'lots'", "must be a Kubernetes quantity of at least 1m, in steps of 1m, such as 500m"),
-        ("cpu_request", "'0'", "must be a Kubernetes quantity of at least 1m, in steps of 1m, such as 500m"),
-        ("cpu_request", "'-1'", "must be a Kubernetes quantity of at least 1m, in steps of 1m, such as 500m"),
-        ("cpu_limit", "'1500500u'", "must be a Kubernetes quantity of at least 1m, in steps of 1m, such as 2000m"),
-        ("cpu_limit", "NULL", "must be a Kubernetes quantity of at least 1m, in steps of 1m, such as 2000m"),
+        ("cpu_request", "'lots'", f"{CPU}, such as 500m"),
+        ("cpu_request", "'0'", f"{CPU}, such as 500m"),
+        ("cpu_request", "'-1'", f"{CPU}, such as 500m"),
+        ("cpu_limit", "'1500500u'", f"{CPU}, such as 2000m"),
+        ("cpu_limit", "NULL", f"{CPU}, such as 2000m"),
+        ("cpu_limit", "'1024001m'", f"{CPU}, such as 2000m"),
+        ("cpu_request", "'1Ki'", f"{CPU}, such as 500m"),
         ("cpu_request", "'5'", "must be no more than cpu_limit ('4000m'), such as 500m with a limit of 2000m"),
-        ("memory_request", "'1Mi'", "must be a Kubernetes quantity of at least 4Mi, such as 1Gi"),
+        ("memory_request", "'1Mi'", "must be a Kubernetes quantity from 4Mi to 64Ti, such as 1Gi"),
         ("memory_request", "'5Gi'", "must be no more than memory_limit ('4Gi'), such as 1Gi with a limit of 2Gi"),
-        ("memory_limit", "'2 GB'", "must be a Kubernetes quantity of at least 4Mi, such as 2Gi"),
-        ("memory_limit", "'8Ei'", "must be a Kubernetes quantity of at least 4Mi, such as 2Gi"),
+        ("memory_limit", "'2 GB'", "must be a Kubernetes quantity from 4Mi to 64Ti, such as 2Gi"),
+        ("memory_limit", "'8Ei'", "must be a Kubernetes quantity from 4Mi to 64Ti, such as 2Gi"),
         ("batch_size", "0", "must be a whole number from 1 to 1000000, such as 500"),
         ("batch_size", "1000001", "must be a whole number from 1 to 1000000, such as 500"),
         ("timeout_seconds", "0", "must be a whole number of seconds from 1 to 604800, a week, such as 600"),

@@ -110,12 +110,12 @@ def test_every_column_takes_its_type() -> None:
         ),
         pytest.param(
             {"memory_limit": "2Mi"},
-            "dag run conf[\"dagconfig\"][\"memory_limit\"] = '2Mi' must be at least 4Mi, such as '2Gi'",
+            "dag run conf[\"dagconfig\"][\"memory_limit\"] = '2Mi' must be from 4Mi to 64Ti, such as '2Gi'",
             id="too little memory",
         ),
         pytest.param(
             {"cpu_request": "0.5m"},
-            "dag run conf[\"dagconfig\"][\"cpu_request\"] = '0.5m' must be at least 1m, such as '500m'",
+            "dag run conf[\"dagconfig\"][\"cpu_request\"] = '0.5m' must be from 1m to 1024, such as '500m'",
             id="too little cpu",
         ),
         pytest.param(

@@ -180,8 +180,11 @@ def edges(column: Column) -> Iterator[tuple[Any, bool]]:
     elif isinstance(column, BooleanColumn):
         yield from [(True, True), (False, True)]
     elif isinstance(column, QuantityColumn):
-        least = column.least.value
+        least, most = column.least.value, column.most.value
         yield from [(str(column.least), True), (f"{float(least) * 0.999:.6f}", False), (f"-{column.least}", False), ("much", False)]
+        yield from [(str(column.most), True), (f"{float(most):.0f}.001", False), (f"{most + 1}", False)]
+        # A unit of bytes is no unit of cores.
+        yield {"cpu": "0.5Ki", "memory": "4096Ki"}[column.resource], column.resource == "memory"
         # In steps of 1m of CPU; of memory there is no step.
         yield f"{float(least) * 1.5:.4f}", column.resource == "memory"
         assert column.length is not None
@@ -207,7 +210,7 @@ def beside(name: str) -> dict[str, str]:
     if not isinstance(column, QuantityColumn):
         return {}
     if column.within is not None:
-        return {column.within: {"cpu": "9", "memory": "9Gi"}[column.resource]}
+        return {column.within: str(column.most)}
     return {request: str(column.least) for request, other in QUANTITIES.items() if other.within == name}
 
 
