@@ -37,4 +37,5 @@ DROP FUNCTION financial_screener.dagconfig_validate();
 DROP FUNCTION financial_screener.dagconfig_broken_rules(text, jsonb, text[]);
 DROP FUNCTION financial_screener.dagconfig_rules();
 DROP FUNCTION financial_screener.dagconfig_is_exchange_list(text[]);
+DROP FUNCTION financial_screener.dagconfig_is_name(text);
 DROP FUNCTION financial_screener.quantity_value(text);

@@ -10,7 +10,7 @@
 -- becomes a CHECK constraint as soon as no row breaks it (enforce_rules). No row is changed here.
 --
 -- PostgreSQL holds more than Python does: moments before the year 1 and after 9999, infinity, the time of day 24:00. Rules refuse
--- these, and control characters in names. What is there already is mended by dagconfig_stamp (011) with any change of the row, and
+-- these. What is there already is mended by dagconfig_stamp (011) with any change of the row, and
 -- by end_override (013).
 
 -- It reads what Quantity.parse of the models reads: what Kubernetes would change silently (more than 2^63-1, finer than 1n) is no
@@ -69,6 +69,40 @@ $$;
 COMMENT ON FUNCTION financial_screener.quantity_value(text) IS
     'The exact amount of a Kubernetes quantity, in cores or bytes; NULL where the text is none.';
 
+-- Two names that look the same are not two rows. In UTF8 the characters are Unicode's: controls (Cc), format characters (Cf), blanks
+-- (Zs, Zl, Zp). Other encodings have few of them, and chr() fails for those that they lack: PL/pgSQL does not look at what it does
+-- not reach. SQL_ASCII takes bytes of other encodings for control characters.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_name(p_name text)
+RETURNS boolean
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    controls text := '[[:cntrl:]]';
+    around text := '[[:space:]]';
+BEGIN
+    IF getdatabaseencoding() = 'UTF8' THEN
+        controls := '[' || chr(1) || '-' || chr(31) || chr(127) || '-' || chr(159) || ']';
+        SELECT '[' || string_agg(chr(r.first) || '-' || chr(r.last), '') || ']' INTO around
+        FROM (VALUES
+            (32, 32), (160, 160), (173, 173), (1536, 1541), (1564, 1564), (1757, 1757), (1807, 1807), (2192, 2193), (2274, 2274),
+            (5760, 5760), (6158, 6158), (8192, 8207), (8232, 8239), (8287, 8292), (8294, 8303), (12288, 12288), (65279, 65279),
+            (65529, 65531), (69821, 69821), (69837, 69837), (78896, 78911), (113824, 113827), (119155, 119162), (917505, 917505),
+            (917536, 917631)
+        ) AS r (first, last);
+    ELSIF getdatabaseencoding() = 'SQL_ASCII' THEN
+        controls := '[' || chr(1) || '-' || chr(31) || chr(127) || ']';
+    END IF;
+    RETURN coalesce(p_name <> '' AND p_name !~ controls AND p_name !~ ('^' || around || '|' || around || '$'), false);
+END
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_is_name(text) IS
+    'Whether it is a name: not empty, no control characters, and no blanks or invisible characters around it.';
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_exchange_list(p_exchanges text[])
 RETURNS boolean
 LANGUAGE sql
@@ -78,19 +112,19 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
-        coalesce(array_ndims(p_exchanges) = 1, false)
-        AND coalesce(bool_and(code IS NOT NULL AND code <> '' AND code !~ '^[[:space:]]|[[:space:]]$'), false)
+        coalesce(array_ndims(p_exchanges) = 1 AND cardinality(p_exchanges) <= 500, false)
+        AND coalesce(bool_and(coalesce(code ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$', false)), false)
         AND count(*) = count(DISTINCT code)
     FROM unnest(p_exchanges) AS code
 $$;
 
 COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS
-    'Whether a list names at least one exchange, each once, none of them empty or with blanks around it.';
+    'Whether a list has 1 to 500 exchange codes, each once: letters and digits of ASCII, and after the first also ., - and _.';
 
 -- The rules, in the order in which they are reported. Where rule_name is NULL, it is a rule for each of the columns. {} is the column.
 -- No pattern has a backslash: a session may set standard_conforming_strings = off, and would get another pattern. The casts in
 -- conditions: a function of the same name for another type, of somebody who may create in the schema, is never the better fit.
--- SQL_ASCII takes bytes of other encodings for control characters. A moment keeps a day's distance from the edges of Python's
+-- A moment keeps a day's distance from the edges of Python's
 -- years, so that every time zone can tell it; a version stays below 2^62, so that one more is a number.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_rules()
 RETURNS TABLE (
@@ -111,23 +145,27 @@ AS $$
     WITH r (table_name, columns, rule_name, condition, rule, example) AS (VALUES
         (
             'dag_configuration', '{dag_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'data_collection_equities'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'data_collection_equities'
         ),
         (
             'dag_configuration', '{job_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'us_markets'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'us_markets'
         ),
         (
             'dag_configuration', '{cpu_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) <= 1024 AND'
             ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
             'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '500m'
         ),
         (
             'dag_configuration', '{cpu_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) <= 1024 AND'
             ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
             'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '2000m'
         ),
@@ -180,55 +218,48 @@ AS $$
             'a whole number from 1 to 10, higher first', '5'
         ),
         (
+            'dag_configuration', '{description}', NULL,
+            'coalesce(length({}) <= 4000, true)',
+            'a text of at most 4000 characters', 'collects prices after the close'
+        ),
+        (
+            'dag_configuration_overrides', '{reason}', NULL,
+            'coalesce(length({}) <= 1000, true)',
+            'a text of at most 1000 characters', 'backfill of October'
+        ),
+        (
             'exchange_groups', '{group_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'us_markets'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'us_markets'
         ),
         (
             'exchange_groups', '{display_name}', NULL,
-            'coalesce({} ~ ''[^[:space:]]'', false)',
-            'a name', 'US Markets (NYSE, NASDAQ)'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'US Markets (NYSE, NASDAQ)'
         ),
         (
             'exchange_groups', '{exchanges}', NULL,
             'financial_screener.dagconfig_is_exchange_list({})',
-            'a list of at least one exchange, each once, without blanks around it', 'ARRAY[''NYSE'', ''NASDAQ'']'
+            'a list of 1 to 500 exchange codes, each once, each of at most 32 letters A to Z, digits, ., - and _',
+            'ARRAY[''NYSE'', ''NASDAQ'']'
         ),
         (
             'exchange_groups', '{primary_timezone}', NULL,
             'coalesce({} IN (SELECT z.name FROM pg_catalog.pg_timezone_names AS z), false)',
             'a time zone that pg_timezone_names has', 'America/New_York'
         ),
+        (
+            'exchange_groups', '{description}', NULL,
+            'coalesce(length({}) <= 4000, true)',
+            'a text of at most 4000 characters', 'the exchanges of New York'
+        ),
         ('exchange_groups', '{enabled}', NULL, '{} IS NOT NULL', 'true or false', 'true'),
         (
             'exchange_groups', '{priority}', NULL,
             'coalesce({} BETWEEN 1 AND 10, false)',
             'a whole number from 1 to 10, higher first', '5'
-        ),
-        (
-            'dag_configuration', '{dag_name}', 'dag_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'data_collection_equities'
-        ),
-        (
-            'dag_configuration', '{job_name}', 'job_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'us_markets'
-        ),
-        (
-            'exchange_groups', '{group_name}', 'group_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'us_markets'
-        ),
-        (
-            'exchange_groups', '{display_name}', 'display_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'US Markets (NYSE, NASDAQ)'
-        ),
-        (
-            'exchange_groups', '{exchanges}', 'exchanges_characters',
-            'coalesce(array_to_string({}, ''|'') !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a list of names without control characters', 'ARRAY[''NYSE'', ''NASDAQ'']'
         ),
         (
             'exchange_groups', '{market_open_utc}', NULL,
@@ -345,7 +376,12 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'check_violation',
             MESSAGE = format(
-                '%s %s of %s %s', broken.column_name, coalesce(quote_literal(broken.value), 'NULL'),
+                '%s %s of %s %s', broken.column_name,
+                CASE
+                    WHEN broken.value IS NULL THEN 'NULL'
+                    WHEN length(broken.value) <= 200 THEN quote_literal(broken.value)
+                    ELSE format('%L... (%s characters)', left(broken.value, 200), length(broken.value))
+                END,
                 CASE TG_TABLE_NAME
                     WHEN 'exchange_groups' THEN concat('exchange group ', row_after ->> 'group_name')
                     ELSE concat_ws('/', row_after ->> 'dag_name', row_after ->> 'job_name')
@@ -440,6 +476,7 @@ COMMENT ON FUNCTION financial_screener.enforce_rules() IS
 
 REVOKE EXECUTE ON FUNCTION
     financial_screener.quantity_value(text),
+    financial_screener.dagconfig_is_name(text),
     financial_screener.dagconfig_is_exchange_list(text[]),
     financial_screener.dagconfig_rules(),
     financial_screener.dagconfig_broken_rules(text, jsonb, text[]),

@@ -47,7 +47,7 @@ BEGIN
         left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
         p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
-        nullif(current_setting('dagconfig.reason', true), ''),
+        left(nullif(current_setting('dagconfig.reason', true), ''), 1000),
         financial_screener.dagconfig_changed_columns(p_before, p_after),
         coalesce(
             (p_after ->> 'version')::bigint,

@@ -21,6 +21,14 @@ AS $$
 DECLARE
     before text[] := ARRAY[current_setting('dagconfig.updated_by', true), current_setting('dagconfig.reason', true)];
 BEGIN
+    IF length(p_reason) > 1000 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format(
+                'reason %L... must be a text of at most 1000 characters, and has %s', left(p_reason, 200), length(p_reason)
+            ),
+            COLUMN = 'reason';
+    END IF;
     PERFORM set_config('dagconfig.updated_by', coalesce(p_updated_by, ''), true);
     PERFORM set_config('dagconfig.reason', coalesce(p_reason, ''), true);
     RETURN before;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
@@ -17,7 +15,8 @@ from airflow_provider_dagconfig.models import (
     DagConfig,
     Quantity,
     Unreadable,
-    is_exchange_code,
+    is_name,
+    meant_name,
     quoted_schema,
     sql_text,
     usable_exchanges,
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import Column, GroupRow, JobRow, Override, RuleViolation
     from airflow_provider_dagconfig.store import Location
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")
-"""Unicode's categories of what is not to be seen at the ends of a name."""
 _NAMES = ("dag_name", "job_name", "group_name")
 _TIMES = ("market_open_utc", "market_close_utc")
 
@@ -84,7 +80,7 @@ class Remedies:
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
-        meant = tuple(map(_meant, name))
+        meant = tuple(meant_name(part) for part in name)
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
             return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
@@ -100,16 +96,7 @@ class Remedies:
 
 def as_meant(name: str | tuple[str, str]) -> str | tuple[str, str]:
     """Give the name of a row, as far as the rules allow it: an exchange group, or DAG and job."""
-    return _meant(name) if isinstance(name, str) else (_meant(name[0]), _meant(name[1]))
-
-
-def _meant(name: str) -> str:
-    """Give a name without what is not to be seen at its ends, and without control characters."""
-    while name and unicodedata.category(name[-1]) in _INVISIBLE:
-        name = name[:-1]
-    while name and unicodedata.category(name[0]) in _INVISIBLE:
-        name = name[1:]
-    return _CONTROLS.sub("_", name)
+    return meant_name(name) if isinstance(name, str) else (meant_name(name[0]), meant_name(name[1]))
 
 
 def is_of_a_name(violation: RuleViolation) -> bool:
@@ -127,14 +114,15 @@ def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[R
     """
     of_group = _group_values(name[0], row) if len(name) == 1 else {}
     # A request above its limit is mended below; what it may be depends on this row's limit.
-    wanted = {each.column_name: of_group.get(each.column_name, each.example) for each in broken if not _is_of_two(each)}
+    instead = of_group | {"description": (row.get("description") or "")[: models.CONFIG_COLUMNS["description"].length]}
+    wanted = {each.column_name: instead.get(each.column_name, each.example) for each in broken if not _is_of_two(each)}
     mended = _within_limits(row, wanted, {})
     return {column: typed(mended[column]) for column in {**JOB_COLUMNS, **GROUP_COLUMNS} if column in mended}
 
 
 def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Give what takes the place of a group's values: what they may have meant, nothing of another market."""
-    display_name = _CONTROLS.sub(" ", row.get("display_name") or "").strip() or _meant(group)
+    display_name = meant_name(row.get("display_name") or "") or meant_name(group)
     return {
         **GROUP_DEFAULTS,
         **dict.fromkeys(_TIMES, LAST_MINUTE),
@@ -178,6 +166,8 @@ def fitting(name: str | tuple[str, str], row: Mapping[str, Any], instead: Mappin
         of_job = vars(DagConfig.defaults(*name))
         defaults, fits = {column: _text(of_job[column]) for column in OVERRIDE_COLUMNS}, _fits_job
     mended = {}
+    if row.get("description"):
+        mended["description"] = row["description"][: models.CONFIG_COLUMNS["description"].length]
     for column, default in defaults.items():
         if not fits(column, row.get(column)):
             other = instead.get(column)
@@ -202,19 +192,14 @@ def _fits(column: Column, value: Any) -> bool:
 
 
 def _fits_group(column: str, value: Any) -> bool:
-    if column == "exchanges":
-        codes = value if isinstance(value, list | tuple) else ()
-        return bool(codes) and all(map(is_exchange_code, codes)) and len(set(codes)) == len(codes)
     if column in _TIMES:
         # The history has a time of day as text.
         return not isinstance(value, Unreadable) and not str(value).startswith("24")
     if column == "primary_timezone":
         return value in available_timezones()
-    if column == "priority":
+    if column in ("exchanges", "priority"):
         return _fits(models.GROUP_COLUMNS[column], value)
-    if column == "display_name":
-        return isinstance(value, str) and bool(value.strip()) and not _CONTROLS.search(value)
-    return value is not None
+    return is_name(value) if isinstance(value, str) else value is not None
 
 
 def typed(value: Any) -> str:

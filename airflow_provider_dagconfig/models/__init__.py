@@ -32,6 +32,7 @@ from airflow_provider_dagconfig.models.exchange_group import (
 from airflow_provider_dagconfig.models.installation import Installation, InstallationError
 from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shortened
 from airflow_provider_dagconfig.models.moments import Unreadable, in_range, parse_duration, read_moment
+from airflow_provider_dagconfig.models.names import is_name, meant_name
 from airflow_provider_dagconfig.models.quantity import Quantity, Resource
 from airflow_provider_dagconfig.models.records import (
     CEILINGS,
@@ -79,6 +80,8 @@ __all__ = [
     "command_line",
     "in_range",
     "is_exchange_code",
+    "is_name",
+    "meant_name",
     "names_of",
     "parse_duration",
     "quoted_schema",

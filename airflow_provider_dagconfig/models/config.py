@@ -66,7 +66,9 @@ class DagConfig:
     retry_backoff_enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether the delay grows from retry to retry")})
     enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether the job runs; if not, its tasks are skipped")})
     priority: int = field(default=5, metadata={KEY: NumberColumn("Higher first", least=1, most=10, is_needed=False)})
-    description: str | None = field(default=None, metadata={KEY: TextColumn("A text for people", is_overridable=False)})
+    description: str | None = field(
+        default=None, metadata={KEY: TextColumn("A text for people", length=4_000, is_overridable=False)}
+    )
     origin: str = ""
     """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
     updated_at: datetime | Unreadable | None = None

@@ -19,18 +19,23 @@ from airflow_provider_dagconfig.models.columns import (
     TimeColumn,
     columns_of,
 )
-from airflow_provider_dagconfig.models.invalid_row import InvalidRowError
+from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shown
 from airflow_provider_dagconfig.models.moments import Unreadable
 from airflow_provider_dagconfig.models.statements import command_line
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-_EXCHANGE_CODE = re.compile(r"[\w.-]+")
+_EXCHANGE_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_MOST_EXCHANGES = 500
 
 
 def is_exchange_code(code: object) -> bool:
-    """Say whether it is one exchange's code: letters, digits, ``.``, ``-`` and ``_``; no brackets, quotes, separators or blanks."""
+    """
+    Say whether it is one exchange's code.
+
+    At most 32 letters and digits of ASCII, after the first also ``.``, ``-`` and ``_``; no brackets, quotes, separators, blanks.
+    """
     return isinstance(code, str) and _EXCHANGE_CODE.fullmatch(code) is not None
 
 
@@ -69,9 +74,22 @@ class ExchangesColumn(Column):
 
     def misfit(self, value: Any) -> str | None:
         # An empty code, as one that is there twice, is the rule's to refuse.
-        if value is None or (isinstance(value, list) and all(code == "" or is_exchange_code(code) for code in value)):
+        if value is None:
             return None
-        return "must be a list of exchange codes, of letters, digits, '.', '-' and '_' without blanks, such as ['NYSE', 'NASDAQ']"
+        if isinstance(value, list) and all(code == "" or is_exchange_code(code) for code in value):
+            return f"has {len(value)} codes; write {_MOST_EXCHANGES} at most" if len(value) > _MOST_EXCHANGES else None
+        return (
+            "must be a list of exchange codes, of letters A to Z, digits, '.', '-' and '_' without blanks,"
+            " such as ['NYSE', 'NASDAQ']"
+        )
+
+    def checked(self, value: Any) -> list[str]:
+        problem = self.misfit(value)
+        if problem is None and not (value and all(value) and len(set(value)) == len(value)):
+            problem = "must be a list of exchange codes, each once, such as ['NYSE', 'NASDAQ']"
+        if problem:
+            raise ValueError(f"{shown(value)} {problem}")
+        return list(value)
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ class ExchangeGroup:
     market_close_utc: time | None = field(default=None, metadata={KEY: TimeColumn("When it closes, in UTC")})
     enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether it takes part")})
     priority: int = field(default=5, metadata={KEY: NumberColumn("Higher first", least=1, most=10)})
-    description: str | None = field(default=None, metadata={KEY: TextColumn("A text for people")})
+    description: str | None = field(default=None, metadata={KEY: TextColumn("A text for people", length=4_000)})
     version: int | None = None
     """The row's version, which grows by one with each change."""
 

@@ -72,6 +72,15 @@ _MAKE_WAY = sql.SQL("""
             ADD CONSTRAINT override_has_a_reason CHECK (reason ~ '[^[:space:]]');
         END IF;
 
+        -- What they held names and exchanges to is a part of other rules now.
+        ALTER TABLE {schema}.dag_configuration
+        DROP CONSTRAINT IF EXISTS rule_dag_name_characters,
+        DROP CONSTRAINT IF EXISTS rule_job_name_characters;
+        ALTER TABLE {schema}.exchange_groups
+        DROP CONSTRAINT IF EXISTS rule_group_name_characters,
+        DROP CONSTRAINT IF EXISTS rule_display_name_characters,
+        DROP CONSTRAINT IF EXISTS rule_exchanges_characters;
+
         -- Before there was an index for it, two changes at the same time may have taken one version: the first keeps it.
         IF pg_catalog.to_regclass({versions}) IS NULL THEN
             UPDATE {schema}.dag_configuration_audit AS later SET row_version = NULL

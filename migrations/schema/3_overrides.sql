@@ -353,6 +353,9 @@ BEGIN
     IF ended.starts_at >= ended.ends_at THEN
         ended.starts_at := ended.ends_at - interval '1 second';
     END IF;
+    IF length(ended.reason) > 1000 THEN
+        ended.reason := left(regexp_replace(ended.reason, '^[[:space:]]+', ''), 1000);
+    END IF;
     -- An end that is still to come is no end.
     IF
         ended.ended_at NOT BETWEEN first_moment AND least(now(), ended.ends_at)
@@ -370,11 +373,12 @@ BEGIN
             )::text;
     END IF;
     UPDATE financial_screener.dag_configuration_overrides AS o SET
-        created_at = ended.created_at, starts_at = ended.starts_at, ends_at = ended.ends_at, ended_at = ended.ended_at
+        created_at = ended.created_at, starts_at = ended.starts_at, ends_at = ended.ends_at, ended_at = ended.ended_at,
+        reason = ended.reason
     WHERE o.override_id = p_override_id;
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.end_override(bigint,text,text) IS 'End an override before its time. Moments of it that break a rule become such that keep it; the audit has them as they were.';
+COMMENT ON FUNCTION financial_screener.end_override(bigint,text,text) IS 'End an override before its time. Moments and a reason that break a rule become such that keep it; the audit has them as they were.';
 REVOKE ALL ON FUNCTION financial_screener.end_override(bigint,text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.end_override(bigint,text,text) TO dagconfig_editor;

@@ -75,7 +75,7 @@ BEGIN
         left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
         p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
-        nullif(current_setting('dagconfig.reason', true), ''),
+        left(nullif(current_setting('dagconfig.reason', true), ''), 1000),
         financial_screener.dagconfig_changed_columns(p_before, p_after),
         coalesce(
             (p_after ->> 'version')::bigint,
@@ -230,6 +230,14 @@ AS $function$
 DECLARE
     before text[] := ARRAY[current_setting('dagconfig.updated_by', true), current_setting('dagconfig.reason', true)];
 BEGIN
+    IF length(p_reason) > 1000 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format(
+                'reason %L... must be a text of at most 1000 characters, and has %s', left(p_reason, 200), length(p_reason)
+            ),
+            COLUMN = 'reason';
+    END IF;
     PERFORM set_config('dagconfig.updated_by', coalesce(p_updated_by, ''), true);
     PERFORM set_config('dagconfig.reason', coalesce(p_reason, ''), true);
     RETURN before;

@@ -53,6 +53,36 @@ REVOKE ALL ON FUNCTION financial_screener.quantity_value(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_reader;
 
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_name(p_name text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    controls text := '[[:cntrl:]]';
+    around text := '[[:space:]]';
+BEGIN
+    IF getdatabaseencoding() = 'UTF8' THEN
+        controls := '[' || chr(1) || '-' || chr(31) || chr(127) || '-' || chr(159) || ']';
+        SELECT '[' || string_agg(chr(r.first) || '-' || chr(r.last), '') || ']' INTO around
+        FROM (VALUES
+            (32, 32), (160, 160), (173, 173), (1536, 1541), (1564, 1564), (1757, 1757), (1807, 1807), (2192, 2193), (2274, 2274),
+            (5760, 5760), (6158, 6158), (8192, 8207), (8232, 8239), (8287, 8292), (8294, 8303), (12288, 12288), (65279, 65279),
+            (65529, 65531), (69821, 69821), (69837, 69837), (78896, 78911), (113824, 113827), (119155, 119162), (917505, 917505),
+            (917536, 917631)
+        ) AS r (first, last);
+    ELSIF getdatabaseencoding() = 'SQL_ASCII' THEN
+        controls := '[' || chr(1) || '-' || chr(31) || chr(127) || ']';
+    END IF;
+    RETURN coalesce(p_name <> '' AND p_name !~ controls AND p_name !~ ('^' || around || '|' || around || '$'), false);
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_is_name(text) IS 'Whether it is a name: not empty, no control characters, and no blanks or invisible characters around it.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_is_name(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_name(text) TO dagconfig_editor;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_name(text) TO dagconfig_reader;
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_exchange_list(p_exchanges text[])
  RETURNS boolean
  LANGUAGE sql
@@ -60,12 +90,12 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_is_exchange_list(p_excha
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     SELECT
-        coalesce(array_ndims(p_exchanges) = 1, false)
-        AND coalesce(bool_and(code IS NOT NULL AND code <> '' AND code !~ '^[[:space:]]|[[:space:]]$'), false)
+        coalesce(array_ndims(p_exchanges) = 1 AND cardinality(p_exchanges) <= 500, false)
+        AND coalesce(bool_and(coalesce(code ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$', false)), false)
         AND count(*) = count(DISTINCT code)
     FROM unnest(p_exchanges) AS code
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS 'Whether a list names at least one exchange, each once, none of them empty or with blanks around it.';
+COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS 'Whether a list has 1 to 500 exchange codes, each once: letters and digits of ASCII, and after the first also ., - and _.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_reader;
@@ -79,23 +109,27 @@ AS $function$
     WITH r (table_name, columns, rule_name, condition, rule, example) AS (VALUES
         (
             'dag_configuration', '{dag_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'data_collection_equities'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'data_collection_equities'
         ),
         (
             'dag_configuration', '{job_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'us_markets'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'us_markets'
         ),
         (
             'dag_configuration', '{cpu_request}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) <= 1024 AND'
             ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
             'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '500m'
         ),
         (
             'dag_configuration', '{cpu_limit}', NULL,
-            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 0.001 AND 1024 AND'
+            'coalesce(financial_screener.quantity_value({}::text) >= 0.001 AND'
+            ' financial_screener.quantity_value({}::text) <= 1024 AND'
             ' financial_screener.quantity_value({}::text) % 0.001 = 0 AND {} !~ ''i$'', false)',
             'a Kubernetes quantity from 1m to 1024 cores, in steps of 1m, not in Ki, Mi or Gi', '2000m'
         ),
@@ -148,55 +182,48 @@ AS $function$
             'a whole number from 1 to 10, higher first', '5'
         ),
         (
+            'dag_configuration', '{description}', NULL,
+            'coalesce(length({}) <= 4000, true)',
+            'a text of at most 4000 characters', 'collects prices after the close'
+        ),
+        (
+            'dag_configuration_overrides', '{reason}', NULL,
+            'coalesce(length({}) <= 1000, true)',
+            'a text of at most 1000 characters', 'backfill of October'
+        ),
+        (
             'exchange_groups', '{group_name}', NULL,
-            'coalesce({} <> '''' AND {} !~ ''^[[:space:]]|[[:space:]]$'', false)',
-            'a name without blanks around it', 'us_markets'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'us_markets'
         ),
         (
             'exchange_groups', '{display_name}', NULL,
-            'coalesce({} ~ ''[^[:space:]]'', false)',
-            'a name', 'US Markets (NYSE, NASDAQ)'
+            'financial_screener.dagconfig_is_name({}::text)',
+            'a name without control characters, and without blanks or invisible characters around it',
+            'US Markets (NYSE, NASDAQ)'
         ),
         (
             'exchange_groups', '{exchanges}', NULL,
             'financial_screener.dagconfig_is_exchange_list({})',
-            'a list of at least one exchange, each once, without blanks around it', 'ARRAY[''NYSE'', ''NASDAQ'']'
+            'a list of 1 to 500 exchange codes, each once, each of at most 32 letters A to Z, digits, ., - and _',
+            'ARRAY[''NYSE'', ''NASDAQ'']'
         ),
         (
             'exchange_groups', '{primary_timezone}', NULL,
             'coalesce({} IN (SELECT z.name FROM pg_catalog.pg_timezone_names AS z), false)',
             'a time zone that pg_timezone_names has', 'America/New_York'
         ),
+        (
+            'exchange_groups', '{description}', NULL,
+            'coalesce(length({}) <= 4000, true)',
+            'a text of at most 4000 characters', 'the exchanges of New York'
+        ),
         ('exchange_groups', '{enabled}', NULL, '{} IS NOT NULL', 'true or false', 'true'),
         (
             'exchange_groups', '{priority}', NULL,
             'coalesce({} BETWEEN 1 AND 10, false)',
             'a whole number from 1 to 10, higher first', '5'
-        ),
-        (
-            'dag_configuration', '{dag_name}', 'dag_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'data_collection_equities'
-        ),
-        (
-            'dag_configuration', '{job_name}', 'job_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'us_markets'
-        ),
-        (
-            'exchange_groups', '{group_name}', 'group_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'us_markets'
-        ),
-        (
-            'exchange_groups', '{display_name}', 'display_name_characters',
-            'coalesce({} !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a name without control characters', 'US Markets (NYSE, NASDAQ)'
-        ),
-        (
-            'exchange_groups', '{exchanges}', 'exchanges_characters',
-            'coalesce(array_to_string({}, ''|'') !~ ''[[:cntrl:]]'' OR getdatabaseencoding() = ''SQL_ASCII'', true)',
-            'a list of names without control characters', 'ARRAY[''NYSE'', ''NASDAQ'']'
         ),
         (
             'exchange_groups', '{market_open_utc}', NULL,
@@ -309,7 +336,12 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'check_violation',
             MESSAGE = format(
-                '%s %s of %s %s', broken.column_name, coalesce(quote_literal(broken.value), 'NULL'),
+                '%s %s of %s %s', broken.column_name,
+                CASE
+                    WHEN broken.value IS NULL THEN 'NULL'
+                    WHEN length(broken.value) <= 200 THEN quote_literal(broken.value)
+                    ELSE format('%L... (%s characters)', left(broken.value, 200), length(broken.value))
+                END,
                 CASE TG_TABLE_NAME
                     WHEN 'exchange_groups' THEN concat('exchange group ', row_after ->> 'group_name')
                     ELSE concat_ws('/', row_after ->> 'dag_name', row_after ->> 'job_name')
@@ -389,15 +421,14 @@ REVOKE ALL ON FUNCTION financial_screener.enforce_rules() FROM PUBLIC;
 
 -- Made of the rules by enforce_rules().
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_batch_size CHECK (COALESCE(((batch_size >= 1) AND (batch_size <= 1000000)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_limit CHECK (COALESCE((((financial_screener.quantity_value((cpu_limit)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_limit)::text) <= (1024)::numeric)) AND ((financial_screener.quantity_value((cpu_limit)::text) % 0.001) = (0)::numeric) AND ((cpu_limit)::text !~ 'i$'::text)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request CHECK (COALESCE((((financial_screener.quantity_value((cpu_request)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_request)::text) <= (1024)::numeric)) AND ((financial_screener.quantity_value((cpu_request)::text) % 0.001) = (0)::numeric) AND ((cpu_request)::text !~ 'i$'::text)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_limit CHECK (COALESCE(((financial_screener.quantity_value((cpu_limit)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_limit)::text) <= (1024)::numeric) AND ((financial_screener.quantity_value((cpu_limit)::text) % 0.001) = (0)::numeric) AND ((cpu_limit)::text !~ 'i$'::text)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request CHECK (COALESCE(((financial_screener.quantity_value((cpu_request)::text) >= 0.001) AND (financial_screener.quantity_value((cpu_request)::text) <= (1024)::numeric) AND ((financial_screener.quantity_value((cpu_request)::text) % 0.001) = (0)::numeric) AND ((cpu_request)::text !~ 'i$'::text)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_cpu_request_within_limit CHECK ((financial_screener.quantity_value((cpu_request)::text) <= financial_screener.quantity_value((cpu_limit)::text)));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name CHECK (COALESCE((((dag_name)::text <> ''::text) AND ((dag_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name_characters CHECK (COALESCE((((dag_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_dag_name CHECK (financial_screener.dagconfig_is_name((dag_name)::text));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_description CHECK (COALESCE((length(description) <= 4000), true));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_enabled CHECK ((enabled IS NOT NULL));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name CHECK (COALESCE((((job_name)::text <> ''::text) AND ((job_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
-ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name_characters CHECK (COALESCE((((job_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name CHECK (financial_screener.dagconfig_is_name((job_name)::text));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_max_retries CHECK (COALESCE(((max_retries >= 0) AND (max_retries <= 10)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_limit CHECK (COALESCE(((financial_screener.quantity_value((memory_limit)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_limit)::text) <= ('70368744177664'::bigint)::numeric)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request CHECK (COALESCE(((financial_screener.quantity_value((memory_request)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_request)::text) <= ('70368744177664'::bigint)::numeric)), false));
@@ -411,15 +442,14 @@ ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_version CHE
 ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
 ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_ended_at CHECK (COALESCE(((ended_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (ended_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
 ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_ends_at CHECK (COALESCE(((ends_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (ends_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
+ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_reason CHECK (COALESCE((length(reason) <= 1000), true));
 ALTER TABLE financial_screener.dag_configuration_overrides ADD CONSTRAINT rule_starts_at CHECK (COALESCE(((starts_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (starts_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_created_at CHECK (COALESCE(((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)), true));
-ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_display_name CHECK (COALESCE(((display_name)::text ~ '[^[:space:]]'::text), false));
-ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_display_name_characters CHECK (COALESCE((((display_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_description CHECK (COALESCE((length(description) <= 4000), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_display_name CHECK (financial_screener.dagconfig_is_name((display_name)::text));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_enabled CHECK ((enabled IS NOT NULL));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_exchanges CHECK (financial_screener.dagconfig_is_exchange_list(exchanges));
-ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_exchanges_characters CHECK (COALESCE(((array_to_string(exchanges, '|'::text) !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
-ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_group_name CHECK (COALESCE((((group_name)::text <> ''::text) AND ((group_name)::text !~ '^[[:space:]]|[[:space:]]$'::text)), false));
-ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_group_name_characters CHECK (COALESCE((((group_name)::text !~ '[[:cntrl:]]'::text) OR (getdatabaseencoding() = 'SQL_ASCII'::name)), true));
+ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_group_name CHECK (financial_screener.dagconfig_is_name((group_name)::text));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_market_close_utc CHECK (COALESCE((market_close_utc < '24:00:00'::time without time zone), true));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_market_open_utc CHECK (COALESCE((market_open_utc < '24:00:00'::time without time zone), true));
 ALTER TABLE financial_screener.exchange_groups ADD CONSTRAINT rule_priority CHECK (COALESCE(((priority >= 1) AND (priority <= 10)), false));

@@ -21,6 +21,7 @@ AS $function$
         ('dagconfig_rules', 'reader'),
         ('dagconfig_broken_rules', 'reader'),
         ('dagconfig_is_exchange_list', 'reader'),
+        ('dagconfig_is_name', 'reader'),
         ('dagconfig_changed_columns', 'reader'),
         ('dagconfig_defaults', 'reader'),
         ('ceiling_violations', 'reader'),

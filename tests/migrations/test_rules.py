@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from decimal import localcontext
 from fractions import Fraction
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 from plugins.postgres import Database, Server, new_database
 
-from airflow_provider_dagconfig.models import Quantity
+from airflow_provider_dagconfig.models import Quantity, is_name, meant_name
 from airflow_provider_dagconfig.store.migrate import migrate
 
 SET_JOB = "UPDATE financial_screener.dag_configuration SET {} = {} WHERE dag_name = 'calculate_indicators'"
@@ -116,11 +117,11 @@ def test_a_limit_below_the_request_is_refused(unchanged: Database) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "shown", "rule"),
     [
-        ("exchanges", "'{}'", "'[]'", "must be a list of at least one exchange"),
+        ("exchanges", "'{}'", "'[]'", "must be a list of 1 to 500 exchange codes"),
         ("exchanges", "'{LSE,LSE}'", """'["LSE", "LSE"]'""", "each once"),
-        ("exchanges", "'{\" LSE\"}'", """'[" LSE"]'""", "without blanks around it"),
-        ("exchanges", "'{\"\"}'", """'[""]'""", "at least one exchange"),
-        ("exchanges", "'{NULL}'", "'[null]'", "at least one exchange"),
+        ("exchanges", "'{\" LSE\"}'", """'[" LSE"]'""", "letters A to Z, digits, ., - and _"),
+        ("exchanges", "'{\"\"}'", """'[""]'""", "1 to 500 exchange codes"),
+        ("exchanges", "'{NULL}'", "'[null]'", "1 to 500 exchange codes"),
         ("exchanges", "'{{LSE},{XETRA}}'", """'[["LSE"], ["XETRA"]]'""", "ARRAY['NYSE', 'NASDAQ']"),
         ("exchanges", "NULL", "NULL", "such as ARRAY['NYSE', 'NASDAQ']"),
         (
@@ -130,7 +131,7 @@ def test_a_limit_below_the_request_is_refused(unchanged: Database) -> None:
             "must be a time zone that pg_timezone_names has, such as America/",
         ),
         ("primary_timezone", "NULL", "NULL", "must be a time zone"),
-        ("display_name", "' '", "' '", "must be a name"),
+        ("display_name", "' '", "' '", "must be a name without"),
         ("enabled", "NULL", "NULL", "must be true or false"),
         ("priority", "11", "'11'", "must be a whole number from 1 to 10"),
     ],
@@ -167,10 +168,83 @@ def test_whoever_writes_is_held_to_the_rules(unchanged: Database, statement: str
     assert "batch_size" in refusal(unchanged, statement)
 
 
-@pytest.mark.parametrize("name", ["", " lse", "lse ", "lse\n"])
+@pytest.mark.parametrize(
+    "name", ["", " lse", "lse ", "lse\n", "lse\u00a0", "\u200blse", "lse\ufeff", "\u202else", "lse\u3000"], ids=ascii
+)
 def test_a_name_has_no_blanks_around_it(unchanged: Database, name: str) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation, match="must be a name without blanks around it"):
+    with pytest.raises(
+        psycopg.errors.CheckViolation, match="must be a name without control characters, and without blanks or invisible"
+    ):
         unchanged.execute("SELECT financial_screener.update_dag_config('d', %s)", [name])
+
+
+def test_postgres_and_the_models_agree_on_every_character_of_a_name(connection: psycopg.Connection) -> None:
+    every = [chr(number) for number in range(1, 0x110000)]
+    characters = [each for each in every if each < "\u0800" or unicodedata.category(each) in ("Cf", "Zs", "Zl", "Zp")]
+    characters += [chr(ord(each) + 1) for each in characters]
+    query = """
+        SELECT chr(c) FROM unnest(%s::integer[]) AS c
+        WHERE financial_screener.dagconfig_is_name(format(%s, chr(c))) = ANY(%s)
+    """
+    for form in ("%sx", "x%s", "x%sx"):
+        refused = {each for (each,) in connection.execute(query, [list(map(ord, characters)), form, [False]])}
+        assert refused == {each for each in characters if not is_name(form % each)}
+        invisible = ["Cc"] if form == "x%sx" else ["Cc", "Cf", "Zs", "Zl", "Zp"]
+        assert {each for each in characters if unicodedata.category(each) in invisible} <= refused
+
+
+@pytest.mark.parametrize("name", ["lse", " lse\u200b", "\ufeffa\nb\n", "a\x01\x02b", "\u00a0", "", "\u202e\U000e0001"], ids=ascii)
+def test_what_was_meant_by_a_name_is_a_name(name: str) -> None:
+    assert is_name(meant_name(name)) or not meant_name(name)
+    assert (meant_name(name) == name) == (is_name(name) or not name)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_in_another_encoding_names_are_held_to_what_it_has(postgres: Server, encoding: str) -> None:
+    with new_database(postgres, template=f"template0 ENCODING '{encoding}' LOCALE 'C'") as database:
+        migrate(database.url)
+        for name in (" lse", "lse\t", "a\x01b", ""):
+            assert database.execute("SELECT financial_screener.dagconfig_is_name(%s)", [name]) == [(False,)]
+        assert database.execute("SELECT financial_screener.dagconfig_is_name(%s)", ["a b"]) == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT financial_screener.update_dag_config('d', 'j', p_reason => repeat('x', {}))",
+        "SELECT financial_screener.update_exchange_group('lse', p_priority => 3, p_reason => repeat('x', {}))",
+        "SELECT financial_screener.override_dag_config('calculate_indicators', 'all', now() + '1 hour', repeat('x', {}),"
+        " p_batch_size => 7)",
+    ],
+)
+def test_a_reason_has_at_most_1000_characters(migrated_database: Database, statement: str) -> None:
+    message = refusal(migrated_database, statement.format(1001))
+
+    assert message == f"reason '{'x' * 200}'... must be a text of at most 1000 characters, and has 1001"
+    migrated_database.execute(statement.format(1000))
+
+
+def test_a_long_value_is_shown_by_its_beginning(unchanged: Database) -> None:
+    message = refusal(unchanged, SET_JOB.format("description", "repeat('x', 1000000)"))
+
+    assert message == (
+        f"description '{'x' * 200}'... (1000000 characters) of calculate_indicators/all"
+        " must be a text of at most 4000 characters, such as collects prices after the close"
+    )
+
+
+def test_an_override_with_a_long_reason_is_ended(migrated_database: Database) -> None:
+    migrated_database.execute("""
+        SELECT financial_screener.override_dag_config('calculate_indicators', 'all', now() + '1 hour', 'why', p_batch_size => 7);
+        ALTER TABLE financial_screener.dag_configuration_overrides DROP CONSTRAINT rule_reason;
+        SET session_replication_role = replica;
+        UPDATE financial_screener.dag_configuration_overrides SET reason = repeat(' ', 1000) || 'why' || repeat('x', 1000)
+    """)
+    assert [column for _, column, _ in violations(migrated_database)] == ["reason"]
+
+    migrated_database.execute("SELECT financial_screener.end_override(1)")
+
+    assert violations(migrated_database) == []
 
 
 def test_names_are_the_same_in_a_session_that_reads_backslashes(migrated_database: Database) -> None:
