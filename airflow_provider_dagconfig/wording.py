@@ -1,8 +1,9 @@
-"""Sentences that messages of all parts share."""
+"""Sentences that messages of all parts share, and what no message shows."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -11,3 +12,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = {name.lower(): name for name in known}
     alike = difflib.get_close_matches(word.lower(), names, n=1)
     return f" Did you mean {names[alike[0]]!r}?" if alike else ""
+
+
+# What stands before the last @ of a URL, raw characters that a URL may not have among it: in quotation marks as Go and kubectl
+# write it, then without. A proxy's may lack the scheme.
+_USER_INFORMATION = (
+    re.compile(r'"(?:[A-Za-z][\w+.-]*://)((?:[^"\\]|\\.)+)@'),
+    re.compile(r"""'proxy-url' "((?:[^"\\]|\\.)+)@"""),
+    re.compile(r"[A-Za-z][\w+.-]*://(\S+)@"),
+)
+
+
+def without_user_information(text: str) -> str:
+    """Give a text with ``***`` for the user's name and password in each URL; a host before an @ that is no part of it goes too."""
+    for pattern in _USER_INFORMATION:
+        for secret in sorted({match[1] for match in pattern.finditer(text)}, key=len, reverse=True):
+            text = text.replace(f"{secret}@", "***@")
+    return text

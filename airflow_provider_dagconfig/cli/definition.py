@@ -10,7 +10,7 @@ import itertools
 import re
 import textwrap
 from argparse import ArgumentTypeError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.cli.cli_config import (
     ARG_OUTPUT,
@@ -101,11 +101,11 @@ class CommandParser(DefaultHelpParser):
                 option, _, value = word.partition("=")
                 if any(action.dest == "assignments" for action in self._actions) and value:
                     column = option.lstrip("-").replace("-", "_")
-                    self.error(f"unrecognized argument: {option}; write {column}={value}")  # type: ignore[no-untyped-call]
-                self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")  # type: ignore[no-untyped-call]
+                    self.error(f"unrecognized argument: {option}; write {column}={value}")
+                self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")
         if unknown:
             # Whoever called would show its own help, which has nothing about this command.
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")  # type: ignore[no-untyped-call]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
         if self._subparsers is None:
             put_right(parsed, self.get_default("job"))
         return parsed, unknown
@@ -138,6 +138,12 @@ class CommandParser(DefaultHelpParser):
             meant = [action for option, action in self._option_string_actions.items() if option.startswith(word)]
         return bool(meant) and meant[0].nargs != 0
 
+    def error(self, message: str) -> NoReturn:
+        from airflow_provider_dagconfig.wording import without_user_information
+
+        super().error(without_user_information(message))  # type: ignore[no-untyped-call]
+        raise AssertionError  # the process has ended
+
     def format_help(self) -> str:
         for place in (_VALUES, _OVERRIDE_VALUES, _GROUP_VALUES):
             if self.description and place in self.description:
@@ -146,7 +152,7 @@ class CommandParser(DefaultHelpParser):
 
     def _check_value(self, action: Any, value: Any) -> None:
         if action.choices is not None and value not in action.choices and (meant := _did_you_mean(str(value), action.choices)):
-            self.error(f"there is no {value!r}{meant}")  # type: ignore[no-untyped-call]
+            self.error(f"there is no {value!r}{meant}")
         super()._check_value(action, value)  # type: ignore[no-untyped-call]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from airflow_provider_dagconfig.wording import without_user_information
+
 
 class Fault(Enum):
     """What kind of no kubectl brought back."""
@@ -81,9 +83,9 @@ _PLUGIN_UNUSABLE = re.compile(
 # What kubectl says before it has reached any server, or of a server that is not the kubeconfig's; waiting does not mend it.
 _MISCONFIGURED = re.compile(
     r"context .* does not exist|context was not found|error loading config|Error in configuration|"
-    r"no configuration has been provided|invalid configuration|must be a URL|unknown (?:flag|command)|unable to (?:read|load)|"
-    r"no such file|permission denied|error reading input|exec plugin: |auth plugin has been removed|no Auth Provider found|"
-    r"x509:|first record does not look like a TLS handshake|gave HTTP response to HTTPS client|"
+    r"no configuration has been provided|invalid configuration|must be a URL|invalid 'proxy-url'|unknown (?:flag|command)|"
+    r"unable to (?:read|load)|no such file|permission denied|error reading input|exec plugin: |auth plugin has been removed|"
+    r"no Auth Provider found|x509:|first record does not look like a TLS handshake|gave HTTP response to HTTPS client|"
     r"remote error: tls: .*(?:certificate|handshake failure|protocol version)",
     re.IGNORECASE,
 )
@@ -94,11 +96,12 @@ class KubectlError(Exception):
     A request that kubectl could not make, or that the API server refused.
 
     :param fault: what kind of no it was.
-    :param message: kubectl's sentence, which holds the API server's.
+    :param message: kubectl's sentence, which holds the API server's; the passwords in the kubeconfig's URLs are taken out.
     :param verb: the request's name in ``requests``.
     """
 
     def __init__(self, fault: Fault, message: str, verb: str = "") -> None:
+        message = without_user_information(message)
         super().__init__(message)
         self.fault = fault
         self.message = message

@@ -22,6 +22,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigUnreachableError,
 )
 from airflow_provider_dagconfig.models import command_line
+from airflow_provider_dagconfig.wording import without_user_information
 
 READER_ROLE = "dagconfig_reader"
 EDITOR_ROLE = "dagconfig_editor"
@@ -153,7 +154,7 @@ def _said(error: Exception) -> tuple[str, str]:
     """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
-    primary = parts[0] or " ".join(str(error).split())
+    primary = parts[0] or without_user_information(" ".join(str(error).split()))
     return primary, ". ".join(part.rstrip(".") for part in (primary, *parts[1:]) if part)
 
 

@@ -78,14 +78,14 @@ def _parameters(url: str) -> dict[str, Any]:
     scheme, separator, rest = url.partition("://")
     # A raw @ or / in a password moves the borders of the parts, and a message would then show a piece of it as the host.
     is_url = bool(separator) and scheme.partition("+")[0] in ("postgresql", "postgres")
-    if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
-        try:
+    try:
+        if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
             return dict(conninfo_to_dict(f"postgresql://{rest}"))
-        except DATABASE_ERRORS:
-            pass
+    except (ValueError, *DATABASE_ERRORS):  # ValueError: a raw [ or ], which are an IPv6 address's
+        pass
     raise DagConfigUnreachableError(
         "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
-        " in USER and PASSWORD the characters @ : / ? # % are written %40 %3A %2F %3F %23 %25"
+        " in USER and PASSWORD the characters @ : / ? # % [ ] are written %40 %3A %2F %3F %23 %25 %5B %5D"
     )
 
 

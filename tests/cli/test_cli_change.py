@@ -60,6 +60,7 @@ def test_options_may_stand_anywhere(store_cli: Run, migrated_database: Database,
         pytest.param("--reson", "dagconfig get command error: unrecognized argument: --reson", id="an option"),
         pytest.param("-x", "dagconfig get command error: unrecognized arguments: -x", id="a letter"),
         pytest.param("us", "dagconfig get command error: unrecognized arguments: us", id="a word"),
+        pytest.param("postgresql://me:hush@db/x", "error: unrecognized arguments: postgresql://***@db/x", id="a URL"),
     ],
 )
 def test_what_is_too_much_is_said_with_the_help_of_the_command(store_cli: Run, word: str, complaint: str) -> None:

@@ -102,6 +102,40 @@ def test_the_servers_sentence_is_kept_whole() -> None:
     assert read_error(1, FORBIDDEN).message == FORBIDDEN.partition(": ")[2]
 
 
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        pytest.param('error: host must be a URL or a host:port pair: "https://me:hu[sh@10.0.0.1:6443"', id="server"),
+        pytest.param('error: host must be a URL or a host:port pair: "https://me:hu sh@10.0.0.1:6443"', id="server-with-a-space"),
+        pytest.param(
+            'error: invalid \'proxy-url\' "http://me:hu sh@10.0.0.1" for cluster "c": could not parse: http://me:hu sh@10.0.0.1',
+            id="proxy-twice",
+        ),
+        pytest.param(
+            'error: invalid \'proxy-url\' "me:hush@10.0.0.1:3128" for cluster "c": unsupported scheme "me", must be http',
+            id="proxy-without-a-scheme",
+        ),
+        pytest.param('Unable to connect: Get "https://me:hu/s@h@10.0.0.1:6443/version": EOF', id="request"),
+        pytest.param("login failed at https://me:hush@10.0.0.1/realm", id="credential-plugin"),
+    ],
+)
+def test_no_message_shows_the_password_in_a_url(stderr: str) -> None:
+    error = read_error(1, stderr)
+    for text in (str(error), error.message, error.trouble):
+        assert "***@10.0.0.1" in text
+        assert not [part for part in ("me:", "hu", "sh@") if part in text]
+
+
+@pytest.mark.parametrize("text", ['Get "https://10.0.0.1:6443/version": EOF', 'pods "x" is forbidden: User "me@here" cannot'])
+def test_what_is_no_password_is_shown(text: str) -> None:
+    assert read_error(1, text).message == text
+
+
+def test_a_proxys_address_that_kubectl_can_not_read_is_no_matter_of_waiting() -> None:
+    error = read_error(1, 'error: invalid \'proxy-url\' "ftp://10.0.0.1" for cluster "c": unsupported scheme "ftp"')
+    assert error.fault is Fault.MISCONFIGURED
+
+
 @pytest.fixture
 def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kubectl that writes down its arguments, environment and standard input, and answers with a pod."""

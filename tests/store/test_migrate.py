@@ -308,6 +308,8 @@ def test_psycopg_urls_of_sqlalchemy_are_understood(database: Database) -> None:
         pytest.param("postgresql://u:hush?hush@127.0.0.1:1/db", id="question mark in the password"),
         pytest.param("postgresql://u:hush#hush@127.0.0.1:1/db", id="hash in the password"),
         pytest.param("postgresql://u:hush%hush@127.0.0.1:1/db", id="percent sign in the password"),
+        pytest.param("postgresql://u:hush[hush@127.0.0.1:1/db", id="square bracket in the password"),
+        pytest.param("postgresql://u:hush]hush@127.0.0.1:1/db", id="closing bracket in the password"),
         pytest.param("postgresql://u:hush@127.0.0.1:1/db?nonsense=1", id="an unknown parameter"),
         pytest.param("mysql://u:hush@127.0.0.1/db", id="another database"),
         pytest.param("host=127.0.0.1 password=hush", id="no URL"),
