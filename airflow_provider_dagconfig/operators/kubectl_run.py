@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowNotFoundException,
     AirflowSkipException,
     AirflowTaskTimeout,
+    mask_secret,
 )
 from airflow.sdk import BaseHook, BaseOperator
 
@@ -312,6 +313,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._resolve(context)
         rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
         super()._do_render_template_fields(self, rest, context, jinja_env, seen_oids)
+        self._mask_listed_variables()
+
+    def _mask_listed_variables(self) -> None:
+        """Let Airflow hide the values that it would hide in a dict, by their names, in the Rendered tab and in logs."""
+        for entry in self.env_vars if isinstance(self.env_vars, list | tuple) else ():
+            if isinstance(entry, Mapping) and isinstance(entry.get("value"), str) and entry["value"]:
+                mask_secret(entry["value"], str(entry.get("name")))
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""

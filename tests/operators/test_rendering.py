@@ -97,3 +97,23 @@ def test_a_disabled_job_is_skipped_while_it_is_rendered(run_dag: RunDag, store: 
             job_name=["lse", "us_markets"]
         )
     assert run_dag(dag).states("collect") == ["skipped", "success"]
+
+
+def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_dag: RunDag) -> None:
+    from airflow.sdk import DAG
+    from kubernetes.client import V1EnvVar
+
+    variables = [
+        {"name": "API_PASSWORD", "value": "{{ 'hunter' ~ 2 }}-listed"},
+        V1EnvVar(name="API_TOKEN", value="hunter3-modelled"),
+        {"name": "MARKET", "value": "exchange-lse"},
+    ]
+    with DAG("hidden_example", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        ConfiguredKubectlRunOperator(
+            task_id="collect", dag_name="data_collection_equities", job_name="lse", env_vars=variables, **POD
+        )
+    run = run_dag(dag)
+    assert run.states("collect") == ["success"]
+    [fields] = rendered(run, "hidden_example", "collect")
+    assert "hunter" not in str(fields)
+    assert "exchange-lse" in str(fields["env_vars"])
