@@ -24,7 +24,9 @@ PRIVATE: dict[str, list[str]] = {
         "lazy_load_command",
     ],
     "airflow.cli.simple_table": ["AirflowConsole", "SimpleTable"],
+    "airflow": ["settings"],
     "airflow.models.connection": ["Connection"],
+    "airflow.models.taskinstance": ["TaskInstance"],
     "airflow.sdk.definitions._internal.expandinput": ["DictOfListsExpandInput", "MappedArgument"],
     "airflow.sdk.definitions._internal.mixins": ["DependencyMixin"],
     "airflow.sdk.definitions.edges": ["EdgeModifier"],
@@ -32,6 +34,7 @@ PRIVATE: dict[str, list[str]] = {
     "airflow.sdk.definitions.taskgroup": ["MappedTaskGroup"],
     "airflow.utils": ["yaml"],
     "airflow.utils.cli": ["suppress_logs_and_warning"],
+    "airflow.utils.session": ["create_session"],
 }
 """Modules and names; 3.1.8, 3.2.2 and 3.3.2 have them all."""
 

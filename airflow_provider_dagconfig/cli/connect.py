@@ -1,4 +1,4 @@
-"""Which database a command is about: --url, else an Airflow connection."""
+"""Which database a command is about (--url, else an Airflow connection), and which cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.cli.output import note
 from airflow_provider_dagconfig.cli.values import UsageError
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
 from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
 from airflow_provider_dagconfig.store import Store
 
@@ -34,6 +35,24 @@ def store_of(args: Namespace) -> Store:
         store = DagConfigHook(postgres_conn_id=conn_id, schema=schema, connection=airflow_connection(conn_id)).store
     store.waiting = note
     return store
+
+
+def cluster_of(args: Namespace) -> ClusterAccess:
+    """
+    Give the credentials of the cluster that was named: a connection's, else what kubectl finds by itself.
+
+    :raises ClusterAccessError: there are none, or no such connection.
+    """
+    conn_id = args.kubernetes_conn_id or "kubernetes_default"
+    connection = airflow_connection(conn_id) if args.kubernetes_conn_id or not args.url else None
+    if connection is None and args.kubernetes_conn_id:
+        raise ClusterAccessError(f"there is no connection {conn_id!r}")
+    return resolve_access(connection.extra_dejson if connection else {}, connection=conn_id)
+
+
+def namespace_of(args: Namespace, access: ClusterAccess) -> str:
+    """Give the namespace of the pods: the one that was named, else the connection's, else ``default``."""
+    return str(args.namespace or access.namespace or "default")
 
 
 def airflow_connection(conn_id: str) -> Connection | None:

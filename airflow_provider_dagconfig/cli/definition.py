@@ -557,12 +557,47 @@ _MIGRATE = ActionCommand(
   {USAGE}  wrong usage
   {PENDING}  --status found something to do""",
 )
+_CLUSTER = (
+    _argument(("--namespace",), help="Where the pods run (default: what the connection says, else default)", metavar="NAME"),
+    _argument(("--kubernetes-conn-id",), help="The Airflow connection of the cluster (default: kubernetes_default)", metavar="ID"),
+)
+_PODS = (
+    _command(
+        "pods",
+        "pods.pods",
+        "Show the pods of this installation",
+        *_CLUSTER,
+        ARG_OUTPUT,
+        description=(
+            "Whose each is: DAG, run, task, map index, job and try; its phase and age; and what Airflow's metadata database knows"
+            " of its task. For a machine where that database is configured. Changes nothing."
+        ),
+    ),
+    _command(
+        "sweep",
+        "pods.sweep",
+        "Delete the pods that nobody comes back for",
+        *_CLUSTER,
+        _argument(
+            ("--unknown",),
+            help="Also pods whose task this Airflow does not know: another Airflow with the same store may. Asks first",
+            action="store_true",
+        ),
+        _argument(("--dry-run",), help="Show what would be deleted, and delete nothing", action="store_true"),
+        ARG_YES,
+        ARG_OUTPUT,
+        description=(
+            "Deletes pods of this installation that have ended or still run more than ten minutes after Airflow counted their"
+            " task as finished, and says what it did with each. A pod that a later try has taken meanwhile stays, and so does one"
+            " that on_finish_action keeps. For a machine where Airflow's metadata database is configured."
+        ),
+    ),
+)
 _DOCTOR = _command(
     "doctor",
     "doctor.doctor",
     "Look whether everything that the jobs need is there",
-    _argument(("--namespace",), help="Where the pods run (default: what the connection or the kubeconfig says)", metavar="NAME"),
-    _argument(("--kubernetes-conn-id",), help="The Airflow connection of the cluster (default: kubernetes_default)", metavar="ID"),
+    *_CLUSTER,
     _argument(("--no-cluster",), help="Leave kubectl and the cluster out", action="store_true"),
     ARG_OUTPUT,
     description=(
@@ -583,6 +618,6 @@ def get_dagconfig_commands() -> list[CLICommand]:
         GroupCommand(
             name="dagconfig",
             help="Manage what the jobs run with",
-            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, _MIGRATE, _DOCTOR),
+            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, *_PODS, _MIGRATE, _DOCTOR),
         )
     ]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from airflow_provider_dagconfig.cli.connect import airflow_connection, store_of
+from airflow_provider_dagconfig.cli.connect import cluster_of, namespace_of, store_of
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
 from airflow_provider_dagconfig.cli.remedies import Remedies, command_that_lowers, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigNotAllowedError
-from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
+from airflow_provider_dagconfig.kubectl.access import ClusterAccessError
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.models import InstallationError, Quantity, quoted_schema, shortened
@@ -43,7 +43,10 @@ _NEEDED = (
     ("delete", "pods", "", "end a pod"),
     ("get", "pods", "log", "read a pod's log"),
 )
-_USEFUL = (("list", "events", "", "say why a pod does not start"),)
+_USEFUL = (
+    ("list", "events", "", "say why a pod does not start"),
+    ("list", "pods", "", "show and sweep pods: airflow dagconfig pods, and sweep"),
+)
 
 
 @dataclass(frozen=True)
@@ -322,16 +325,12 @@ def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
     except KubectlError as error:
         yield Finding("kubectl", "fail", error.message, "Install kubectl where the tasks run")
         return
-    conn_id = args.kubernetes_conn_id or "kubernetes_default"
     try:
-        connection = airflow_connection(conn_id) if args.kubernetes_conn_id or not args.url else None
-        if connection is None and args.kubernetes_conn_id:
-            raise ClusterAccessError(f"there is no connection {conn_id!r}")
-        access = resolve_access(connection.extra_dejson if connection else {}, connection=conn_id)
+        access = cluster_of(args)
     except ClusterAccessError as error:
         yield Finding("cluster", "fail", str(error), "Give the connection or KUBECONFIG; to leave the cluster out: --no-cluster")
         return
-    namespace = args.namespace or access.namespace or "default"
+    namespace = namespace_of(args, access)
     with access.environment() as environment:
         questions = Questions(environment, namespace, settings)
         try:

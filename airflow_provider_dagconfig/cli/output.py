@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.cli.simple_table import AirflowConsole, SimpleTable
@@ -153,6 +153,17 @@ def when(moment: datetime | Unreadable | None) -> str:
     if isinstance(moment, Unreadable):
         return one_line(moment)
     return "-" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def lasting(duration: timedelta) -> str:
+    """Show how long something has lasted, in its two largest units: 3d4h, 2h0m, 45s."""
+    rest = max(int(duration.total_seconds()), 0)
+    parts: list[str] = []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        number, rest = divmod(rest, seconds)
+        if number or parts:
+            parts.append(f"{number}{unit}")
+    return "".join(parts[:2]) or "0s"
 
 
 def plain_data(value: Any) -> Any:

@@ -73,6 +73,20 @@ def read_pod(document: Any, verb: str) -> dict[str, Any]:
     return document  # type: ignore[no-any-return]
 
 
+def read_pods(document: Any, verb: str) -> tuple[list[dict[str, Any]], str]:
+    """
+    Read one page of a list of pods.
+
+    :param verb: the request that it answers, for the message.
+    :return: the pods, and the place where the next page begins; empty after the last one.
+    :raises KubectlError: it is no list of pods (UNREACHABLE).
+    """
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise KubectlError(Fault.UNREACHABLE, f"the answer to {verb} is no list: {_beginning(json.dumps(document).encode())}", verb)
+    return [read_pod(item, verb) for item in items], str((document.get("metadata") or {}).get("continue") or "")
+
+
 def read_json(answer: bytes, verb: str) -> dict[str, Any]:
     """
     Read an answer.

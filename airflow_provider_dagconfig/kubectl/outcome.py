@@ -158,14 +158,14 @@ def _ended_after_deletion(pod: Pod, terminated: Mapping[str, Any]) -> bool:
     if not deleted or not terminated.get("finishedAt"):
         return False
     grace = timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-    return _time(terminated["finishedAt"]) >= _time(deleted) - grace
+    return read_time(terminated["finishedAt"]) >= read_time(deleted) - grace
 
 
 def finished_at(pod: Pod, container: str = "base") -> float | None:
     """When the container ended, by its node's clock, in whole seconds since 1970; None where the status does not say."""
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
     finished = (state.get("terminated") or {}).get("finishedAt")
-    return _time(finished).timestamp() if finished else None
+    return read_time(finished).timestamp() if finished else None
 
 
 def has_run(pod: Pod, container: str = "base") -> bool:
@@ -179,7 +179,8 @@ def is_terminal(pod: Pod) -> bool:
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _time(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Read a moment as Kubernetes writes it (RFC 3339)."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

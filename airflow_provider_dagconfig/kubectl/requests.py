@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX
+from airflow_provider_dagconfig.kubectl.names import label_value
 
 PATIENCE = 10
 """Seconds that an answer may take. After them kubectl gives the request up, and it counts as a server out of reach."""
 
 WATCH_SECONDS = 300
 """Seconds after which the API server ends a watch; then it is opened anew."""
+
+PAGE = 200
+"""Pods that one answer to a list has at most: some 10 kB each."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,21 @@ def delete(path: PodPath, pod: Mapping[str, Any], seconds: int = PATIENCE, *, un
     preconditions = {name: pod["metadata"][name] for name in known if name in pod["metadata"]}
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
     return Request("delete", "delete", path.uri, options, seconds)
+
+
+def list_pods(namespace: str, installation: str, place: str | None = None, page: int = PAGE) -> Request:
+    """
+    The pods of an installation, a page of them.
+
+    :param installation: the id that is on them as a label.
+    :param place: where the page begins, as the page before says (``metadata.continue``); None for the first one.
+    :param page: how many there are in an answer at most.
+    """
+    labels = {"app.kubernetes.io/managed-by": PREFIX, "installation": label_value(installation)}
+    query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items()), "limit": str(page)}
+    if place:
+        query["continue"] = place
+    return Request("list", "get", f"/api/v1/namespaces/{namespace}/pods?{urlencode(query)}")
 
 
 def server_version() -> Request:

@@ -148,7 +148,8 @@ class _Api:
         version = str(self._store.version)
         if tables.wanted(request.headers.get("accept", "")):
             return _json(tables.table(resource.plural, items, version))
-        metadata = {"resourceVersion": version}
+        items, place = _page(items, pod_logs.number(query.get("limit")), query.get("continue", ""))
+        metadata = {"resourceVersion": version, **({"continue": place} if place else {})}
         return _json({"kind": f"{resource.kind}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     async def _create(self, request: Request, resource: Resource, namespace: str) -> Response:
@@ -328,6 +329,24 @@ class _Api:
         if log is None:
             raise pod_logs.no_log(pod, container, previous=previous)
         return StreamingResponse(log.read(options), media_type="text/plain")
+
+
+def _page(items: list[Object], limit: int | None, place: str) -> tuple[list[Object], str]:
+    """
+    Cut a page out of a list, which is in order of namespace and name.
+
+    :param place: where it begins; empty for the first page.
+    :return: the page, and where the next one begins; empty after the last one.
+    """
+
+    def key(found: Object) -> tuple[str, str]:
+        return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+
+    namespace, _, name = place.partition("/")
+    rest = [found for found in items if key(found) >= (namespace, name)]
+    if not limit or len(rest) <= limit:
+        return rest, ""
+    return rest[:limit], "/".join(key(rest[limit]))
 
 
 def _forbidden(plural: str, name: str, message: str, causes: list[Object] | None = None) -> ApiError:

@@ -334,7 +334,9 @@ def test_the_installed_command_knows_them_all(migrated_database: Database, tmp_p
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["groups"], *([c] for c in ("list", "set", "override", "rollback", "apply", "doctor", "migrate"))], ids=str
+    "arguments",
+    [[], ["groups"], *([c] for c in ("list", "set", "override", "rollback", "apply", "doctor", "sweep", "migrate"))],
+    ids=str,
 )
 def test_help_says_the_exit_codes(dagconfig: Callable[..., Answer], arguments: list[str]) -> None:
     answer = dagconfig(*arguments, "--help")

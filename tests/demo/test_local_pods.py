@@ -379,6 +379,16 @@ def test_pods_are_listed_by_selectors(namespace: Namespace, query: str, names: l
     assert [item["metadata"]["name"] for item in listed["items"]] == names
 
 
+def test_a_list_comes_in_pages(namespace: Namespace) -> None:
+    for name in ("a", "b", "c"):
+        start(namespace, pod(name, "sleep 100", nodeSelector={"no": "where"}))
+    first = json.loads(kubectl(namespace, "get", "--raw", f"{namespace.path}?limit=2").stdout)
+    place = first["metadata"]["continue"]
+    rest = json.loads(kubectl(namespace, "get", "--raw", f"{namespace.path}?limit=2&continue={place}").stdout)
+    assert [[item["metadata"]["name"] for item in page["items"]] for page in (first, rest)] == [["a", "b"], ["c"]]
+    assert "continue" not in rest["metadata"]
+
+
 def test_a_replacement_changes_metadata_and_needs_the_latest_version(namespace: Namespace) -> None:
     start(namespace, pod("job", "true"))
     found = wait(namespace, has_ended)

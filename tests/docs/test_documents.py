@@ -61,7 +61,12 @@ def test_the_documented_rights_are_given_by_the_documented_manifests(real_namesp
     kubectl = real_namespace.cluster.kubectl
     kubectl("apply", "-f", str(manifests))
     worker = ["--namespace", real_namespace.name, f"--as=system:serviceaccount:{real_namespace.name}:airflow-worker"]
-    needed = [*((verb, "pods") for verb in ("get", "watch", "create", "update", "delete")), ("get", "pods/log"), ("list", "events")]
+    needed = [
+        *((verb, "pods") for verb in ("get", "watch", "create", "update", "delete")),
+        ("get", "pods/log"),
+        ("list", "events"),
+        ("list", "pods"),
+    ]
     denied = [(verb, what) for verb, what in needed if kubectl("auth", "can-i", verb, what, *worker, check=False).strip() != "yes"]
     assert denied == []
     assert kubectl("auth", "can-i", "get", "secrets", *worker, check=False).strip() == "no"

@@ -40,6 +40,13 @@ PODS = "/api/v1/namespaces/jobs/pods"
             None,
             id="the-rest-of-a-log",
         ),
+        pytest.param(
+            requests.list_pods("jobs", "f00d"),
+            "get",
+            f"{PODS}?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dairflow-provider-dagconfig%2Cinstallation%3Df00d&limit=200",
+            10,
+            id="list",
+        ),
     ],
 )
 def test_what_is_asked(request_: Request, command: str, uri: str, seconds: int | None) -> None:
@@ -56,3 +63,8 @@ def test_a_deletion_is_of_this_pod_only(unchanged: bool, preconditions: dict[str
     body = requests.delete(PATH, POD, unchanged=unchanged).body
     assert body is not None
     assert body["preconditions"] == preconditions
+
+
+def test_the_next_page_of_a_list_is_asked_for_by_its_place() -> None:
+    first, next_ = (requests.list_pods("jobs", "f00d", place, 50).uri for place in (None, "a+b/c=="))
+    assert next_ == f"{first}&continue=a%2Bb%2Fc%3D%3D"

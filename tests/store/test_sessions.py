@@ -295,6 +295,8 @@ COMMANDS = {
     "migrate": ["migrate", "--to", "8", "--yes"],
     "migrate --status": ["migrate", "--status"],
     "doctor": ["doctor", "--no-cluster"],
+    "pods": ["pods"],
+    "sweep": ["sweep"],
 }
 
 

@@ -1,0 +1,80 @@
+"""Which pods nobody comes back for: a pod, what Airflow knows of its task, and the time, against what becomes of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, task_annotations
+from airflow_provider_dagconfig.kubectl.sweep import Fate, TaskFacts, TaskId, judge, task_of
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+
+
+def ago(**duration: int) -> datetime:
+    return NOW - timedelta(**duration)
+
+
+AN_HOUR_AGO, LONG_AGO = ago(hours=1), ago(minutes=11)
+
+
+def pod(phase: str = "Running", try_number: int = 1, made: datetime = AN_HOUR_AGO, **metadata: Any) -> dict[str, Any]:
+    annotations = task_annotations("collection", "run", "collect", try_number=try_number) | metadata.pop("annotations", {})
+    created = f"{made:%Y-%m-%dT%H:%M:%SZ}"
+    return {
+        "metadata": {"name": "collect", "creationTimestamp": created, "annotations": annotations, **metadata},
+        "status": {"phase": phase},
+    }
+
+
+def task(state: str | None = "success", try_number: int = 1, ended_at: datetime | None = LONG_AGO) -> TaskFacts:
+    return TaskFacts(state, try_number, ended_at)
+
+
+KEPT = {f"{PREFIX}/collected": "true"}
+NOT_DELETED = {f"{PREFIX}/collected": "not deleted"}
+DELETION = {"deletionTimestamp": "2026-11-23T11:59:59Z"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "known", "fate", "why"),
+    [
+        pytest.param(pod("Succeeded"), task(), Fate.DELETE, "as success since 2026-11-23 11:49:00 UTC", id="ended-long-after"),
+        pytest.param(pod("Running"), task("failed"), Fate.DELETE, "as failed since", id="runs-on-long-after"),
+        pytest.param(pod("Pending"), task("skipped"), Fate.DELETE, "as skipped since", id="never-started"),
+        pytest.param(pod("Failed"), task("removed"), Fate.DELETE, "as removed since", id="its-task-left-the-dag"),
+        pytest.param(pod("Failed"), task("upstream_failed", 2), Fate.DELETE, "upstream_failed", id="cleared-and-then-not-run"),
+        pytest.param(pod("Succeeded"), task(ended_at=ago(minutes=10)), Fate.KEEP, "less than 10 minutes", id="ten-minutes-after"),
+        pytest.param(pod("Running"), task(ended_at=ago(seconds=-30)), Fate.KEEP, "less than", id="a-clock-that-is-ahead"),
+        pytest.param(pod("Running"), task("running"), Fate.KEEP, "as running, try 1", id="at-work"),
+        pytest.param(pod("Succeeded"), task("up_for_retry"), Fate.KEEP, "as up_for_retry", id="a-next-try-collects-it"),
+        pytest.param(pod("Succeeded"), task("deferred"), Fate.KEEP, "as deferred", id="deferred"),
+        pytest.param(pod("Succeeded"), task("restarting"), Fate.KEEP, "as restarting", id="cleared-while-running"),
+        pytest.param(pod("Succeeded"), task(None), Fate.KEEP, "as not started", id="cleared"),
+        pytest.param(pod("Succeeded"), task("a new one"), Fate.KEEP, "as a new one", id="a-state-of-a-later-airflow"),
+        pytest.param(pod(try_number=2), task(), Fate.KEEP, "try 2's, and Airflow knows no try after 1", id="a-later-trys"),
+        pytest.param(pod(try_number=1), task(try_number=3), Fate.DELETE, "as success", id="an-earlier-trys"),
+        pytest.param(pod(), task(ended_at=None), Fate.KEEP, "does not say since when", id="no-end"),
+        pytest.param(pod(made=ago(minutes=5)), task(ended_at=ago(hours=9)), Fate.DELETE_UNKNOWN, "younger", id="made-long-after"),
+        pytest.param(pod(made=ago(minutes=5)), task(), Fate.DELETE, "as success", id="made-before-the-worker-heard"),
+        pytest.param(pod("Failed", annotations=KEPT), task("failed"), Fate.KEEP, "on_finish_action", id="kept-on-purpose"),
+        pytest.param(pod("Failed", annotations=NOT_DELETED), task("failed"), Fate.DELETE, "as failed", id="could-not-be-deleted"),
+        pytest.param(pod("Running", annotations=KEPT), task("failed"), Fate.DELETE, "as failed", id="a-kept-one-has-ended"),
+        pytest.param(pod(**DELETION), task(), Fate.KEEP, "being deleted", id="going"),
+        pytest.param(pod(), None, Fate.DELETE_UNKNOWN, "does not know its task; another Airflow may", id="unknown"),
+        pytest.param(pod(made=ago(minutes=10)), None, Fate.KEEP, "younger than 10 minutes", id="unknown-and-new"),
+        pytest.param(pod(annotations={f"{PREFIX}/try-number": "x"}), None, Fate.KEEP, "do not say whose", id="no-try"),
+        pytest.param(pod(annotations={f"{PREFIX}/map-index": "x"}), task(), Fate.KEEP, "do not say whose", id="no-map-index"),
+    ],
+)
+def test_what_becomes_of_a_pod(seen: dict[str, Any], known: TaskFacts | None, fate: Fate, why: str) -> None:
+    verdict = judge(seen, known, NOW)
+    assert verdict.fate is fate
+    assert why in verdict.why
+
+
+def test_a_pod_says_whose_it_is_even_where_its_ids_have_no_room_in_a_label() -> None:
+    ids = TaskId("d" * 250, "manual__2026-11-23T02:00:00+00:00", "группа.collect", 7)
+    assert task_of({"metadata": {"annotations": task_annotations(*ids)}}) == ids
