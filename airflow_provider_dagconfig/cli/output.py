@@ -95,13 +95,14 @@ def note(message: str) -> None:
     print(one_line(message), file=sys.stderr)
 
 
-def confirm(question: str, args: Namespace, location: Location) -> None:
+def confirm(question: str, args: Namespace, location: Location | None) -> None:
     """
     Ask before what is hard to undo; without a terminal and without --yes, refuse. What is only tried needs no question.
 
-    :param location: the database, which the question names.
+    :param location: the database, which the question names; None where none is changed.
     """
-    question = f"{question} {_in(location)}"
+    if location is not None:
+        question = f"{question} {_in(location)}"
     if args.yes or getattr(args, "dry_run", False):
         return
     if not sys.stdin.isatty():

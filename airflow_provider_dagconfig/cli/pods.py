@@ -59,7 +59,7 @@ def sweep(args: Namespace) -> None:
         judged = [(each, judge(each.pod, each.facts, now())) for each in seen]
         unknown = sum(verdict.fate is Fate.DELETE_UNKNOWN for _, verdict in judged)
         if args.unknown and unknown:
-            confirm(f"{unknown} of {len(seen)} pods {where} may be another Airflow's, and are to be deleted too.", args)
+            confirm(f"{unknown} of {len(seen)} pods {where} may be another Airflow's, and are to be deleted too.", args, None)
         did = []
         for each, verdict in judged:
             done = _deal_with(each, verdict, installation, args)
