@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from airflow.cli.cli_config import GroupCommand
 from rich_argparse import RawTextRichHelpFormatter
 
-from airflow_provider_dagconfig.cli.definition import DATABASE, CommandParser, get_dagconfig_commands
+from airflow_provider_dagconfig.cli.definition import DATABASE, get_dagconfig_commands
+from airflow_provider_dagconfig.cli.parser import CommandParser
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand

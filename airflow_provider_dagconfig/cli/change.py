@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
-from airflow_provider_dagconfig.cli.definition import NotGiven
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     command,
@@ -24,6 +23,7 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
+from airflow_provider_dagconfig.cli.parser import NotGiven
 from airflow_provider_dagconfig.cli.remedies import assigned, made_again
 from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, stale, who
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment

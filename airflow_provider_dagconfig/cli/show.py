@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.cli.connect import store_of
-from airflow_provider_dagconfig.cli.definition import DIFFERENT, NotGiven
+from airflow_provider_dagconfig.cli.definition import DIFFERENT
 from airflow_provider_dagconfig.cli.output import (
     Cell,
     Difference,
@@ -25,6 +25,7 @@ from airflow_provider_dagconfig.cli.output import (
     shown,
     when,
 )
+from airflow_provider_dagconfig.cli.parser import NotGiven
 from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
 from airflow_provider_dagconfig.cli.steps import in_the_database, lacking_rows, read_file, steps_to
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
