@@ -125,7 +125,10 @@ def without_log(stderr: str) -> str:
 
 def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
     """Read what kubectl wrote to standard error. What is not known is taken for a server out of reach, and tried again."""
-    text = without_log(stderr) or stderr.strip() or f"kubectl ended with exit code {exit_code} and said nothing"
+    text = without_log(stderr) or stderr.strip()
+    if exit_code < 0:
+        text = f"kubectl was ended by signal {-exit_code}{f': {text}' if text else ''}"
+    text = text or f"kubectl ended with exit code {exit_code} and said nothing"
     own = text
     for begins in _LAST_WORD.finditer(text):
         own = text[begins.start() :]
@@ -148,6 +151,8 @@ def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
         return fault, f"{cause}: {said}" if said else cause
     if "error reading input" in own:
         return Fault.MISCONFIGURED, f"the kubeconfig has no credentials, and kubectl asks for a name and a password ({own})"
+    if exit_code < 0:
+        return Fault.CREDENTIALS, text
     if exit_code in (126, 127) or _MISCONFIGURED.search(own):
         return Fault.MISCONFIGURED, text
     return Fault.UNREACHABLE, text

@@ -187,7 +187,10 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "schedulerName": read_optional_text("schedulername", request.schedulername),
         "priorityClassName": read_optional_text("priority_class_name", request.priority_class_name),
         "runtimeClassName": read_optional_text("runtime_class_name", request.runtime_class_name),
-        "initContainers": read_fields("init_containers", request.init_containers),
+        "initContainers": [
+            {"terminationMessagePolicy": "FallbackToLogsOnError", **each}
+            for each in read_fields("init_containers", request.init_containers)
+        ],
         "containers": [_given(container)],
         "volumes": [*read_fields("volumes", request.volumes), *secrets.volumes],
     }
@@ -271,6 +274,11 @@ def _resources(dag_config: DagConfig, others: Any) -> dict[str, Any]:
 def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
     if isinstance(env_vars, Mapping):
         return [{"name": name, "value": read_text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
+    if isinstance(env_vars, str):
+        raise ManifestError(
+            "env_vars is a str, which a template gives; write a dict with templates for its values, {'NAME': '{{ ... }}'}, or"
+            " give the DAG render_template_as_native_obj=True, which makes a dict of a template that gives one"
+        )
     return [
         {**entry, "value": read_text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry
         for entry in read_fields("env_vars", env_vars)

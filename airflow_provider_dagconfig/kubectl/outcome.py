@@ -107,7 +107,7 @@ def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcom
     phase = status.get("phase", "Pending")
     state = _container_state(status.get("containerStatuses", ()), container)
     terminated = state.get("terminated")
-    if ended := _ended_by_the_pod(pod, terminated):
+    if ended := _ended_by_the_pod(pod, container, terminated):
         return ended
     if phase == "Failed":
         return _ended_by_the_container(terminated) if terminated else _failed_without_container(status)
@@ -122,13 +122,13 @@ def _container_state(statuses: Iterable[Pod], name: str) -> Mapping[str, Any]:
     return next((status.get("state", {}) for status in statuses if status["name"] == name), {})
 
 
-def _ended_by_the_pod(pod: Pod, terminated: Mapping[str, Any] | None) -> Outcome | None:
+def _ended_by_the_pod(pod: Pod, container: str, terminated: Mapping[str, Any] | None) -> Outcome | None:
     """The ends that stand above the container's exit code."""
     status = pod.get("status", {})
     phase, reason, message = status.get("phase"), status.get("reason", ""), status.get("message", "")
     exit_code = terminated.get("exitCode") if terminated else None
     if terminated and _ended_after_deletion(pod, terminated):
-        return deleted_by_others(pod)
+        return deleted_by_others(pod, container)
     if phase == "Succeeded":
         result = terminated.get("message") if terminated else None
         return Outcome(End.SUCCEEDED, "Completed", exit_code=0, result=result)
@@ -184,11 +184,12 @@ def read_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def deleted_by_others(pod: Pod) -> Outcome:
-    """The end of a pod that was deleted, and not by the task."""
+def deleted_by_others(pod: Pod, container: str = "base") -> Outcome:
+    """The end of a pod that was deleted, and not by the task; a container that has not started did nothing."""
     if disruption := _disruption(pod.get("status", {})):
         return Outcome(End.CLUSTER, *disruption)
-    return Outcome(End.CLUSTER, "Deleted", "somebody deleted it while it ran, and not this task")
+    when = "while it ran" if has_run(pod, container) else "before it ran"
+    return Outcome(End.CLUSTER, "Deleted", f"somebody deleted it {when}, and not this task")
 
 
 def node_lost(pod: Pod, what: str, seconds: float) -> Outcome:
@@ -292,6 +293,9 @@ def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[
             f"{_tail(last_lines)}"
         )
     # Without a message of its own, the kubelet gives the log's end as one.
+    # An init container's message is the end of its log (terminationMessagePolicy), many lines as a rule.
+    if detail and "\n" in message:
+        detail = _tail(message.splitlines())
     code = "" if outcome.exit_code is None else f" with exit code {_shown_code(outcome.exit_code)}"
     return f"{name} failed{code} ({outcome.reason}){_tail(last_lines) or detail}"
 

@@ -155,7 +155,7 @@ class PodLife:
             return self.view
         if self.is_gone:
             ended = self.view.ended if isinstance(self.view, Running) else None
-            return ended or outcomes.deleted_by_others(self.pod)
+            return ended or outcomes.deleted_by_others(self.pod, self._container)
         if self._deleting_at is not None and now > (due := self._deleted_by()):
             return outcomes.node_lost(self.pod, "the end of the pod, which is being deleted", now - due + self._limits.node_answers)
         if isinstance(self.view, Waiting):

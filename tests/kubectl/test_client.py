@@ -136,6 +136,14 @@ def test_a_proxys_address_that_kubectl_can_not_read_is_no_matter_of_waiting() ->
     assert error.fault is Fault.MISCONFIGURED
 
 
+@pytest.mark.parametrize("stderr", ["", "half a sentence"])
+def test_a_kubectl_that_a_signal_ended_is_no_server_out_of_reach(stderr: str) -> None:
+    error = read_error(-9, stderr)
+    assert error.fault is Fault.CREDENTIALS
+    assert "kubectl was ended by signal 9" in error.message
+    assert stderr in error.message
+
+
 @pytest.fixture
 def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kubectl that writes down its arguments, environment and standard input, and answers with a pod."""

@@ -166,6 +166,13 @@ def test_a_container_that_fails_leaves_the_end_of_its_log_in_the_pods_status():
     assert container()["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
+def test_an_init_container_that_fails_leaves_the_end_of_its_log_too_unless_its_author_says_otherwise():
+    fetch = {"name": "fetch", "image": "busybox"}
+    made = build_pod(request(init_containers=[fetch, {**fetch, "name": "unpack", "terminationMessagePolicy": "File"}]))
+    policies = [each["terminationMessagePolicy"] for each in made["spec"]["initContainers"]]
+    assert policies == ["FallbackToLogsOnError", "File"]
+
+
 def test_what_a_container_writes_for_xcom_comes_back_in_the_pods_status():
     assert container(do_xcom_push=True)["terminationMessagePath"] == "/airflow/xcom/return.json"
     assert "terminationMessagePath" not in container()
@@ -559,6 +566,7 @@ def test_a_secret_that_cannot_be_is_refused_with_what_to_write(secret, remedy):
         ({"env_vars": "A=1"}, "env_vars is a str"),
         ({"env_vars": ["A=1"]}, "env_vars[0] is a str"),
         ({"env_vars": {"DATABASE_URL": "x"}, "secrets": [DATABASE_URL]}, "DATABASE_URL is set twice"),
+        ({"env_vars": "{'A': '1'}"}, "render_template_as_native_obj=True"),
         ({"volumes": {"name": "tmp"}}, "volumes is a dict, no list"),
         ({"volumes": [{"name": "x", "config_map": {"name": "x"}}]}, "write 'configMap'"),
         ({"tolerations": [{"key": "a", "toleration_seconds": 3}]}, "write 'tolerationSeconds'"),

@@ -15,6 +15,7 @@ from airflow_provider_dagconfig.kubectl.outcome import (
     Outcome,
     Running,
     Waiting,
+    deleted_by_others,
     explain,
     more_telling,
     not_started,
@@ -242,6 +243,23 @@ def test_an_init_container_is_named_with_its_exit_code() -> None:
     )
     assert isinstance(view, Outcome)
     assert explain(view, pod("Failed"), CONFIG) == "Pod collect failed (init container fetch: Error, exit code 7)"
+
+
+def test_an_init_container_shows_its_last_lines() -> None:
+    failed = {"exitCode": 7, "reason": "Error", "message": "fetching\nno such host\n"}
+    view = read_status(
+        pod("Failed", waiting("PodInitializing"), initContainerStatuses=[{"name": "fetch", "state": {"terminated": failed}}])
+    )
+    assert isinstance(view, Outcome)
+    text = explain(view, pod("Failed"), CONFIG)
+    assert text.endswith("(init container fetch: Error, exit code 7)\nThe last lines of its log:\n  fetching\n  no such host")
+
+
+@pytest.mark.parametrize(
+    ("state", "says"), [(None, "before it ran"), (waiting("PodInitializing"), "before it ran"), ({"running": {}}, "while it ran")]
+)
+def test_a_pod_that_was_deleted_says_whether_it_ran(state: dict[str, Any] | None, says: str) -> None:
+    assert says in deleted_by_others(pod("Pending", state)).message
 
 
 def test_out_of_memory_names_the_limit_of_the_jobs_container_and_not_of_a_sidecar_before_it() -> None:
