@@ -7,13 +7,11 @@ It joins the parts and holds no rules of its own: the row is read in ``hooks/dag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSkipException,
@@ -36,6 +34,7 @@ from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
+from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl, configured_run_overrides
 
@@ -494,21 +493,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             if skips(ended.outcome, self.skip_on_exit_code):
                 name = ended.pod["metadata"]["name"]
                 raise AirflowSkipException(f"Pod {name} ended with exit code 0, which skip_on_exit_code has")
-            return self._result(ended.outcome.result) if self.do_xcom_push else None
+            return read_result(ended.outcome.result) if self.do_xcom_push else None
         except AirflowException:
             self._run.finish()
             raise
-
-    def _result(self, text: str | None) -> Any:
-        if not text:
-            return None
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise AirflowException(
-                f"do_xcom_push: what the container wrote to /airflow/xcom/return.json ({len(text.encode())} bytes) is no JSON: "
-                f"{error}. At most 4,096 bytes get through; leave larger results in storage and return where they are"
-            ) from None
 
     def _access(self) -> ClusterAccess:
         extra: Mapping[str, Any] = {}
