@@ -24,16 +24,16 @@ S = "financial_screener"
 NEVER = ["'infinity'", "'0044-03-15 12:00+00 BC'", "'200000-01-01'"]
 NO_NUMBER = ["NULL", "-1"]
 NO_QUANTITY = ["'0.1m'", "NULL", "'half'", "'-1'", "'500 m'", "'9e9'"]
+NO_CPU = [*NO_QUANTITY, "'1Ki'", "'1025'"]
+NO_MEMORY = [*NO_QUANTITY[:-1], "'65Ti'"]
 # A dollar is the row's number: each has names of its own.
 JOB = {
-    "dag_name": {"dag_name": ["' d$'", "E'd$\\t'", "'d$\u2003'"]},
-    "job_name": {"job_name": ["'j$ '", "''"]},
-    "dag_name_characters": {"dag_name": ["E'd$\\x01x'", "E'-d$\\x1b[31m'"]},
-    "job_name_characters": {"job_name": ["E'j\\n$'"]},
-    "cpu_request": {"cpu_request": NO_QUANTITY},
-    "cpu_limit": {"cpu_limit": NO_QUANTITY},
-    "memory_request": {"memory_request": NO_QUANTITY[:-1]},
-    "memory_limit": {"memory_limit": NO_QUANTITY[:-1]},
+    "dag_name": {"dag_name": ["' d$'", "E'd$\\t'", "'d$\u2003'", "'d$\u200b'", "E'd$\\x01x'", "E'-d$\\x1b[31m'"]},
+    "job_name": {"job_name": ["'j$ '", "''", "E'j\\n$'"]},
+    "cpu_request": {"cpu_request": NO_CPU},
+    "cpu_limit": {"cpu_limit": NO_CPU},
+    "memory_request": {"memory_request": NO_MEMORY},
+    "memory_limit": {"memory_limit": NO_MEMORY},
     "cpu_request_within_limit": {"cpu_request": ["'3'", "'8'"], "cpu_limit": ["'2'", "'100m'"]},
     "memory_request_within_limit": {"memory_request": ["'3Gi'", "'8Gi'"], "memory_limit": ["'2Gi'", "'512Mi'"]},
     "batch_size": {"batch_size": NO_NUMBER},
@@ -43,18 +43,19 @@ JOB = {
     "retry_backoff_enabled": {"retry_backoff_enabled": ["NULL"]},
     "enabled": {"enabled": ["NULL"]},
     "priority": {"priority": ["42", "NULL"]},
+    "description": {"description": ["repeat('x', 4001)"]},
     "created_at": {"created_at": NEVER},
     "updated_at": {"updated_at": NEVER},
     "version": {"version": ["0", "9223372036854775807"]},
 }
 """Rule to values that break it: column to what is written there, one a round."""
 GROUP = {
-    "group_name": {"group_name": ["' g$'", "E'g$\\n'"]},
-    "group_name_characters": {"group_name": ["E'g\\x01$'"]},
-    "display_name": {"display_name": ["''", "'  '"]},
-    "display_name_characters": {"display_name": ["E'a\\x1b[31mb'"]},
-    "exchanges": {"exchanges": ["'{}'", "'{LSE,LSE}'", "'{NULL}'", "ARRAY['LSE AIM', ' ']", "'{{a,b},{c,d}}'"]},
-    "exchanges_characters": {"exchanges": ["ARRAY[E'LSE\\x01AIM']"]},
+    "group_name": {"group_name": ["' g$'", "E'g$\\n'", "E'g\\x01$'"]},
+    "display_name": {"display_name": ["''", "'  '", "' Asia'", "E'a\\x1b[31mb'"]},
+    "description": {"description": ["repeat('x', 4001)"]},
+    "exchanges": {
+        "exchanges": ["'{}'", "'{LSE,LSE}'", "'{NULL}'", "ARRAY['LSE AIM', ' ']", "'{{a,b},{c,d}}'", "ARRAY[E'LSE\\x01AIM']"]
+    },
     "primary_timezone": {"primary_timezone": ["'EST5EDT4'", "NULL"]},
     "market_open_utc": {"market_open_utc": ["'24:00'"]},
     "market_close_utc": {"market_close_utc": ["'24:00'"]},
@@ -65,6 +66,7 @@ GROUP = {
     "version": {"version": ["0", "9223372036854775807"]},
 }
 OVERRIDE = {
+    "reason": {"reason": ["repeat('x', 1001)"]},
     "starts_at": {"starts_at": ["'-infinity'", "'0044-03-15 12:00+00 BC'"]},
     "ends_at": {"ends_at": ["'infinity'", "'200000-01-01'"]},
     "created_at": {"created_at": NEVER},

@@ -37,6 +37,7 @@ from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.settings import configured_installation
 from airflow_provider_dagconfig.store import migrate as migrations
 
@@ -466,7 +467,7 @@ def unknown_cluster(_: Database) -> Any:
 
 
 def cut_result(_: Database) -> Any:
-    return ConfiguredKubectlRunOperator(task_id="collect", image="busybox:latest")._result('["' + "x" * 4094)
+    return read_result('["' + "x" * 4094)
 
 
 SAYINGS: dict[str, Say] = {
