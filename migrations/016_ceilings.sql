@@ -86,7 +86,8 @@ AS $$
     JOIN financial_screener.dagconfig_ceilings AS c ON c.dag_name IS NULL OR c.dag_name = stored.row ->> 'dag_name'
     CROSS JOIN LATERAL jsonb_each_text(stored.row) AS held
     WHERE
-        held.key IN (c.name, c.name || '_request', c.name || '_limit')
+        held.key IN ('cpu_request', 'cpu_limit', 'memory_request', 'memory_limit', 'timeout_seconds', 'max_retries')
+        AND held.key IN (c.name, c.name || '_request', c.name || '_limit')
         AND financial_screener.quantity_value(held.value) > financial_screener.quantity_value(c.value::text)
     ORDER BY 1, 2, 3 NULLS FIRST, 4, 6 NULLS FIRST
 $$;
@@ -446,6 +447,14 @@ BEGIN
             AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, owner)
     LOOP
         EXECUTE pg_catalog.format('GRANT SELECT ON financial_screener.dagconfig_ceilings TO %s', ours.grantee);
+    END LOOP;
+    -- As 015 lets everybody call what a reader may who may read or change a row.
+    FOR ours IN
+        SELECT DISTINCT a.grantee::pg_catalog.regrole::text AS grantee
+        FROM pg_catalog.pg_proc AS p
+        CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) AS a
+        WHERE p.oid = 'financial_screener.quantity_value(text)'::pg_catalog.regprocedure AND a.grantee NOT IN (0, owner)
+    LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO %s', ours.grantee);
     END LOOP;
 END

@@ -43,7 +43,7 @@ def put_right(parsed: Any, job_by_default: str | None) -> None:
         for name, word in itertools.zip_longest(names, given):
             setattr(parsed, name, word or (job_by_default if name == "job" else None))
     dag, job = getattr(parsed, "dag", None), getattr(parsed, "job", None)
-    if dag and "/" in dag and hasattr(parsed, "new_job") and (parsed.new_job, parsed.new_dag) == (None, None):
+    if dag and "/" in dag and hasattr(parsed, "new_job") and parsed.new_job is None and job is not None:
         job, parsed.job, parsed.new_job = None, None, job
     if dag and (job is None or isinstance(job, NotGiven)) and hasattr(parsed, "job"):
         before, _, after = dag.partition("/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -35,12 +34,16 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store.errors import Purpose
 
 _CALL = sql.SQL("SELECT {schema}.{function}({assignments}) AS result")
-_STATE = sql.SQL("""
-    SELECT to_jsonb(c) AS state FROM {schema}.dag_configuration AS c
-    WHERE c.dag_name = %(dag_name)s AND c.job_name = %(job_name)s FOR UPDATE
+_EXPECT_VERSION = sql.SQL("""
+    SELECT {schema}.dagconfig_expect_version(concat_ws('/', c.dag_name, c.job_name), %(expected)s::bigint, c.version)
+    FROM {schema}.dag_configuration AS c WHERE c.dag_name = %(dag_name)s AND c.job_name = %(job_name)s FOR UPDATE
 """)
 _BOOK_ON = sql.SQL("SELECT {schema}.dagconfig_book_on(%(updated_by)s::text, %(reason)s::text)")
-_RESTORE = sql.SQL("SELECT {schema}.dagconfig_restore('dag_configuration', %(state)s::jsonb, '{{}}'::text[])")
+_RENAME = sql.SQL("""
+    UPDATE {schema}.dag_configuration SET dag_name = %(new_dag)s, job_name = %(new_job)s
+    WHERE dag_name = %(dag_name)s AND job_name = %(job_name)s
+    RETURNING id
+""")
 Value = str | Quantity | int | bool | time | Sequence[str] | None
 """What a column can be set to; None leaves it as it is."""
 
@@ -139,9 +142,9 @@ class ChangingStore(HistoryStore):
         expected_version: int | None = None,
     ) -> JobRow:
         """
-        Give a job another name, or another DAG: its row is deleted, and made with the same values under the new name.
+        Give a job another name, or another DAG; its row stays the same one, with the same id.
 
-        Overrides that have not ended are made anew there. The audit has an entry of each, which names the other.
+        Overrides that have not ended are made anew there. The audit has an entry of either name, with both.
 
         :return: the job under its new name.
         :raises DagConfigNotFoundError: there is no such row.
@@ -151,21 +154,18 @@ class ChangingStore(HistoryStore):
         """
         old, new = (dag_name, job_name), (new_dag_name or dag_name, new_job_name or job_name)
         why = f": {reason}" if reason else ""
-        going = {"updated_by": updated_by, "reason": f"renamed to {'/'.join(new)}{why}"}
-        coming = {"updated_by": updated_by, "reason": f"renamed from {'/'.join(old)}{why}"}
+        both = f"renamed from {'/'.join(old)} to {'/'.join(new)}{why}"
+        name = {"dag_name": dag_name, "job_name": job_name}
         with self.transaction():
-            rows = self._ask(_STATE, {"dag_name": dag_name, "job_name": job_name}, purpose="writing")
-            if not rows:
+            if not self._ask(_EXPECT_VERSION, {**name, "expected": expected_version}, purpose="writing"):
                 raise DagConfigNotFoundError(f"There is no row for {'/'.join(old)} ({self.location})")
             if self.get_dag_config_row(*new).row is not None:
                 raise DagConfigConflictError(f"There is a row for {'/'.join(new)} already ({self.location}). Nothing was changed.")
             overrides = [each for each in self.get_overrides(*old, active_only=False) if each.state != "ended"]
             for each in overrides:
-                self.end_override(each.override_id, updated_by=updated_by, reason=going["reason"])
-            self.delete_dag_config(*old, updated_by=updated_by, reason=going["reason"], expected_version=expected_version)
-            state = {**rows[0]["state"], "dag_name": new[0], "job_name": new[1]}
-            self._ask(_BOOK_ON, coming, purpose="writing")
-            self._ask(_RESTORE, {"state": json.dumps(state)}, purpose="writing")
+                self.end_override(each.override_id, updated_by=updated_by, reason=both)
+            self._ask(_BOOK_ON, {"updated_by": updated_by, "reason": both}, purpose="writing")
+            self._ask(_RENAME, {**name, "new_dag": new[0], "new_job": new[1]}, purpose="writing")
             self._ask(_BOOK_ON, {"updated_by": None, "reason": None}, purpose="writing")
             for each in reversed(overrides):
                 if isinstance(each.ends_at, Unreadable) or isinstance(each.starts_at, Unreadable):
@@ -174,7 +174,7 @@ class ChangingStore(HistoryStore):
                         f" {self.location.command('override', options=['--end', str(each.override_id)])}"
                     )
                 starts_at = each.starts_at if each.state == "planned" else None
-                why = each.reason or coming["reason"] or ""
+                why = each.reason or both
                 self.override_dag_config(
                     *new, until=each.ends_at, starts_at=starts_at, reason=why, updated_by=updated_by, **each.values
                 )

@@ -212,7 +212,12 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
         return f"GRANT {ours} TO {name(role)};"
     tables = {access.table for access in of_role}
     if "dag_configuration" in tables:
-        tables |= {"dag_configuration_overrides", "dag_configuration_override_periods", "dagconfig_installation"}
+        tables |= {
+            "dag_configuration_overrides",
+            "dag_configuration_override_periods",
+            "dagconfig_ceilings",
+            "dagconfig_installation",
+        }
     statements = [f"GRANT SELECT ON {', '.join(name(schema, table) for table in sorted(tables))} TO {name(role)};"]
     for access in of_role:
         if access.is_change and access.table != "dag_configuration_audit":

@@ -264,10 +264,12 @@ AS $function$
     JOIN financial_screener.dagconfig_ceilings AS c ON c.dag_name IS NULL OR c.dag_name = stored.row ->> 'dag_name'
     CROSS JOIN LATERAL jsonb_each_text(stored.row) AS held
     WHERE
-        held.key IN (c.name, c.name || '_request', c.name || '_limit')
+        held.key IN ('cpu_request', 'cpu_limit', 'memory_request', 'memory_limit', 'timeout_seconds', 'max_retries')
+        AND held.key IN (c.name, c.name || '_request', c.name || '_limit')
         AND financial_screener.quantity_value(held.value) > financial_screener.quantity_value(c.value::text)
     ORDER BY 1, 2, 3 NULLS FIRST, 4, 6 NULLS FIRST
 $function$;
 COMMENT ON FUNCTION financial_screener.ceiling_violations() IS 'What is above a ceiling: rows, and overrides in force or to come, with the ceiling. They were there before it (not_valid).';
 REVOKE ALL ON FUNCTION financial_screener.ceiling_violations() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO dagconfig_reader;

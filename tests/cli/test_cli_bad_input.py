@@ -357,4 +357,4 @@ print(*sorted(set(sys.modules) - before))
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     ours = "airflow_provider_dagconfig"
-    assert set(result.stdout.split()) <= {ours, f"{ours}.cli", f"{ours}.cli.definition"}
+    assert set(result.stdout.split()) <= {ours, f"{ours}.cli", f"{ours}.cli.definition", f"{ours}.cli.parser"}

@@ -88,7 +88,7 @@ def test_a_group_is_removed_only_when_confirmed(store_cli: Run) -> None:
         pytest.param(["add", "x"], 2, "Say which exchanges it has", id="no exchanges"),
         pytest.param(["add", "lse", "exchanges=LSE"], 4, "There is an exchange group 'lse' already", id="there already"),
         pytest.param(["add", "x", "exchanges=A,A"], 1, "exchanges", id="one twice"),
-        pytest.param(["add", "x", "exchanges=A,"], 1, "exchanges", id="an empty one"),
+        pytest.param(["add", "x", "exchanges=A,,B"], 1, "exchanges", id="an empty one"),
         pytest.param(["set", "lse", "primary_timezone=Europe/Londn"], 1, "primary_timezone", id="no timezone"),
         pytest.param(["set", "lse", "market_open_utc=25:00"], 2, "'25:00' is no time of day", id="no time"),
         pytest.param(["set", "lse"], 2, "Nothing is set", id="nothing"),

@@ -143,8 +143,23 @@ def test_the_history_of_either_name_names_the_other(store_cli: Run) -> None:
 
     old, new = (json.loads(store_cli("history", DAG, job, "-o", "json").out)[0]["reason"] for job in (JOB, "americas"))
 
-    assert old == f"renamed to {DAG}/americas: more than the US"
-    assert new == f"renamed from {DAG}/{JOB}: more than the US"
+    assert (old, new) == (f"renamed from {DAG}/{JOB} to {DAG}/americas: more than the US",) * 2
+
+
+def test_what_refers_to_the_row_still_does(store_cli: Run, migrated_database: Database) -> None:
+    migrated_database.execute(
+        "CREATE TABLE financial_screener.notes (job integer REFERENCES financial_screener.dag_configuration ON DELETE CASCADE)"
+    )
+    migrated_database.execute(
+        "INSERT INTO financial_screener.notes"
+        " SELECT id FROM financial_screener.dag_configuration WHERE (dag_name, job_name) = (%s, %s)",
+        [DAG, JOB],
+    )
+
+    assert store_cli("rename", DAG, JOB, "americas").code == 0
+
+    of = "SELECT c.job_name FROM financial_screener.notes AS n JOIN financial_screener.dag_configuration AS c ON c.id = n.job"
+    assert migrated_database.execute(of) == [("americas",)]
 
 
 def test_the_way_back_that_is_shown_gives_the_old_name_again(store_cli: Run) -> None:
@@ -165,7 +180,7 @@ def test_the_way_back_that_is_shown_gives_the_old_name_again(store_cli: Run) -> 
         pytest.param([DAG, JOB, "lse"], 4, f"There is a row for {DAG}/lse already", id="a name that is taken"),
         pytest.param([DAG, "asia", "lse"], 3, "There is no row for the job 'asia'", id="no such job"),
         pytest.param([DAG, JOB], 2, "DAG JOB NEW_JOB", id="no new name"),
-        pytest.param([DAG, JOB, " lse"], 1, "a name without blanks around it", id="a name that breaks a rule"),
+        pytest.param([DAG, JOB, " lse"], 1, "without blanks or invisible characters around it", id="a name that breaks a rule"),
         pytest.param([DAG, JOB, "americas", "--if-version", "7"], 4, "it is at version 1", id="another version"),
     ],
 )

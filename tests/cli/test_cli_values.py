@@ -82,7 +82,7 @@ def test_exchange_codes_are_read_as_people_write_lists(text: str) -> None:
         pytest.param("[NYSE]", ["NYSE"], id="a list of one"),
         pytest.param("ARRAY['NYSE']", ["NYSE"], id="an array of one"),
         pytest.param("ARRAY", ["ARRAY"], id="a code that is called so"),
-        pytest.param("NO,1e3,X-1,BRK.A,ÖB,a_b", ["NO", "1e3", "X-1", "BRK.A", "ÖB", "a_b"], id="codes of many kinds"),
+        pytest.param("NO,1e3,X-1,BRK.A,a_b", ["NO", "1e3", "X-1", "BRK.A", "a_b"], id="codes of many kinds"),
     ],
 )
 def test_exchange_codes_stay_as_they_are(text: str, codes: list[str]) -> None:

@@ -308,6 +308,10 @@ def pod(**request: Any) -> dict[str, Any]:
     return build_pod(PodRequest(dag_config=config(), **(facts | request)))
 
 
+def running() -> dict[str, Any]:
+    return pod() | {"status": {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]}}
+
+
 def config() -> DagConfig:
     values = DagConfig.defaults(*JOB).as_dict()
     return DagConfig.from_row(values, origin="financial_screener.dag_configuration, row 1")
@@ -533,7 +537,7 @@ SAYINGS: dict[str, Say] = {
     "image pull": not_started("ImagePullBackOff", 'Back-off pulling image "financial-data-collector:1.2"', 120),
     "unschedulable": not_started("Unschedulable", "0/3 nodes are available: 3 Insufficient memory.", 120),
     "evicted": ended(End.CLUSTER, "Evicted", "The node was low on resource: memory."),
-    "deleted": lambda _: explain(outcome.deleted_by_others(pod()), pod(), config()),
+    "deleted": lambda _: explain(outcome.deleted_by_others(running()), running(), config()),
     "node lost": node_lost,
     "adopting": finding(pod(try_number=1)),
     "replacing": finding(pod(try_number=1) | {"status": {"phase": "Failed"}}),

@@ -57,7 +57,6 @@ SAME: dict[str, list[Any]] = {
     "image": ["busybox:2"],
     "image_pull_policy": ["Always", "Never"],
     "image_pull_secrets": [[k8s.V1LocalObjectReference(name="registry")], "registry,other"],
-    "init_containers": [[INIT]],
     "node_selector": [{"kubernetes.io/arch": "arm64"}],
     "ports": [[k8s.V1ContainerPort(container_port=8080, name="http")]],
     "priority_class_name": ["high"],
@@ -76,6 +75,7 @@ SAME: dict[str, list[Any]] = {
 WITH_DIFFERENCES: dict[str, list[Any]] = {
     "container_resources": [{"limits": {"nvidia.com/gpu": "1"}}],
     "env_vars": [{"LEVEL": "INFO"}, [k8s.V1EnvVar(name="LEVEL", value="INFO")]],
+    "init_containers": [[k8s.V1Container(name="prepare", image="busybox:1", termination_message_policy="File")]],
     "namespace": ["financial-screener"],
     "secrets": [[Secret("env", "DATABASE_URL", "postgres-secret", "url")], [Secret("env", None, "postgres-secret")]],
 }
@@ -138,6 +138,9 @@ def test_what_differs_on_purpose() -> None:
     }
     first = ".spec.containers.0.env.0.name"
     assert (ours(**both)[first], theirs(**both)[first]) == ("DATABASE_URL", "URL")
+    policy = ".spec.initContainers.0.terminationMessagePolicy"
+    assert ours(init_containers=[INIT])[policy] == "FallbackToLogsOnError"
+    assert policy not in theirs(init_containers=[INIT])
     volume = {"secrets": [Secret("volume", "/etc/database", "postgres-secret", None)]}
     name = ".spec.volumes.0.name"
     assert ours(**volume)[name] == ours(**volume)[name]

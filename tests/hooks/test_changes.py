@@ -185,7 +185,7 @@ class TestGroups:
     @pytest.mark.parametrize(
         ("values", "complaint"),
         [
-            ({"exchanges": []}, "must be a list of at least one exchange"),
+            ({"exchanges": []}, "must be a list of 1 to 500 exchange codes"),
             ({"exchanges": ["LSE", "LSE"]}, "each once"),
             ({"exchanges": [" LSE"]}, "without blanks"),
             ({"primary_timezone": "Europe/Londn"}, "a time zone that pg_timezone_names has"),

@@ -249,7 +249,7 @@ def test_every_column_of_a_group_can_be_set(migrated_database: Database) -> None
 
 
 def test_a_new_group_without_exchanges_is_refused(migrated_database: Database) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation, match="exchanges NULL of exchange group asia must be a list of at least one"):
+    with pytest.raises(psycopg.errors.CheckViolation, match="exchanges NULL of exchange group asia must be a list of 1 to 500"):
         migrated_database.execute("SELECT financial_screener.update_exchange_group('asia')")
 
 

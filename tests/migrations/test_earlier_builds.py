@@ -183,7 +183,7 @@ def test_it_goes_to_no_other_version_until_it_is_brought_over(
     assert answer.code == 1
     assert "An earlier build of airflow-provider-dagconfig migrated this database" in answer.err
     assert "(009_rules.sql, 010_audit.sql, " in answer.err
-    assert answer.err.rstrip().endswith("Bring it over first: airflow dagconfig migrate --url URL")
+    assert "Bring it over first: airflow dagconfig migrate --url postgresql://" in answer.err
     assert (described(database), records(database)) == before
 
 

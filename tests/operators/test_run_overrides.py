@@ -230,7 +230,7 @@ def test_a_run_can_not_switch_on_a_job_that_is_switched_off(
     migrated_database.execute(switch_off)
     with pytest.raises(AirflowSkipException) as skipped:
         resolve({"dagconfig": values})
-    assert re.search(r"is disabled: switched off by \w+ at 20", str(skipped.value))
+    assert re.search(r"is disabled: switched off by \w+( \(\w+\))? at 20", str(skipped.value))
     assert "it cannot switch on a job that is switched off" in str(skipped.value)
 
 
