@@ -177,6 +177,8 @@ class Claim:
             if error.fault is Fault.CONFLICT or (error.fault is Fault.NOT_FOUND and self._former is not None):
                 return NotYet(error.message)
             if not self._may_pass(error):
+                if error.verb == "create" and self._is_there():
+                    return self._take_existing()
                 self.may_exist = self._answer_was_lost
                 raise
             if self._former is None and error.fault in (Fault.UNREACHABLE, Fault.SERVER_ERROR):
@@ -194,6 +196,19 @@ class Claim:
             return former
         pod = self.kubectl.get(seconds)
         return pod if is_same_task(pod, self._manifest) else None
+
+    def _is_there(self) -> bool:
+        """
+        Look, after a refusal, for a pod that an earlier try left, or a create whose answer was lost.
+
+        The API server asks quotas, policies and webhooks before it sees that a name is taken; the pod may itself use up the quota.
+        """
+        if not self._answer_was_lost and (try_number(self._manifest) or 1) == 1:
+            return False
+        try:
+            return is_same_task(self.kubectl.get(), self._manifest)
+        except KubectlError:
+            return False
 
     def _take_existing(self) -> Pod | NotYet:
         """Look at the pod that has the name: go on with it, or see it off and say what is to be waited for."""

@@ -36,7 +36,7 @@ from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running
 from airflow_provider_dagconfig.kubectl.patience import Patience, Pauses
 from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife, TakenOver, TooLate
-from airflow_provider_dagconfig.kubectl.release import Release, is_kept
+from airflow_provider_dagconfig.kubectl.release import Release, Why, is_kept
 from airflow_provider_dagconfig.kubectl.waiting import Waiter
 from airflow_provider_dagconfig.kubectl.watching import Watching
 
@@ -114,8 +114,8 @@ class PodRun:
         :raises PodFailed: it ended otherwise. There is nothing to collect, so it is deleted, or kept as ``on_finish_action`` says.
         :raises PodRefused: the API server refused something.
         :raises PodNotCreated: it did not take the pod in time.
-        :raises PodOutOfReach: it was away when the pod's start or end was due. As with the two before, the pod's deletion was
-            asked for.
+        :raises PodOutOfReach: it was away when the pod's start or end was due. As with the two before, the deletion of this try's
+            pod was asked for.
         :raises PodStopped: after :meth:`kill`.
         :raises PodTakenOver: a later try has the pod.
         """
@@ -129,10 +129,10 @@ class PodRun:
             self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
             self._ended = Ended(outcome, self._life.pod, () if self._log is None else tuple(self._log.last_lines))
         except KubectlError as error:
-            self.abandon()
+            self.abandon(Why.GIVEN_UP)
             raise PodRefused(error) from None
         except (PodNotCreated, PodOutOfReach):
-            self.abandon()
+            self.abandon(Why.GIVEN_UP)
             raise
         except PodStopped:
             self._obey()
@@ -177,17 +177,17 @@ class PodRun:
         self._killed = True
         self._waiter.wake()
 
-    def abandon(self, *, even_succeeded: bool = False) -> None:
+    def abandon(self, why: Why) -> None:
         """
         Ask for the deletion of a pod whose work is not wanted, its grace period respected; say what came of it.
 
-        :param even_succeeded: delete it too where it has succeeded. Else that is left to the next try, which collects it.
+        :param why: what is left to the next try.
         """
         if not self._claim.may_exist or self._life.is_gone or self._ended is not None:
             return
         pod = None if self._life.pod is self._manifest else self._life.pod
         try:
-            told = self._release.unwanted(pod, self._life.grace_period, time.monotonic, even_succeeded=even_succeeded)
+            told = self._release.unwanted(pod, self._life.grace_period, time.monotonic, why)
         except KubectlError as error:
             told = (
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
@@ -202,7 +202,7 @@ class PodRun:
         if verdict.unwanted:
             # This try may not have looked at the pod of an earlier one yet.
             self._claim.may_exist = True
-            self.abandon(even_succeeded=True)
+            self.abandon(Why.PERSON)
         elif self._claim.may_exist and not self._life.is_gone:
             self._note(
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is left as it is: {verdict.reason}. The next try "
@@ -373,16 +373,16 @@ class PodRun:
             if log.is_given_up:
                 self._note("The end of the log can't be read: its node does not answer")
                 break
-            if log.ask_for_rest() and not self._is_ours():
-                log.close()
-                if self._life.is_gone:
-                    break
-                self._pause(attempts.next())
-                continue
-            if not self._wait(_LOG_ENDS):
-                log.close()
-                continue
             try:
+                if log.ask_for_rest() and not self._is_ours():
+                    log.close()
+                    if self._life.is_gone:
+                        break
+                    self._pause(attempts.next())
+                    continue
+                if not self._wait(_LOG_ENDS):
+                    log.close()
+                    continue
                 log.take_rest()
             except KubectlError as error:
                 if not self._may_pass(error):
@@ -405,6 +405,7 @@ class PodRun:
             elif not self._may_pass(error):
                 raise
             return False
+        self._heard("get")
         if pod["metadata"].get("uid") != self._life.pod["metadata"].get("uid"):
             self._life.lost_its_name()
             return False

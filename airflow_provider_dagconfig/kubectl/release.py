@@ -8,11 +8,13 @@ a later try may have adopted the pod. How to wait between two attempts is said b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
 from airflow_provider_dagconfig.kubectl.claim import Claim, marked
-from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running, is_terminal, read_status
 from airflow_provider_dagconfig.kubectl.patience import Pauses
 from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
@@ -23,6 +25,17 @@ KILL_SECONDS = 4.0
 """Seconds. The supervisor of a task sends SIGKILL five seconds after SIGTERM: no deletion takes longer."""
 
 _ATTEMPTS = 4
+
+
+class Why(Enum):
+    """Why the work of a pod is not wanted, which says how far a deletion goes."""
+
+    PERSON = "a person decided so"
+    """Deletes the task's pod, whatever it has done."""
+    TIMEOUT = "the task's time is over"
+    """Leaves a success to the next try, which collects it."""
+    GIVEN_UP = "this try can't go on"
+    """Leaves that too, and the pod of an earlier try that this one has not adopted."""
 
 
 def is_kept(pod: Pod, outcome: Outcome, on_finish_action: str) -> bool:
@@ -55,6 +68,8 @@ class Release:
         """
         Delete a pod whose end is known, or mark it, so that a cleared task runs anew. What can't be done is said.
 
+        One that may not be deleted is marked too, with another word, for a sweep to take.
+
         :param pause: waits so many seconds between two attempts.
         """
         kubectl, pauses, uid, is_stale = self._claim.kubectl, Pauses(8.0), pod["metadata"].get("uid"), False
@@ -76,25 +91,28 @@ class Release:
                 if not is_stale and (attempt == _ATTEMPTS or not self._may_pass(error)):
                     verb = "marked as collected" if keep else "deleted"
                     self._note(f"Pod {kubectl.pod} in namespace {kubectl.namespace} could not be {verb}: {error.message}")
+                    if not keep and error.fault not in PASSING:
+                        with suppress(KubectlError):
+                            kubectl.replace(marked(pod, "collected", "not deleted"))
                     return
             if attempt < _ATTEMPTS:
                 pause(pauses.next())
 
-    def unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], *, even_succeeded: bool) -> str | None:
+    def unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], why: Why) -> str | None:
         """
         Ask for the deletion of a pod whose work is not wanted; where it has changed, look whose it is.
 
         :param pod: as it is known; None where it was never seen.
         :param grace_period: how many seconds it has to end.
         :param clock: the time in seconds; all of it takes :data:`KILL_SECONDS` at most.
-        :param even_succeeded: delete it too where it has succeeded. Else that is left to the next try, which collects it.
+        :param why: what is left to the next try.
         :return: what is to be said; None where there is no pod.
         :raises KubectlError: it could not be deleted.
         """
         until = clock() + KILL_SECONDS
         while True:
             try:
-                return self._delete_if_ours(pod, grace_period, lambda: max(1, round(until - clock())), even_succeeded)
+                return self._delete_if_ours(pod, grace_period, lambda: max(1, round(until - clock())), why)
             except KubectlError as error:  # noqa: PERF203
                 if error.fault is Fault.NOT_FOUND:
                     return None
@@ -102,18 +120,18 @@ class Release:
                     raise
                 pod = None
 
-    def _delete_if_ours(
-        self, pod: Pod | None, grace_period: float, seconds_left: Callable[[], int], even_succeeded: bool
-    ) -> str | None:
+    def _delete_if_ours(self, pod: Pod | None, grace_period: float, seconds_left: Callable[[], int], why: Why) -> str | None:
         if pod is None and (pod := self._claim.find(seconds_left())) is None:
             return None
-        name = self._claim.kubectl.pod
+        name, namespace = self._claim.kubectl.pod, self._claim.kubectl.namespace
         if is_later_trys(pod, self._manifest):
             return f"Pod {name} is left to try {try_number(pod)}, which has adopted it"
-        if not even_succeeded and _has_succeeded(pod, self._manifest):
+        if why is not Why.PERSON and _has_succeeded(pod, self._manifest):
+            return f"Pod {name} in namespace {namespace} has succeeded and is left: the next try collects its result"
+        if why is Why.GIVEN_UP and try_number(pod) != try_number(self._manifest):
             return (
-                f"Pod {name} in namespace {self._claim.kubectl.namespace} has succeeded and is left: the next try collects "
-                "its result"
+                f"Pod {name} in namespace {namespace} is try {try_number(pod)}'s and is left: the next try adopts it; without one "
+                "it ends at its own activeDeadlineSeconds"
             )
         self._claim.kubectl.delete(pod, seconds_left(), unchanged=True)
         return f"Pod {name} is being deleted, with {grace_period:g} s of grace"

@@ -30,6 +30,7 @@ from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
+from airflow_provider_dagconfig.kubectl.release import Why
 from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
@@ -475,10 +476,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         try:
             return self._run.run()
         except AirflowTaskTimeout:
-            self._run.abandon()
+            self._run.abandon(Why.TIMEOUT)
             raise
         except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
-            self._run.abandon(even_succeeded=True)
+            self._run.abandon(Why.PERSON)
             raise
 
     def _finish(self, access: ClusterAccess) -> None:

@@ -31,7 +31,7 @@ from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife
-from airflow_provider_dagconfig.kubectl.release import Release
+from airflow_provider_dagconfig.kubectl.release import Release, Why
 from airflow_provider_dagconfig.kubectl.watching import Watching
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import as_airflows
@@ -398,7 +398,7 @@ def left_to_be_collected(_: Database) -> Any:
     succeeded = pod() | {"status": {"phase": "Succeeded"}}
     kubectl = ScriptedKubectl(succeeded["metadata"]["name"], namespace="financial-screener")
     release = Release(Claim(kubectl, pod(), print, lambda _: False), pod(), print, lambda _: False)
-    return release.unwanted(succeeded, 30, lambda: 0.0, even_succeeded=False)
+    return release.unwanted(succeeded, 30, lambda: 0.0, Why.TIMEOUT)
 
 
 def left_after_its_success(_: Database) -> Any:

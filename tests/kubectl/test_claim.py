@@ -203,11 +203,34 @@ def test_what_may_pass_is_asked_again(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.SERVER_ERROR], ids=str)
 def test_a_refusal_after_a_lost_answer_is_no_proof_that_there_is_no_pod(fault: Fault) -> None:
-    one, _ = claim(create=[fault, Fault.FORBIDDEN])
+    one, _ = claim(create=[fault, Fault.FORBIDDEN], get=[Fault.UNREACHABLE])
     one.attempt()
     with pytest.raises(KubectlError, match="forbidden"):
         one.attempt()
     assert one.may_exist
+
+
+@pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.INVALID], ids=str)
+def test_a_pod_of_an_earlier_try_is_adopted_where_another_would_be_refused(fault: Fault) -> None:
+    """A quota that this very pod uses up, or a policy, is asked before the API server sees that the name is taken."""
+    one, asked = claim(SECOND_TRY, create=[fault], get=[pod()])
+    one.attempt()
+    assert asked.requests[0] == "create collect"
+    assert annotation(asked.written[0], "try-number") == "2"
+
+
+def test_a_pod_whose_create_was_not_answered_is_gone_on_with_where_another_would_be_refused() -> None:
+    one, _ = claim(create=[Fault.UNREACHABLE, Fault.FORBIDDEN], get=[pod()])
+    assert isinstance(one.attempt(), NotYet)
+    assert one.attempt() == pod()
+
+
+@pytest.mark.parametrize("found", [Fault.NOT_FOUND, pod(annotations=ids("another"))], ids=["none", "another-tasks"])
+def test_a_refusal_of_a_later_try_is_told_where_there_is_no_pod_of_its_task(found: Any) -> None:
+    one, asked = claim(SECOND_TRY, create=[Fault.FORBIDDEN], get=[found])
+    with pytest.raises(KubectlError, match="forbidden"):
+        one.attempt()
+    assert (one.may_exist, asked.written) == (False, [])
 
 
 def test_a_refusal_at_once_means_that_there_is_no_pod() -> None:

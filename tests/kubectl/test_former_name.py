@@ -14,7 +14,7 @@ from airflow_provider_dagconfig.kubectl.ends import PodTakenOver
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.patience import Patience
-from airflow_provider_dagconfig.kubectl.release import Release
+from airflow_provider_dagconfig.kubectl.release import Release, Why
 
 IDS = ("collection", "run", "collect", -1)
 MADE = datetime(2026, 1, 1, 0, 0, 0, 700_000, tzinfo=timezone.utc)
@@ -182,7 +182,7 @@ def test_a_pod_that_a_later_try_has_adopted_is_its() -> None:
 def test_what_is_not_wanted_is_found_under_either_name(former: list[Any], own: list[Any], deleted: list[str]) -> None:
     asked = Asked()
     claim = claim_of(asked, former, own)
-    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, even_succeeded=True)
+    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, Why.PERSON)
     assert [request for request in asked.requests if request.startswith("delete")] == deleted
 
 
@@ -196,5 +196,5 @@ def test_a_deadline_while_it_is_adopted_ends_it() -> None:
     claim = claim_of(asked, [found(), late, found()])
     with pytest.raises(TimeoutError):
         claim.attempt()
-    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, even_succeeded=False)
+    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, Why.TIMEOUT)
     assert asked.requests == ["get former", "replace former", "get former", "delete former"]

@@ -30,6 +30,7 @@ from airflow_provider_dagconfig.kubectl.errors import Fault
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun, Verdict
 from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
+from airflow_provider_dagconfig.kubectl.release import Why
 
 LIMITS = Limits(startup_timeout=30, timeout=30)
 SPEC = {"containers": [{"name": "base", "image": "busybox"}]}
@@ -272,6 +273,23 @@ def test_no_line_of_another_pod_is_taken_where_a_log_is_opened_again(
     assert result.outcome.end is (End.CLUSTER if follows else End.SUCCEEDED)
 
 
+def test_a_look_that_is_refused_after_a_success_costs_the_end_of_the_log_and_not_the_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = {"type": "MODIFIED", "object": pod(2, SUCCEEDED["status"], uid="one")}
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING, uid="one")),
+        watch=f"sleep 1; {says(end)}; sleep 20",
+        log="echo '2026-11-23T02:00:00Z a line'; sleep 2; echo 'error: EOF' >&2; exit 1",
+        rest="sleep 5",
+        get="echo 'error: error loading config file' >&2; exit 1",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert "The end of the log can't be read: error: error loading config file" in said
+
+
 def test_a_log_that_is_opened_again_goes_on_where_the_pod_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end = {"type": "MODIFIED", "object": pod(2, SUCCEEDED["status"], uid="one")}
     one, two = "echo '2026-11-23T02:00:00Z one'", "echo '2026-11-23T02:00:01Z two'"
@@ -295,7 +313,7 @@ def test_a_pod_that_has_succeeded_is_left_until_its_success_was_reported() -> No
     run = PodRun(kubectl, pod(0, {}, **OURS), LIMITS, on_line=None, note=lambda _: None)
     run.run()
     run.kill()
-    run.abandon(even_succeeded=True)
+    run.abandon(Why.PERSON)
     assert kubectl.asked.requests == ["create collect"], "whoever stops the task now, its result is not lost"
     run.finish()
     assert kubectl.asked.requests == ["create collect", "delete collect"]
@@ -493,5 +511,5 @@ def test_a_kill_after_the_end_deletes_no_pod_that_is_kept() -> None:
     keeping.run()
     keeping.finish()
     keeping.kill()
-    keeping.abandon(even_succeeded=True)
+    keeping.abandon(Why.PERSON)
     assert kubectl.asked.requests == ["create collect", "replace collect"]

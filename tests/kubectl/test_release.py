@@ -12,7 +12,7 @@ from airflow_provider_dagconfig.kubectl.annotations import annotation, task_anno
 from airflow_provider_dagconfig.kubectl.claim import Claim
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
-from airflow_provider_dagconfig.kubectl.release import KILL_SECONDS, Release, is_kept
+from airflow_provider_dagconfig.kubectl.release import KILL_SECONDS, Release, Why, is_kept
 
 SUCCESS, FAILURE = Outcome(End.SUCCEEDED, "Completed", exit_code=0), Outcome(End.EXITED, "Error", exit_code=1)
 
@@ -107,6 +107,12 @@ def test_what_can_not_be_done_is_said(keep: bool, verb: str) -> None:
     assert notes == [f"Pod collect in namespace jobs could not be {verb}: forbidden"]
 
 
+def test_a_pod_that_may_not_be_deleted_is_marked_so_that_a_cleared_task_begins_anew() -> None:
+    one, asked = release(delete=[Fault.FORBIDDEN])
+    one.collected(pod("Succeeded"), keep=False, pause=no_pause)
+    assert [annotation(written, "collected") for written in asked.written] == ["not deleted"]
+
+
 def test_an_api_server_that_is_away_is_asked_four_times() -> None:
     pauses: list[float] = []
     one, asked = release(delete=[Fault.UNREACHABLE])
@@ -118,8 +124,8 @@ def test_an_api_server_that_is_away_is_asked_four_times() -> None:
 # --- a pod whose work is not wanted ---
 
 
-def unwanted(one: Release, known: dict[str, Any] | None, *, even_succeeded: bool = False) -> str | None:
-    return one.unwanted(known, 30, lambda: 0.0, even_succeeded=even_succeeded)
+def unwanted(one: Release, known: dict[str, Any] | None, why: Why = Why.GIVEN_UP) -> str | None:
+    return one.unwanted(known, 30, lambda: 0.0, why)
 
 
 def test_a_pod_that_is_not_wanted_is_deleted_only_as_it_is_known() -> None:
@@ -146,16 +152,28 @@ def test_a_pod_that_is_not_as_it_is_known_is_looked_at_first(known: bool, found:
     assert told is None if said is None else said in str(told)
 
 
+def test_a_try_that_gives_up_leaves_an_earlier_trys_pod_that_it_has_not_adopted() -> None:
+    """Its own was not created in time; the earlier one's may have worked for hours."""
+    asked = Asked()
+    second = pod(try_number=2)
+    one = Release(Claim(ScriptedKubectl(asked=asked, get=[pod()]), second, print, lambda _: False), second, print, lambda _: False)
+    assert "is try 1's and is left: the next try adopts it" in str(unwanted(one, None))
+    assert asked.requests == ["get collect"]
+    for decided in (Why.TIMEOUT, Why.PERSON):
+        assert "is being deleted" in str(unwanted(one, None, decided)), "it is the task that is over"
+
+
 def test_a_success_is_thrown_away_only_by_a_person() -> None:
     one, asked = release()
-    assert "has succeeded and is left" in str(unwanted(one, pod("Succeeded")))
+    for why in (Why.GIVEN_UP, Why.TIMEOUT):
+        assert "has succeeded and is left" in str(unwanted(one, pod("Succeeded"), why))
     assert asked.requests == []
-    assert "is being deleted" in str(unwanted(one, pod("Succeeded"), even_succeeded=True))
+    assert "is being deleted" in str(unwanted(one, pod("Succeeded"), Why.PERSON))
 
 
 def test_no_deletion_goes_on_after_the_time_that_a_kill_has() -> None:
     moments = iter([0.0, 0.0, KILL_SECONDS + 1])
     one, asked = release(delete=[Fault.CONFLICT])
     with pytest.raises(KubectlError, match="conflict"):
-        one.unwanted(pod(), 30, lambda: next(moments), even_succeeded=False)
+        one.unwanted(pod(), 30, lambda: next(moments), Why.TIMEOUT)
     assert asked.requests == ["delete collect"]
