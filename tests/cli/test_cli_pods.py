@@ -23,17 +23,14 @@ DAG_ID, JOB = "data_collection_equities", "us_markets"
 Run = Callable[..., Answer]
 
 
-def later() -> datetime:
-    """The commands' present: half an hour from now, since pods are made now, and are to be older than ten minutes."""
-    return datetime.now(timezone.utc) + timedelta(minutes=30)
-
-
 class Scene:
     """Pods in a namespace, and instances of the task ``collect`` of one run in Airflow's database."""
 
     def __init__(self, dagconfig: Run, namespace: Namespace, installation: str) -> None:
         self.dagconfig, self.namespace, self.installation = dagconfig, namespace, installation
         self.run_id = f"manual__{uuid.uuid4()}"
+        self.now = datetime.now(timezone.utc) + timedelta(minutes=30)
+        """The commands' present, which stands still: pods are made now, and are to be older than ten minutes."""
 
     def in_airflow(self, map_index: int, state: str | None, try_number: int = 1, *, minutes: float = 20) -> None:
         """Let Airflow have an instance of the task in a state since so many minutes."""
@@ -41,14 +38,14 @@ class Scene:
         from airflow.utils.session import create_session
         from sqlalchemy import insert
 
-        ended = later() - timedelta(minutes=minutes)
+        ended = self.now - timedelta(minutes=minutes)
         ids = {"dag_id": DAG_ID, "run_id": self.run_id, "task_id": "collect", "map_index": map_index}
         values = {"state": state, "try_number": try_number, "pool": "default_pool", "end_date": ended, "updated_at": ended}
         with create_session() as session:
             session.execute(insert(TaskInstance).values(**ids, **values))
 
     def pod(self, map_index: int, try_number: int = 1, *, run_id: str | None = None, installation: str | None = None) -> str:
-        """Make a pod as the operator does; it finds no node. Gives its name."""
+        """Make a pod as the operator does. It finds no node, and no scheduler that would write so into it. Gives its name."""
         request = PodRequest(
             dag_id=DAG_ID,
             run_id=run_id or self.run_id,
@@ -58,6 +55,7 @@ class Scene:
             dag_config=DagConfig.defaults(DAG_ID, JOB),
             image="busybox:latest",
             node_selector={"no": "where"},
+            schedulername="nobody",
             namespace=self.namespace.name,
             installation=installation or self.installation,
         )
@@ -86,10 +84,10 @@ def scene(
 
     from airflow_provider_dagconfig.cli import pods
 
-    monkeypatch.setattr(pods, "now", later)
     monkeypatch.setenv("KUBECONFIG", namespace.kubeconfig)
     [(installation,)] = migrated_database.execute("SELECT installation_id FROM financial_screener.dagconfig_installation")
     scene = Scene(store_cli, namespace, installation)
+    monkeypatch.setattr(pods, "now", lambda: scene.now)
     with create_session() as session:
         now = datetime.now(timezone.utc)
         session.execute(insert(DagRun).values(dag_id=DAG_ID, run_id=scene.run_id, run_type="manual", run_after=now))

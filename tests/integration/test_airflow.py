@@ -245,19 +245,30 @@ def pods_of(system: System, run_id: str) -> list[dict[str, Any]]:
 
 
 def wait_for_running_pod(system: System, run_id: str) -> dict[str, Any]:
-    wait_until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods_of(system, run_id)), 120)
-    [pod] = pods_of(system, run_id)
+    running: list[dict[str, Any]] = []
+
+    def is_running() -> bool:
+        running[:] = [pod for pod in pods_of(system, run_id) if pod["status"]["phase"] == "Running"]
+        return bool(running)
+
+    wait_until(is_running, 120)
+    [pod] = running
     return pod
 
 
 def task_process(pod: str) -> int:
-    """Find the process that runs a pod's task: the parent of the kubectl that watches the pod."""
+    """Wait for the process that runs a pod's task: the parent of a kubectl that asks about the pod."""
+    found: list[int] = []
+    wait_until(lambda: found.extend(parents_of_kubectl(pod)) or found, 60)
+    return found[0]
+
+
+def parents_of_kubectl(pod: str) -> Iterator[int]:
     for folder in Path("/proc").iterdir():
         with suppress(OSError):  # no process, or one that has just ended
             variables = (folder / "environ").read_text(errors="replace").split("\0")
             if any(variable.startswith("DAGCONFIG_URI=") and pod in variable for variable in variables):
-                return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    raise AssertionError(f"no process watches {pod}")
+                yield int((folder / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:

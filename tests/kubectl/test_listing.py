@@ -19,7 +19,7 @@ def create(namespace: Namespace, name: str, **labels: str) -> None:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": PREFIX, **labels}},
-        "spec": {"containers": [{"name": "base", "image": "busybox"}], "nodeSelector": {"no": "where"}},
+        "spec": {"containers": [{"name": "base", "image": "busybox"}], "nodeSelector": {"no": "where"}, "schedulerName": "nobody"},
     }
     namespace.cluster.kubectl("create", "--raw", namespace.path, "-f", "-", body=manifest)
 
