@@ -175,7 +175,11 @@ def _own(store: Store, dag: str | None) -> dict[str, Ceiling]:
 def _dag_and_names(words: Sequence[str], is_name: Any) -> tuple[str | None, list[str]]:
     """Read ``[DAG] NAME ...``: the first word is a DAG where it is no name."""
     first, *rest = words
-    return (None, [first, *rest]) if is_name(first) else (first, rest)
+    if is_name(first):
+        return None, [first, *rest]
+    if "/" in first:
+        raise UsageError(f"A ceiling is of all jobs of a DAG; write {first.partition('/')[0]} for {first}")
+    return first, rest
 
 
 def _see_that_it_is_one(name: str) -> None:

@@ -8,7 +8,7 @@ and the defaults of a job without a row. Neither Airflow nor the database is kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from airflow_provider_dagconfig.models.columns import NumberColumn
 from airflow_provider_dagconfig.models.config import CONFIG_COLUMNS, DagConfig
 from airflow_provider_dagconfig.models.moments import Unreadable, moment_text
 from airflow_provider_dagconfig.models.quantity import Quantity
-from airflow_provider_dagconfig.models.statements import shell_word
+from airflow_provider_dagconfig.models.statements import command_line
 
 BOUNDED: Mapping[str, tuple[str, ...]] = {
     "cpu": ("cpu_request", "cpu_limit"),
@@ -143,12 +143,13 @@ def _typed(column: str, value: str) -> str | int:
     return int(value) if isinstance(CONFIG_COLUMNS[column], NumberColumn) else value
 
 
-def problem_of(config: DagConfig, ceilings: Iterable[Ceiling]) -> str | None:
+def problem_of(config: DagConfig, ceilings: Iterable[Ceiling], command: Callable[..., str] = command_line) -> str | None:
     """
     Say what nobody's rule has kept below the ceilings: what a run's conf sets, and the defaults where there is no row.
 
     A row's value and an override's may be above a ceiling that is not valid for them; so may a default then.
 
+    :param command: writes a command to be pasted, as :func:`~airflow_provider_dagconfig.models.command_line` does.
     :return: the message, with who set the ceiling and what to do; None where all is within them.
     """
     ceilings = list(ceilings)
@@ -166,7 +167,7 @@ def problem_of(config: DagConfig, ceilings: Iterable[Ceiling]) -> str | None:
             f"{column} {str(value)!r}, the default, is above the ceiling {ceiling}"
             for column, (value, ceiling) in by_default.items()
         )
-        words = " ".join(f"{column}={ceiling.value}" for column, (_, ceiling) in by_default.items())
-        names = " ".join(map(shell_word, (config.dag_name, config.job_name)))
-        return f"{job} has no row: {listed}. To make it one: airflow dagconfig set {names} {words} --create"
+        words = [f"{column}={ceiling.value}" for column, (_, ceiling) in by_default.items()]
+        remedy = command("set", config.dag_name, config.job_name, *words, options=["--create"])
+        return f"{job} has no row: {listed}. To make it one: {remedy}"
     return None

@@ -180,8 +180,13 @@ class ReadingStore(ConnectedStore):
         config = self._config(row, run_overrides or {})
         group = None if exchange_group is None else self._group(_prefixed(row, "group_"))
         if group is None or group.enabled:
-            _see_that_it_is_within_ceilings(config, row)
+            self._see_that_it_is_within_ceilings(config, row)
         return config, group, self._installation(row)
+
+    def _see_that_it_is_within_ceilings(self, config: DagConfig, row: Mapping[str, Any]) -> None:
+        ceilings = [Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ()]
+        if config.enabled and (problem := problem_of(config, ceilings, self.location.command)):
+            raise DagConfigCeilingError(problem)
 
     def get_ceilings(self, dag_name: str | None = None) -> list[Ceiling]:
         """
@@ -319,7 +324,7 @@ class ReadingStore(ConnectedStore):
     def _job_row(self, row: Mapping[str, Any]) -> JobRow:
         problem = None
         try:
-            _see_that_it_is_within_ceilings(self._config(row, {}), row)
+            self._see_that_it_is_within_ceilings(self._config(row, {}), row)
         except DagConfigInvalidError as error:
             problem = str(error)
         overrides = _overrides(row)
@@ -388,12 +393,6 @@ def override_of(row: Mapping[str, Any]) -> Override:
         state=row["state"],
         **moments,
     )
-
-
-def _see_that_it_is_within_ceilings(config: DagConfig, row: Mapping[str, Any]) -> None:
-    ceilings = [Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ()]
-    if config.enabled and (problem := problem_of(config, ceilings)):
-        raise DagConfigCeilingError(problem)
 
 
 def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:

@@ -162,6 +162,7 @@ def test_they_are_removed(store_cli: Run) -> None:
     ("words", "code", "message"),
     [
         (["set", "memory_limit=64Gi"], 2, "There is no ceiling 'memory_limit'. Did you mean 'memory'? There are: cpu, memory,"),
+        (["set", f"{DAG}/lse", "memory=64Gi"], 2, f"A ceiling is of all jobs of a DAG; write {DAG} for {DAG}/lse"),
         (["set", DAG], 2, "Nothing is set; write CEILING=VALUE, such as memory=64Gi"),
         (["set", "memory=64 GB"], 2, "memory '64 GB' is no Kubernetes quantity; write 64G or 64Gi"),
         (["set", "max_retries=many"], 2, "max_retries 'many' is no whole number"),
