@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -25,7 +25,16 @@ _USER_INFORMATION = (
 
 def without_user_information(text: str) -> str:
     """Give a text with ``***`` for the user's name and password in each URL; a host before an @ that is no part of it goes too."""
+    return _masked(text, lambda _: True)
+
+
+def without_passwords(text: str) -> str:
+    """Likewise where there is a password. A name alone stays: a command that is shown has it in its ``--url``."""
+    return _masked(text, lambda information: ":" in information)
+
+
+def _masked(text: str, is_secret: Callable[[str], bool]) -> str:
     for pattern in _USER_INFORMATION:
-        for secret in sorted({match[1] for match in pattern.finditer(text)}, key=len, reverse=True):
-            text = text.replace(f"{secret}@", "***@")
+        for information in sorted(filter(is_secret, {match[1] for match in pattern.finditer(text)}), key=len, reverse=True):
+            text = text.replace(f"{information}@", "***@")
     return text

@@ -30,7 +30,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigStaleError,
 )
 from airflow_provider_dagconfig.models import Unreadable
-from airflow_provider_dagconfig.wording import without_user_information
+from airflow_provider_dagconfig.wording import without_passwords
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -86,7 +86,7 @@ def _exit_code(error: Exception) -> int:
 
 def stop(message: str, code: int = FAILED) -> NoReturn:
     """End the command with a sentence on standard error."""
-    print(one_line(without_user_information(message)), file=sys.stderr)
+    print(one_line(without_passwords(message)), file=sys.stderr)
     sys.exit(code)
 
 

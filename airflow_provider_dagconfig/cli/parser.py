@@ -109,9 +109,9 @@ class CommandParser(DefaultHelpParser):
         return bool(meant) and meant[0].nargs != 0
 
     def error(self, message: str) -> NoReturn:
-        from airflow_provider_dagconfig.wording import without_user_information
+        from airflow_provider_dagconfig.wording import without_passwords
 
-        super().error(without_user_information(message))  # type: ignore[no-untyped-call]
+        super().error(without_passwords(message))  # type: ignore[no-untyped-call]
         raise AssertionError  # the process has ended
 
     def format_help(self) -> str:

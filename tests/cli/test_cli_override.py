@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from plugins.command_line import Answer
+from plugins.postgres import PASSWORD, Database
 
 DAG, JOB = "data_collection_equities", "us_markets"
 WHY = ("--reason", "quarter end")
@@ -93,13 +94,17 @@ def test_an_override_is_extended_by_another_one_with_the_same_values(store_cli: 
     assert "It takes the place of override 1." in answer.out
 
 
-def test_what_has_ended_is_not_extended_but_made_again_by_the_command_that_is_shown(store_cli: Run) -> None:
+def test_what_has_ended_is_not_extended_but_made_again_by_the_command_that_is_shown(
+    store_cli: Run, dagconfig: Run, migrated_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
     store_cli("override", DAG, JOB, "memory_limit=8Gi", "batch_size=7", "--for", "2h", "--reason", "why")
     ended = store_cli("override", "--end", "1")
     assert "Now: memory_limit=2Gi (row), batch_size=500 (row)" in ended.out
     entry = json.loads(store_cli("history", "--limit", "1", "-o", "json").out)[0]["audit_id"]
 
-    for refused in (store_cli("override", "--extend", "1", "--for", "3h"), store_cli("rollback", str(entry), "--yes")):
+    by_url = dagconfig("override", "--extend", "1", "--for", "3h", "--url", migrated_database.url)
+    for refused in (store_cli("override", "--extend", "1", "--for", "3h"), store_cli("rollback", str(entry), "--yes"), by_url):
         assert refused.code == 4
         words = refused.err.partition("To make it again: ")[2].split()
         assert store_cli(*words[2:]).code == 0
