@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     AirflowTaskTimeout,
     mask_secret,
+    redact,
 )
 from airflow.sdk import BaseHook, BaseOperator
 
@@ -319,8 +320,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     def _mask_listed_variables(self) -> None:
         """Let Airflow hide the values that it would hide in a dict, by their names, in the Rendered tab and in logs."""
         for entry in self.env_vars if isinstance(self.env_vars, list | tuple) else ():
-            if isinstance(entry, Mapping) and isinstance(entry.get("value"), str) and entry["value"]:
-                mask_secret(entry["value"], str(entry.get("name")))
+            value, name = (entry.get("value"), str(entry.get("name"))) if isinstance(entry, Mapping) else (None, "")
+            # Only those: Airflow warns of a short text that it is asked to mask, whatever its name is.
+            if isinstance(value, str) and redact(value, name) != value:
+                mask_secret(value, name)
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""

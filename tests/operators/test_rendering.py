@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from plugins.dag_runs import DagRunResult
 from plugins.postgres import Database
+from pytest_mock import MockerFixture
 
+from airflow_provider_dagconfig.operators import kubectl_run
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 POD = {"namespace": "default", "image": "busybox:latest", "image_pull_policy": "IfNotPresent", "cmds": ["echo"]}
@@ -99,7 +101,7 @@ def test_a_disabled_job_is_skipped_while_it_is_rendered(run_dag: RunDag, store: 
     assert run_dag(dag).states("collect") == ["skipped", "success"]
 
 
-def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_dag: RunDag) -> None:
+def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_dag: RunDag, mocker: MockerFixture) -> None:
     from airflow.sdk import DAG
     from kubernetes.client import V1EnvVar
 
@@ -107,7 +109,9 @@ def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_
         {"name": "API_PASSWORD", "value": "{{ 'hunter' ~ 2 }}-listed"},
         V1EnvVar(name="API_TOKEN", value="hunter3-modelled"),
         {"name": "MARKET", "value": "exchange-lse"},
+        {"name": "MAP", "value": "0"},
     ]
+    masked = mocker.spy(kubectl_run, "mask_secret")
     with DAG("hidden_example", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
         ConfiguredKubectlRunOperator(
             task_id="collect", dag_name="data_collection_equities", job_name="lse", env_vars=variables, **POD
@@ -117,3 +121,5 @@ def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_
     [fields] = rendered(run, "hidden_example", "collect")
     assert "hunter" not in str(fields)
     assert "exchange-lse" in str(fields["env_vars"])
+    # Airflow warns of a short text that it is asked to mask, so that it is asked for no other variable.
+    assert {call.args[1] for call in masked.call_args_list} == {"API_PASSWORD", "API_TOKEN"}
