@@ -21,6 +21,9 @@ ENDS = WATCH_SECONDS + 30.0
 AWAY = 1.25
 """Seconds between two attempts to reach an API server that is away: the end of a pod is seen so soon after it is back."""
 
+SAYS_AGAIN = 60.0
+"""Seconds after which the log says again that the API server is away; before, only what has changed."""
+
 
 class Watching:
     """One pod's watch, over as many requests as it takes. Times are seconds by any clock."""
@@ -30,6 +33,7 @@ class Watching:
         """Whether the pod is to be looked at before the next watch is opened."""
         self.trouble: KubectlError | None = None
         """Why the API server can't be reached now; None where it answers."""
+        self._said: tuple[str, float] = ("", 0.0)  # of a trouble that lasts: its message, and when the log last had it
         self._opened_at: float | None = None  # None while none is open
         self._has_begun = False
         self._due = 0.0
@@ -52,6 +56,7 @@ class Watching:
         """Take note of a good answer, whatever was asked; gives whether the API server had been away."""
         self._away.reset()
         was_away, self.trouble = self.trouble is not None, None
+        self._said = ("", 0.0)
         return was_away
 
     def is_deaf(self, now: float) -> bool:
@@ -67,13 +72,18 @@ class Watching:
         """
         Take note of a watch or a look that failed and may be made again.
 
-        :return: what is worth a line in the log; None for a version that was too old, which is no trouble.
+        :return: what is worth a line in the log; None for a version that was too old, which is no trouble, and for what the log
+            has already.
         """
         pause = (self._away if self._opened_at is None else self._pauses).next()
         self._opened_at, self.looks_first, self._due = None, True, now + pause
         if error.fault not in PASSING:
             return None
         self.trouble = error
+        message, said_at = self._said
+        if message == error.message and now - said_at < SAYS_AGAIN:
+            return None
+        self._said = (error.message, now)
         return f"{error.words[0].upper()}{error.words[1:]}, next attempt in {pause:.0f} s: {error.message}"
 
     def next_step(self) -> float:

@@ -48,9 +48,20 @@ def test_an_api_server_that_is_away_is_asked_within_two_seconds_however_long_it_
     watching = Watching()
     watching.opened(0)
     for moment in range(50):
-        assert "can't be reached, next attempt in" in str(watching.lost(AWAY, moment))
+        watching.lost(AWAY, moment)
         assert moment + 1 <= watching.next_step() <= moment + 2
     assert watching.looks_first
+
+
+def test_an_api_server_that_is_away_is_said_once_a_minute_and_when_the_reason_changes() -> None:
+    watching, other = Watching(), KubectlError(Fault.UNREACHABLE, "unexpected EOF", "watch")
+    moments = [(other, 0), (AWAY, 2), (AWAY, 3), (AWAY, 61), (AWAY, 63), (AWAY, 64), (other, 65)]
+    said = [moment for error, moment in moments if watching.lost(error, moment)]
+    assert said == [0, 2, 63, 65]
+    watching.heard()
+    assert "connection refused" in str(watching.lost(AWAY, 66))
+    assert watching.heard()
+    assert "connection refused" in str(watching.lost(AWAY, 67))
 
 
 def test_an_api_server_that_is_back_is_said_once() -> None:
