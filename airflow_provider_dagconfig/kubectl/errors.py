@@ -24,6 +24,7 @@ class Fault(Enum):
     MISCONFIGURED = "misconfigured"
     NOT_FOUND = "not found"
     NOT_READY = "container not started"
+    NOT_SUPPORTED = "not supported"
     SERVER_ERROR = "server error"
     UNAUTHORIZED = "unauthorized"
     UNREACHABLE = "unreachable"
@@ -35,6 +36,7 @@ PASSING = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
 _WORDS = {
     Fault.CREDENTIALS: "kubectl can't make the request",
     Fault.FORBIDDEN: "the API server forbids it",
+    Fault.MISCONFIGURED: "kubectl can't make the request",
     Fault.SERVER_ERROR: "the API server can't serve the request",
     Fault.UNAUTHORIZED: "the API server does not take the credentials",
     Fault.UNREACHABLE: "the API server can't be reached",
@@ -47,12 +49,12 @@ _BY_REASON = {
     "Forbidden": Fault.FORBIDDEN,
     "Gone": Fault.EXPIRED,
     "Invalid": Fault.INVALID,
-    "MethodNotAllowed": Fault.MISCONFIGURED,
-    "NotAcceptable": Fault.MISCONFIGURED,
+    "MethodNotAllowed": Fault.NOT_SUPPORTED,
+    "NotAcceptable": Fault.NOT_SUPPORTED,
     "NotFound": Fault.NOT_FOUND,
     "RequestEntityTooLarge": Fault.INVALID,
     "Unauthorized": Fault.UNAUTHORIZED,
-    "UnsupportedMediaType": Fault.MISCONFIGURED,
+    "UnsupportedMediaType": Fault.NOT_SUPPORTED,
 }
 # What kubectl makes of an answer that holds no Status, so that no API server gave it: a proxy's, or another service's.
 _NO_STATUS = {

@@ -32,15 +32,22 @@ class Patience:
     What is known of the API server's troubles.
 
     A server out of reach comes back; one that has just come back may forbid what it allows a moment later; a token may have been
-    renewed since kubectl read it, so credentials that are not taken are read once more.
+    renewed since kubectl read it, so credentials that are not taken are read once more. So is a kubeconfig that can't be read: it
+    may be half written. One that could be read before is waited for, while the pod goes on.
     """
 
     def __init__(self) -> None:
         self._troubled_at = float("-inf")
+        self._could_be_read = self._was_misread = False  # the kubeconfig
         self._unauthorized: set[str] = set()  # the requests whose credentials were not taken
 
     def may_pass(self, error: KubectlError, now: float) -> bool:
         """Whether to ask again after this error."""
+        if error.fault is Fault.MISCONFIGURED:
+            again = self._could_be_read or not self._was_misread
+            self._was_misread = True
+            return again
+        self._could_be_read = True
         if error.fault in PASSING:
             self._troubled_at = now
             return True
@@ -51,4 +58,5 @@ class Patience:
 
     def was_answered(self, verb: str) -> None:
         """Take note of a request that went through: its credentials were taken."""
+        self._could_be_read = True
         self._unauthorized.discard(verb)

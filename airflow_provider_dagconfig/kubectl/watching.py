@@ -8,7 +8,7 @@ before the next is opened.
 
 from __future__ import annotations
 
-from airflow_provider_dagconfig.kubectl.errors import PASSING, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.patience import Pauses
 from airflow_provider_dagconfig.kubectl.requests import WATCH_SECONDS
 
@@ -77,7 +77,7 @@ class Watching:
         """
         pause = (self._away if self._opened_at is None else self._pauses).next()
         self._opened_at, self.looks_first, self._due = None, True, now + pause
-        if error.fault not in PASSING:
+        if error.fault not in PASSING and error.fault is not Fault.MISCONFIGURED:
             return None
         self.trouble = error
         message, said_at = self._said

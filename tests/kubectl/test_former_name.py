@@ -146,7 +146,7 @@ def test_a_clear_starts_the_work_of_a_pod_under_the_former_name_anew_too() -> No
 
 
 @pytest.mark.parametrize(
-    "answers", [[Fault.FORBIDDEN], [Fault.UNAUTHORIZED] * 2, [Fault.MISCONFIGURED], [found(), Fault.FORBIDDEN]]
+    "answers", [[Fault.FORBIDDEN], [Fault.UNAUTHORIZED] * 2, [Fault.MISCONFIGURED] * 2, [found(), Fault.FORBIDDEN]]
 )
 def test_a_refusal_is_not_taken_for_no_pod(answers: list[Any]) -> None:
     asked = Asked()

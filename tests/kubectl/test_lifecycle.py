@@ -284,10 +284,24 @@ def test_a_look_that_is_refused_after_a_success_costs_the_end_of_the_log_and_not
         watch=f"sleep 1; {says(end)}; sleep 20",
         log="echo '2026-11-23T02:00:00Z a line'; sleep 2; echo 'error: EOF' >&2; exit 1",
         rest="sleep 5",
-        get="echo 'error: error loading config file' >&2; exit 1",
+        get="echo 'Error from server (Forbidden): pods is forbidden' >&2; exit 1",
     )
     assert result.outcome.end is End.SUCCEEDED
-    assert "The end of the log can't be read: error: error loading config file" in said
+    assert "The end of the log can't be read: pods is forbidden" in said
+
+
+def test_a_kubeconfig_that_is_being_written_ends_no_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its credentials are renewed; a watch that ends just then, and the look after it, find it cut."""
+    torn = "echo 'error: error loading config file \"/c\": yaml: line 4: did not find expected key' >&2; exit 1"
+    result, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, RUNNING)),
+        watch=f"if [ $n = 1 ]; then {says({'type': 'MODIFIED', 'object': pod(2, RUNNING)})}; exit 0; fi; {torn}",
+        get=f"if [ $n -lt 4 ]; then {torn}; fi; {says(pod(3, SUCCEEDED['status']))}",
+    )
+    assert result.outcome.end is End.SUCCEEDED
+    assert any("Kubectl can't make the request" in line and "did not find expected key" in line for line in said)
 
 
 def test_a_log_that_is_opened_again_goes_on_where_the_pod_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_a_version_that_is_too_old_is_no_trouble() -> None:
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.value)
 def test_what_may_be_over_a_moment_later_is_asked_again(fault: Fault) -> None:
-    again = fault in PASSING or fault is Fault.UNAUTHORIZED
+    again = fault in PASSING or fault in (Fault.UNAUTHORIZED, Fault.MISCONFIGURED)
     assert Patience().may_pass(KubectlError(fault, "", "get"), 0) is again
 
 
@@ -93,6 +93,29 @@ def test_credentials_that_are_not_taken_are_read_once_more_for_each_request() ->
     assert patience.may_pass(KubectlError(Fault.UNAUTHORIZED, "", "log"), 0)
     patience.was_answered("watch")
     assert patience.may_pass(refused, 0)
+
+
+TORN = KubectlError(Fault.MISCONFIGURED, "error loading config file: yaml: line 4", "watch")
+
+
+def test_a_kubeconfig_that_cannot_be_read_is_read_once_more() -> None:
+    """Whoever renews its credentials may be in the middle of writing it."""
+    patience = Patience()
+    assert [patience.may_pass(TORN, 0), patience.may_pass(TORN, 1)] == [True, False]
+
+
+def test_a_kubeconfig_that_could_be_read_before_is_waited_for_and_the_log_says_so() -> None:
+    patience, watching = Patience(), Watching()
+    patience.was_answered("get")
+    assert [patience.may_pass(TORN, moment) for moment in (0, 1, 600)] == [True, True, True]
+    watching.opened(0)
+    assert "Kubectl can't make the request, next attempt in" in str(watching.lost(TORN, 1))
+
+
+def test_an_api_server_that_refuses_something_has_shown_that_the_kubeconfig_can_be_read() -> None:
+    patience = Patience()
+    patience.may_pass(KubectlError(Fault.ALREADY_EXISTS, "", "create"), 0)
+    assert [patience.may_pass(TORN, moment) for moment in (0, 1, 600)] == [True, True, True]
 
 
 def test_an_api_server_that_has_just_come_back_may_forbid_what_it_allows_a_moment_later() -> None:
