@@ -1,6 +1,7 @@
 # make demo   the provider at work: PostgreSQL, Airflow and pods on this machine, before and after a change of the rows
 # make test   the tests; those of a real cluster run where KUBECONFIG names one, and skip otherwise
 # make test-airflow AIRFLOW=3.1.8   what meets Airflow, on an older one
+# make chaos  a whole Airflow on the cluster of KUBECONFIG, and faults at random
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
 # make schema migrations/schema, the present schema by subject, after a migration was added
@@ -16,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster test-airflow lint wheel schema kubectl stale
+.PHONY: demo test test-cluster test-airflow chaos lint wheel schema kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -30,8 +31,15 @@ test: $(READY) kubectl
 
 # Only what runs on a real cluster, from KUBECONFIG. What freezes its components comes last, and alone.
 test-cluster: $(READY) kubectl
-	$(PYTEST) -m "cluster and not faults"
+	$(PYTEST) -m "cluster and not faults and not chaos"
 	$(BIN)/python -m pytest -m faults
+
+# Faults at random on the cluster of KUBECONFIG: those of CHAOS_SEED, or of a seed that is printed, so that they can be had again.
+chaos: CHAOS_SEED ?= $(shell date +%s)
+chaos: CHAOS_SECONDS ?= 600
+chaos: $(READY) kubectl
+	@echo "make chaos CHAOS_SEED=$(CHAOS_SEED) CHAOS_SECONDS=$(CHAOS_SECONDS)"
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest -m chaos -s
 
 # Each version has the versions of everything else that it works with in tests/airflow/: the newest do not suit an older Airflow.
 AIRFLOW ?= 3.1.8

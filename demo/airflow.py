@@ -180,6 +180,7 @@ def running_airflow(
     database_url: str,
     dags: Path,
     environment: Mapping[str, str],
+    port: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Airflow]:
     """
@@ -191,12 +192,13 @@ def running_airflow(
     :param database_url: an empty PostgreSQL database for Airflow's metadata.
     :param dags: the folder of the DAG files.
     :param environment: more environment variables, for example connections and KUBECONFIG.
+    :param port: the API server's; default: one that is free.
     :param progress: called with what is being done.
     :raises AirflowRunError: a component did not start.
     """
     logs = home / "logs"
     logs.mkdir(parents=True)
-    port = processes.free_port()
+    port = port or processes.free_port()
     airflow = Airflow(home=home, url=f"http://127.0.0.1:{port}", password=secrets.token_urlsafe(16))
     variables = _environment(home, airflow, database_url, dags) | dict(environment)
     progress("making its database")

@@ -196,28 +196,32 @@ def demo_cluster() -> Iterator[Cluster]:
 
 class PodWatch:
     """
-    Every pod of the namespace since the watch began, those too that were deleted meanwhile.
+    Every pod of a namespace since the watch began, those too that were deleted meanwhile.
 
     :param log: the file that holds what the API server tells; there is no secret's value in it.
     """
 
-    def __init__(self, cluster: Cluster, log: Path) -> None:
+    def __init__(self, cluster: Cluster, log: Path, namespace: str = NAMESPACE) -> None:
         self._log = log
         self._process = processes.start(
-            ["bash", "-c", _WATCH, "watch", f"{_NAMESPACE_PATH}/pods?watch=true"],
+            ["bash", "-c", _WATCH, "watch", f"/api/v1/namespaces/{namespace}/pods?watch=true"],
             log,
             os.environ | {"KUBECONFIG": cluster.kubeconfig},
         )
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        """Give the last that was seen of each pod, by its name."""
+        """Give the last that was seen of each pod, by its name; of several of one name, the last."""
+        return {pod["metadata"]["name"]: pod for pod in self.pods_by_uid().values()}
+
+    def pods_by_uid(self) -> dict[str, dict[str, Any]]:
+        """Give the last that was seen of each pod, in the order in which they were made."""
         seen: dict[str, dict[str, Any]] = {}
         for line in self._log.read_text(errors="replace").splitlines(keepends=True):
             # A line may be cut, or still on its way, and kubectl's complaints are no JSON.
             with suppress(ValueError):
                 pod = json.loads(line)["object"]
                 if pod.get("kind") == "Pod":
-                    seen[pod["metadata"]["name"]] = pod
+                    seen[pod["metadata"]["uid"]] = pod
         return seen
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server: it counts how often the client has to wait for an answer, and can stop answering."""
+"""A TCP proxy before a server: it counts how often the client has to wait for an answer, can stop answering, and can be away."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from contextlib import contextmanager
 class Proxy:
     """Passes on what comes, from the first client until the block ends."""
 
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._to = (host, port)
+        # Holds the port, and refuses connections, while the other does not listen.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = int(self._holder.getsockname()[1])
+        self._listener = self._listen()
         self._turns: list[int] = []
         self.silent = threading.Event()
         """Set: what the server answers is kept back, as if it were frozen."""
+        self._cuts = 0
         self._over = threading.Event()
         self._relays: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -30,13 +35,37 @@ class Proxy:
             thread.join(timeout=60)
         return list(self._turns)
 
+    def cut(self) -> None:
+        """Break every connection there is; new ones are taken."""
+        self._cuts += 1
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Break every connection, and refuse new ones until the block ends, as where no server runs."""
+        self._stop_listening()
+        self.cut()
+        try:
+            yield
+        finally:
+            self._listener = self._listen()
+            self._accepting = threading.Thread(target=self._accept, daemon=True)
+            self._accepting.start()
+
     def close(self) -> None:
         self._over.set()
+        self._stop_listening()
+        self._holder.close()
+        for thread in self._relays:
+            thread.join(timeout=60)
+
+    def _listen(self) -> socket.socket:
+        return socket.create_server(("127.0.0.1", self.port), reuse_port=True)
+
+    def _stop_listening(self) -> None:
         # Wakes the thread, which close alone would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for thread in (self._accepting, *self._relays):
-            thread.join(timeout=60)
+        self._accepting.join(timeout=60)
 
     def _accept(self) -> None:
         while not self._over.is_set():
@@ -49,13 +78,14 @@ class Proxy:
             thread.start()
 
     def _relay(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._to)) as server, selectors.DefaultSelector() as selector:
+        cuts = self._cuts
+        with client, socket.create_connection(self._to) as server, selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ, server)
             selector.register(server, selectors.EVENT_READ, client)
             server_spoke = True
             number = len(self._turns)
             self._turns.append(0)
-            while not self._over.is_set():
+            while not self._over.is_set() and cuts == self._cuts:
                 for key, _ in selector.select(timeout=0.1):
                     if key.fileobj is server and self.silent.is_set():
                         self._over.wait(0.05)
@@ -73,9 +103,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy(port: int) -> Iterator[Proxy]:
-    """Start a proxy before a port of this machine."""
-    made = Proxy(port)
+def proxy(port: int, host: str = "127.0.0.1") -> Iterator[Proxy]:
+    """Start a proxy before a server's port."""
+    made = Proxy(port, host)
     try:
         yield made
     finally:
