@@ -1,35 +1,99 @@
-"""What models look like as JSON."""
+"""
+What models look like as JSON: for people and templates, and, exactly, for whoever makes the same model of it again.
+
+How a field is read back follows from its type: no list of names is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, time
-from typing import Any
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from airflow_provider_dagconfig.models.moments import Unreadable, moment_text
+from airflow_provider_dagconfig.models.invalid_row import shown
+from airflow_provider_dagconfig.models.moments import Unreadable, moment_text, read_moment
 from airflow_provider_dagconfig.models.quantity import Quantity
+
+Model = TypeVar("Model")
 
 
 def json_values(instance: Any) -> dict[str, Any]:
-    """Give the fields of a dataclass as JSON has them."""
-    return {f.name: json_value(getattr(instance, f.name)) for f in fields(instance)}
+    """Give the fields of a dataclass as JSON has them, for people: moments are to the second."""
+    return _values(instance, moment_text)
 
 
-def json_value(value: Any) -> Any:
-    """Give a value as JSON has it: quantities as written, times in ISO 8601, our own classes as dicts."""
+def exact_values(instance: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass as JSON has them; :func:`from_values` makes the same of them again."""
+    return _values(instance, datetime.isoformat)
+
+
+def _values(instance: Any, moment: Callable[[datetime], str]) -> dict[str, Any]:
+    return {f.name: _value(getattr(instance, f.name), moment) for f in fields(instance)}
+
+
+def _value(value: Any, moment: Callable[[datetime], str]) -> Any:
     if isinstance(value, Quantity):
         return value.text
     if isinstance(value, datetime):
-        return moment_text(value)
+        return moment(value)
     if isinstance(value, time):
         return value.isoformat()
     if isinstance(value, Unreadable):
         return str(value)
     if is_dataclass(value):
-        return json_values(value)
+        return _values(value, moment)
     if isinstance(value, Mapping):
-        return {name: json_value(item) for name, item in value.items()}
+        return {name: _value(item, moment) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
+        return [_value(item, moment) for item in value]
+    return value
+
+
+def from_values(model: type[Model], values: Any, name: str = "") -> Model:
+    """
+    Make a dataclass of what :func:`exact_values` gave.
+
+    :param name: of the field that holds it, for messages; empty for the outermost.
+    :raises ValueError: names the field that is missing, or that there is not, or whose value is another kind of thing.
+    """
+    within = f"{name}." if name else ""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name or 'it'} is {shown(values)}, and no object")
+    types_of = get_type_hints(model)
+    known = [f.name for f in fields(model)]  # type: ignore[arg-type]
+    if lacking := [field for field in known if field not in values]:
+        raise ValueError(f"there is no {within}{lacking[0]}")
+    if unknown := [str(field) for field in values if field not in known]:
+        raise ValueError(f"nothing is known of {within}{unknown[0]}")
+    return model(**{field: _read(types_of[field], values[field], f"{within}{field}") for field in known})
+
+
+def _read(kind: Any, value: Any, name: str) -> Any:
+    """Turn a JSON value into what a field of this type holds."""
+    outer, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if outer in (Union, types.UnionType):
+        # Of a moment and one that is unreadable the text tells which it is.
+        return None if value is None and types.NoneType in inner else _read(inner[0], value, name)
+    if outer is Literal and value in inner:
+        return value
+    if outer is tuple and isinstance(value, list):
+        return tuple(_read(inner[0], item, f"{name}[{number}]") for number, item in enumerate(value))
+    if outer is Mapping and isinstance(value, Mapping):
+        return {key: _read(inner[1], item, f"{name}.{key}") for key, item in value.items()}
+    if kind is datetime and isinstance(value, str):
+        return read_moment(value)
+    if kind is Quantity and isinstance(value, str):
+        try:
+            return Quantity.parse(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    if is_dataclass(kind) and kind is not Quantity:
+        return from_values(kind, value, name)  # type: ignore[arg-type]
+    # Exactly this type: True is no number here.
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {shown(value)}, and no {getattr(kind, '__name__', kind)}")
     return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_dagconfig.models.as_json import json_values
+from airflow_provider_dagconfig.models.as_json import exact_values, from_values, json_values
 from airflow_provider_dagconfig.models.columns import (
     KEY,
     BooleanColumn,
@@ -26,6 +26,9 @@ from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, l
 
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week."""
+
+FORMAT = 1
+"""Of :meth:`DagConfig.to_dict`; another one where its fields are not the same, or mean something else."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,31 @@ class DagConfig:
     def as_dict(self) -> dict[str, Any]:
         """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
         return json_values(self) | {"overrides": {str(o.override_id): o.as_dict() for o in self.overrides}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as JSON values, moments exactly; :meth:`from_dict` makes the same configuration of them."""
+        return {"format": FORMAT, **exact_values(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DagConfig:
+        """
+        Read what :meth:`to_dict` gave, whether it was JSON meanwhile or not.
+
+        :raises ValueError: another version wrote it, or something in it is missing, unknown or another kind of thing.
+        """
+        given = dict(values)
+        found = given.pop("format", None)
+        if found != FORMAT or isinstance(found, bool):
+            raise ValueError(
+                f"A job's configuration in format {shown(found)} cannot be read: this version of airflow-provider-dagconfig reads"
+                f" format {FORMAT}. Let all of Airflow's processes have the same version of it"
+            )
+        try:
+            return from_values(cls, given)
+        except InvalidRowError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"A job's configuration in format {FORMAT} cannot be read: {error}") from None
 
     def _invalid(self, column: str, problem: str, instead: object = None) -> InvalidRowError:
         return _invalid(vars(self), self.schema, column, problem, instead)
