@@ -27,7 +27,10 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "DAG configuration",
-                "python-modules": ["airflow_provider_dagconfig.operators.kubectl_run"],
+                "python-modules": [
+                    "airflow_provider_dagconfig.operators.kubectl_run",
+                    "airflow_provider_dagconfig.operators.sweep",
+                ],
             }
         ],
         "integrations": [

@@ -1,12 +1,25 @@
-"""What Airflow has a task instance as: asked in a thread of its own, since the answer may never come."""
+"""
+What Airflow has task instances as, asked from a task by the Task SDK: their states, and nothing of tries or times.
+
+Its answer goes from run id to task id to state, and a mapped task has its map index behind its id: ``collect_1`` may be an instance
+of ``collect``, or a task of that name. So a question is of one map index.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
+
+from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
 
 UNKNOWN = "unknown"
 """Given for a task instance that Airflow does not know, or knows no more. No state has this name."""
+
+
+_AT_ONCE = 10
+"""Task instances that one question is about: their ids are in a URL, and a proxy takes one of some 8,000 characters."""
 
 
 class NoAnswerError(Exception):
@@ -39,9 +52,35 @@ def ask_state(ti: Any, seconds: float) -> str | None:
         raise NoAnswerError(f"Airflow did not answer in {seconds:g} s")
     if isinstance(answers[0], Exception):
         raise NoAnswerError(f"Airflow could not be asked ({answers[0]!r})")
-    # Run id to task id, with the map index behind it, to state.
-    key = ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"
-    of_run = answers[0].get(ti.run_id) or {}
+    return _state_in(answers[0], TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+
+
+def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
+    """
+    Ask for the states of any task instances, from a task that has no database. What the answer lacks, Airflow does not know.
+
+    :param ti: the task instance in the context, with ``get_task_states``.
+    """
+    found: dict[TaskId, TaskFacts] = {}
+    by_question = sorted(set(tasks), key=lambda task: (task.dag_id, task.map_index, task))
+    for (dag_id, map_index), group in groupby(by_question, key=lambda task: (task.dag_id, task.map_index)):
+        asked = list(group)
+        for first in range(0, len(asked), _AT_ONCE):
+            some = asked[first : first + _AT_ONCE]
+            answer = ti.get_task_states(
+                dag_id=dag_id,
+                task_ids=sorted({task.task_id for task in some}),
+                run_ids=sorted({task.run_id for task in some}),
+                map_index=map_index,
+            )
+            states = {task: _state_in(answer, task) for task in some}
+            found |= {task: TaskFacts(state) for task, state in states.items() if state != UNKNOWN}
+    return found
+
+
+def _state_in(answer: Any, task: TaskId) -> str | None:
+    key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
+    of_run = answer.get(task.run_id) or {}
     if key not in of_run:
         return UNKNOWN
     return None if of_run[key] is None else str(getattr(of_run[key], "value", of_run[key]))

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
-    AirflowNotFoundException,
     AirflowSkipException,
     AirflowTaskTimeout,
     mask_secret,
     redact,
 )
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigError
-from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
@@ -33,6 +32,7 @@ from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plai
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.kubectl.release import Why
 from airflow_provider_dagconfig.models import InstallationError
+from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
@@ -504,19 +504,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             raise
 
     def _access(self) -> ClusterAccess:
-        extra: Mapping[str, Any] = {}
-        if self.kubernetes_conn_id:
-            try:
-                extra = BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson
-            except AirflowNotFoundException:
-                if self.kubernetes_conn_id != "kubernetes_default":
-                    raise ClusterAccessError(
-                        f"there is no connection {self.kubernetes_conn_id!r} (kubernetes_conn_id of task {self.task_id}): "
-                        f"airflow connections add {self.kubernetes_conn_id} --conn-type kubernetes --conn-extra ..."
-                    ) from None
-        return resolve_access(
-            extra,
-            connection=str(self.kubernetes_conn_id),
+        return cluster_access(
+            self.task_id,
+            self.kubernetes_conn_id,
             config_file=self.config_file,
             cluster_context=self.cluster_context,
             in_cluster=self.in_cluster,

@@ -44,6 +44,19 @@ class Scene:
         with create_session() as session:
             session.execute(insert(TaskInstance).values(**ids, **values))
 
+    def changes_to(self, map_index: int, state: str | None, try_number: int) -> None:
+        """Let Airflow have an instance of the task in another state, since just now."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+        from sqlalchemy import update
+
+        with create_session() as session:
+            session.execute(
+                update(TaskInstance)
+                .where(TaskInstance.run_id == self.run_id, TaskInstance.map_index == map_index)
+                .values(state=state, try_number=try_number, updated_at=self.now)
+            )
+
     def pod(self, map_index: int, try_number: int = 1, *, run_id: str | None = None, installation: str | None = None) -> str:
         """Make a pod as the operator does. It finds no node, and no scheduler that would write so into it. Gives its name."""
         request = PodRequest(
@@ -165,11 +178,49 @@ def test_what_airflow_does_not_know_is_deleted_only_where_that_is_asked_for_and_
     left = scene.namespace.left()
     asked = scene.swept("--unknown", "--yes")
 
-    assert by_itself[name] == ("kept", "Airflow does not know its task; another Airflow may. To delete it: --unknown")
+    assert by_itself[name] == (
+        "kept",
+        "Airflow does not know its task; another Airflow may. To delete it: airflow dagconfig sweep"
+        f" --namespace {scene.namespace.name} --unknown",
+    )
     assert (unconfirmed.code, "To do it without being asked: --yes" in unconfirmed.err) == (1, True)
     assert left == [name]
     assert asked[name][0] == "deleted"
     assert scene.namespace.left() == []
+
+
+def test_what_has_changed_while_a_person_was_asked_is_not_deleted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.in_airflow(0, "success")
+    scene.in_airflow(1, "success", minutes=5)
+    cleared, settled, made_known, unknown = scene.pod(0), scene.pod(1), scene.pod(2), scene.pod(0, run_id="deleted")
+    adopted = scene.pod(1, run_id="deleted")
+
+    def think(question: str) -> str:
+        assert question.startswith("3 of 5 pods")
+        scene.changes_to(0, None, 1)
+        scene.now += timedelta(minutes=6)
+        scene.in_airflow(2, "running")
+        scene.namespace.cluster.kubectl(
+            "-n", scene.namespace.name, "annotate", "--overwrite", "pod", adopted, f"{PREFIX}/try-number=2"
+        )
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", think)
+    swept = scene.swept("--unknown")
+
+    assert {name: did for name, (did, _) in swept.items()} == {
+        cleared: "kept",
+        settled: "kept",
+        made_known: "kept",
+        unknown: "deleted",
+        adopted: "kept",
+    }
+    otherwise = "That was otherwise before the question; the next sweep looks again"
+    assert swept[cleared][1] == f"Airflow has its task as not started, try 1. {otherwise}"
+    assert swept[settled][1].endswith(otherwise)
+    assert swept[made_known][1] == f"Airflow has its task as running, try 1. {otherwise}"
+    assert "changed since it was listed" in swept[adopted][1]
 
 
 def test_a_pod_that_a_later_try_takes_between_the_look_and_the_deletion_stays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from plugins.answers import Server, document, kubeconfig, status
 from plugins.cluster import Namespace
 
-from airflow_provider_dagconfig.kubectl.annotations import PREFIX
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX, annotation
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
-from airflow_provider_dagconfig.kubectl.listing import InstallationPods
+from airflow_provider_dagconfig.kubectl.listing import Done, InstallationPods
+from airflow_provider_dagconfig.kubectl.sweep import MARK, Fate, Verdict
 
 
 def create(namespace: Namespace, name: str, **labels: str) -> None:
@@ -32,26 +34,83 @@ def test_all_pages_are_read_and_no_other_installations_pod_is_among_them(namespa
 
     pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one", page=2).all()
 
-    assert [pod["metadata"]["name"] for pod in pods] == ["a", "b", "c", "d", "e"]
+    assert [pod.name for pod in pods] == ["a", "b", "c", "d", "e"]
 
 
-def test_a_pod_that_has_changed_since_it_was_listed_is_not_deleted(namespace: Namespace) -> None:
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+DELETE, LOOK_AGAIN = (
+    Verdict(Fate.DELETE, "Airflow has its task as failed"),
+    Verdict(Fate.LOOK_AGAIN, "Airflow has its task as failed"),
+)
+
+
+@pytest.mark.parametrize("verdict", [DELETE, LOOK_AGAIN], ids=["to-be-deleted", "to-be-marked"])
+def test_a_pod_that_has_changed_since_it_was_listed_is_left_as_it_is(namespace: Namespace, verdict: Verdict) -> None:
     create(namespace, "a", installation="one")
     pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
     [seen] = pods.all()
     namespace.cluster.kubectl("-n", namespace.name, "annotate", "pod", "a", f"{PREFIX}/try-number=2")
 
-    with pytest.raises(KubectlError) as refused:
-        pods.delete(seen)
+    done = pods.deal_with(seen, verdict, NOW)
 
-    assert refused.value.fault is Fault.CONFLICT
+    assert (done.did, "changed since it was listed" in done.why) == ("kept", True)
     assert namespace.left() == ["a"]
-    pods.delete(pods.all()[0])
+    assert annotation(namespace.pods()[0], MARK) is None
+
+
+def test_a_pod_is_deleted_as_it_was_listed(namespace: Namespace) -> None:
+    create(namespace, "a", installation="one")
+    pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
+
+    assert pods.deal_with(pods.all()[0], DELETE, NOW) == Done("a", "deleted", "Airflow has its task as failed")
     assert namespace.left() == []
 
 
+def test_a_pod_that_is_to_be_looked_at_again_is_marked_and_stays(namespace: Namespace) -> None:
+    create(namespace, "a", installation="one")
+    pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
+
+    assert pods.deal_with(pods.all()[0], LOOK_AGAIN, NOW).did == "kept"
+    assert str(annotation(namespace.pods()[0], MARK)).startswith("2026-11-23T12:00:00+00:00 try ")
+
+
+def test_what_is_only_tried_changes_nothing(namespace: Namespace) -> None:
+    create(namespace, "a", installation="one")
+    pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
+    [seen] = pods.all()
+
+    assert [pods.deal_with(seen, verdict, NOW, only_tried=True).did for verdict in (DELETE, LOOK_AGAIN)] == ["would", "kept"]
+    assert pods.all() == [seen]
+
+
+@pytest.mark.parametrize(("verdict", "verb"), [(DELETE, "delete"), (LOOK_AGAIN, "update")], ids=["delete", "mark"])
+def test_what_may_not_be_done_says_which_rule_to_add(api_server: Server, tmp_path: Path, verdict: Verdict, verb: str) -> None:
+    forbidden = status(403, f'pods "a" is forbidden: User "x" cannot {verb} resource "pods"')
+    api_server.answers |= {"delete": [forbidden], "put": [forbidden], "replace": [forbidden]}
+    api_server.answers["get"] = [listed("a"), document(item("a"))]
+    pods = InstallationPods({"KUBECONFIG": kubeconfig(tmp_path, api_server.url)}, "jobs", "one")
+
+    done = pods.deal_with(pods.all()[0], verdict, NOW)
+
+    assert done.did == "failed"
+    assert f"Add it to the Role of this user: apiGroups [''], resources [pods], verbs [{verb}]" in done.why
+
+
+def test_an_api_server_that_does_not_answer_ends_the_sweep(api_server: Server, tmp_path: Path) -> None:
+    api_server.answers |= {"get": [listed("a")], "delete": [status(500, "etcd is away")]}
+    pods = InstallationPods({"KUBECONFIG": kubeconfig(tmp_path, api_server.url)}, "jobs", "one")
+    [seen] = pods.all()
+
+    with pytest.raises(KubectlError, match="etcd is away"):
+        pods.deal_with(seen, DELETE, NOW)
+
+
+def item(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-23T11:00:00Z"}}
+
+
 def listed(*names: str, place: str = "") -> Any:
-    return document({"metadata": {"continue": place}, "items": [{"metadata": {"name": n, "resourceVersion": "1"}} for n in names]})
+    return document({"metadata": {"continue": place}, "items": [item(name) for name in names]})
 
 
 def test_a_list_whose_place_was_forgotten_is_begun_anew(api_server: Server, tmp_path: Path) -> None:
@@ -60,7 +119,7 @@ def test_a_list_whose_place_was_forgotten_is_begun_anew(api_server: Server, tmp_
 
     pods = InstallationPods({"KUBECONFIG": kubeconfig(tmp_path, api_server.url)}, "jobs", "one").all()
 
-    assert [pod["metadata"]["name"] for pod in pods] == ["b", "c"]
+    assert [pod.name for pod in pods] == ["b", "c"]
 
 
 def test_a_list_that_is_forgotten_again_and_again_ends(api_server: Server, tmp_path: Path) -> None:

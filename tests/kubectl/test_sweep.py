@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dagconfig.kubectl.annotations import PREFIX, task_annotations
-from airflow_provider_dagconfig.kubectl.sweep import Fate, TaskFacts, TaskId, judge, task_of
+from airflow_provider_dagconfig.kubectl.sweep import MARK, Fate, ListedPod, TaskFacts, TaskId, judge, mark
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 
@@ -24,7 +24,14 @@ def pod(phase: str = "Running", try_number: int = 1, made: datetime = AN_HOUR_AG
     annotations = task_annotations("collection", "run", "collect", try_number=try_number) | metadata.pop("annotations", {})
     created = f"{made:%Y-%m-%dT%H:%M:%SZ}"
     return {
-        "metadata": {"name": "collect", "creationTimestamp": created, "annotations": annotations, **metadata},
+        "metadata": {
+            "name": "collect",
+            "uid": "u",
+            "resourceVersion": "1",
+            "creationTimestamp": created,
+            "annotations": annotations,
+            **metadata,
+        },
         "status": {"phase": phase},
     }
 
@@ -56,7 +63,6 @@ DELETION = {"deletionTimestamp": "2026-11-23T11:59:59Z"}
         pytest.param(pod("Succeeded"), task("a new one"), Fate.KEEP, "as a new one", id="a-state-of-a-later-airflow"),
         pytest.param(pod(try_number=2), task(), Fate.KEEP, "try 2's, and Airflow knows no try after 1", id="a-later-trys"),
         pytest.param(pod(try_number=1), task(try_number=3), Fate.DELETE, "as success", id="an-earlier-trys"),
-        pytest.param(pod(), task(ended_at=None), Fate.KEEP, "does not say since when", id="no-end"),
         pytest.param(pod(made=ago(minutes=5)), task(ended_at=ago(hours=9)), Fate.DELETE_UNKNOWN, "younger", id="made-long-after"),
         pytest.param(pod(made=ago(minutes=5)), task(), Fate.DELETE, "as success", id="made-before-the-worker-heard"),
         pytest.param(pod("Failed", annotations=KEPT), task("failed"), Fate.KEEP, "on_finish_action", id="kept-on-purpose"),
@@ -70,11 +76,68 @@ DELETION = {"deletionTimestamp": "2026-11-23T11:59:59Z"}
     ],
 )
 def test_what_becomes_of_a_pod(seen: dict[str, Any], known: TaskFacts | None, fate: Fate, why: str) -> None:
-    verdict = judge(seen, known, NOW)
+    verdict = judge(ListedPod.read(seen), known, NOW)
     assert verdict.fate is fate
     assert why in verdict.why
 
 
+def ended(phase: str, *minutes_ago: int, made: datetime = AN_HOUR_AGO) -> dict[str, Any]:
+    """A pod whose containers ended so long ago; without any, its status says nothing of them."""
+    states = [{"terminated": {"exitCode": 0, "finishedAt": f"{ago(minutes=m):%Y-%m-%dT%H:%M:%SZ}"}} for m in minutes_ago]
+    seen = pod(phase, made=made)
+    seen["status"]["containerStatuses"] = [{"name": f"c{number}", "state": state} for number, state in enumerate(states)]
+    return seen
+
+
+def marked(text: str, **parameters: Any) -> dict[str, Any]:
+    return pod(annotations={f"{PREFIX}/{MARK}": text}, **parameters)
+
+
+FINISHED = TaskFacts("failed")
+
+
+@pytest.mark.parametrize(
+    ("seen", "known", "fate", "why"),
+    [
+        pytest.param(
+            ended("Succeeded", 11), FINISHED, Fate.DELETE, "the pod ended at 2026-11-23 11:49:00 UTC", id="ended-long-ago"
+        ),
+        pytest.param(ended("Failed", 10), FINISHED, Fate.KEEP, "less than 10 minutes ago", id="ended-just-now"),
+        pytest.param(ended("Failed", 30, 10), FINISHED, Fate.KEEP, "less than 10 minutes ago", id="its-last-container-just-now"),
+        pytest.param(
+            ended("Failed"), FINISHED, Fate.LOOK_AGAIN, "as failed. It is deleted by a sweep that", id="evicted-before-it-ran"
+        ),
+        pytest.param(
+            ended("Running", 30), FINISHED, Fate.LOOK_AGAIN, "sees the same in more than 10 minutes", id="a-sidecar-runs-on"
+        ),
+        pytest.param(pod(), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="runs-on"),
+        pytest.param(marked("2026-11-23T11:49:59+00:00 try 1"), FINISHED, Fate.DELETE, "saw it at 2026-11-23 11:49:59", id="seen"),
+        pytest.param(marked("2026-11-23T11:50:00+00:00 try 1"), FINISHED, Fate.KEEP, "less than 10 min", id="seen-just-now"),
+        pytest.param(marked("2026-11-23T13:00:00+00:00 try 1"), FINISHED, Fate.KEEP, "less than 10 min", id="by-a-clock-ahead"),
+        pytest.param(
+            marked("2026-11-23T11:00:00+00:00 try 1", try_number=2), FINISHED, Fate.LOOK_AGAIN, "same", id="a-later-try-adopted-it"
+        ),
+        pytest.param(marked("yesterday try 1"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-moment"),
+        pytest.param(marked("2026-11-23T11:00:00 try 1"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-zone"),
+        pytest.param(marked("2026-11-23T11:00:00+00:00"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-try"),
+        pytest.param(marked("2026-11-23T11:00:00+00:00 try 1"), TaskFacts("queued"), Fate.KEEP, "as queued", id="cleared"),
+        pytest.param(ended("Succeeded", 30), TaskFacts("up_for_retry"), Fate.KEEP, "as up_for_retry", id="a-try-collects-it"),
+        pytest.param(ended("Succeeded", 30), None, Fate.DELETE_UNKNOWN, "does not know its task", id="unknown"),
+    ],
+)
+def test_what_becomes_of_a_pod_where_airflow_tells_states_alone(
+    seen: dict[str, Any], known: TaskFacts | None, fate: Fate, why: str
+) -> None:
+    verdict = judge(ListedPod.read(seen), known, NOW)
+    assert verdict.fate is fate
+    assert why in verdict.why
+
+
+def test_a_mark_is_read_as_it_was_written() -> None:
+    unmarked = ListedPod.read(pod(try_number=3))
+    assert ListedPod.read(marked(mark(unmarked, NOW), try_number=3)).seen_finished_at == NOW
+
+
 def test_a_pod_says_whose_it_is_even_where_its_ids_have_no_room_in_a_label() -> None:
     ids = TaskId("d" * 250, "manual__2026-11-23T02:00:00+00:00", "группа.collect", 7)
-    assert task_of({"metadata": {"annotations": task_annotations(*ids)}}) == ids
+    assert ListedPod.read(pod(annotations=task_annotations(*ids))).task == ids
