@@ -14,7 +14,7 @@ from plugins.airflow_versions import make_dag_bag
 import airflow_provider_dagconfig.example_dags
 
 FOLDER = Path(airflow_provider_dagconfig.example_dags.__file__).parent
-DAG_IDS = ["calculate_indicators", "data_collection_equities", "historical_load_equities"]
+DAG_IDS = ["calculate_indicators", "data_collection_equities", "historical_load_equities", "sweep_pods"]
 
 # libpq's connections are not Python's: they are caught in psycopg.
 _PARSE = """

@@ -17,6 +17,9 @@ from plugins.airflow_versions import make_dag_bag
 from plugins.dag_runs import DagRunResult
 
 import airflow_provider_dagconfig.example_dags
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators import sweep
 from demo import local_pods
 
 Run = Callable[..., DagRunResult]
@@ -42,13 +45,12 @@ def kubeconfig() -> Iterator[str]:
 
 
 def create(kubeconfig: str, path: str, manifest: dict[str, Any]) -> None:
-    subprocess.run(
-        ["kubectl", "--kubeconfig", kubeconfig, "create", "--raw", path, "-f", "-"],
-        input=json.dumps({"apiVersion": "v1", **manifest}),
-        text=True,
-        check=True,
-        capture_output=True,
-    )
+    kubectl(kubeconfig, "create", "--raw", path, "-f", "-", body={"apiVersion": "v1", **manifest})
+
+
+def kubectl(kubeconfig: str, *arguments: str, body: Any = None) -> str:
+    command = ["kubectl", "--kubeconfig", kubeconfig, *arguments]
+    return subprocess.run(command, input=json.dumps(body), text=True, check=True, capture_output=True).stdout
 
 
 @pytest.fixture
@@ -225,3 +227,41 @@ def test_a_damaged_variable_fails_with_the_remedy(
     output = caplog.text + "".join(capfd.readouterr())
     assert "must be a JSON list of months" in output
     assert "delete it to load all months again" in output
+
+
+def test_the_sweep_deletes_what_a_task_that_has_finished_left_behind_and_no_other_airflows_pod(
+    run: Run, database: Any, kubeconfig: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(installation,)] = database.execute("SELECT installation_id FROM financial_screener.dagconfig_installation")
+
+    def leave_a_pod(run_id: str) -> str:
+        request = PodRequest(
+            dag_id="calculate_indicators",
+            run_id=run_id,
+            task_id="calculate",
+            dag_config=DagConfig.defaults("calculate_indicators", "all"),
+            image="financial-data-collector:latest",
+            image_pull_policy="Never",
+            cmds=["true"],
+            namespace=NAMESPACE,
+            installation=installation,
+        )
+        manifest = build_pod(request)
+        create(kubeconfig, f"/api/v1/namespaces/{NAMESPACE}/pods", manifest)
+        name = str(manifest["metadata"]["name"])
+        kubectl(kubeconfig, "wait", "-n", NAMESPACE, "pod", name, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        return name
+
+    left, anothers = leave_a_pod(run("calculate_indicators").run_id), leave_a_pod("of another Airflow")
+    in_half_an_hour = datetime.now(timezone.utc) + timedelta(minutes=30)
+    monkeypatch.setattr(sweep, "now", lambda: in_half_an_hour)
+
+    result = run("sweep_pods")
+
+    assert result.state == "success"
+    [swept] = result.xcoms("sweep")
+    assert (swept["deleted"], swept["failed"], swept["unknown"]) == (1, 0, 1)
+    names = kubectl(kubeconfig, "get", "pods", "-n", NAMESPACE, "-o", "name").split()
+    assert f"pod/{anothers}" in names
+    assert f"pod/{left}" not in names
+    kubectl(kubeconfig, "delete", "pod", "-n", NAMESPACE, anothers)

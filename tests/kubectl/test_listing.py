@@ -86,7 +86,7 @@ def test_what_is_only_tried_changes_nothing(namespace: Namespace) -> None:
 @pytest.mark.parametrize(("verdict", "verb"), [(DELETE, "delete"), (LOOK_AGAIN, "update")], ids=["delete", "mark"])
 def test_what_may_not_be_done_says_which_rule_to_add(api_server: Server, tmp_path: Path, verdict: Verdict, verb: str) -> None:
     forbidden = status(403, f'pods "a" is forbidden: User "x" cannot {verb} resource "pods"')
-    api_server.answers |= {"delete": [forbidden], "put": [forbidden], "replace": [forbidden]}
+    api_server.answers |= {"delete": [forbidden], "replace": [forbidden]}
     api_server.answers["get"] = [listed("a"), document(item("a"))]
     pods = InstallationPods({"KUBECONFIG": kubeconfig(tmp_path, api_server.url)}, "jobs", "one")
 
