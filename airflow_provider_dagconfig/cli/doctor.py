@@ -45,7 +45,7 @@ _NEEDED = (
 )
 _USEFUL = (
     ("list", "events", "", "say why a pod does not start"),
-    ("list", "pods", "", "show and sweep pods: airflow dagconfig pods, and sweep"),
+    ("list", "pods", "", "show and sweep pods: airflow dagconfig pods and sweep, and SweepPodsOperator"),
 )
 
 

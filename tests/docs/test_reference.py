@@ -26,6 +26,7 @@ from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.ported_parameters import INSTEAD, WITHOUT_EFFECT
+from airflow_provider_dagconfig.operators.sweep import SweepPodsOperator
 from airflow_provider_dagconfig.store.migrate import available
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
@@ -232,6 +233,16 @@ def test_what_templates_can_use_is_listed() -> None:
         "dag_config": {field.name for field in fields(DagConfig)},
         "exchange_group": {field.name for field in fields(ExchangeGroup)},
     }
+
+
+def test_the_sweeps_parameters_are_listed_and_are_those_of_the_jobs_operator() -> None:
+    [listed] = re.findall(r"It has the\nparameters (.*?) of\n", OPERATIONS.read_text(), re.DOTALL)
+    assert set(code(listed)) == parameters(SweepPodsOperator.__init__)
+
+    def defaults(function: Any) -> dict[str, Any]:
+        return {name: inspect.signature(function).parameters[name].default for name in code(listed)}
+
+    assert defaults(SweepPodsOperator.__init__) == defaults(ConfiguredKubectlRunOperator.__init__)
 
 
 def test_the_task_groups_parameters_are_listed() -> None:
