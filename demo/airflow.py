@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +53,38 @@ class TaskInstance:
 
 
 @dataclass
+class _Components:
+    """Airflow's processes."""
+
+    commands: Mapping[str, Sequence[str]]
+    logs: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    killed: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Those whose own processes may go on."""
+
+    def start(self, name: str) -> None:
+        log = self.logs / f"{name}{'-again' * len(self.killed)}.log"
+        self.running[name] = processes.start([*_AIRFLOW, name, *self.commands[name]], log, self.environment)
+
+    def kill(self, name: str) -> None:
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+        self.killed.append(process)
+
+    def stop(self) -> None:
+        processes.stop([*self.running.values(), *self.killed], signal.SIGTERM, STOP_SECONDS)
+
+
+@dataclass
 class Airflow:
     """A running Airflow."""
 
     home: Path
     url: str
     password: str = field(repr=False)
+    _components: _Components = field(repr=False)
     _token: str | None = field(default=None, repr=False)
 
     def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
@@ -73,6 +99,23 @@ class Airflow:
             self._token = _http("POST", f"{self.url}/auth/token", login)["access_token"]
         address = f"{self.url}/api/v2{path}" + (f"?{urlencode(query)}" if query else "")
         return _http(method, address, body, token=self._token)
+
+    def kill(self, component: str) -> None:
+        """
+        Kill a component outright; what it has started goes on.
+
+        :param component: ``scheduler`` or another of those that :func:`running_airflow` starts.
+        """
+        self._components.kill(component)
+
+    def start(self, component: str) -> None:
+        """Start a component that was killed."""
+        self._components.start(component)
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task of a run, as the grid's button does."""
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task_id]}
+        self.request("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", body)
 
     def wait_for_dags(self, *dag_ids: str) -> None:
         """Wait until the DAG processor has parsed these DAGs."""
@@ -199,26 +242,27 @@ def running_airflow(
     logs = home / "logs"
     logs.mkdir(parents=True)
     port = port or processes.free_port()
-    airflow = Airflow(home=home, url=f"http://127.0.0.1:{port}", password=secrets.token_urlsafe(16))
-    variables = _environment(home, airflow, database_url, dags) | dict(environment)
+    components = _Components(
+        {
+            "api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+            "scheduler": ["--skip-serve-logs"],
+            "dag-processor": [],
+            "triggerer": ["--skip-serve-logs"],
+        },
+        logs,
+    )
+    airflow = Airflow(home, f"http://127.0.0.1:{port}", secrets.token_urlsafe(16), components)
+    components.environment = _environment(home, airflow, database_url, dags) | dict(environment)
     progress("making its database")
-    _run(["db", "migrate"], variables, logs / "db-migrate.log")
-    components = {
-        "api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        "scheduler": ["--skip-serve-logs"],
-        "dag-processor": [],
-        "triggerer": ["--skip-serve-logs"],
-    }
+    _run(["db", "migrate"], components.environment, logs / "db-migrate.log")
     progress("API server, scheduler, DAG processor and triggerer start")
-    started = {
-        name: processes.start([*_AIRFLOW, name, *arguments], logs / f"{name}.log", variables)
-        for name, arguments in components.items()
-    }
     try:
-        _wait_until_healthy(airflow, started)
+        for name in components.commands:
+            components.start(name)
+        _wait_until_healthy(airflow, components.running)
         yield airflow
     finally:
-        processes.stop(started.values(), signal.SIGTERM, STOP_SECONDS)
+        components.stop()
 
 
 def _wait_until_healthy(airflow: Airflow, started: Mapping[str, subprocess.Popen[bytes]]) -> None:

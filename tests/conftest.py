@@ -10,4 +10,5 @@ pytest_plugins = [
     "plugins.cluster",
     "plugins.tasks",
     "plugins.answers",
+    "plugins.adoption",
 ]

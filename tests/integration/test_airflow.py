@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.adoption import Row
 from plugins.postgres import Database, Server, new_database
 
 import airflow_provider_dagconfig.example_dags
@@ -39,6 +40,19 @@ with DAG("long", schedule=None):
         cmds=["python", "-c", "import time; print('asleep', flush=True); time.sleep(300)"],
     )
 """
+TWICE = f"""
+from datetime import timedelta
+
+from airflow.sdk import DAG
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+with DAG("twice", schedule=None):
+    ConfiguredKubectlRunOperator.partial(
+        task_id="tick", namespace="{NAMESPACE}", image="{IMAGE}", image_pull_policy="Never", termination_grace_period=1,
+        retries=2, retry_delay=timedelta(seconds=1),
+        cmds=["python", "-uc", "import time; [(print('tick', n), time.sleep(1)) for n in range(300)]"],
+    ).expand(arguments=[["a"], ["b"]])
+"""
 
 
 @dataclass
@@ -49,6 +63,7 @@ class System:
     database: Database
     cluster: Cluster
     watch: PodWatch
+    metadata: Database
     runs: int = 0
 
     def run(self, dag_id: str) -> str:
@@ -90,6 +105,7 @@ def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: p
     dags = folder / "dags"
     shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "long.py").write_text(LONG)
+    (dags / "twice.py").write_text(TWICE)
     with ExitStack() as stack:
         if request.param == "cluster":
             kubeconfig = request.getfixturevalue("real_cluster").kubeconfig
@@ -115,10 +131,10 @@ def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: p
                 },
             )
         )
-        ids = (COLLECTION, HISTORICAL, INDICATORS, "long")
+        ids = (COLLECTION, HISTORICAL, INDICATORS, "long", "twice")
         airflow.wait_for_dags(*ids)
         airflow.unpause(*ids)
-        yield System(airflow, database, cluster, watch)
+        yield System(airflow, database, cluster, watch, metadata)
 
 
 def resources(pod: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -244,16 +260,16 @@ def pods_of(system: System, run_id: str) -> list[dict[str, Any]]:
     return [pod for pod in system.cluster.get(path)["items"] if annotation(pod, "run-id") == run_id]
 
 
-def wait_for_running_pod(system: System, run_id: str) -> dict[str, Any]:
+def wait_for_running_pods(system: System, run_id: str, count: int = 1) -> list[dict[str, Any]]:
+    """Give the pods of a run once so many run, by their map index."""
     running: list[dict[str, Any]] = []
 
-    def is_running() -> bool:
+    def are_running() -> bool:
         running[:] = [pod for pod in pods_of(system, run_id) if pod["status"]["phase"] == "Running"]
-        return bool(running)
+        return len(running) == count
 
-    wait_until(is_running, 120)
-    [pod] = running
-    return pod
+    wait_until(are_running, 120)
+    return sorted(running, key=lambda pod: str(annotation(pod, "map-index")))
 
 
 def task_process(pod: str) -> int:
@@ -271,30 +287,154 @@ def parents_of_kubectl(pod: str) -> Iterator[int]:
                 yield int((folder / "stat").read_text().rpartition(")")[2].split()[1])
 
 
+def kill(*processes: int) -> None:
+    """Kill processes outright, and what they have started."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+        started = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == process]
+        kill(*started)
+        os.kill(process, signal.SIGKILL)
+
+
+def parent_of(stat: Path) -> int | None:
+    with suppress(OSError):
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    return None
+
+
+def uids(pods: list[dict[str, Any]]) -> list[str]:
+    return [pod["metadata"]["uid"] for pod in pods]
+
+
+def wait_until_adopted(system: System, pods: list[dict[str, Any]], try_number: int = 2) -> None:
+    """Wait until tries of this number have just these pods of a run."""
+    [run_id] = {str(annotation(pod, "run-id")) for pod in pods}
+
+    def are_adopted() -> bool:
+        return [annotation(pod, "try-number") for pod in pods_of(system, run_id)] == [str(try_number)] * len(pods)
+
+    wait_until(are_adopted, 120)
+    assert set(uids(pods_of(system, run_id))) == set(uids(pods))
+
+
 def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:
     run_id = system.start("long")
-    wait_for_running_pod(system, run_id)
+    wait_for_running_pods(system, run_id)
     system.airflow.set_state("long", run_id, "sleep", "failed")
     wait_until(lambda: not pods_of(system, run_id), 120)
     assert system.states("long", run_id) == {"sleep": "failed"}
 
 
-def test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_goes_on_with_it(system: System) -> None:
-    """As where a worker's whole process group is stopped: Airflow has the task as running, so nobody decided that."""
+@pytest.mark.row("the task's process was told to stop, and nobody decided that")
+def test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_goes_on_with_it(system: System, row: Row) -> None:
+    """
+    As where a worker's whole process group is stopped: Airflow has the task as running, so nobody decided that.
+
+    apache/airflow#73006: SIGTERM in the middle of execute made a success of a task whose work was never done.
+    """
     run_id = system.start("long")
-    pod = wait_for_running_pod(system, run_id)
-    os.kill(task_process(pod["metadata"]["name"]), signal.SIGTERM)
-
-    def is_adopted() -> bool:
-        return [annotation(each, "try-number") for each in pods_of(system, run_id)] == ["2"]
-
-    wait_until(is_adopted, 120)
-    assert pods_of(system, run_id)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
-    assert "is left as it is: the task was told to stop, but nobody decided that: Airflow has it as running" in (
-        system.airflow.task_log("long", run_id, "sleep")
-    )
+    pods = wait_for_running_pods(system, run_id)
+    os.kill(task_process(pods[0]["metadata"]["name"]), signal.SIGTERM)
+    wait_until_adopted(system, pods)
+    row.is_told(*(system.airflow.task_log("long", run_id, "sleep", try_number=number) for number in (1, 2)))
+    assert system.states("long", run_id) == {"sleep": "running"}
     system.airflow.set_state("long", run_id, "sleep", "failed")
     wait_until(lambda: not pods_of(system, run_id), 120)
+
+
+# Those that follow are of the real cluster only: each takes its time, and tests/operators/test_adoption.py has the same decisions.
+on_the_cluster = pytest.mark.parametrize("system", [pytest.param("cluster", marks=pytest.mark.cluster)], indirect=True)
+
+
+@on_the_cluster
+@pytest.mark.row("the task was cleared while it ran")
+def test_a_task_that_is_cleared_while_it_runs_begins_anew(system: System, row: Row) -> None:
+    run_id = system.start("long")
+    before = wait_for_running_pods(system, run_id)
+    system.airflow.clear("long", run_id, "sleep")
+    wait_until(lambda: [annotation(pod, "try-number") for pod in pods_of(system, run_id)] == ["2"], 120)
+    assert uids(wait_for_running_pods(system, run_id)) != uids(before)
+    row.is_told(system.airflow.task_log("long", run_id, "sleep"))
+    assert "Adopting" not in system.airflow.task_log("long", run_id, "sleep", try_number=2)
+    system.airflow.set_state("long", run_id, "sleep", "failed")
+    wait_until(lambda: not pods_of(system, run_id), 120)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A run of two map indexes whose pods go on, and which try has them."""
+
+    run_id: str
+    pods: list[dict[str, Any]]
+    try_number: int
+
+    def log(self, system: System, map_index: int) -> str:
+        """Give the log of the try, once it has a line of the pod."""
+        wait_until(lambda: "tick 1" in self._log(system, map_index).splitlines(), 60)
+        return self._log(system, map_index)
+
+    def _log(self, system: System, map_index: int) -> str:
+        return system.airflow.task_log("twice", self.run_id, "tick", map_index=map_index, try_number=self.try_number)
+
+
+@pytest.fixture(scope="module")
+def killed(system: System) -> Iterator[Mapped]:
+    """Kill both tasks' processes."""
+    run_id = system.start("twice")
+    pods = wait_for_running_pods(system, run_id, 2)
+    kill(*(task_process(pod["metadata"]["name"]) for pod in pods))
+    wait_until_adopted(system, pods, 2)
+    yield Mapped(run_id, pods, 2)
+    for index in range(2):
+        system.airflow.set_state("twice", run_id, "tick", "failed", map_index=index)
+    wait_until(lambda: not pods_of(system, run_id), 120)
+
+
+@pytest.fixture(scope="module")
+def of_a_dead_scheduler(system: System, killed: Mapped) -> Mapped:
+    """Kill the scheduler, and with it the worker of one of two tasks; that of the other goes on. Then start another scheduler."""
+    pods = killed.pods
+    lost, zombie = (task_process(pod["metadata"]["name"]) for pod in pods)
+    system.airflow.kill("scheduler")
+    worker = parent_of(Path(f"/proc/{lost}/stat"))
+    assert worker is not None
+    kill(worker)
+    # As after an hour: a scheduler takes over what another has started that was not heard of for half a minute.
+    system.metadata.execute(
+        "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '1 hour' WHERE job_type LIKE 'Scheduler%'"
+    )
+    system.airflow.start("scheduler")
+    wait_until_adopted(system, pods, 3)
+    wait_until(lambda: not Path(f"/proc/{zombie}").exists(), 60)
+    assert uids(wait_for_running_pods(system, killed.run_id, 2)) == uids(pods), "the zombie has deleted its successor's pod"
+    return Mapped(killed.run_id, pods, 3)
+
+
+@on_the_cluster
+@pytest.mark.row("the task's process was killed, and another map index's too")
+def test_each_map_index_goes_on_with_its_own_pod(system: System, row: Row, killed: Mapped) -> None:
+    for index in range(2):
+        log = killed.log(system, index)
+        row.is_told(log)
+        assert log.splitlines().count("tick 0") == 1
+
+
+@on_the_cluster
+@pytest.mark.row("the scheduler was restarted, and its workers with it")
+def test_a_pod_is_adopted_whose_scheduler_was_killed_with_its_workers(
+    system: System, row: Row, of_a_dead_scheduler: Mapped
+) -> None:
+    row.is_told(of_a_dead_scheduler.log(system, 0))
+
+
+@on_the_cluster
+@pytest.mark.row("the scheduler was restarted, and the worker goes on beside the next try")
+def test_a_pod_is_adopted_though_the_worker_of_a_dead_scheduler_goes_on(
+    system: System, row: Row, of_a_dead_scheduler: Mapped
+) -> None:
+    log = of_a_dead_scheduler.log(system, 1)
+    row.is_told(log)
+    assert log.splitlines().count("tick 0") == 1
 
 
 def wait_until(condition: Any, seconds: float) -> None:

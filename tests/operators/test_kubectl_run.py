@@ -6,14 +6,11 @@ import hashlib
 import json
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 from plugins.cluster import is_running
 from plugins.tasks import Tasks
 
-from airflow_provider_dagconfig.kubectl.annotations import PREFIX, try_number
-from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.annotations import PREFIX
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 
@@ -305,7 +301,7 @@ def test_a_task_that_is_killed_fails_and_deletes_the_pod_only_where_somebody_dec
 
 
 def test_a_task_that_is_killed_as_it_starts_deletes_the_pod_of_an_earlier_try_where_somebody_decided_so(tasks: Tasks) -> None:
-    manifest = manifest_of(tasks, tasks.operator("sleep", "60"))
+    manifest = tasks.manifest_of(tasks.operator("sleep", "60"))
     tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
     operator: list[ConfiguredKubectlRunOperator] = []
 
@@ -337,120 +333,13 @@ def test_ctrl_c_in_a_test_run_deletes_the_pod(tasks: Tasks) -> None:
     assert tasks.namespace.left() == []
 
 
-# --- the result first, then the deletion ---
-
-
-def test_a_success_that_airflow_did_not_get_is_collected_by_the_next_try(tasks: Tasks) -> None:
-    script = ("sh", "-c", """echo worked; echo '{"rows": 7}' > /airflow/xcom/return.json""")
-    first = tasks.run(*script, do_xcom_push=True, report="running")
-    [pod] = tasks.namespace.pods()
-    assert "has succeeded and is left: the next try collects its result (Airflow has the task as running)" in first.log[-1]
-    second = tasks.run(*script, do_xcom_push=True, try_number=2)
-    assert (second.state, second.result) == ("success", {"rows": 7})
-    assert any(f"Adopting pod {pod['metadata']['name']}, made by try 1" in line for line in second.log)
-    tasks.namespace.wait_until_empty()
-
-
 def test_a_result_that_can_not_be_read_is_not_left_for_the_next_try(tasks: Tasks) -> None:
     task = tasks.run("sh", "-c", "echo no json > /airflow/xcom/return.json", do_xcom_push=True)
     assert "is no JSON" in task.error
     assert tasks.namespace.left() == []
 
 
-def test_a_cleared_task_starts_anew_and_a_retry_goes_on(tasks: Tasks) -> None:
-    script = ("sh", "-c", "echo begun; sleep 300")
-    operator = tasks.operator(*script)
-    made = manifest_of(tasks, operator)
-    made["metadata"]["annotations"][f"{PREFIX}/max-tries"] = "1"
-    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=made)
-    task = tasks.run("echo", "anew", try_number=2, max_tries=2, termination_grace_period=0)
-    assert (task.state, "anew" in task.log, "begun" in task.log) == ("success", True, False)
-    assert any(line.startswith("Replacing pod") and line.endswith(": the task was cleared") for line in task.log)
-
-
-def test_a_run_that_was_deleted_and_made_anew_does_not_take_the_old_ones_pod(tasks: Tasks) -> None:
-    """Its tries are counted from 1 again, so the pod seems to be this very try's."""
-    begun = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=timezone.utc)
-    first = tasks.run("echo", "old", report="running", dag_run=SimpleNamespace(conf=None, start_date=begun, clear_number=0))
-    assert "old" in first.log
-    later = SimpleNamespace(conf=None, start_date=begun + timedelta(minutes=1), clear_number=0)
-    task = tasks.run("echo", "new", dag_run=later)
-    assert (task.state, "new" in task.log, "old" in task.log) == ("success", True, False)
-    assert any("its run was deleted, and made anew with the same id" in line for line in task.log)
-
-
-# --- pods that are already there ---
-
-
-def test_a_pod_of_a_try_whose_worker_died_is_adopted(tasks: Tasks) -> None:
-    """The first try creates the pod and vanishes without a word; the second finds it."""
-    operator = tasks.operator("sh", "-c", "echo only once; sleep 6")
-    manifest = manifest_of(tasks, operator)
-    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
-    task = tasks.run("sh", "-c", "echo only once; sleep 6", try_number=2)
-    assert task.state == "success"
-    assert task.log.count("only once") == 1
-    assert any("Adopting pod" in line and "made by try 1" in line for line in task.log)
-
-
-WORKER = """
-import signal, sys
-from types import SimpleNamespace
-from airflow.sdk import DAG
-from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-operator = ConfiguredKubectlRunOperator(
-    dag=DAG("data_collection_equities"), task_id="collect", job_name="us_markets", namespace=sys.argv[1],
-    image="busybox:latest", image_pull_policy="IfNotPresent", cmds=["sh", "-c", sys.argv[2]],
-)
-ti = SimpleNamespace(
-    max_tries=0,
-    dag_id=operator.dag_id, run_id="manual__2026-11-23T02:00:00+00:00", task_id="collect", map_index=-1, try_number=1
-)
-context = {"ti": ti, "task": operator}
-signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())  # as Airflow's task runner does it
-operator.render_template_fields(context)
-operator.execute(context)
-"""
-
-
-def test_a_worker_that_is_killed_outright_leaves_a_pod_that_the_next_try_finishes(tasks: Tasks) -> None:
-    script = "i=0; while [ $i -lt 30 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done"
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.DEVNULL)
-    try:
-        made = tasks.namespace.wait_for_pod(is_running)["metadata"]["uid"]
-    finally:
-        worker.kill()
-        worker.wait()
-    seen: list[dict[str, Any]] = []
-    task = tasks.run("sh", "-c", script, try_number=2, while_running=lambda _: seen.extend(tasks.namespace.pods()))
-    assert task.state == "success"
-    assert [pod["metadata"]["uid"] for pod in seen] == [made]
-    assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(30)]
-
-
-def test_a_worker_that_was_given_up_too_early_leaves_its_pod_to_the_try_that_has_adopted_it(tasks: Tasks) -> None:
-    """Airflow heard nothing of it for a while, started the next try, and then tells the first to stop."""
-    script = "i=0; while [ $i -lt 20 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done"
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, tasks.namespace.name, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-    def stop_the_first(_: object) -> None:
-        tasks.namespace.wait_for_pod(lambda pod: try_number(pod) == 2)
-        worker.terminate()
-
-    try:
-        tasks.namespace.wait_for_pod(is_running)
-        task = tasks.run("sh", "-c", script, try_number=2, while_running=stop_the_first)
-        told, _ = worker.communicate(timeout=60)
-    finally:
-        worker.kill()
-        worker.wait()
-    assert (task.state, task.error) == ("success", "")
-    assert [line for line in task.log if line.startswith("tick")] == [f"tick {number}" for number in range(20)]
-    assert worker.returncode != 0
-    assert "try 2 has adopted it" in told
+# --- requests, and what is left ---
 
 
 def test_a_create_whose_answer_is_lost_starts_no_second_pod(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,35 +395,6 @@ def test_a_namespace_that_does_not_exist_is_named(tasks: Tasks) -> None:
     assert 'namespaces "no-such-namespace" not found' in task.error
 
 
-def test_a_pod_that_succeeded_while_nobody_watched_is_collected_once(tasks: Tasks) -> None:
-    manifest = manifest_of(tasks, tasks.operator("sh", "-c", "echo unseen"))
-    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
-    tasks.namespace.wait_for_pod(lambda pod: pod["status"]["phase"] == "Succeeded")
-    collecting = tasks.run("sh", "-c", "echo unseen", try_number=2, on_finish_action="keep_pod")
-    assert (collecting.state, collecting.log.count("unseen")) == ("success", 1)
-    cleared = tasks.run("sh", "-c", "echo anew", try_number=3)
-    assert (cleared.state, cleared.log.count("anew")) == ("success", 1)
-
-
-def test_a_pod_that_failed_in_an_earlier_try_is_replaced(tasks: Tasks) -> None:
-    first = tasks.run("sh", "-c", "exit 1", on_finish_action="keep_pod")
-    assert first.state == "failed"
-    assert [pod["status"]["phase"] for pod in tasks.namespace.pods()] == ["Failed"]
-    second = tasks.run("sh", "-c", "echo better", try_number=2)
-    assert second.state == "success"
-    assert "better" in second.log
-
-
-def test_a_pod_of_that_name_that_is_not_this_tasks_is_left_alone(tasks: Tasks) -> None:
-    manifest = manifest_of(tasks, tasks.operator("sleep", "30"))
-    manifest["metadata"]["annotations"] = {"owner": "somebody else"}
-    tasks.namespace.cluster.kubectl("create", "--raw", tasks.namespace.path, "-f", "-", body=manifest)
-    task = tasks.run("true")
-    assert task.state == "failed"
-    assert "is not this task's" in task.error
-    assert len(tasks.namespace.left()) == 1
-
-
 @pytest.mark.parametrize(
     ("action", "cmds", "left"),
     [
@@ -553,26 +413,6 @@ def test_what_is_left_of_a_pod_that_has_ended(tasks: Tasks, action: str, cmds: l
 def test_keep_pod_keeps_no_pod_that_has_not_ended(tasks: Tasks) -> None:
     assert tasks.run("true", node_selector={"no": "such"}, startup_timeout_seconds=3, on_finish_action="keep_pod").state == "failed"
     assert tasks.namespace.left() == []
-
-
-def manifest_of(tasks: Tasks, operator: ConfiguredKubectlRunOperator, run_id: str = "manual__2026-11-23T02:00:00+00:00") -> Any:
-    """The pod that the task's first try makes."""
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-
-    hook = DagConfigHook()
-    return build_pod(
-        PodRequest(
-            dag_id=operator.dag_id,
-            run_id=run_id,
-            task_id=operator.task_id,
-            dag_config=hook.get_dag_config("data_collection_equities", "us_markets"),
-            installation=hook.get_installation().in_force(None),
-            namespace=tasks.namespace.name,
-            image=operator.image,
-            image_pull_policy=operator.image_pull_policy,
-            cmds=operator.cmds,
-        )
-    )
 
 
 # --- parameters ---

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 JOB = "us_markets"
 DAG_ID = "data_collection_equities"
+RUN_ID = "manual__2026-11-23T02:00:00+00:00"
 
 
 @dataclass
@@ -68,12 +69,32 @@ class Tasks:
             "cmds": list(cmds),
             **arguments,
         }
-        return ConfiguredKubectlRunOperator(dag=DAG("data_collection_equities"), **given)
+        return ConfiguredKubectlRunOperator(dag=DAG(DAG_ID), **given)
+
+    def manifest_of(self, operator: ConfiguredKubectlRunOperator) -> dict[str, Any]:
+        """The pod that the task's first try makes."""
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+        from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+
+        hook = DagConfigHook()
+        return build_pod(
+            PodRequest(
+                dag_id=operator.dag_id,
+                run_id=RUN_ID,
+                task_id=operator.task_id,
+                dag_config=hook.get_dag_config(DAG_ID, JOB),
+                installation=hook.get_installation().in_force(None),
+                namespace=self.namespace.name,
+                image=operator.image,
+                image_pull_policy=operator.image_pull_policy,
+                cmds=operator.cmds,
+            )
+        )
 
     def run(
         self,
         *cmds: str,
-        run_id: str = "manual__2026-11-23T02:00:00+00:00",
+        run_id: str = RUN_ID,
         try_number: int = 1,
         map_index: int = -1,
         while_running: Callable[[ConfiguredKubectlRunOperator], None] | None = None,

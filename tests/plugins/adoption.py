@@ -1,0 +1,59 @@
+"""
+The table in docs/DAG_OPERATIONS.md of what a try does with a pod that it finds: each row is shown by the tests that name it.
+
+A test names its row by the marker ``row``, and asks for the fixture ``row`` to see that the logs say what the table says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from plugins.documents import ROOT
+
+HEADER = "| what happened | what the next try finds | what it does | what the log says |"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; the texts are those of the table."""
+
+    happened: str
+    finds: str
+    does: str
+    says: str
+
+    @property
+    def sentences(self) -> list[str]:
+        """What stands in italics, where ``…`` is any text."""
+        return re.findall(r"\*([^*]+)\*", self.says)
+
+    def is_told(self, *logs: str | Sequence[str]) -> None:
+        """Check that the logs say all that the row says, together."""
+        lines = [line for log in logs for line in (log.splitlines() if isinstance(log, str) else log)]
+        patterns = {sentence: ".*".join(map(re.escape, sentence.split("…"))) for sentence in self.sentences}
+        missing = [sentence for sentence, pattern in patterns.items() if not any(re.search(pattern, line) for line in lines)]
+        assert missing == [], "\n".join(lines)
+
+
+def rows() -> dict[str, Row]:
+    """Read the table; give its rows by their first column."""
+    lines = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().splitlines()
+    found: dict[str, Row] = {}
+    for line in lines[lines.index(HEADER) + 2 :]:
+        if not line.startswith("|"):
+            return found
+        row = Row(*(cell.strip() for cell in line.strip("|").split("|")))
+        assert row.happened not in found
+        found[row.happened] = row
+    return found
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Row:
+    """The row that the test's marker names."""
+    marker = request.node.get_closest_marker("row")
+    assert marker is not None, "the marker `row` says which row the test shows"
+    return rows()[marker.args[0]]
