@@ -7,12 +7,12 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from chaos.stand import Key, Stand
+from plugins.processes import below, parent, task_processes
 
 FROZEN_SECONDS = 28
 """Longer than the heartbeat's timeout: Airflow starts another try, and the frozen one goes on beside it."""
@@ -197,34 +197,3 @@ def send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def below(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have."""
-    found = [pid]
-    for one in found:
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
-            with suppress(OSError):
-                found += map(int, children.read_text().split())
-    return found[1:]
-
-
-def requests_of(what: str) -> Iterator[int]:
-    """The processes that make a request for something, by a part of its address."""
-    for folder in Path("/proc").iterdir():
-        with suppress(OSError):  # no process, or one that has just ended
-            variables = (folder / "environ").read_text(errors="replace").split("\0")
-            if any(variable.startswith("DAGCONFIG_URI=") and what in variable for variable in variables):
-                yield int(folder.name)
-
-
-def task_processes(pod: str) -> set[int]:
-    """The processes of tasks that ask about a pod: those that started who asks."""
-    requests = set(requests_of(pod))
-    with suppress(OSError):
-        return {parent(pid) for pid in requests} - requests
-    return set()

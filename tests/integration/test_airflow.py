@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from plugins.adoption import Row
 from plugins.postgres import Database, Server, new_database
+from plugins.processes import below, parent, task_processes
 
 import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.kubectl.annotations import annotation
@@ -274,32 +275,18 @@ def wait_for_running_pods(system: System, run_id: str, count: int = 1) -> list[d
 
 def task_process(pod: str) -> int:
     """Wait for the process that runs a pod's task: the parent of a kubectl that asks about the pod."""
-    found: list[int] = []
-    wait_until(lambda: found.extend(parents_of_kubectl(pod)) or found, 60)
-    return found[0]
-
-
-def parents_of_kubectl(pod: str) -> Iterator[int]:
-    for folder in Path("/proc").iterdir():
-        with suppress(OSError):  # no process, or one that has just ended
-            variables = (folder / "environ").read_text(errors="replace").split("\0")
-            if any(variable.startswith("DAGCONFIG_URI=") and pod in variable for variable in variables):
-                yield int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    wait_until(lambda: found.update(task_processes(pod)) or found, 60)
+    return found.pop()
 
 
 def kill(*processes: int) -> None:
     """Kill processes outright, and what they have started."""
     for process in processes:
+        # Stopped first, it starts no other.
         os.kill(process, signal.SIGSTOP)
-        started = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == process]
-        kill(*started)
-        os.kill(process, signal.SIGKILL)
-
-
-def parent_of(stat: Path) -> int | None:
-    with suppress(OSError):
-        return int(stat.read_text().rpartition(")")[2].split()[1])
-    return None
+        for one in (*below(process), process):
+            os.kill(one, signal.SIGKILL)
 
 
 def uids(pods: list[dict[str, Any]]) -> list[str]:
@@ -396,9 +383,7 @@ def of_a_dead_scheduler(system: System, killed: Mapped) -> Mapped:
     pods = killed.pods
     lost, zombie = (task_process(pod["metadata"]["name"]) for pod in pods)
     system.airflow.kill("scheduler")
-    worker = parent_of(Path(f"/proc/{lost}/stat"))
-    assert worker is not None
-    kill(worker)
+    kill(parent(lost))
     # As after an hour: a scheduler takes over what another has started that was not heard of for half a minute.
     system.metadata.execute(
         "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '1 hour' WHERE job_type LIKE 'Scheduler%'"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plugins.processes import below, requests_of
 from plugins.tasks import Tasks
 
 SECONDS = 60.0
@@ -26,21 +27,9 @@ class Worker:
     folder: Path
     _has_ended: bool = False
 
-    @property
-    def started(self) -> list[int]:
-        """The processes that it has started and that live, and theirs."""
-        parents = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        found = [self.pid]
-        for parent in found:
-            found.extend(pid for pid, of in parents.items() if of == parent)
-        return found[1:]
-
     def wait_until_it_asks_for(self, what: str) -> None:
         """Wait until one of its kubectls asks for a path with this in it."""
-        wait_until(lambda: any(what in uri for uri in map(_uri, self.started)), f"the worker asks for {what}")
+        wait_until(lambda: set(requests_of(what)) & set(below(self.pid)), f"the worker asks for {what}")
 
     def wait_until_held(self) -> None:
         """Wait until the kubectl of :func:`holding` has come where it stays."""
@@ -68,7 +57,7 @@ class Worker:
 
     def _signal(self, number: signal.Signals) -> None:
         # First itself: it starts nothing more then.
-        for pid in (self.pid, *self.started):
+        for pid in (self.pid, *below(self.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -119,11 +108,3 @@ def wait_until(condition: Any, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so in {SECONDS:g} s: {what}"
         time.sleep(0.05)
-
-
-def _uri(pid: int) -> str:
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    except OSError:
-        return ""
-    return next((variable for variable in variables if variable.startswith("DAGCONFIG_URI=")), "")
