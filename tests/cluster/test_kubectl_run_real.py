@@ -181,7 +181,11 @@ def test_a_command_that_does_not_exist_is_named(real_tasks: Tasks) -> None:
 
 
 def test_a_log_that_the_kubelet_rotates_loses_no_line_and_hangs_nowhere(real_tasks: Tasks) -> None:
-    """20 MB at 1 MB a second; the kubelet rotates at 10 MiB and looks every 10 s."""
+    """
+    20 MB at 1 MB a second; the kubelet rotates at 10 MiB and looks every 10 s.
+
+    apache/airflow#23497: after a rotation a followed log brought nothing more, and the task hung until somebody ended it.
+    """
     script = (
         "i=0; filler=$(head -c 1000 /dev/zero | tr '\\0' y); "
         "while [ $i -lt 20000 ]; do echo $i $filler; i=$((i+1)); [ $((i % 1000)) != 0 ] || sleep 1; done; echo the end"
@@ -226,6 +230,8 @@ def test_a_frozen_api_server_is_waited_for_and_no_line_is_lost(real_tasks: Tasks
 
 @pytest.mark.faults
 def test_a_restarted_api_server_is_found_again_and_no_line_comes_twice(real_tasks: Tasks, components: Components) -> None:
+    """apache/airflow#33498: lines came twice where the log was interrupted."""
+
     def restart(_: object) -> None:
         real_tasks.namespace.wait_for_pod(is_running)
         time.sleep(3)

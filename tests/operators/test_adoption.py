@@ -74,14 +74,15 @@ def test_a_pod_that_its_try_never_heard_of_is_adopted(tasks: Tasks, row: Row, tm
 
 @pytest.mark.row("the worker was killed while the pod waited for its start")
 def test_a_pod_that_has_not_started_is_adopted_and_waited_for(tasks: Tasks, row: Row, tmp_path: Path) -> None:
-    waits = {"name": "wait", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "5"]}
+    waits = {"name": "wait", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "4"]}
+    script = ("sh", "-c", "echo once; sleep 3")
     given: dict[str, Any] = {"init_containers": [waits]}
-    with worker(tasks, tmp_path, "echo", "once", **given) as first:
+    with worker(tasks, tmp_path, *script, **given) as first:
         first.wait_until_it_asks_for("watch=true")
         [made] = tasks.namespace.pods()
         first.kill()
     assert made["status"]["phase"] == "Pending"
-    task = tasks.run("echo", "once", try_number=2, while_running=(seen := Seen(tasks.namespace)), **given)
+    task = tasks.run(*script, try_number=2, while_running=(seen := Seen(tasks.namespace)), **given)
     assert (task.state, task.log.count("once")) == ("success", 1)
     assert seen.is_the(made)
     row.is_told(task.log)
@@ -204,7 +205,7 @@ def test_a_run_that_was_deleted_and_made_anew_does_not_take_the_old_ones_pod(tas
 @pytest.mark.row("the worker was killed, and somebody deletes the pod")
 def test_a_pod_that_is_being_deleted_is_waited_for(tasks: Tasks, row: Row, tmp_path: Path) -> None:
     script = ("sh", "-c", "trap '' TERM; echo begun; sleep 300")
-    with worker(tasks, tmp_path, *script, termination_grace_period=3) as first:
+    with worker(tasks, tmp_path, *script, termination_grace_period=2) as first:
         made = tasks.namespace.wait_for_pod(is_running)
         first.kill()
     tasks.namespace.cluster.kubectl("delete", "--raw", f"{tasks.namespace.path}/{made['metadata']['name']}")
