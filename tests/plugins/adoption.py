@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from plugins.documents import ROOT
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "DAG_OPERATIONS.md"
 HEADER = "| what happened | what the next try finds | what it does | what the log says |"
 
 
@@ -40,7 +41,7 @@ class Row:
 
 def rows() -> dict[str, Row]:
     """Read the table; give its rows by their first column."""
-    lines = (ROOT / "docs" / "DAG_OPERATIONS.md").read_text().splitlines()
+    lines = DOCUMENT.read_text().splitlines()
     found: dict[str, Row] = {}
     for line in lines[lines.index(HEADER) + 2 :]:
         if not line.startswith("|"):
