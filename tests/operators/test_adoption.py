@@ -19,8 +19,8 @@ from plugins.workers import holding, worker
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
 
-TICKING = ("sh", "-c", "i=0; while [ $i -lt 12 ]; do echo tick $i; i=$((i+1)); sleep 0.5; done")
-TICKS = [f"tick {number}" for number in range(12)]
+TICKING = ("sh", "-c", "i=0; while [ $i -lt 20 ]; do echo tick $i; i=$((i+1)); sleep 0.4; done")
+TICKS = [f"tick {number}" for number in range(20)]
 
 
 def ticks(task: TaskResult) -> list[str]:
@@ -74,15 +74,23 @@ def test_a_pod_that_its_try_never_heard_of_is_adopted(tasks: Tasks, row: Row, tm
 
 @pytest.mark.row("the worker was killed while the pod waited for its start")
 def test_a_pod_that_has_not_started_is_adopted_and_waited_for(tasks: Tasks, row: Row, tmp_path: Path) -> None:
-    waits = {"name": "wait", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "4"]}
-    script = ("sh", "-c", "echo once; sleep 3")
-    given: dict[str, Any] = {"init_containers": [waits]}
+    """It waits for a secret, which comes after the adoption."""
+    script, seen = ("sh", "-c", "cat /late/word; sleep 4"), Seen(tasks.namespace)
+    given: dict[str, Any] = {
+        "volumes": [{"name": "late", "secret": {"secretName": "late"}}],
+        "volume_mounts": [{"name": "late", "mountPath": "/late"}],
+    }
     with worker(tasks, tmp_path, *script, **given) as first:
         first.wait_until_it_asks_for("watch=true")
         [made] = tasks.namespace.pods()
         first.kill()
+
+    def let_it_start(_: object) -> None:
+        seen(_)
+        tasks.namespace.create_secret("late", word="once\n")
+
+    task = tasks.run(*script, try_number=2, while_running=let_it_start, **given)
     assert made["status"]["phase"] == "Pending"
-    task = tasks.run(*script, try_number=2, while_running=(seen := Seen(tasks.namespace)), **given)
     assert (task.state, task.log.count("once")) == ("success", 1)
     assert seen.is_the(made)
     row.is_told(task.log)
