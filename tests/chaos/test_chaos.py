@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chaos.faults import COSTS_A_TRY, CUTS_OFF, FAULTS, NEW_POD, Faults, requests_of
+from chaos.faults import COSTS_A_TRY, CUTS_OFF, FAULTS, NEW_POD, Faults
 from chaos.stand import SECONDS, Key, Stand, Try, key, running_stand
 from plugins.cluster import Namespace
 from plugins.postgres import Server
+from plugins.processes import requests_of
 
 DURATION = float(os.environ.get("CHAOS_SECONDS") or 120)
 SEED = int(os.environ.get("CHAOS_SEED") or 20261125)
