@@ -53,4 +53,5 @@ DROP FUNCTION financial_screener.exchange_group_at(text, timestamp with time zon
 DROP FUNCTION financial_screener.dag_config_at(text, text, timestamp with time zone);
 DROP FUNCTION financial_screener.dagconfig_row_at(text, text, text, text, timestamp with time zone, jsonb);
 DROP FUNCTION financial_screener.dagconfig_book(text, text, jsonb, jsonb);
+DROP FUNCTION financial_screener.dagconfig_booked_on();
 DROP FUNCTION financial_screener.dagconfig_changed_columns(jsonb, jsonb);

@@ -25,7 +25,20 @@ $$;
 COMMENT ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb, jsonb) IS
     'The columns that differ between two states of a row (NULL: no row), without those that the store keeps itself.';
 
--- Who and why reach it by settings that live no longer than the call that sets them; see dagconfig_book_on (012).
+-- Who and why reach the triggers by settings that live no longer than the call that sets them; see dagconfig_book_on (012).
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_booked_on()
+RETURNS text
+LANGUAGE sql
+STABLE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100)
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_booked_on() IS
+    'Whom a change is booked on: whom the application has named, else the session''s user.';
+
 -- The time is that of the row's updated_at, which is set under the row's lock: in the order of the versions.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book(
     p_operation text, p_table text, p_before jsonb, p_after jsonb
@@ -44,7 +57,7 @@ BEGIN
         override_id, session_user_name, reason, changed_columns, row_version
     ) VALUES (
         p_operation, concerned ->> 'dag_name', concerned ->> 'job_name', p_before, p_after,
-        left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100),
+        financial_screener.dagconfig_booked_on(),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
         p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
         left(nullif(current_setting('dagconfig.reason', true), ''), 1000),
@@ -125,14 +138,17 @@ END
 $$;
 
 -- A row that comes back under the name of one that went goes on counting where that one stopped, so that a version is never that of
--- two states. A change that changes nothing does not happen, unless it mends what of this breaks a rule; with dagconfig.touch, which
--- an override sets (013), the row is written as it is.
+-- two states. It was made when that one was, and by whom, where an entry of that name says so; any other row is made now, by whom the
+-- entry will name. A change that changes nothing does not happen, unless it mends what of this breaks a rule; with dagconfig.touch,
+-- which an override sets (013), the row is written as it is.
+-- The time zone is that in which entries are written. Those of 008 have none, and are read in it too (014).
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp()
 RETURNS trigger
 LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 DECLARE
     before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
@@ -174,6 +190,27 @@ BEGIN
         WHERE c.dag_name = after ->> 'dag_name' AND c.job_name = after ->> 'job_name'
         FOR KEY SHARE;
     END IF;
+    IF
+        TG_OP = 'INSERT' AND NOT (
+            coalesce(NEW.created_at >= first_moment AND NEW.created_at <= last_moment, false) AND EXISTS (
+                SELECT FROM financial_screener.dag_configuration_audit AS a
+                CROSS JOIN LATERAL (VALUES (a.old_values), (a.new_values)) AS of_row (state)
+                WHERE
+                    a.table_name = TG_TABLE_NAME
+                    AND (
+                        a.dag_name = after ->> 'dag_name' AND a.job_name = after ->> 'job_name'
+                        OR a.group_name = after ->> 'group_name'
+                    )
+                    AND after ->> 'created_at' IN (of_row.state ->> 'created_at', of_row.state ->> 'created_at' || '+00:00')
+                    AND after -> 'created_by' IS NOT DISTINCT FROM of_row.state -> 'created_by'
+            )
+        )
+    THEN
+        NEW.created_at := now();
+        IF TG_TABLE_NAME = 'dag_configuration' THEN
+            NEW.created_by := financial_screener.dagconfig_booked_on();
+        END IF;
+    END IF;
     -- By the index of the versions.
     SELECT max(a.row_version) INTO last_version FROM financial_screener.dag_configuration_audit AS a
     WHERE
@@ -191,8 +228,8 @@ END
 $$;
 
 COMMENT ON FUNCTION financial_screener.dagconfig_stamp() IS
-    'Trigger: counts the versions of a row, and keeps what is not the writer''s: updated_at, and how the row came to'
-    ' be.';
+    'Trigger: counts the versions of a row, and keeps what is not the writer''s: updated_at, and when and by whom the row'
+    ' was made.';
 
 CREATE OR REPLACE TRIGGER audit_dag_configuration
 AFTER INSERT OR UPDATE OR DELETE ON financial_screener.dag_configuration
@@ -318,6 +355,7 @@ COMMENT ON FUNCTION financial_screener.exchange_group_at(text, timestamp with ti
 
 REVOKE EXECUTE ON FUNCTION
     financial_screener.dagconfig_changed_columns(jsonb, jsonb),
+    financial_screener.dagconfig_booked_on(),
     financial_screener.dagconfig_book(text, text, jsonb, jsonb),
     financial_screener.audit_dag_configuration(),
     financial_screener.dagconfig_stamp(),

@@ -146,7 +146,7 @@ BEGIN
         END IF;
         INSERT INTO financial_screener.dag_configuration (
             dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds,
-            max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, description, created_by
+            max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, description
         )
         SELECT
             p_dag_name, p_job_name, coalesce(p_cpu_request, d.cpu_request), coalesce(p_cpu_limit, d.cpu_limit),
@@ -154,7 +154,7 @@ BEGIN
             coalesce(p_batch_size, d.batch_size), coalesce(p_timeout_seconds, d.timeout_seconds),
             coalesce(p_max_retries, d.max_retries), coalesce(p_retry_delay_minutes, d.retry_delay_minutes),
             coalesce(p_retry_backoff_enabled, d.retry_backoff_enabled), coalesce(p_enabled, d.enabled),
-            coalesce(p_priority, d.priority), nullif(p_description, ''), left(coalesce(p_updated_by, session_user), 100)
+            coalesce(p_priority, d.priority), nullif(p_description, '')
         FROM jsonb_populate_record(
             NULL::financial_screener.dag_configuration, financial_screener.dagconfig_defaults()
         ) AS d

@@ -5,12 +5,14 @@
 -- or `airflow dagconfig migrate`. It needs 013 and may be repeated. The way back is 014_reversal.down.sql. How the schema's name
 -- is replaced is said in 008_dag_configuration_tables.sql.
 
+-- The time zone is that in which dagconfig_stamp (011) reads entries without one.
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore(p_table text, p_state jsonb, p_columns text[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 DECLARE
     is_of_name text := CASE p_table

@@ -217,7 +217,7 @@ BEGIN
     END IF;
     INSERT INTO financial_screener.dagconfig_ceilings_guard AS g DEFAULT VALUES
     ON CONFLICT (is_only) DO UPDATE SET times_set = g.times_set + 1;
-    NEW.set_by := left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100);
+    NEW.set_by := financial_screener.dagconfig_booked_on();
     NEW.reason := nullif(current_setting('dagconfig.reason', true), '');
     NEW.updated_at := clock_timestamp();
     RETURN NEW;

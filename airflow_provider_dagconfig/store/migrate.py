@@ -10,8 +10,9 @@ nothing left.
 The way back is one transaction, however many migrations it takes back: it drops what cannot be made again, and what it drops
 before somebody's view or foreign key stops it must not be lost.
 
-A database that a build from before the first release migrated has other files recorded. It is brought over in one transaction, by
-applying all files over what is there: each of them may be repeated (earlier_builds.py has what else that takes).
+A database that a build from before the first release migrated has other files recorded, or some of today's as they were then. It is
+brought over in one transaction, by applying all files over what is there: each of them may be repeated (earlier_builds.py has what
+else that takes).
 
 A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it; so it waits for
 seconds only, is rolled back, lets them through, and begins again (sessions.py says how often).
@@ -227,17 +228,18 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
     """Do what comes next on the way to the version, inside a transaction: one migration forwards, or all that go back."""
     _lock(connection, target.schema)
     records = read_records(connection, target.schema)
-    earlier = {version: records.pop(version) for version, record in list(records.items()) if record.is_of_earlier_build}
-    _check_unedited(records)
+    earlier = {version: record for version, record in records.items() if record.is_of_earlier_build}
+    as_today = {version: record for version, record in records.items() if version not in earlier}
+    _check_unedited(as_today)
     if earlier:
-        _check_known(records)
+        _check_known(as_today)
         if to is not None and to < available()[-1].version:
             raise MigrationError(
-                f"An earlier build of airflow-provider-dagconfig migrated this database ({target.location}), whose files had other"
-                f" names ({', '.join(record.file for record in earlier.values())}). Bring it over first:"
+                f"An earlier build of airflow-provider-dagconfig migrated this database ({target.location}), by other files"
+                f" ({', '.join(record.file for record in earlier.values())}). Bring it over first:"
                 f" {target.location.command('migrate')}"
             )
-        return _bring_over(connection, target, earlier, notice)
+        return _bring_over(connection, target, {v: record for v, record in records.items() if v != _FIRST}, notice)
     missing = [m for m in available() if m.version not in records and (to is None or m.version <= to)]
     surplus = [] if to is None else sorted(version for version in records if version > to)
     if missing or surplus:
@@ -324,21 +326,23 @@ def _apply(
 
 
 def _bring_over(
-    connection: psycopg.Connection[Any], target: Target, earlier: dict[int, Record], notice: Callable[[str], None]
+    connection: psycopg.Connection[Any], target: Target, former: dict[int, Record], notice: Callable[[str], None]
 ) -> list[Step]:
     """
     Apply all files over what an earlier build made, which may be any part of it: each of them may be repeated.
 
+    :param former: all that is recorded above 008, what that build had as it is today too.
+
     What PUBLIC and others were granted before is given back by the way back of the roles, if that build recorded it.
     """
-    recorded = [read_revoked(connection, target.schema, version) for version in earlier]
-    remove_records(connection, target.schema, earlier)
+    recorded = [read_revoked(connection, target.schema, version) for version in former]
+    remove_records(connection, target.schema, former)
     make_way(connection, target.schema)
     steps = []
     for migration in available()[1:]:
         step = _apply(connection, target, migration, notice, "so nothing was brought over")
         steps.append(Step(step.version, step.file, "renewed"))
-        if migration.name == "roles" and any(record.name == "roles" for record in earlier.values()):
+        if migration.name == "roles" and any(record.name == "roles" for record in former.values()):
             of_this = read_revoked(connection, target.schema, migration.version)
             all_of_it = [*recorded, of_this]
             known = None not in all_of_it

@@ -59,6 +59,17 @@ REVOKE ALL ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb)
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) TO dagconfig_reader;
 
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_booked_on()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100)
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_booked_on() IS 'Whom a change is booked on: whom the application has named, else the session''s user.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_booked_on() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book(p_operation text, p_table text, p_before jsonb, p_after jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -72,7 +83,7 @@ BEGIN
         override_id, session_user_name, reason, changed_columns, row_version
     ) VALUES (
         p_operation, concerned ->> 'dag_name', concerned ->> 'job_name', p_before, p_after,
-        left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100),
+        financial_screener.dagconfig_booked_on(),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
         p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
         left(nullif(current_setting('dagconfig.reason', true), ''), 1000),
@@ -161,6 +172,7 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp()
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
 AS $function$
 DECLARE
     before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
@@ -202,6 +214,27 @@ BEGIN
         WHERE c.dag_name = after ->> 'dag_name' AND c.job_name = after ->> 'job_name'
         FOR KEY SHARE;
     END IF;
+    IF
+        TG_OP = 'INSERT' AND NOT (
+            coalesce(NEW.created_at >= first_moment AND NEW.created_at <= last_moment, false) AND EXISTS (
+                SELECT FROM financial_screener.dag_configuration_audit AS a
+                CROSS JOIN LATERAL (VALUES (a.old_values), (a.new_values)) AS of_row (state)
+                WHERE
+                    a.table_name = TG_TABLE_NAME
+                    AND (
+                        a.dag_name = after ->> 'dag_name' AND a.job_name = after ->> 'job_name'
+                        OR a.group_name = after ->> 'group_name'
+                    )
+                    AND after ->> 'created_at' IN (of_row.state ->> 'created_at', of_row.state ->> 'created_at' || '+00:00')
+                    AND after -> 'created_by' IS NOT DISTINCT FROM of_row.state -> 'created_by'
+            )
+        )
+    THEN
+        NEW.created_at := now();
+        IF TG_TABLE_NAME = 'dag_configuration' THEN
+            NEW.created_by := financial_screener.dagconfig_booked_on();
+        END IF;
+    END IF;
     -- By the index of the versions.
     SELECT max(a.row_version) INTO last_version FROM financial_screener.dag_configuration_audit AS a
     WHERE
@@ -217,7 +250,7 @@ BEGIN
     RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_stamp() IS 'Trigger: counts the versions of a row, and keeps what is not the writer''s: updated_at, and how the row came to be.';
+COMMENT ON FUNCTION financial_screener.dagconfig_stamp() IS 'Trigger: counts the versions of a row, and keeps what is not the writer''s: updated_at, and when and by whom the row was made.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_stamp() FROM PUBLIC;
 CREATE TRIGGER stamp_dag_configuration BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp();
 CREATE TRIGGER stamp_exchange_groups BEFORE INSERT OR UPDATE ON financial_screener.exchange_groups FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp();

@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_restore(p_table text, p_
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
 AS $function$
 DECLARE
     is_of_name text := CASE p_table

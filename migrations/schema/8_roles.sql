@@ -36,6 +36,7 @@ AS $function$
         ('dagconfig_restore', 'editor'),
         ('dagconfig_book_on', 'editor'),
         ('dagconfig_expect_version', 'editor'),
+        ('dagconfig_booked_on', 'owner'),
         ('dagconfig_book', 'owner'),
         ('dagconfig_stamp', 'owner'),
         ('dagconfig_validate', 'owner'),

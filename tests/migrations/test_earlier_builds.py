@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from plugins.command_line import Answer, dagconfig
-from plugins.earlier_builds import BUILDS, JOB, LAST_BUILD, build, use
+from plugins.earlier_builds import BUILDS, JOB, LAST_BUILD, OF_OTHER_NAMES, build, use
 from plugins.postgres import Database, Server, make_live, new_database
 from plugins.present_schema import described
 
@@ -24,6 +24,7 @@ TABLES = (
     "dag_configuration_audit",
     "dag_configuration_overrides",
     "dagconfig_installation",
+    "dagconfig_ceilings",
 )
 RENEWED = [Step(migration.version, migration.file, "renewed") for migration in available()[1:]]
 
@@ -37,7 +38,7 @@ def data(database: Database) -> dict[str, list[dict[str, object]]]:
 
 
 def comments(database: Database) -> set[str]:
-    return set(re.findall(r"^COMMENT ON .*$", "\n".join(described(database).values()), flags=re.MULTILINE))
+    return set(re.findall(r"^COMMENT ON .* IS (.*)$", "\n".join(described(database).values()), flags=re.MULTILINE))
 
 
 def records(database: Database) -> list[tuple[object, ...]]:
@@ -89,7 +90,7 @@ def test_so_it_does_on_each_postgresql(postgres_of: Callable[[int], Server], ver
 
 @pytest.mark.parametrize("to", [9, 11, 13, 15])
 def test_a_part_of_a_build_is_brought_over_too(database: Database, new: dict[str, str], to: int) -> None:
-    before = data(use(build(database, LAST_BUILD, to)))
+    before = data(use(build(database, OF_OTHER_NAMES, to)))
 
     assert migrate(database.url) == RENEWED
 
@@ -103,22 +104,37 @@ def test_a_part_of_a_build_is_brought_over_too(database: Database, new: dict[str
     assert described(database) == new
 
 
-@pytest.mark.parametrize("commit", [BUILDS[0], LAST_BUILD])
-@pytest.mark.parametrize("since", ["in_use", "edits"])
-def test_an_adopted_one_keeps_its_rows_entries_and_comments(database: Database, commit: str, since: str) -> None:
-    use(build(make_live(database, since), commit))
-    before, said = data(database), comments(database)
+@pytest.mark.parametrize("to", [11, 13])
+def test_a_part_of_a_build_that_has_files_of_today_is_brought_over_too(database: Database, new: dict[str, str], to: int) -> None:
+    before = data(use(build(database, LAST_BUILD, to)))
 
     assert migrate(database.url) == RENEWED
 
-    assert data(database) == {"dagconfig_installation": data(database)["dagconfig_installation"]} | before
+    assert {table: rows for table, rows in data(database).items() if table in before} == before
+    assert described(database) == new
+    assert {state.state for state in status(database.url)} == {"applied"}
+
+
+@pytest.mark.parametrize("commit", [BUILDS[0], OF_OTHER_NAMES, LAST_BUILD])
+@pytest.mark.parametrize("since", ["in_use", "edits"])
+def test_an_adopted_one_keeps_its_rows_entries_and_comments(database: Database, commit: str, since: str) -> None:
+    said = comments(make_live(database, since))
+    before = data(use(build(database, commit)))
+    # The first builds lost those of functions.
+    said &= comments(database)
+
+    assert migrate(database.url) == RENEWED
+
+    after = data(database)
+    assert {table: after[table] for table in before} == before
     assert said - comments(database) == set()
     assert migrate(database.url) == []
     database.execute(f"UPDATE {S}.exchange_groups SET priority = 3 WHERE group_name = 'lse'")
 
 
-def test_rows_that_break_a_rule_stay_and_are_named(database: Database) -> None:
-    build(make_live(database, "in_use"), LAST_BUILD)
+@pytest.mark.parametrize("commit", [OF_OTHER_NAMES, LAST_BUILD])
+def test_rows_that_break_a_rule_stay_and_are_named(database: Database, commit: str) -> None:
+    build(make_live(database, "in_use"), commit)
     violations = f"SELECT row_key, column_name, value FROM {S}.rule_violations() ORDER BY 1, 2"
     before, notices = database.execute(violations), list[str]()
 
@@ -158,7 +174,7 @@ def test_where_it_is_refused_everything_is_as_before(database: Database) -> None
 
 
 def test_status_says_what_an_earlier_build_applied(database: Database, dagconfig: Callable[..., Answer]) -> None:
-    build(database, LAST_BUILD, 10)
+    build(database, OF_OTHER_NAMES, 10)
 
     states = [(state.file, state.state) for state in status(database.url)]
 
@@ -171,27 +187,38 @@ def test_status_says_what_an_earlier_build_applied(database: Database, dagconfig
     assert dagconfig("migrate", "--status", "--url", database.url).code == 3
 
 
+def test_status_says_which_of_the_files_of_today_an_earlier_build_applied_in_another_form(database: Database) -> None:
+    build(database, LAST_BUILD, 12)
+
+    states = [(state.file, state.state) for state in status(database.url)]
+
+    assert ("010_rules.sql", "applied") in states
+    assert [file for file, state in states if state == "earlier build"] == ["011_audit.sql", "012_changes.sql"]
+    assert {("011_audit.sql", "pending"), ("013_overrides.sql", "pending")} <= set(states)
+
+
 @pytest.mark.parametrize("to", ["007", "008", "012"])
 def test_it_goes_to_no_other_version_until_it_is_brought_over(
     database: Database, dagconfig: Callable[..., Answer], to: str
 ) -> None:
-    build(database, LAST_BUILD, 14)
+    build(database, OF_OTHER_NAMES, 14)
     before = described(database), records(database)
 
     answer = dagconfig("migrate", "--to", to, "--url", database.url)
 
     assert answer.code == 1
     assert "An earlier build of airflow-provider-dagconfig migrated this database" in answer.err
-    assert "(009_rules.sql, 010_audit.sql, " in answer.err
+    assert " by other files (009_rules.sql, 010_audit.sql, " in answer.err
     assert "Bring it over first: airflow dagconfig migrate --url postgresql://" in answer.err
     assert (described(database), records(database)) == before
 
 
-def test_the_way_back_gives_what_an_earlier_build_took(database: Database) -> None:
-    build(make_live(database), LAST_BUILD)
+@pytest.mark.parametrize("commit", [OF_OTHER_NAMES, LAST_BUILD])
+def test_the_way_back_gives_what_an_earlier_build_took(database: Database, commit: str) -> None:
+    build(make_live(database), commit)
     revoked = [["TABLE", table, None, None, "SELECT", False] for table in ("dag_configuration", "exchange_groups")]
     database.execute(
-        f"UPDATE {S}.dagconfig_migrations SET revoked = CASE version WHEN 14 THEN %s::jsonb ELSE '[]' END",
+        f"UPDATE {S}.dagconfig_migrations SET revoked = CASE name WHEN 'roles' THEN %s::jsonb ELSE '[]' END",
         [json.dumps(revoked)],
     )
     migrate(database.url)
@@ -218,7 +245,7 @@ def test_the_way_back_says_so_where_an_earlier_build_did_not_record_what_it_took
 
 def test_who_read_the_rows_by_a_grant_of_its_own_goes_on_running_tasks(database: Database) -> None:
     use(build(database))
-    tables = ", ".join(f"{S}.{table}" for table in TABLES)
+    tables = ", ".join(f"{S}.{table}" for table in data(database))
     with database.role(f"USAGE ON SCHEMA {S}", f"SELECT ON {tables}", f"EXECUTE ON ALL FUNCTIONS IN SCHEMA {S}") as user:
         hook = DagConfigHook.from_url(database.url_of(user))
         migrate(database.url)

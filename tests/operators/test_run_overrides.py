@@ -266,6 +266,20 @@ def test_a_run_can_not_switch_on_an_exchange_group(
     assert str(skipped.value).endswith("). The dag run's conf cannot switch it on")
 
 
+def test_whoever_switched_it_off_under_a_given_name_is_told_with_the_databases_user(
+    resolve: Callable[..., DagConfig], migrated_database: Database
+) -> None:
+    migrated_database.execute("SELECT financial_screener.update_exchange_group('lse', p_enabled => FALSE, p_updated_by => 'maria')")
+    with pytest.raises(AirflowSkipException, match=r"exchange group lse is disabled: switched off by maria \(postgres\) at 20"):
+        resolve(None, exchange_group="lse")
+    migrated_database.execute(
+        "SELECT financial_screener.update_dag_config("
+        "'data_collection_equities', 'us_markets', p_enabled => FALSE, p_updated_by => 'maria')"
+    )
+    with pytest.raises(AirflowSkipException, match=r"us_markets is disabled: switched off by maria \(postgres\) at 20"):
+        resolve(None)
+
+
 @pytest.mark.parametrize("conf", [None, {"dagconfig": {"lse": {"enabled": True}}}, {"dagconfig": {"batch_size": 1}}], ids=str)
 def test_a_run_that_does_not_ask_for_it_is_not_told_that_it_can_not(
     resolve: Callable[..., DagConfig], migrated_database: Database, conf: dict[str, Any] | None

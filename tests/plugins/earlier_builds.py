@@ -14,26 +14,31 @@ ARCHIVE = Path(__file__).parents[1] / "migrations" / "earlier_builds.tar.xz"
 """The numbered files of each build, in folders by commit: ``git show COMMIT:migrations/FILE`` of what was on main."""
 BUILDS = (
     *("1ec10d4", "1139ac7", "4478908", "cc08f5f", "6b35d13", "d553ed2", "10ca2f5", "c146a4d", "ebc7c51", "3d41694", "7794a70"),
+    "04af5fa",
 )
+OF_OTHER_NAMES = "7794a70"
+"""The last build whose files have other names than today's; since then some files have another content."""
 LAST_BUILD = BUILDS[-1]
 _WITH_REVOKED = BUILDS[8:]
 """Those that recorded what they had revoked."""
 S = "financial_screener"
 JOB = "'calculate_indicators', 'all'"
+_LSE = f"SELECT {S}.update_exchange_group('lse', p_exchanges => '{{LSE,AIM}}', p_updated_by => 'maria');"
 _USE = {
-    11: f"""
+    "changes": f"""
         SELECT {S}.update_dag_config({JOB}, p_memory_limit => '8Gi', p_updated_by => 'maria', p_reason => 'OOMKilled');
         SELECT {S}.update_dag_config('mine', 'all', p_description => 'My own');
         SELECT {S}.update_dag_config('gone', 'all', p_batch_size => 5);
         SELECT {S}.delete_dag_config('gone', 'all', 'peter');
     """,
-    12: f"""
+    "overrides": f"""
         SELECT {S}.override_dag_config({JOB}, now() + interval '1 hour', 'backfill', 'ann', p_batch_size => 7);
         SELECT {S}.override_dag_config({JOB}, now() + interval '1 hour', 'mistake', 'ann', p_timeout_seconds => 7);
         SELECT {S}.end_override(2, 'ann');
     """,
-    13: f"SELECT {S}.rollback_change(max(audit_id)) FROM {S}.dag_configuration_audit WHERE operation = 'DELETE';",
-    15: f"SELECT {S}.update_exchange_group('lse', p_exchanges => '{{LSE,AIM}}', p_updated_by => 'maria');",
+    "reversal": f"SELECT {S}.rollback_change(max(audit_id)) FROM {S}.dag_configuration_audit WHERE operation = 'DELETE';",
+    "adopted_audit": _LSE,
+    "ceilings": f"{_LSE} SELECT {S}.set_ceiling('memory', '64Gi', p_updated_by => 'ann', p_reason => 'the largest node');",
 }
 """What people did, by the migration that let them."""
 
@@ -48,7 +53,7 @@ def _files_of(build: str) -> dict[str, str]:
         }
 
 
-def build(database: Database, commit: str = LAST_BUILD, to: int = 99) -> Database:
+def build(database: Database, commit: str = OF_OTHER_NAMES, to: int = 99) -> Database:
     """Migrate a database as a build did, to its last version or an earlier one."""
     with psycopg.connect(database.url, autocommit=True) as connection:
         for name, text in sorted(_files_of(commit).items()):
@@ -75,7 +80,7 @@ def build(database: Database, commit: str = LAST_BUILD, to: int = 99) -> Databas
 
 def use(database: Database) -> Database:
     """Do in a database of an earlier build what people did who had what its migrations bring."""
-    for (version,) in database.execute(f"SELECT version FROM {S}.dagconfig_migrations ORDER BY version"):
-        if version in _USE:
-            database.execute(_USE[version])
+    for (name,) in database.execute(f"SELECT name FROM {S}.dagconfig_migrations ORDER BY version"):
+        if name in _USE:
+            database.execute(_USE[name])
     return database
