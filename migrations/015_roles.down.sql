@@ -1,5 +1,6 @@
 -- The way back of 015: the roles may do nothing in this schema any more, and everybody may call what 008 lets everybody call. The
--- roles themselves stay: other databases may use them. What was revoked from others stays revoked.
+-- roles themselves stay: other databases may use them; what they are called here is forgotten. What was revoked from others stays
+-- revoked.
 --
 --   psql -v ON_ERROR_STOP=1 --single-transaction -f 015_roles.down.sql
 --
@@ -8,7 +9,6 @@
 DO $$
 DECLARE
     role_name text;
-    f record;
     is_known boolean := false;
 BEGIN
     IF pg_catalog.to_regclass('financial_screener.dagconfig_migrations') IS NOT NULL THEN
@@ -25,18 +25,10 @@ BEGIN
     END IF;
 
     FOR role_name IN
-        SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('dagconfig_reader', 'dagconfig_editor')
+        SELECT r.rolname FROM pg_catalog.pg_roles AS r
+        JOIN financial_screener.dagconfig_roles() AS ours ON r.rolname IN (ours.reader, ours.editor)
     LOOP
-        FOR f IN SELECT d.signature FROM financial_screener.dagconfig_functions() AS d LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %I', f.signature, role_name);
-        END LOOP;
-        FOR f IN SELECT t AS name FROM financial_screener.dagconfig_readable() AS t LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %I', f.name, role_name);
-        END LOOP;
-        FOR f IN SELECT s AS sequence FROM financial_screener.dagconfig_sequences() AS s LOOP
-            EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM %I', f.sequence, role_name);
-        END LOOP;
-        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA financial_screener FROM %I', role_name);
+        PERFORM financial_screener.dagconfig_revoke(role_name);
     END LOOP;
 
     -- What an adopted installation granted to PUBLIC is given back by `airflow dagconfig migrate` as far as it was recorded.
@@ -57,7 +49,10 @@ GRANT EXECUTE ON FUNCTION
     financial_screener.get_exchange_groups()
 TO PUBLIC;
 
-DROP FUNCTION financial_screener.grant_roles();
+DROP FUNCTION financial_screener.grant_roles(text, text);
+DROP FUNCTION financial_screener.dagconfig_name_roles(text, text);
+DROP FUNCTION financial_screener.dagconfig_roles();
+DROP FUNCTION financial_screener.dagconfig_revoke(text);
 DROP FUNCTION financial_screener.dagconfig_grant_functions(text, boolean);
 DROP FUNCTION financial_screener.dagconfig_readable();
 DROP FUNCTION financial_screener.dagconfig_sequences();

@@ -9,6 +9,10 @@
 -- dagconfig_reader and dagconfig_editor are roles without a login, for the whole cluster of databases: GRANT dagconfig_reader TO
 -- airflow. What they may do is granted here, for this schema. They are made where the migrating user may make roles; where not,
 -- a notice says what an administrator has to run, and grant_roles() then does the rest.
+--
+-- Where several stores share a server, each may have roles of its own: SET dagconfig.reader_role and dagconfig.editor_role before
+-- this file, as `airflow dagconfig migrate --reader-role --editor-role` does, or SELECT grant_roles('a_reader', 'an_editor') later.
+-- The names stay when this is repeated.
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_functions()
 RETURNS TABLE (signature regprocedure, least_role text)
@@ -35,6 +39,7 @@ AS $$
         ('dagconfig_changed_columns', 'reader'),
         ('dagconfig_defaults', 'reader'),
         ('ceiling_violations', 'reader'),
+        ('dagconfig_roles', 'reader'),
         ('update_dag_config', 'editor'),
         ('delete_dag_config', 'editor'),
         ('update_exchange_group', 'editor'),
@@ -60,6 +65,8 @@ AS $$
         ('dagconfig_check_ceiling', 'owner'),
         ('enforce_rules', 'owner'),
         ('grant_roles', 'owner'),
+        ('dagconfig_name_roles', 'owner'),
+        ('dagconfig_revoke', 'owner'),
         ('dagconfig_functions', 'owner'),
         ('dagconfig_sequences', 'owner'),
         ('dagconfig_readable', 'owner'),
@@ -135,7 +142,84 @@ $$;
 COMMENT ON FUNCTION financial_screener.dagconfig_grant_functions(text, boolean) IS
     'Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions'' owner.';
 
-CREATE OR REPLACE FUNCTION financial_screener.grant_roles()
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_revoke(p_role text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ours text;
+BEGIN
+    FOR ours IN
+        SELECT 'FUNCTION ' || d.signature FROM financial_screener.dagconfig_functions() AS d
+        UNION ALL
+        SELECT 'TABLE ' || t FROM financial_screener.dagconfig_readable() AS t
+        UNION ALL
+        SELECT 'SEQUENCE ' || s FROM financial_screener.dagconfig_sequences() AS s
+        UNION ALL
+        SELECT 'SCHEMA financial_screener'
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %I', ours, p_role);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_revoke(text) IS
+    'Take from a role all that it may do in this schema. For the tables'' owner.';
+
+-- A function and no table has the names: whoever is refused may read no table here, and pg_proc says which role they lack.
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_name_roles(p_reader text, p_editor text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[p_reader, p_editor] LOOP
+        IF quote_ident(name) <> name OR name = 'public' OR starts_with(name, 'pg_') OR length(name) > 63 THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format(
+                    'the role %L must have a name that SQL reads without quotes: lower case letters, digits and _, at most 63, no word'
+                    ' of SQL, and not pg_ at the start', name
+                );
+        END IF;
+    END LOOP;
+    IF p_reader = p_editor THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value', MESSAGE = format('reader and editor are two roles, not both %s', p_reader);
+    END IF;
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION financial_screener.dagconfig_roles() RETURNS TABLE (reader text, editor text) LANGUAGE sql'
+        ' IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS %L',
+        format('SELECT %L::text, %L::text', p_reader, p_editor)
+    );
+    COMMENT ON FUNCTION financial_screener.dagconfig_roles() IS
+        'The roles of this installation that may read, and change. grant_roles() gives them other names.';
+    REVOKE EXECUTE ON FUNCTION financial_screener.dagconfig_roles() FROM PUBLIC;
+END
+$$;
+
+COMMENT ON FUNCTION financial_screener.dagconfig_name_roles(text, text) IS
+    'Keep the names of the reader''s and the editor''s role. For the tables'' owner, by grant_roles().';
+
+DO $$
+BEGIN
+    IF pg_catalog.to_regprocedure('financial_screener.dagconfig_roles()') IS NULL THEN
+        PERFORM financial_screener.dagconfig_name_roles(
+            coalesce(nullif(pg_catalog.current_setting('dagconfig.reader_role', true), ''), 'dagconfig_reader'),
+            coalesce(nullif(pg_catalog.current_setting('dagconfig.editor_role', true), ''), 'dagconfig_editor')
+        );
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION financial_screener.grant_roles(p_reader text DEFAULT NULL, p_editor text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
@@ -143,49 +227,77 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    former record;
+    reader text;
+    editor text;
     missing text[] := '{}';
     statement text;
+    goes_on text;
 BEGIN
-    FOREACH statement IN ARRAY ARRAY['CREATE ROLE dagconfig_reader', 'CREATE ROLE dagconfig_editor'] LOOP
-        CONTINUE WHEN to_regrole(split_part(statement, ' ', 3)) IS NOT NULL;
+    SELECT r.reader, r.editor INTO former FROM financial_screener.dagconfig_roles() AS r;
+    reader := coalesce(p_reader, former.reader);
+    editor := coalesce(p_editor, former.editor);
+    IF (reader, editor) <> (former.reader, former.editor) THEN
+        PERFORM financial_screener.dagconfig_name_roles(reader, editor);
+        SELECT string_agg(format('GRANT %s TO %s', m.role, m.member), '; ' ORDER BY m.role, m.member) INTO goes_on
+        FROM (
+            SELECT
+                CASE a.roleid WHEN to_regrole(former.reader) THEN reader ELSE editor END,
+                a.member::regrole::text
+            FROM pg_auth_members AS a
+            WHERE
+                (a.roleid = to_regrole(former.reader) AND reader <> former.reader
+                OR a.roleid = to_regrole(former.editor) AND editor <> former.editor)
+                AND a.member IS DISTINCT FROM to_regrole(former.editor)
+                AND pg_has_role(a.member, a.roleid, 'USAGE')
+        ) AS m (role, member);
+        FOREACH statement IN ARRAY ARRAY[former.reader, former.editor] LOOP
+            IF to_regrole(statement) IS NOT NULL THEN
+                PERFORM financial_screener.dagconfig_revoke(statement);
+            END IF;
+        END LOOP;
+        IF goes_on IS NOT NULL THEN
+            RAISE NOTICE 'who has % or % may do nothing in financial_screener by it any more', former.reader, former.editor
+            USING HINT = format('An administrator lets them go on: %s;', goes_on);
+        END IF;
+    END IF;
+    FOREACH statement IN ARRAY ARRAY[reader, editor] LOOP
+        CONTINUE WHEN to_regrole(statement) IS NOT NULL;
         BEGIN
-            EXECUTE statement;
+            EXECUTE 'CREATE ROLE ' || statement;
         EXCEPTION
-            WHEN insufficient_privilege THEN missing := missing || statement;
+            WHEN insufficient_privilege THEN missing := missing || ('CREATE ROLE ' || statement);
             -- A migration of another database made it at the same time.
             WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END LOOP;
-    IF
-        to_regrole('dagconfig_reader') IS NULL OR to_regrole('dagconfig_editor') IS NULL
-        OR NOT pg_has_role('dagconfig_editor', 'dagconfig_reader', 'USAGE')
-    THEN
+    IF to_regrole(reader) IS NULL OR to_regrole(editor) IS NULL OR NOT pg_has_role(editor, reader, 'USAGE') THEN
+        statement := format('GRANT %s TO %s', reader, editor);
         BEGIN
-            GRANT dagconfig_reader TO dagconfig_editor;
+            EXECUTE statement;
         EXCEPTION
-            WHEN insufficient_privilege OR undefined_object THEN
-                missing := missing || 'GRANT dagconfig_reader TO dagconfig_editor'::text;
+            WHEN insufficient_privilege OR undefined_object THEN missing := missing || statement;
             WHEN unique_violation THEN NULL;
         END;
     END IF;
-    IF to_regrole('dagconfig_reader') IS NOT NULL THEN
-        GRANT USAGE ON SCHEMA financial_screener TO dagconfig_reader;
+    IF to_regrole(reader) IS NOT NULL THEN
+        EXECUTE 'GRANT USAGE ON SCHEMA financial_screener TO ' || reader;
         FOR statement IN SELECT t::text FROM financial_screener.dagconfig_readable() AS t LOOP
-            EXECUTE 'GRANT SELECT ON ' || statement || ' TO dagconfig_reader';
+            EXECUTE format('GRANT SELECT ON %s TO %s', statement, reader);
         END LOOP;
-        PERFORM financial_screener.dagconfig_grant_functions('dagconfig_reader', false);
+        PERFORM financial_screener.dagconfig_grant_functions(reader, false);
     END IF;
-    IF to_regrole('dagconfig_editor') IS NOT NULL THEN
-        GRANT USAGE ON SCHEMA financial_screener TO dagconfig_editor;
-        GRANT INSERT, UPDATE, DELETE ON financial_screener.dag_configuration, financial_screener.exchange_groups
-        TO dagconfig_editor;
+    IF to_regrole(editor) IS NOT NULL THEN
+        EXECUTE 'GRANT USAGE ON SCHEMA financial_screener TO ' || editor;
+        EXECUTE 'GRANT INSERT, UPDATE, DELETE ON financial_screener.dag_configuration, financial_screener.exchange_groups TO '
+            || editor;
         FOR statement IN SELECT s::text FROM financial_screener.dagconfig_sequences() AS s LOOP
-            EXECUTE 'GRANT USAGE ON SEQUENCE ' || statement || ' TO dagconfig_editor';
+            EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', statement, editor);
         END LOOP;
-        PERFORM financial_screener.dagconfig_grant_functions('dagconfig_editor', true);
+        PERFORM financial_screener.dagconfig_grant_functions(editor, true);
     END IF;
     IF missing <> '{}' THEN
-        RAISE NOTICE 'the roles dagconfig_reader and dagconfig_editor are not complete, and % may not make them', current_user
+        RAISE NOTICE 'the roles % and % are not complete, and % may not make them', reader, editor, current_user
         USING HINT = format(
             'An administrator runs: %s; then %s: SELECT financial_screener.grant_roles();',
             array_to_string(missing, '; '), current_user
@@ -195,16 +307,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION financial_screener.grant_roles() IS
+COMMENT ON FUNCTION financial_screener.grant_roles(text, text) IS
     'Make the roles where they are missing, and give them what they may do in this schema; gives whether both are'
-    ' there. For the tables'' owner; to be called again once an administrator has made the roles.';
+    ' there. With other names, those take the place of the former ones, which may do nothing here any more. For the'
+    ' tables'' owner; to be called again once an administrator has made the roles.';
 
 REVOKE EXECUTE ON FUNCTION
     financial_screener.dagconfig_functions(),
     financial_screener.dagconfig_sequences(),
     financial_screener.dagconfig_readable(),
     financial_screener.dagconfig_grant_functions(text, boolean),
-    financial_screener.grant_roles()
+    financial_screener.dagconfig_revoke(text),
+    financial_screener.dagconfig_name_roles(text, text),
+    financial_screener.grant_roles(text, text)
 FROM PUBLIC;
 
 -- Everything ours has one owner, the audit's. Functions that run as their owner must not run as a migrating administrator: the
@@ -316,6 +431,9 @@ BEGIN
         END IF;
     END LOOP;
 
-    PERFORM financial_screener.grant_roles();
+    PERFORM financial_screener.grant_roles(
+        nullif(pg_catalog.current_setting('dagconfig.reader_role', true), ''),
+        nullif(pg_catalog.current_setting('dagconfig.editor_role', true), '')
+    );
 END
 $$;

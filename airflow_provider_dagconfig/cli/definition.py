@@ -109,6 +109,14 @@ _ARG_TO = _argument(
     type=_version,
     metavar="NUMBER",
 )
+_ARGS_ROLES = (
+    _argument(
+        ("--reader-role",), help="What the role is called that may read (default: as before, dagconfig_reader)", metavar="NAME"
+    ),
+    _argument(
+        ("--editor-role",), help="What the role is called that may change (default: as before, dagconfig_editor)", metavar="NAME"
+    ),
+)
 
 _ARG_DAG = _argument(("dag",), help="The DAG's id; or DAG/JOB", metavar="DAG")
 _ARG_DAG_OPTIONAL = _argument(("dag",), help="Only this DAG; or DAG/JOB", metavar="DAG", nargs="?")
@@ -421,7 +429,7 @@ _MIGRATE = ActionCommand(
         " there already are adopted: their rows stay. Safe to repeat, and to run twice at once."
     ),
     func=lazy_load_command(f"{__package__}.migrate.migrate"),
-    args=(_ARG_STATUS, _ARG_TO, *DATABASE, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
+    args=(_ARG_STATUS, _ARG_TO, *_ARGS_ROLES, *DATABASE, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
     epilog=f"""Exit codes:
   0  done
   {FAILED}  failed, or not confirmed

@@ -21,8 +21,8 @@ from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.questions import Questions
 from airflow_provider_dagconfig.models import InstallationError, Quantity, quoted_schema, shortened
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
-from airflow_provider_dagconfig.store.checks import ROLES, look_at, try_changes
-from airflow_provider_dagconfig.store.errors import READER_ROLE, WHO_MAY_GRANT
+from airflow_provider_dagconfig.store.checks import look_at, try_changes
+from airflow_provider_dagconfig.store.errors import WHO_MAY_GRANT
 from airflow_provider_dagconfig.store.migrate import State, status
 
 if TYPE_CHECKING:
@@ -189,22 +189,22 @@ def _of_the_states(states: list[State], command_line: str) -> Finding:
 
 
 def _of_the_privileges(store: Store, look: Look) -> Finding:
-    user, schema = look.user_name.replace('"', '""'), quoted_schema(store.schema)
+    user, schema, roles = look.user_name.replace('"', '""'), quoted_schema(store.schema), look.roles
     if not look.has_tables:
         return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
     if not look.may_read:
         if look.is_reader:
-            has = f"{user} has {READER_ROLE}, which may not read the tables"
+            has = f"{user} has {roles.reader}, which may not read the tables"
             return Finding("privileges", "fail", has, f"Their owner may run: SELECT {schema}.grant_roles();")
-        who = WHO_MAY_GRANT.format(role=READER_ROLE)
-        return Finding("privileges", "fail", f"{user} may not read the tables", f'{who} may run: GRANT {READER_ROLE} TO "{user}";')
+        who = WHO_MAY_GRANT.format(role=roles.reader)
+        return Finding("privileges", "fail", f"{user} may not read the tables", f'{who} may run: GRANT {roles.reader} TO "{user}";')
     if look.superuser or look.owns:
         what = "is a superuser" if look.superuser else "owns the tables"
         return Finding(
             "privileges",
             "warn",
             f"{user} {what}, and could change the audit",
-            "Migrate as this user; let Airflow connect as one with dagconfig_reader, and people as ones with dagconfig_editor",
+            f"Migrate as this user; let Airflow connect as one with {roles.reader}, and people as ones with {roles.editor}",
         )
     if look.may_forge:
         audit = f"{schema}.dag_configuration_audit"
@@ -227,10 +227,10 @@ def _of_changes(store: Store) -> Finding:
 
 
 def _of_the_roles(store: Store, look: Look) -> Finding:
-    schema = quoted_schema(store.schema)
+    schema, roles = quoted_schema(store.schema), look.roles
     grants = f"SELECT {schema}.grant_roles();"
     if look.missing_roles:
-        makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + ["GRANT dagconfig_reader TO dagconfig_editor;"]
+        makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + [f"GRANT {roles.reader} TO {roles.editor};"]
         return Finding(
             "roles",
             "warn",
@@ -243,9 +243,14 @@ def _of_the_roles(store: Store, look: Look) -> Finding:
         )
     if look.reader_lacks:
         return Finding(
-            "roles", "warn", f"{READER_ROLE} may not read {', '.join(look.reader_lacks)}", f"Their owner may run: {grants}"
+            "roles", "warn", f"{roles.reader} may not read {', '.join(look.reader_lacks)}", f"Their owner may run: {grants}"
         )
-    return Finding("roles", "ok", f"{' and '.join(ROLES)} are there")
+    found = f"{roles.reader} and {roles.editor} are there"
+    if not look.also_serve:
+        return Finding("roles", "ok", found)
+    own = store.location.command("migrate", options=["--reader-role", "NAME", "--editor-role", "NAME"])
+    where = f"{found}; who has one has it in {', '.join(look.also_serve)} too"
+    return Finding("roles", "ok", where, f"To give this store roles of its own: {own}")
 
 
 def _of_the_installation(store: Store) -> Finding:

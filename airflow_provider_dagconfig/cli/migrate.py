@@ -60,7 +60,8 @@ def _migrate(target: Target, args: Namespace) -> None:
         confirm(f"This drops what {', '.join(reverted)} made, with its data and its audit.", args, target.location)
 
     done = False
-    for step in migrating(target, args.to, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
+    roles = {"reader_role": args.reader_role, "editor_role": args.editor_role}
+    for step in migrating(target, args.to, **roles, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
         print(f"{step.action:<8}  {step.file}", flush=True)
         done = True
     if done:

@@ -42,7 +42,7 @@ class DagConfigHook(PostgresHook):
     It is a PostgresHook, with all that the Airflow connection's extra may say, and has the methods of the
     :class:`~airflow_provider_dagconfig.store.Store` that it gives as ``store``. Each opens a connection, runs one statement (a
     change: one transaction) and closes it; ``transaction()`` makes several of them one. Reading needs the role
-    ``dagconfig_reader``, changing ``dagconfig_editor``, nothing more.
+    ``dagconfig_reader``, changing ``dagconfig_editor`` (or what the installation calls them), nothing more.
 
     :param postgres_conn_id: the Airflow connection of the database. Default: ``[dagconfig] postgres_conn_id`` of
         airflow.cfg, else ``postgres_default``. Without Airflow's connections: ``DagConfigHook.from_url(url)``.

@@ -23,7 +23,7 @@ class Store(ChangingStore):
     Each method opens a connection, runs one statement (a change: one transaction) and closes it; ``transaction()`` makes
     several of them one. Every name is qualified, and of a session's state only ``DateStyle`` and ``client_encoding`` matter, which
     PgBouncer carries along: it works through PgBouncer in transaction mode. Reading needs the role ``dagconfig_reader``,
-    changing ``dagconfig_editor``, nothing more.
+    changing ``dagconfig_editor`` (or what the installation calls them), nothing more.
 
     :param target: the database and its schema; ``Store.from_url(url)`` makes it of a URL.
     :param waiting: is told whom a change waits for, each time that it lets others go first.

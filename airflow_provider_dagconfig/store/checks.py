@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigError
-from airflow_provider_dagconfig.store.errors import EDITOR_ROLE, READER_ROLE
+from airflow_provider_dagconfig.store.roles import Roles
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Store
 
 _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
-ROLES = (READER_ROLE, EDITOR_ROLE)
 NEEDED_BY_TASKS = ("dagconfig_installation", "dagconfig_ceilings")
 """What a task reads besides jobs, groups, overrides and the audit."""
 # Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
@@ -90,7 +89,23 @@ _LOOK = sql.SQL("""
             JOIN pg_catalog.pg_roles AS reader ON reader.rolname = %(reader)s
             WHERE c.relname = ANY (%(needed)s::text[]) AND NOT has_table_privilege(reader.oid, c.oid, 'SELECT')
             ORDER BY array_position(%(needed)s::text[], c.relname::text)
-        ) AS reader_lacks
+        ) AS reader_lacks,
+        ARRAY(
+            SELECT DISTINCT 'schema ' || quote_ident(n.nspname)
+            FROM pg_catalog.pg_namespace AS n
+            CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+            JOIN pg_catalog.pg_roles AS role ON role.oid = a.grantee
+            WHERE role.rolname = ANY (%(roles)s::text[]) AND n.nspname <> %(schema)s
+            UNION ALL
+            SELECT DISTINCT 'database ' || quote_ident(d.datname)
+            FROM pg_catalog.pg_shdepend AS s
+            JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+            JOIN pg_catalog.pg_roles AS role ON role.oid = s.refobjid
+            WHERE
+                s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'a' AND d.datname <> current_database()
+                AND role.rolname = ANY (%(roles)s::text[])
+            ORDER BY 1
+        ) AS also_serve
 """)
 
 
@@ -98,6 +113,8 @@ _LOOK = sql.SQL("""
 class Look:
     """A database and its user, as the catalogs show them."""
 
+    roles: Roles
+    """What this installation calls its roles."""
     version: str
     major: int
     user_name: str
@@ -123,6 +140,8 @@ class Look:
     """Those that are there, and may not read the tables of this schema."""
     reader_lacks: list[str]
     """Of NEEDED_BY_TASKS, what the reader's role may not read: no task can run without."""
+    also_serve: list[str]
+    """Where else the roles may do something: ``schema NAME`` of this database, ``database NAME`` of this server."""
 
 
 _PROBE = "dagconfig_doctor"
@@ -173,8 +192,11 @@ def look_at(store: Store) -> Look:
 
     :raises DagConfigError: it cannot be reached.
     """
-    return Look(
-        **store._ask(_LOOK, {"schema": store.schema, "roles": list(ROLES), "reader": READER_ROLE, "needed": list(NEEDED_BY_TASKS)})[
-            0
-        ]
-    )
+    roles = store.target.roles()
+    parameters = {
+        "schema": store.schema,
+        "roles": [roles.reader, roles.editor],
+        "reader": roles.reader,
+        "needed": list(NEEDED_BY_TASKS),
+    }
+    return Look(roles=roles, **store._ask(_LOOK, parameters)[0])

@@ -69,6 +69,7 @@ _MAKE_WAY = sql.SQL("""
     BEGIN
         DROP FUNCTION IF EXISTS {schema}.dagconfig_restore_job(jsonb, text[]);
         DROP FUNCTION IF EXISTS {schema}.dagconfig_restore_group(jsonb, text[]);
+        DROP FUNCTION IF EXISTS {schema}.grant_roles();
 
         -- It was written with a backslash.
         IF pg_catalog.to_regclass({overrides}) IS NOT NULL THEN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,11 +22,8 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigUnreachableError,
 )
 from airflow_provider_dagconfig.models import command_line
+from airflow_provider_dagconfig.store.roles import Roles
 from airflow_provider_dagconfig.wording import without_user_information
-
-READER_ROLE = "dagconfig_reader"
-EDITOR_ROLE = "dagconfig_editor"
-"""The database's roles that may read the configuration, and change it; the migrations make them."""
 
 WHO_MAY_GRANT = "A superuser, or a member of {role} WITH ADMIN OPTION,"
 """Whom PostgreSQL lets give the role; the tables' owner is not one by that."""
@@ -61,12 +58,13 @@ class Location:
         """
         return command_line(name, *arguments, options=[*options, *self.options])
 
-    def explain(self, error: Exception, *, purpose: Purpose = "reading") -> DagConfigError:
+    def explain(self, error: Exception, *, purpose: Purpose = "reading", roles: Callable[[], Roles] = Roles) -> DagConfigError:
         """
         Say what an error of the database means for the configuration store.
 
         :param error: one of :data:`DATABASE_ERRORS`; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
         :param purpose: what was tried; it decides which privileges are needed.
+        :param roles: gives the roles that have them, where a privilege is missing.
         """
         if isinstance(error, UnicodeEncodeError):
             # Not the text itself: it may be a connection's password.
@@ -75,7 +73,7 @@ class Location:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         primary, said = _said(error)
         if sqlstate == "42501":
-            return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose)}")
+            return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose, roles)}")
         if sqlstate == "DC404":
             return DagConfigNotFoundError(f"{primary} ({self}).{_hint(error)}")
         if sqlstate == "DC409":
@@ -108,7 +106,7 @@ class Location:
         conflict.detail = detail
         return conflict
 
-    def _needed(self, purpose: Purpose) -> str:
+    def _needed(self, purpose: Purpose, roles: Callable[[], Roles]) -> str:
         if purpose == "migrating":
             return (
                 "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
@@ -116,7 +114,7 @@ class Location:
         if purpose == "owning":
             return "Ceilings are set and removed by who owns the tables: name that user's connection by --conn-id or --url"
         user = '"' + self.user.replace('"', '""') + '"'
-        role = EDITOR_ROLE if purpose == "writing" else READER_ROLE
+        role = roles().editor if purpose == "writing" else roles().reader
         return f"{WHO_MAY_GRANT.format(role=role)} may run: GRANT {role} TO {user};"
 
 

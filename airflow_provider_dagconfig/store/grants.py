@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from airflow_provider_dagconfig.store.roles import ROLES_SOURCE, roles_of
+
 
 class Grant(NamedTuple):
     """One privilege of one role."""
@@ -207,7 +209,9 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
         ).fetchone() or [""]
         return str(quoted)
 
-    ours = "dagconfig_editor" if is_change else "dagconfig_reader"
+    source = connection.execute(ROLES_SOURCE, {"schema": schema}).fetchone()
+    roles = roles_of(source and source[0])
+    ours = roles.editor if is_change else roles.reader
     if connection.execute(_MAY_GIVE, {"role": ours}).fetchone() == (True,):
         return f"GRANT {ours} TO {name(role)};"
     tables = {access.table for access in of_role}

@@ -34,7 +34,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -94,10 +94,10 @@ class Step:
 
     version: int
     file: str
-    action: Literal["applied", "adopted", "renewed", "reverted"]
+    action: Literal["applied", "adopted", "renewed", "reverted", "granted"]
     """
     adopted: the tables were there already, without a record; their rows stayed as they were. renewed: applied over what an
-    earlier build of this package had made; the data stayed.
+    earlier build of this package had made; the data stayed. granted: the roles have got other names.
     """
 
 
@@ -120,6 +120,8 @@ def migrate(
     target: Target | str,
     to: int | None = None,
     *,
+    reader_role: str | None = None,
+    editor_role: str | None = None,
     waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> list[Step]:
@@ -129,6 +131,8 @@ def migrate(
     :param target: the database, or its URL (with the default schema).
     :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
         back loses the data of what is reverted; it does all of it, or nothing.
+    :param reader_role: what the role is called that may read, and
+    :param editor_role: the one that may change. None: as before, at first ``dagconfig_reader`` and ``dagconfig_editor``.
     :param waiting: is told whom a migration waits for, another run or who uses the tables, when it lets others go first.
     :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule, columns of
         theirs that went.
@@ -139,13 +143,15 @@ def migrate(
     :raises DagConfigUnreachableError: there is no connection, or no answer.
     :raises DagConfigNotAllowedError: the user may not do it.
     """
-    return list(migrating(target, to, waiting=waiting, notice=notice))
+    return list(migrating(target, to, reader_role=reader_role, editor_role=editor_role, waiting=waiting, notice=notice))
 
 
 def migrating(
     target: Target | str,
     to: int | None = None,
     *,
+    reader_role: str | None = None,
+    editor_role: str | None = None,
     waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
@@ -153,6 +159,10 @@ def migrating(
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
     versions = [migration.version for migration in available()]
+    names = {name: role for name, role in (("reader_role", reader_role), ("editor_role", editor_role)) if role}
+    of_roles = next(migration for migration in available() if migration.name == "roles")
+    if names and to is not None and to < of_roles.version:
+        raise MigrationError(f"There are no roles before {of_roles.file}: leave out their names")
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
     with target.session("migrating", waiting or (lambda _: None)) as session:
@@ -160,9 +170,11 @@ def migrating(
         if notice is not None:
             connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
         done: list[Step] = []
-        while steps := _next(lambda: _steps(connection, target, to, notice or (lambda _: None)), session, done):
+        while steps := _next(lambda: _steps(connection, target, to, names, notice or (lambda _: None)), session, done):
             done += steps
             yield from steps
+        if bool(names) and session.attempts(sessions.MIGRATING, lambda: _name_roles(connection, target, names)):
+            yield Step(of_roles.version, of_roles.file, "granted")
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
 
 
@@ -224,7 +236,13 @@ def _check_schema(schema: str) -> None:
         )
 
 
-def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, notice: Callable[[str], None]) -> list[Step]:
+def _steps(
+    connection: psycopg.Connection[Any],
+    target: Target,
+    to: int | None,
+    names: Mapping[str, str],
+    notice: Callable[[str], None],
+) -> list[Step]:
     """Do what comes next on the way to the version, inside a transaction: one migration forwards, or all that go back."""
     _lock(connection, target.schema)
     records = read_records(connection, target.schema)
@@ -245,6 +263,9 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
     if missing or surplus:
         _check_known(records)
     if missing:
+        for setting, role in names.items():
+            # For this transaction: the file reads it, and makes no roles of other names first.
+            connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [f"dagconfig.{setting}", role])
         return [_apply(connection, target, missing[0], notice)]
     if surplus:
         with own_columns.told(connection, target.schema, notice):
@@ -255,6 +276,22 @@ def _steps(connection: psycopg.Connection[Any], target: Target, to: int | None, 
             f" {target.location.command('migrate')}"
         )
     return []
+
+
+def _name_roles(connection: psycopg.Connection[Any], target: Target, names: Mapping[str, str]) -> bool:
+    """Give the roles other names, if they have not got these already; say whether."""
+    _lock(connection, target.schema)
+    schema, wanted = sql.Identifier(target.schema), {"reader_role": None, "editor_role": None, **names}
+    different = connection.execute(
+        sql.SQL("""
+            SELECT FROM {}.dagconfig_roles() AS r
+            WHERE r.reader <> %(reader_role)s::text OR r.editor <> %(editor_role)s::text
+        """).format(schema),
+        wanted,
+    ).rowcount
+    if different:
+        connection.execute(sql.SQL("SELECT {}.grant_roles(%(reader_role)s::text, %(editor_role)s::text)").format(schema), wanted)
+    return bool(different)
 
 
 def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:

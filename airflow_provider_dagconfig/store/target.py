@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -13,9 +13,10 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
+from airflow_provider_dagconfig.exceptions import DagConfigError, DagConfigUnreachableError
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
 from airflow_provider_dagconfig.store.errors import DATABASE_ERRORS, Location, Purpose
+from airflow_provider_dagconfig.store.roles import ROLES_SOURCE, Roles, roles_of
 from airflow_provider_dagconfig.store.sessions import Session
 
 CONNECTION_DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "airflow-provider-dagconfig"}
@@ -70,7 +71,15 @@ class Target:
         try:
             yield
         except DATABASE_ERRORS as error:
-            raise self.location.explain(error, purpose=purpose) from error
+            raise self.location.explain(error, purpose=purpose, roles=self.roles) from error
+
+    def roles(self) -> Roles:
+        """Look, on a connection of its own, what this installation calls its roles: the default names where that cannot be seen."""
+        with suppress(*DATABASE_ERRORS, DagConfigError), closing(self.connect()) as connection:
+            session = Session(connection, self.location, self.connect, lambda _: None)
+            for row in session.rows(ROLES_SOURCE, {"schema": self.schema}):
+                return roles_of(row["source"])
+        return Roles()
 
 
 def _parameters(url: str) -> dict[str, Any]:

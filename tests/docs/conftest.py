@@ -22,6 +22,8 @@ from airflow_provider_dagconfig.store.migrate import migrate
 from demo import local_pods
 
 ROLES = ("airflow", "operators")
+OWN_ROLES = ("staging_reader", "staging_editor")
+"""What a document calls the roles of a store that shares them with no other."""
 """The database users that the documents' GRANTs are for."""
 KINDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
     "empty": (None, False),
@@ -104,8 +106,8 @@ def roles(postgres: Server) -> Iterator[None]:
     for role in ROLES:
         postgres.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
     yield
-    for role in ROLES:
-        postgres.execute(f"DROP ROLE {role}")
+    for role in (*ROLES, *OWN_ROLES):
+        postgres.execute(f"DROP ROLE IF EXISTS {role}")
 
 
 @pytest.fixture(scope="module")

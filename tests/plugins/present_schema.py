@@ -42,7 +42,10 @@ SUBJECTS = {
         *("quantity_value", "dagconfig_is_name", "dagconfig_is_exchange_list", "dagconfig_rules", "dagconfig_broken_rules"),
         *("dagconfig_validate", "rule_violations", "enforce_rules"),
     ],
-    "8_roles": ["dagconfig_functions", "dagconfig_sequences", "dagconfig_readable", "dagconfig_grant_functions", "grant_roles"],
+    "8_roles": [
+        *("dagconfig_functions", "dagconfig_sequences", "dagconfig_readable", "dagconfig_grant_functions", "dagconfig_roles"),
+        *("dagconfig_name_roles", "dagconfig_revoke", "grant_roles"),
+    ],
     "9_installation": ["dagconfig_installation", "dagconfig_comments"],
 }
 """What is in which file. A constraint that is a rule is with the rules, a trigger with its function."""
