@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow.cli.cli_config import GroupCommand
 from rich_argparse import RawTextRichHelpFormatter
 
-from airflow_provider_dagconfig.cli.definition import DATABASE, get_dagconfig_commands
-from airflow_provider_dagconfig.cli.parser import CommandParser
+from airflow_provider_dagconfig.cli.definition import COMMANDS, DATABASE, HELP
+from airflow_provider_dagconfig.cli.parser import CommandParser, add_commands
 
 if TYPE_CHECKING:
-    from airflow.cli.cli_config import CLICommand
+    from argparse import ArgumentParser
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,38 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.func(args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> ArgumentParser:
     """Make the parser; --url and the like may be before the command, or among its own arguments."""
-    commands = get_dagconfig_commands()[0]
-    parser = CommandParser(
-        prog="python -m airflow_provider_dagconfig", description=commands.help, formatter_class=RawTextRichHelpFormatter
-    )
+    parser = CommandParser(prog="python -m airflow_provider_dagconfig", description=HELP, formatter_class=RawTextRichHelpFormatter)
     for argument in DATABASE:
         argument.add_to_parser(parser)
-    _add(parser, commands.subcommands)  # type: ignore[union-attr]
+    add_commands(parser, COMMANDS, DATABASE)
     return parser
-
-
-def _add(parser: argparse.ArgumentParser, commands: Iterable[CLICommand]) -> None:
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
-    for command in commands:
-        made = subparsers.add_parser(
-            command.name,
-            help=command.help,
-            description=command.description or command.help,
-            epilog=command.epilog,
-            formatter_class=RawTextRichHelpFormatter,
-        )
-        if isinstance(command, GroupCommand):
-            _add(made, command.subcommands)
-            continue
-        for argument in command.args:
-            if argument in DATABASE:
-                # What stood before the command stays, unless it is said again.
-                made.add_argument(*argument.flags, **argument.kwargs, default=argparse.SUPPRESS)
-            else:
-                argument.add_to_parser(made)
-        made.set_defaults(func=command.func)
 
 
 if __name__ == "__main__":

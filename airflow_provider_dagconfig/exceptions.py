@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from airflow_provider_dagconfig.wording import printable
+
 
 class DagConfigError(Exception):
     """The configuration could not be read or changed."""
+
+    def __init__(self, message: str = "") -> None:
+        # It has names and values that anybody may have written, and goes to terminals and logs.
+        super().__init__(printable(message))
 
 
 class DagConfigUnreachableError(DagConfigError):

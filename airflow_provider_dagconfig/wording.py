@@ -1,10 +1,46 @@
-"""Sentences that messages of all parts share, and what no message shows."""
+"""
+Sentences that messages of all parts share, what no message shows, and how a text that others wrote is shown.
+
+What reaches a terminal or a log goes through :func:`printable`, once, where it is written there: ``cli/output``, the parser of the
+commands, each call of a logger, the exceptions.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    """
+    Write what would do something to a terminal or a log, or could not be seen there, as an escape; a second time changes nothing.
+
+    So are Unicode's control, format and unassigned characters and blanks but the space: ``\\x1b``, ``\\u202e``, ``\\n``.
+
+    :param lines: leave the ends of lines, where several are told.
+    """
+    return "".join(c if c.isprintable() or (lines and c == "\n") else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def printables(*values: object) -> tuple[object, ...]:
+    """Likewise the values of a log line's places; numbers stay."""
+    return tuple(value if isinstance(value, int | float) else printable(value) for value in values)
+
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def printable_error(error: _Error, *, lines: bool = False) -> _Error:
+    """Make the texts of an exception so, and of those that it is from: a log shows all of them."""
+    each: BaseException | None = error
+    seen = set()
+    while each is not None and id(each) not in seen:
+        each.args = tuple(printable(value, lines=lines) if isinstance(value, str) else value for value in each.args)
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ from airflow_provider_dagconfig.cli.output import (
     done,
     hint,
     note,
-    one_line,
     only_tried,
     print_data,
     print_differences,
@@ -28,7 +27,7 @@ from airflow_provider_dagconfig.cli.remedies import assigned, made_again
 from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, stale, who
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
-from airflow_provider_dagconfig.models import parse_duration
+from airflow_provider_dagconfig.models import parse_duration, shell_word
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -259,9 +258,9 @@ def _override_cells(each: Override, output: str) -> dict[str, Any]:
     why = f"({each.reason or 'no reason given'}; by {each.created_by or 'an unknown user'})"
     return {
         "override": Cell(str(each.override_id), "bold"),
-        "what": Cell("\n".join([one_line(job), *values, one_line(why)])),
+        "what": Cell([job, *values, why]),
         "state": Cell(each.state, styles[each.state]),
-        "from and until": Cell(f"{starts}\n{ends}"),
+        "from and until": Cell([starts, ends]),
     }
 
 
@@ -276,6 +275,7 @@ def _end(store: Store, args: Namespace) -> None:
 
 
 def _make(args: Namespace) -> None:
+    _see_that_options_are_one_word(args)
     job, values = job_and_values(args, OVERRIDE_COLUMNS)
     if bool(args.duration) == bool(args.until):
         raise UsageError("Say how long: --for 2h, or --until 06:00")
@@ -296,6 +296,25 @@ def _make(args: Namespace) -> None:
         )
     if not only_tried(args):
         _say_covered(store, made, row)
+
+
+def _see_that_options_are_one_word(args: Namespace) -> None:
+    """``--for 2 hours`` is two words to the shell, and the second would be taken for a job, or a value."""
+    readers: dict[str, tuple[str | None, Callable[[str], object]]] = {
+        "--for": (args.duration, parse_duration),
+        "--until": (args.until, lambda text: read_moment(text, now(), ago=False)),
+        "--from": (args.since, lambda text: read_moment(text, now(), ago=False)),
+    }
+    strays = [word for word in args.assignments if "=" not in word]
+    for option, (value, read) in readers.items():
+        for words in ([args.job, *strays] if args.job else [], strays):
+            text = " ".join([str(value), *words])
+            try:
+                read(text)
+            except ValueError:
+                continue
+            if value and words:
+                raise UsageError(f"{text!r} is several words to the shell; write {option} {shell_word(text)}")
 
 
 def _extend(store: Store, args: Namespace) -> None:

@@ -21,10 +21,10 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
-from airflow_provider_dagconfig.cli.parser import GROUP_VALUES, OVERRIDE_VALUES, VALUES, CommandParser, NotGiven
+from airflow_provider_dagconfig.cli.parser import GROUP_VALUES, OVERRIDE_VALUES, VALUES, Commands, NotGiven
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import Namespace
     from collections.abc import Callable
 
     from airflow.cli.cli_config import CLICommand
@@ -45,14 +45,6 @@ _MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 20
 
 
 _ALL = NotGiven("all")
-
-
-class _CommandArg(Arg):
-    """An argument of ours. Airflow makes the parser of a command, and shows it to the command's arguments only."""
-
-    def add_to_parser(self, parser: ArgumentParser) -> None:
-        parser.__class__ = CommandParser
-        super().add_to_parser(parser)
 
 
 def _version(text: str) -> int:
@@ -76,7 +68,7 @@ def _count(text: str) -> int:
 
 
 # Airflow leaves its constructor untyped.
-_argument: Callable[..., Arg] = _CommandArg
+_argument: Callable[..., Arg] = Arg
 
 _ARG_CONN_ID = _argument(
     ("--conn-id",),
@@ -491,12 +483,16 @@ _DOCTOR = _command(
 )
 
 
+COMMANDS: tuple[CLICommand, ...] = (*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, *_PODS, _MIGRATE, _DOCTOR)
+"""All of them, below ``airflow dagconfig``."""
+
+HELP = "Manage what the jobs run with"
+
+
 def get_dagconfig_commands() -> list[CLICommand]:
     """Give the commands to Airflow (``cli`` of the provider info)."""
-    return [
-        GroupCommand(
-            name="dagconfig",
-            help="Manage what the jobs run with",
-            subcommands=(*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, *_PODS, _MIGRATE, _DOCTOR),
-        )
-    ]
+    return [ActionCommand(name="dagconfig", help=HELP, func=_no_command, args=(Commands(COMMANDS),))]
+
+
+def _no_command(_: Namespace) -> None:
+    raise AssertionError("the parser wants a command")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rich.text import Text
-
 from airflow_provider_dagconfig.cli.connect import cluster_of, namespace_of, store_of
 from airflow_provider_dagconfig.cli.definition import FAILED
-from airflow_provider_dagconfig.cli.output import Console, command, one_line, print_data, print_table, say, when
+from airflow_provider_dagconfig.cli.output import Cell, command, print_data, print_entry, print_table, say, when
 from airflow_provider_dagconfig.cli.remedies import Remedies, command_that_lowers, is_of_a_name
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigNotAllowedError
@@ -82,17 +79,8 @@ _STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
 
 
 def _say(finding: Finding) -> None:
-    console = Console(highlight=False)
-    indent = " " * len(f"{finding.result:<4}  {finding.check:<11}  ")
-    text = textwrap.wrap(one_line(finding.found), max(console.width - len(indent), 20))
-    if finding.remedy:
-        # On one line, however long: it is to be pasted.
-        text.append(f"-> {one_line(finding.remedy)}")
-    line = Text(f"{finding.result:<4}  ", style=_STYLES[finding.result])
-    line.append(f"{finding.check:<11}  ", style="bold")
-    line.append(f"\n{indent}".join(text), style="none")
-    console.print(line, soft_wrap=True)
-    sys.stdout.flush()
+    head = Cell(f"{finding.result:<4}  ", _STYLES[finding.result]), Cell(f"{finding.check:<11}  ", "bold")
+    print_entry(head, finding.found, f"-> {finding.remedy}" if finding.remedy else "")
 
 
 def _say_sum(findings: list[Finding]) -> None:

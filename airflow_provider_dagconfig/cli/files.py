@@ -16,6 +16,7 @@ from airflow_provider_dagconfig.cli.output import (
     note,
     only_tried,
     print_differences,
+    print_whole,
     say,
     stop,
 )
@@ -35,7 +36,7 @@ def export(args: Namespace) -> None:
     document, _ = stored(store)
     text = write_document(document)
     if args.file == STANDARD:
-        sys.stdout.write(text)
+        print_whole(text)
         return
     try:
         # Whoever may read the database need not be whoever may read this machine's files.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dagconfig.cli.connect import store_of
 from airflow_provider_dagconfig.cli.definition import PENDING
-from airflow_provider_dagconfig.cli.output import Console, command, confirm, note
+from airflow_provider_dagconfig.cli.output import command, confirm, note, print_data, print_table, say
 from airflow_provider_dagconfig.models import Unreadable
 from airflow_provider_dagconfig.store.migrate import migrating, status
 
@@ -30,18 +30,19 @@ def migrate(args: Namespace) -> None:
 
 def _show_status(target: Target, output: str) -> None:
     states = status(target)
-    Console().print_as(
-        data=[
-            {
-                "migration": state.file,
-                "state": state.state,
-                "applied_at": _moment(state.applied_at),
-                "applied_by": state.applied_by or "",
-            }
-            for state in states
-        ],
-        output=output,
-    )
+    rows = [
+        {
+            "migration": state.file,
+            "state": state.state,
+            "applied_at": _moment(state.applied_at),
+            "applied_by": state.applied_by or "",
+        }
+        for state in states
+    ]
+    if output in ("json", "yaml"):
+        print_data(rows, output)
+    else:
+        print_table(rows, output)
     if any(state.state != "applied" for state in states):
         sys.exit(PENDING)
 
@@ -61,10 +62,10 @@ def _migrate(target: Target, args: Namespace) -> None:
 
     done = False
     roles = {"reader_role": args.reader_role, "editor_role": args.editor_role}
-    for step in migrating(target, args.to, **roles, waiting=note, notice=lambda text: print(f"Note: {text}", file=sys.stderr)):
-        print(f"{step.action:<8}  {step.file}", flush=True)
+    for step in migrating(target, args.to, **roles, waiting=note, notice=lambda text: note(f"Note: {text}")):
+        say(f"{step.action:<8}  {step.file}")
         done = True
     if done:
-        print(f"Done: {target.location}.")
+        say(f"Done: {target.location}.")
     else:
-        print(f"Nothing to do: {target.location} is up to date." if args.to is None else f"Nothing to do: {target.location}.")
+        say(f"Nothing to do: {target.location} is up to date." if args.to is None else f"Nothing to do: {target.location}.")

@@ -1,15 +1,18 @@
 """
 What all commands share: how they end (exit codes, errors in one sentence), how they print and how they ask.
 
-Nothing here knows what is printed.
+Nothing here knows what is printed. All that a command prints, it prints here, where what a terminal must not get raw is escaped
+(``wording``); a test keeps others from printing. Whoever calls gives texts as they are.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +21,7 @@ from airflow.cli.simple_table import AirflowConsole, SimpleTable
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.utils import yaml
 from airflow.utils.cli import suppress_logs_and_warning
+from rich.cells import cell_len
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -30,7 +34,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigStaleError,
 )
 from airflow_provider_dagconfig.models import Unreadable
-from airflow_provider_dagconfig.wording import without_passwords
+from airflow_provider_dagconfig.wording import printable, without_passwords
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,7 +47,7 @@ _BROKEN_PIPE = 141
 """What the shell reports for SIGINT and SIGPIPE."""
 
 
-class Console(AirflowConsole):
+class _Console(AirflowConsole):
     """Airflow's, which leaves it to the command that nobody reads any more: rich would end it as a failure."""
 
     def on_broken_pipe(self) -> None:
@@ -86,13 +90,13 @@ def _exit_code(error: Exception) -> int:
 
 def stop(message: str, code: int = FAILED) -> NoReturn:
     """End the command with a sentence on standard error."""
-    print(one_line(without_passwords(message)), file=sys.stderr)
+    note(without_passwords(message))
     sys.exit(code)
 
 
 def note(message: str) -> None:
     """Say on standard error what is no part of the answer."""
-    print(one_line(message), file=sys.stderr)
+    print(printable(message), file=sys.stderr)
 
 
 def confirm(question: str, args: Namespace, location: Location | None) -> None:
@@ -108,7 +112,7 @@ def confirm(question: str, args: Namespace, location: Location | None) -> None:
     if not sys.stdin.isatty():
         stop(f"{question} To do it without being asked: --yes")
     try:
-        answer = input(f"{question} Go on? [y/N] ")
+        answer = input(f"{printable(question)} Go on? [y/N] ")
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
@@ -133,11 +137,6 @@ def only_tried(args: Namespace) -> bool:
     return bool(args.dry_run)
 
 
-def one_line(text: str) -> str:
-    """Show a text without what would move the terminal's cursor or change its colours."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shown(value: Any) -> str:
     """Show a value of the store as an operator would type it."""
     if value is None:
@@ -145,14 +144,14 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return one_line(",".join(str(item) for item in value))
-    return when(value) if isinstance(value, datetime) else one_line(str(value))
+        return ",".join(str(item) for item in value)
+    return when(value) if isinstance(value, datetime) else str(value)
 
 
 def when(moment: datetime | Unreadable | None) -> str:
     """Show a moment to the second, in UTC; as PostgreSQL writes it where Python cannot hold it."""
     if isinstance(moment, Unreadable):
-        return one_line(moment)
+        return str(moment)
     return "-" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -180,20 +179,23 @@ def plain_data(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that is to be seen: its text, and a style of rich's."""
+    """A cell of a table that is to be seen: its text, which may have several lines, and a style of rich's."""
 
-    text: str
+    text: str | Sequence[str]
     style: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines, fit for a terminal."""
+        return list(map(printable, [self.text] if isinstance(self.text, str) else self.text))
 
 
 def print_data(data: Any, output: str) -> None:
     """Print for scripts, as JSON or YAML."""
     data = plain_data(data)
-    console = Console()
-    if output == "json":
-        console.print_as_json(data)
-    else:
-        console.print(Syntax(yaml.dump(data, sort_keys=False).rstrip("\n"), "yaml", theme="ansi_dark"), soft_wrap=True)
+    # Both escape what is not ASCII; DEL is, and JSON may have it raw.
+    text = json.dumps(data).replace("\x7f", "\\u007f") if output == "json" else yaml.dump(data, sort_keys=False).rstrip("\n")
+    _Console().print(Syntax(text, output, theme="ansi_dark"), soft_wrap=True)
 
 
 def print_table(
@@ -209,19 +211,26 @@ def print_table(
 
     :param spare: the columns that a narrow terminal does without, the first one first.
     """
-    console = Console(highlight=False)
     if not rows:
         # Standard output stays empty for scripts.
         note(empty)
     elif output == "plain":
-        console.print_as_plain_table([{k: _cell(v).text.replace("\n", ", ") for k, v in row.items()} for row in rows])
+        for line in _plain([list(rows[0]), *([", ".join(_cell(value).lines) for value in row.values()] for row in rows)]):
+            print(line)
     else:
-        console.print(_table(fitting(rows, spare), title))
+        _Console(highlight=False).print(_table(fitting(rows, spare), title))
+
+
+def _plain(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Set cells below each other. Airflow's own way would write a job 1e3 as 1000."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Leave out, of the columns that can be spared, as many as make the table fit the terminal; the first one first."""
-    console = Console()
+    console = _Console()
     for column in spare:
         if console.measure(_table(rows, None), options=console.options.update_width(_WIDE)).maximum <= console.width:
             break
@@ -230,11 +239,11 @@ def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence
 
 
 def _table(rows: Sequence[Mapping[str, Any]], title: str | None) -> SimpleTable:
-    table = SimpleTable(title=Text(title) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
+    table = SimpleTable(title=Text(printable(title)) if title else None, show_header=True, caption=None)  # type: ignore[no-untyped-call]
     for column in rows[0]:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in map(_cell, row.values())))
+        table.add_row(*(Text("\n".join(cell.lines), style=cell.style) for cell in map(_cell, row.values())))
     return table
 
 
@@ -244,13 +253,37 @@ def _cell(value: Any) -> Cell:
 
 def say(text: str = "", style: str = "") -> None:
     """Print a sentence for people, coloured on a terminal and broken between words."""
-    console = Console(highlight=False)
-    console.print(Text(one_line(text), style=style), soft_wrap=not console.is_terminal)
+    console = _Console(highlight=False)
+    console.print(Text(printable(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def hint(text: str) -> None:
     """Print a line with a command in it, which can be copied whole: the terminal breaks it."""
-    Console(highlight=False).print(Text(one_line(text)), soft_wrap=True)
+    _Console(highlight=False).print(Text(printable(text)), soft_wrap=True)
+
+
+def print_entry(head: Sequence[Cell], text: str, unbroken: str = "") -> None:
+    """
+    Print an entry of a list at once, whatever comes after it.
+
+    :param head: words that stand before it, each of its own width.
+    :param text: is broken between words beside them.
+    :param unbroken: is on a line of its own, however long: it is to be pasted.
+    """
+    console = _Console(highlight=False)
+    line = Text()
+    for cell in head:
+        line.append("".join(cell.lines), style=cell.style)
+    indent = " " * len(line)
+    lines = textwrap.wrap(printable(text), max(console.width - len(indent), 20))
+    line.append(f"\n{indent}".join([*lines, *([printable(unbroken)] if unbroken else [])]))
+    console.print(line, soft_wrap=True)
+    sys.stdout.flush()
+
+
+def print_whole(text: str) -> None:
+    """Print a document as it is: whoever wrote it has escaped what a terminal must not get."""
+    sys.stdout.write(text)
 
 
 @dataclass(frozen=True)
@@ -299,18 +332,18 @@ _STYLES = {"added": "green", "changed": "bold", "removed": "red"}
 
 def print_differences(differences: Iterable[Difference]) -> None:
     """Print before and after, a column a line, under the row's name."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     for each in differences:
         mark = {"added": "+ ", "changed": "", "removed": "- "}[each.kind]
         kind = "" if each.kind == "changed" else f" ({each.kind})"
-        console.print(Text(f"{mark}{one_line(each.subject)}{kind}", style=_STYLES[each.kind]), soft_wrap=True)
+        console.print(Text(f"{mark}{printable(each.subject)}{kind}", style=_STYLES[each.kind]), soft_wrap=True)
         width = max(map(len, each.columns), default=0)
         for column, (before, after) in each.columns.items():
-            line = Text(f"    {column:<{width}}  ")
+            line = Text(f"    {printable(column):<{width}}  ")
             if each.kind != "added":
-                line.append(shown(_meant(before)), style="red")
+                line.append(printable(shown(_meant(before))), style="red")
             if each.kind == "changed":
                 line.append(" -> ")
             if each.kind != "removed":
-                line.append(shown(_meant(after)), style="green")
+                line.append(printable(shown(_meant(after))), style="green")
             console.print(line, soft_wrap=True)

@@ -7,13 +7,17 @@ Airflow imports this module for each of its own commands, so nothing heavy is im
 from __future__ import annotations
 
 import itertools
+import sys
+from argparse import SUPPRESS, ArgumentError
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.cli.cli_config import DefaultHelpParser
+from airflow.cli.cli_config import Arg, DefaultHelpParser, GroupCommand
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterable, Sequence
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.cli.cli_config import CLICommand
 
 VALUES, OVERRIDE_VALUES, GROUP_VALUES = "{columns of a job}", "{columns of an override}", "{columns of a group}"
 """Stand in a description for the columns, which help names when it is asked for: to list them loads what they are."""
@@ -59,20 +63,60 @@ def _sets_a_column(word: str) -> bool:
     return word.partition("=")[0].strip().lower().replace("-", "_") in {*CONFIG_COLUMNS, *GROUP_COLUMNS}
 
 
+def add_commands(parser: ArgumentParser, commands: Iterable[CLICommand], before: Sequence[Arg] = ()) -> None:
+    """
+    Add commands, and the commands of groups, to a parser.
+
+    :param before: arguments that the parser has too: what is given there stays, unless it is said again behind the command.
+    """
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
+    for command in sorted(commands, key=lambda each: each.name):
+        made = parsers.add_parser(
+            command.name,
+            help=command.help,
+            description=command.description or command.help,
+            epilog=command.epilog,
+            formatter_class=parser.formatter_class,
+        )
+        if isinstance(command, GroupCommand):
+            add_commands(made, command.subcommands, before)
+            continue
+        for argument in command.args:
+            if argument in before:
+                made.add_argument(*argument.flags, **argument.kwargs, default=SUPPRESS)
+            else:
+                argument.add_to_parser(made)
+        made.set_defaults(func=command.func)
+
+
+class Commands(Arg):
+    """
+    Commands below a command, as an argument of it.
+
+    A GroupCommand's commands Airflow adds itself, to a parser of its own class: it answers a mistyped one with a list of all. An
+    argument gets the parser, and can make it one of ours.
+    """
+
+    def __init__(self, commands: Iterable[CLICommand]) -> None:
+        super().__init__(("commands",))  # type: ignore[no-untyped-call]
+        self.commands = tuple(commands)
+
+    def add_to_parser(self, parser: ArgumentParser) -> None:
+        parser.__class__ = CommandParser
+        add_commands(parser, self.commands)
+
+
 class CommandParser(DefaultHelpParser):
-    """Airflow's parser, which takes options anywhere, and says what a mistyped option or command may have meant."""
+    """Airflow's parser, which takes options anywhere, and answers what it does not know with what may have been meant."""
+
+    _words: Sequence[str] = ()
+    """What was typed behind the command."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Namespace, list[str]]:  # type: ignore[override]
-        if args is not None and self._subparsers is None:
-            args = self._options_first(args)
+        self._words = sys.argv[1:] if args is None else args
+        if self._subparsers is None:
+            args = self._options_first(self._words)
         parsed, unknown = super().parse_known_args(args, namespace)
-        for word in unknown:
-            if word.startswith("--"):
-                option, _, value = word.partition("=")
-                if any(action.dest == "assignments" for action in self._actions) and value:
-                    column = option.lstrip("-").replace("-", "_")
-                    self.error(f"unrecognized argument: {option}; write {column}={value}")
-                self.error(f"unrecognized argument: {option}{_did_you_mean(option, self._option_string_actions)}")
         if unknown:
             # Whoever called would show its own help, which has nothing about this command.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -101,18 +145,38 @@ class CommandParser(DefaultHelpParser):
                     options += itertools.islice(rest, 1)
         return [*options, *others]
 
-    def _wants_value(self, word: str) -> bool:
+    def _wants_value(self, option: str) -> bool:
         """Say whether the value of an option, which may be shortened, is the next word."""
-        meant = [action for option, action in self._option_string_actions.items() if option == word]
+        word = option.partition("=")[0]
+        meant = [action for name, action in self._option_string_actions.items() if name == word]
         if not meant and word.startswith("--"):
-            meant = [action for option, action in self._option_string_actions.items() if option.startswith(word)]
-        return bool(meant) and meant[0].nargs != 0
+            meant = [action for name, action in self._option_string_actions.items() if name.startswith(word)]
+            if not meant:
+                self._refuse(word)
+        return bool(meant) and meant[0].nargs != 0 and word == option
+
+    def _refuse(self, option: str) -> NoReturn:
+        """Say what was meant by an option that there is not."""
+        from airflow_provider_dagconfig.cli.meant import meant_words
+
+        arguments = [action.dest for action in self._actions if not action.option_strings]
+        if meant := meant_words(self._words, arguments, self._option_string_actions):
+            self.error(f"there is no option {option}; write {self.prog} {meant}")
+        self.error(f"there is no option {option}{_did_you_mean(option, self._option_string_actions)}")
+
+    @property
+    def takes_words(self) -> bool:
+        """Whether it takes arguments that are no options; commands below it are such."""
+        return any(not action.option_strings for action in self._actions)
 
     def error(self, message: str) -> NoReturn:
-        from airflow_provider_dagconfig.wording import without_passwords
+        """Say in one line what is wrong. The whole help, which Airflow's parser shows before, would push it out of sight."""
+        if not self._words and self._subparsers is not None:
+            # Whoever types no command asks which there are.
+            self.print_help(sys.stderr)
+        from airflow_provider_dagconfig.wording import printable, without_passwords
 
-        super().error(without_passwords(message))  # type: ignore[no-untyped-call]
-        raise AssertionError  # the process has ended
+        self.exit(2, f"Error: {printable(without_passwords(message))}. For help: {self.prog} --help\n")
 
     def format_help(self) -> str:
         for place in (VALUES, OVERRIDE_VALUES, GROUP_VALUES):
@@ -121,9 +185,26 @@ class CommandParser(DefaultHelpParser):
         return super().format_help()
 
     def _check_value(self, action: Any, value: Any) -> None:
-        if action.choices is not None and value not in action.choices and (meant := _did_you_mean(str(value), action.choices)):
-            self.error(f"there is no {value!r}{meant}")
-        super()._check_value(action, value)  # type: ignore[no-untyped-call]
+        if action.choices is None or value in action.choices:
+            return
+        if isinstance(action.choices, dict):
+            self.error(f"there is no command {value!r}; write {self._meant(value, action.choices)}")
+        meant = _did_you_mean(str(value), action.choices) or f"; there are: {', '.join(action.choices)}"
+        raise ArgumentError(action, f"there is no {value!r}{meant}")
+
+    def _meant(self, word: str, commands: Mapping[str, CommandParser]) -> str:
+        """Write the command line with the command that was meant, and what that does; else name all commands."""
+        from airflow_provider_dagconfig.cli.meant import meant_commands
+        from airflow_provider_dagconfig.models import shell_word
+
+        rest = [shell_word(each) for each in self._words[list(self._words).index(word) + 1 :]]
+        meant = []
+        for name in meant_commands(word, commands):
+            if not commands[name].takes_words:
+                rest = [each for each in rest if each.startswith("-")]
+            does = " ".join((commands[name].description or "").split()).partition(".")[0]
+            meant.append(f"{' '.join([self.prog, name, *rest])} ({does})")
+        return ", or ".join(meant) or f"one of {', '.join(commands)}"
 
 
 def _columns(place: str) -> str:

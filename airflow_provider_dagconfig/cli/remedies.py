@@ -16,9 +16,9 @@ from airflow_provider_dagconfig.models import (
     Quantity,
     Unreadable,
     is_name,
+    literal,
     meant_name,
     quoted_schema,
-    sql_text,
     usable_exchanges,
 )
 
@@ -74,8 +74,8 @@ class Remedies:
             for column, value in values.items()
             if column == "exchanges"
         }
-        assignments = (f"p_{column} => {sql_text(value)}" for column, value in {**values, **lists}.items())
-        return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(sql_text, name), *assignments])});"
+        assignments = (f"p_{column} => {literal(value)}" for column, value in {**values, **lists}.items())
+        return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(literal, name), *assignments])});"
 
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
@@ -88,8 +88,8 @@ class Remedies:
             # With =, since a name may begin with a dash.
             to_dag = [f"--to-dag={meant[0]}"] if meant[0] != name[0] else []
             return self._location.command("rename", *name, *meant[1:], options=to_dag)
-        new = ", ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, meant, strict=True))
-        old = " AND ".join(f"{column} = {sql_text(part)}" for column, part in zip(columns, name, strict=True))
+        new = ", ".join(f"{column} = {literal(part)}" for column, part in zip(columns, meant, strict=True))
+        old = " AND ".join(f"{column} = {literal(part)}" for column, part in zip(columns, name, strict=True))
         table = f"{quoted_schema(self._location.schema)}.{violation.table_name}"
         return f"UPDATE {table} SET {new} WHERE {old};"  # noqa: S608 - shown only
 

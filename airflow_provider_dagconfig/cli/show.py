@@ -17,7 +17,6 @@ from airflow_provider_dagconfig.cli.output import (
     fitting,
     hint,
     note,
-    one_line,
     print_data,
     print_differences,
     print_table,
@@ -75,8 +74,7 @@ def _job_cells(row: JobRow) -> dict[str, Any]:
         text = "-".join(dict.fromkeys(shown(row.values[column]) for column in columns)) + unit
         return Cell(f"{text}*" if overridden else text, _OVERRIDDEN if overridden else "")
 
-    enabled = cell("enabled")
-    off = enabled.text.startswith("false")
+    off = row.values["enabled"] is False
     return {
         "job": row.job_name,
         "cpu": cell("cpu_request", "cpu_limit"),
@@ -223,8 +221,8 @@ def _entry_cells(entry: HistoryEntry, output: str) -> dict[str, Any]:
     reason = [f"({entry.reason})"] if entry.reason else []
     return {
         "entry": Cell(str(entry.audit_id), "bold"),
-        "when and who": Cell(f"{at_}\n{one_line(by)}"),
-        "what": Cell("\n".join([one_line(entry.subject), *changes, *map(one_line, reason)])),
+        "when and who": Cell([at_, by]),
+        "what": Cell([entry.subject, *changes, *reason]),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 from airflow_provider_dagconfig import models
@@ -29,6 +29,11 @@ from airflow_provider_dagconfig.models.ceiling import BOUNDED
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+_MOMENT = re.compile(
+    r"(?:(?P<day>(?!noon\b)[a-z]+|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:,? at\b|,)?)? ?"
+    r"(?:(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?)? ?(?P<half>[ap]m)?|(?P<noon>noon))?"
+    r" ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})?"
+)
 
 
 class UsageError(ValueError):
@@ -233,22 +238,24 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
     """
     Read a moment: ``2026-11-23 02:14``, with ``+01:00`` or ``Z`` where it is not UTC, a time of day, or a duration from now.
 
+    A day may be today, tomorrow, yesterday or one of the week, and a time 6am.
+
     :param now: the present, with its zone.
-    :param ago: a duration goes back, and a time of day is the last such; else it goes ahead, and is the next.
+    :param ago: a duration goes back, and a time or a day of the week is the last such; else it goes ahead, and is the next.
     :raises UsageError: it is no moment.
     """
-    word = text.strip()
-    if word.lower() == "now":
+    word = re.sub(r"^(?:since|from|on|at) " if ago else r"^(?:until|till|from|on|at|in) ", "", " ".join(text.lower().split()))
+    word = word.removesuffix(" ago") if ago else word
+    if word == "now":
         return now
-    if word.lower() in _DAYS:
-        return datetime.combine(now.astimezone(timezone.utc).date() + _DAYS[word.lower()], time(), timezone.utc)
     try:
-        if match := _TIME_OF_DAY.fullmatch(word):
-            return _nearest(_time(match), now, ago=ago)
-        if re.fullmatch(r"(?:[0-9]+\s*[a-zA-Z]+\s*)+", word):
+        if re.fullmatch(r"[0-9.]+ ?[a-z].*", word) and not re.match(r"[0-9]{1,2} ?[ap]m\b", word):
             return now - parse_duration(word) if ago else now + parse_duration(word)
-        # Python before 3.11 does not read Z.
-        moment = datetime.fromisoformat(re.sub(r"(?i)\s*(z|utc)$", "+00:00", word))
+        match = _MOMENT.fullmatch(word)
+        moment = match and _of_parts(match, now.astimezone(_zone(match["zone"])), ago=ago)
+        if moment is None:
+            # Python before 3.11 does not read Z.
+            moment = datetime.fromisoformat(re.sub(r"\s*(z|utc)$", "+00:00", word))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
         # What is out of range in UTC cannot be asked of the database.
         return moment.astimezone(timezone.utc)
@@ -259,12 +266,54 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
         ) from None
 
 
+def _of_parts(match: re.Match[str], now: datetime, *, ago: bool) -> datetime | None:
+    """
+    Put a day and a time together, in the zone of the present; None where they are none.
+
+    :raises ValueError: there is no such day or time.
+    """
+    at, day = _time_of(match), match["day"]
+    if day is None:
+        return None if at is None else _nearest(now, at, ago=ago)
+    at = time() if at is None else at
+    if day in _DAYS:
+        return datetime.combine(now.date() + _DAYS[day], at, now.tzinfo)
+    if day[0].isdigit():
+        return datetime.combine(date.fromisoformat(day), at, now.tzinfo)
+    of_week = [number for number, name in enumerate(_WEEK) if day in (name, name[:3])]
+    return _nearest(now, at, ago=ago, of_week=of_week[0]) if of_week else None
+
+
+def _time_of(match: re.Match[str]) -> time | None:
+    if match["noon"]:
+        return time(12)
+    if match["hour"] is None:
+        return None
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if match["half"]:
+        if not 1 <= hour <= 12:
+            raise ValueError(hour)
+        hour = hour % 12 + (12 if match["half"] == "pm" else 0)
+    elif match["minute"] is None:
+        return None
+    return time(hour, minute, second)
+
+
+def _zone(text: str | None) -> timezone:
+    """Read the zone behind a time; UTC where there is none."""
+    if text is None or text.isalpha():
+        return timezone.utc
+    offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+    return timezone(-offset if text[0] == "-" else offset)
+
+
 _DAYS = {"yesterday": timedelta(days=-1), "today": timedelta(), "tomorrow": timedelta(days=1)}
-"""Words for a day, which begins at midnight UTC."""
+"""Words for a day, which begins at midnight."""
+_WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def _nearest(at: time, now: datetime, *, ago: bool) -> datetime:
-    moment = datetime.combine(now.astimezone(timezone.utc).date(), at, timezone.utc)
-    if ago and moment > now:
-        return moment - timedelta(days=1)
-    return moment + timedelta(days=1) if not ago and moment <= now else moment
+def _nearest(now: datetime, at: time, *, ago: bool, of_week: int | None = None) -> datetime:
+    """Give the last, or the next, moment with this time of day, on a day of the week where that matters."""
+    back = -1 if ago else 1
+    days = (datetime.combine(now.date() + timedelta(days=back * number), at, now.tzinfo) for number in range(9))
+    return next(day for day in days if (day <= now if ago else day > now) and (of_week is None or day.weekday() == of_week))

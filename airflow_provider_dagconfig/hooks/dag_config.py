@@ -16,6 +16,7 @@ from airflow_provider_dagconfig.models import shell_word
 from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
 from airflow_provider_dagconfig.store import Location, Store, Target
 from airflow_provider_dagconfig.store.target import CONNECTION_DEFAULTS
+from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,7 +59,7 @@ class DagConfigHook(PostgresHook):
     def __init__(self, postgres_conn_id: str | None = None, schema: str | None = None, **kwargs: Any) -> None:
         super().__init__(postgres_conn_id=postgres_conn_id or configured_conn_id(), **kwargs)
         self.config_schema: str = schema or configured_schema()
-        self.waiting: Callable[[str], None] = self.log.warning
+        self.waiting: Callable[[str], None] = lambda text: self.log.warning("%s", printable(text))
         """Is told whom a change waits for, each time that it lets others go first."""
         self._by_url: Target | None = None
 

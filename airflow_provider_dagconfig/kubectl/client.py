@@ -25,6 +25,7 @@ from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettin
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError, read_error, without_log
 from airflow_provider_dagconfig.kubectl.events import read_json, read_pod
 from airflow_provider_dagconfig.kubectl.requests import PATIENCE, PodPath, Request
+from airflow_provider_dagconfig.wording import printables
 
 SCRIPT = Path(__file__).with_name("kubectl.sh")
 # -p: no file of BASH_ENV and no function of the environment is taken.
@@ -51,7 +52,7 @@ class Stream:
         )
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
-        log.debug("%s %s: opened", request.verb, request.uri)
+        log.debug("%s %s: opened", *printables(request.verb, request.uri))
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -84,8 +85,8 @@ class Stream:
         self._log("closed")
 
     def _log(self, end: str) -> None:
-        seconds = time.monotonic() - self._begun
-        log.debug("%s %s: %s after %d bytes in %.2f s", self._request.verb, self._request.uri, end, self._bytes, seconds)
+        request, seconds = self._request, time.monotonic() - self._begun
+        log.debug("%s %s: %s after %d bytes in %.2f s", *printables(request.verb, request.uri, end, self._bytes, seconds))
 
 
 class Client:
@@ -109,9 +110,11 @@ class Client:
         try:
             answer = self._run(request)
         except KubectlError as error:
-            log.debug("%s %s: %s in %.2f s", request.verb, request.uri, error.fault.value, time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            log.debug("%s %s: %s in %.2f s", *printables(request.verb, request.uri, error.fault.value, seconds))
             raise
-        log.debug("%s %s: %d bytes in %.2f s", request.verb, request.uri, len(answer), time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        log.debug("%s %s: %d bytes in %.2f s", *printables(request.verb, request.uri, len(answer), seconds))
         return answer
 
     def ask_json(self, request: Request) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig
+from airflow_provider_dagconfig.wording import printable
 
 Pod = Mapping[str, Any]
 
@@ -264,7 +265,7 @@ def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[
     :param container: the job's container; others may be before it.
     """
     name = f"Pod {pod['metadata']['name']}"
-    job = f"{config.dag_name}/{config.job_name} ({config.origin})"
+    job = printable(f"{config.dag_name}/{config.job_name} ({config.origin})")
     message = outcome.message.strip().removesuffix(".")
     detail = f": {message}" if message else ""
     if outcome.end is End.OUT_OF_MEMORY:
@@ -322,4 +323,8 @@ def _shown_code(code: int) -> str:
 
 
 def _tail(lines: Sequence[str]) -> str:
-    return "\nThe last lines of its log:\n" + "\n".join(f"  {line[:500]}" for line in lines) if lines else ""
+    shown = (printable(_COLOURS.sub("", line))[:500] for line in lines)
+    return "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in shown) if lines else ""
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -44,7 +44,7 @@ from airflow_provider_dagconfig.models.records import (
     Override,
     RuleViolation,
 )
-from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, command_line, quoted_schema, shell_word, sql_text
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, command_line, literal, quoted_schema, shell_word
 
 __all__ = [
     "CEILINGS",
@@ -81,6 +81,7 @@ __all__ = [
     "in_range",
     "is_exchange_code",
     "is_name",
+    "literal",
     "meant_name",
     "names_of",
     "parse_duration",
@@ -88,6 +89,5 @@ __all__ = [
     "read_moment",
     "shell_word",
     "shortened",
-    "sql_text",
     "usable_exchanges",
 ]

@@ -22,7 +22,7 @@ from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shown
 from airflow_provider_dagconfig.models.moments import Unreadable
 from airflow_provider_dagconfig.models.quantity import Quantity
 from airflow_provider_dagconfig.models.records import Change, Override
-from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, sql_text, update_statement
+from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, update_statement
 
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week."""
@@ -159,7 +159,7 @@ class DagConfig:
                 return call(
                     self.schema,
                     "override_dag_config",
-                    *(sql_text(self.dag_name), sql_text(self.job_name)),
+                    *(literal(self.dag_name), literal(self.job_name)),
                     *(f"p_ends_at => {ends_at}", f"p_reason => {reason}", f"p_{column} => {literal(value)}"),
                 )
         return update_statement(self.schema, self.dag_name, self.job_name, {column: value})

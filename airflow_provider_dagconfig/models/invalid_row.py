@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_dagconfig.models.quantity import Quantity
+from airflow_provider_dagconfig.wording import printable
 
 
 class InvalidRowError(ValueError):
@@ -23,7 +24,7 @@ class InvalidRowError(ValueError):
         self, subject: str, column: str, value: object, problem: str, remedy: str = "", assignments: Sequence[str] = ()
     ) -> None:
         message = f"{column} {shown(value)} of {subject} {problem}"
-        super().__init__(f"{message}. To mend it: {remedy}" if remedy else message)
+        super().__init__(printable(f"{message}. To mend it: {remedy}" if remedy else message))
         self.subject = subject
         self.column = column
         self.value = value

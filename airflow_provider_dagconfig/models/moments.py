@@ -34,25 +34,46 @@ def moment_text(moment: datetime | Unreadable) -> str:
     return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")
 
 
-_DURATION = re.compile(
-    r"(?:(?P<weeks>\d+)w)?(?:(?P<days>\d+)d)?(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?", re.ASCII
-)
+_UNITS = {
+    "weeks": ("w", "wk", "wks", "week", "weeks"),
+    "days": ("d", "day", "days"),
+    "hours": ("h", "hr", "hrs", "hour", "hours"),
+    "minutes": ("m", "min", "mins", "minute", "minutes"),
+    "seconds": ("s", "sec", "secs", "second", "seconds"),
+}
+"""As people write them, the longest first. A month, which may be M, has no certain length."""
+_PART = r"([0-9]+(?:\.[0-9]+)?) ?([a-zA-Z]+)"
+_PARTS = re.compile(rf"{_PART}(?:(?: |, ?| and |, and )?{_PART})*")
 _LONGEST_DURATION = timedelta(days=3660)
 
 
 def parse_duration(text: str) -> timedelta:
     """
-    Read a duration: ``45m``, ``2h``, ``1h30m``, ``3d``, ``2w``; m is minutes.
+    Read a duration: ``45m``, ``2h``, ``1h30m``, ``3d``, ``2w``, ``90 min``, ``1.5 hours``, ``1 day and 2 hours``; m is minutes.
 
     :raises ValueError: names the text and what to write instead.
     """
-    match = _DURATION.fullmatch(text)
-    if not text or match is None:
-        raise ValueError(f"{text!r} is no duration; write a number with s, m (minutes), h, d or w, such as 45m, 2h, 1h30m or 3d")
+    words = " ".join(text.split())
+    parts = [(number, _unit(word)) for number, word in re.findall(_PART, words)] if _PARTS.fullmatch(words) else []
+    order = [list(_UNITS).index(unit) for _, unit in parts if unit]
+    if not parts or len(order) < len(parts) or order != sorted(set(order)):
+        such_as = _meant_duration(words) or "45m"
+        raise ValueError(
+            f"{text!r} is no duration; write a number with s, m (minutes), h, d or w, such as {such_as}, 2h, 1h30m or 3d"
+        )
     try:
-        duration = timedelta(**{unit: int(number) for unit, number in match.groupdict(default="0").items()})
+        duration = timedelta(**{str(unit): float(number) for number, unit in parts})
     except (OverflowError, ValueError):
         duration = _LONGEST_DURATION * 2
     if not timedelta(0) < duration <= _LONGEST_DURATION:
         raise ValueError(f"{text!r} is no duration that can be used; write more than nothing, and ten years at most")
     return duration
+
+
+def _unit(word: str) -> str | None:
+    return next((unit for unit, words in _UNITS.items() if word != "M" and word.lower() in words), None)
+
+
+def _meant_duration(words: str) -> str:
+    """Take a number alone for minutes."""
+    return f"{words}m" if re.fullmatch("[0-9]{1,6}", words) else ""

@@ -11,7 +11,7 @@ DEFAULT_SCHEMA = "financial_screener"
 def update_statement(schema: str, dag_name: str, job_name: str, values: Mapping[str, object]) -> str:
     """Write the statement that sets columns of a job."""
     assignments = (f"p_{column} => {literal(value)}" for column, value in values.items())
-    return call(schema, "update_dag_config", sql_text(dag_name), sql_text(job_name), *assignments)
+    return call(schema, "update_dag_config", literal(dag_name), literal(job_name), *assignments)
 
 
 def call(schema: str, function: str, *arguments: str) -> str:
@@ -25,15 +25,21 @@ def quoted_schema(schema: str) -> str:
 
 
 def literal(value: object) -> str:
-    """Quote an SQL value; standard_conforming_strings holds, so a backslash is an ordinary character."""
+    """
+    Quote an SQL value; one with control characters so that a message can show it, and it still means the same.
+
+    standard_conforming_strings holds, so a backslash is an ordinary character but after E.
+    """
     if isinstance(value, bool | int):
         return str(value).upper()
-    return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
+    if value is None:
+        return "NULL"
+    text = str(value)
+    return _quoted(text) if text.isprintable() else "E" + _quoted(_escaped(text))
 
 
-def sql_text(text: str) -> str:
-    """Quote a text that may have control characters, so that a message can show it and it still means the same."""
-    return literal(text) if text.isprintable() else "E" + literal(_escaped(text))
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def shell_word(text: str) -> str:

@@ -12,7 +12,8 @@ The one place where the end of a pod becomes the end of a task: each class of ``
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
@@ -21,6 +22,7 @@ from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodRefuse
 from airflow_provider_dagconfig.kubectl.errors import Fault
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.wording import printable_error
 
 _NO_ROOM = ("exceeded quota", "status unknown for quota")
 """What the API server says where the namespace's quota is used up, or was made a moment ago."""
@@ -37,6 +39,20 @@ class TaskPodError(AirflowException):
     def __init__(self, message: str, end: PodEnd) -> None:
         super().__init__(message)
         self.end = end
+
+
+@contextmanager
+def errors_fit_for_logs(*, lines: bool) -> Iterator[None]:
+    """
+    Let what is raised, and what it was raised from, have texts that a log and a terminal can take.
+
+    :param lines: whether a text may have several lines.
+    """
+    try:
+        yield
+    except Exception as error:
+        printable_error(error, lines=lines)
+        raise
 
 
 def are_exit_codes(codes: Any) -> bool:

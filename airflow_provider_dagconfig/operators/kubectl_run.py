@@ -34,12 +34,13 @@ from airflow_provider_dagconfig.kubectl.release import Why
 from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
-from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, skips
+from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, errors_fit_for_logs, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl, configured_run_overrides
+from airflow_provider_dagconfig.wording import printable, printables
 
 if TYPE_CHECKING:
     import jinja2
@@ -312,7 +313,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
         super()._do_render_template_fields(self, self._selectors, context, jinja_env, seen_oids)
-        self._resolve(context)
+        with errors_fit_for_logs(lines=False):
+            self._resolve(context)
         rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
         super()._do_render_template_fields(self, rest, context, jinja_env, seen_oids)
         self._mask_listed_variables()
@@ -338,7 +340,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
         if self._config is None:
             self._config, self._group, self._installation = self._read(context, hook, dag_name)
-            self.log.info("Configuration of %s/%s from %s", dag_name, self.job_name, self._config.origin)
+            self.log.info("Configuration of %s/%s from %s", *printables(dag_name, self.job_name, self._config.origin))
         self.dag_config = self._config.as_dict()
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = self._config  # type: ignore[typeddict-unknown-key]
@@ -422,6 +424,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
+        # What a pod ended with is told in several lines, each made of parts that are fit.
+        with errors_fit_for_logs(lines=True):
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> Any:
         if self._config is None:  # executed without a rendering, as a test may do
             self._resolve(context)
         assert self._config is not None
@@ -460,8 +467,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
         self.log.info(
             "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
-            *(name, namespace, config.cpu_request, config.cpu_limit),
-            *(config.memory_request, config.memory_limit, config.timeout_seconds),
+            *printables(name, namespace, config.cpu_request, config.cpu_limit),
+            *printables(config.memory_request, config.memory_limit, config.timeout_seconds),
         )
         grace = self.termination_grace_period
         self._run = PodRun(
@@ -469,8 +476,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             manifest,
             Limits(self.startup_timeout_seconds, config.timeout_seconds, _DEFAULT_GRACE_PERIOD if grace is None else grace),
             on_finish_action=self.on_finish_action,
+            # A pod's own line stays as it wrote it, with its colours: so it is with KubernetesPodOperator and `kubectl logs`.
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
-            note=lambda text: self.log.info("%s", text),
+            note=lambda text: self.log.info("%s", printable(text)),
             former=FormerName.of(request, kubectl, self._installation.created_at),
             judge_kill=lambda: judge_kill(context["ti"]),
         )

@@ -27,7 +27,7 @@ from airflow_provider_dagconfig.models import (
 from airflow_provider_dagconfig.models.ceiling import Ceiling, problem_of
 from airflow_provider_dagconfig.store.connection import ConnectedStore
 from airflow_provider_dagconfig.store.sessions import Session
-from airflow_provider_dagconfig.wording import did_you_mean
+from airflow_provider_dagconfig.wording import did_you_mean, printables
 
 _log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class ReadingStore(ConnectedStore):
         values = [_prefixed(row, "group_") for row in self._group_rows(_GROUPS)]
         problems = {row["group_name"]: self._group_problem(row) for row in values}
         for problem in filter(None, problems.values()):
-            _log.error("An exchange group is left out (%s): %s", self.location, problem)
+            _log.error("An exchange group is left out (%s): %s", *printables(self.location, problem))
         return [self._group(row) for row in values if problems[row["group_name"]] is None]
 
     def get_exchange_group_names(self) -> list[str]:

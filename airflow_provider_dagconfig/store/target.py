@@ -18,6 +18,7 @@ from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
 from airflow_provider_dagconfig.store.errors import DATABASE_ERRORS, Location, Purpose
 from airflow_provider_dagconfig.store.roles import ROLES_SOURCE, Roles, roles_of
 from airflow_provider_dagconfig.store.sessions import Session
+from airflow_provider_dagconfig.wording import printable_error
 
 CONNECTION_DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "airflow-provider-dagconfig"}
 """They bound the wait for a host that does not answer, in seconds, and say in pg_stat_activity who is there."""
@@ -71,7 +72,7 @@ class Target:
         try:
             yield
         except DATABASE_ERRORS as error:
-            raise self.location.explain(error, purpose=purpose, roles=self.roles) from error
+            raise self.location.explain(error, purpose=purpose, roles=self.roles) from printable_error(error, lines=True)
 
     def roles(self) -> Roles:
         """Look, on a connection of its own, what this installation calls its roles: the default names where that cannot be seen."""

@@ -15,6 +15,7 @@ from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,12 +53,12 @@ class ListExchangeGroupsOperator(BaseOperator):
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
         names = hook.get_exchange_group_names()
         if names:
-            self.log.info("Enabled exchange groups, highest priority first: %s", ", ".join(names))
+            self.log.info("Enabled exchange groups, highest priority first: %s", printable(", ".join(names)))
         else:
             self.log.warning(
                 "No exchange group is enabled, so there is nothing to run and the mapped tasks are skipped. To enable one: "
                 "UPDATE %s.exchange_groups SET enabled = TRUE WHERE group_name = '...'",
-                hook.config_schema,
+                printable(hook.config_schema),
             )
         return names
 

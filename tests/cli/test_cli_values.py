@@ -150,9 +150,7 @@ def test_a_moment_can_be_typed_in_many_ways(text: str, ago: bool, moment: dateti
     assert read_moment(text, NOW, ago=ago) == moment
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "soon", "25:00", "2026-13-01", "2h ago", "0h", "99999999d", "0001-01-01T00:00+14:00", "²h"]
-)
+@pytest.mark.parametrize("text", ["", " ", "soon", "25:00", "2026-13-01", "ago", "0h", "99999999d", "0001-01-01T00:00+14:00", "²h"])
 def test_what_is_no_moment_is_said_with_what_to_write(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment; write one in UTC, such as '2026-11-23 02:14'"):
         read_moment(text, NOW, ago=True)

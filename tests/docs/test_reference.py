@@ -19,7 +19,7 @@ from plugins.postgres import PASSWORD, Database
 from plugins.reference import MIGRATION, code, listed_parameters, section, table
 
 from airflow_provider_dagconfig.cli import definition
-from airflow_provider_dagconfig.cli.definition import get_dagconfig_commands
+from airflow_provider_dagconfig.cli.definition import COMMANDS
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl.access import resolve_access
@@ -149,14 +149,12 @@ IN_ALL = {"--conn-id", "--url", "--schema", "--verbose"}
 
 
 def test_each_command_is_listed_with_its_options() -> None:
-    [dagconfig] = get_dagconfig_commands()
-    assert isinstance(dagconfig, GroupCommand)
     listed = {
         " ".join(itertools.takewhile(lambda word: re.fullmatch("[a-z]+", word), usage.split())): set(code(options))
         for usages, _, options in table(section(CONFIGURATION, "## The command line").partition("| exit code |")[0])
         for usage in code(usages)
     }
-    assert listed == command_options(dagconfig.subcommands)
+    assert listed == command_options(COMMANDS)
 
 
 def test_the_exit_codes_are_listed() -> None:

@@ -18,6 +18,14 @@ from airflow_provider_dagconfig.models import parse_duration
         ("1h30m", timedelta(minutes=90)),
         ("3d", timedelta(days=3)),
         ("2w", timedelta(weeks=2)),
+        ("2 hours", timedelta(hours=2)),
+        ("90 min", timedelta(minutes=90)),
+        ("1 day", timedelta(days=1)),
+        ("1 day and 2 hours", timedelta(hours=26)),
+        ("1 day, 2 Hours", timedelta(hours=26)),
+        (" 2h  30m ", timedelta(minutes=150)),
+        ("1.5h", timedelta(minutes=90)),
+        ("2H", timedelta(hours=2)),
         ("1w2d3h4m5s", timedelta(weeks=1, days=2, hours=3, minutes=4, seconds=5)),
     ],
 )
@@ -26,7 +34,25 @@ def test_a_duration_is_read(text: str, duration: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2", "h", "2 h", "2h ", "-2h", "1.5h", "30m1h", "2 hours", "2H", "0m", "999999999999w", "\u0662h"], ids=ascii
+    "text",
+    [
+        "",
+        "2",
+        "h",
+        "-2h",
+        "1,5h",
+        "30m1h",
+        "1h1h",
+        "2 hourz",
+        "1M",
+        "1 month",
+        "1h30",
+        "0m",
+        "999999999999w",
+        "9" * 400 + "h",
+        "\u0662h",
+    ],
+    ids=lambda text: ascii(text)[:20],
 )
 def test_what_is_no_duration_is_answered_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(repr(text))} is no duration.* write "):
