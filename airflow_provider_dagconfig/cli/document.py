@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 
+from airflow_provider_dagconfig import models
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
-from airflow_provider_dagconfig.models import Unreadable
+from airflow_provider_dagconfig.models import Column, Unreadable
 from airflow_provider_dagconfig.wording import did_you_mean
 
 _JOBS, _GROUPS = "dag_configuration", "exchange_groups"
@@ -49,13 +50,13 @@ def write_document(document: Document) -> str:
     """
     Write it as YAML, with escapes for what a terminal must not get.
 
-    A value that is NULL is left out, since a column that a file leaves out stays as it is; but for a description, which can be
-    emptied.
+    A value that is NULL is an empty text in a column that may be so. In another one, where it is from before the rules, it is left
+    out: a column that a file leaves out stays as it is.
     """
     jobs: dict[str, dict[str, Any]] = {}
     for (dag, job), row in (document.jobs or {}).items():
-        jobs.setdefault(dag, {})[job] = _plain(row, JOB_COLUMNS)
-    groups = {name: _plain(row, GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
+        jobs.setdefault(dag, {})[job] = _plain(row, models.CONFIG_COLUMNS)
+    groups = {name: _plain(row, models.GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
     # An empty section cannot be told from a file that was cut short, and is refused.
     data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
@@ -82,9 +83,9 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
 
 
-def _plain(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    values = {column: row.get(column) for column in columns}
-    values["description"] = values["description"] or ""
+def _plain(row: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, Any]:
+    none = {name: "" if column.is_nullable else None for name, column in columns.items()}
+    values = {name: none[name] if row.get(name) is None else row[name] for name in columns}
     return {column: _plain_value(value) for column, value in values.items() if value is not None}
 
 

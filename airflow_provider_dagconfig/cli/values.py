@@ -70,6 +70,11 @@ def _time_of_day(text: str) -> time:
     raise ValueError(f"{text!r} is no time of day; write one in UTC, such as 14:30")
 
 
+def _time_or_none(text: str) -> time | str:
+    """Read a time that may be none: an empty text, as for a description."""
+    return _time_of_day(text) if text else text
+
+
 def _time(match: re.Match[str]) -> time:
     hour, minute, second = (int(part or 0) for part in match.groups())
     return time(hour, minute, second)
@@ -122,6 +127,8 @@ def _reader(column: Column) -> Callable[[str], Any]:
         return _quantity(column.resource)
     if isinstance(column, TextColumn) and not column.is_nullable:
         return _filled(column.takes)
+    if isinstance(column, TimeColumn) and column.is_nullable:
+        return _time_or_none
     return _READERS[type(column)]
 
 

@@ -18,6 +18,7 @@ from airflow_provider_dagconfig.models import (
     ExchangeGroup,
     Quantity,
     TextColumn,
+    TimeColumn,
     Unreadable,
     names_of,
     parse_duration,
@@ -44,6 +45,10 @@ _RENAME = sql.SQL("""
     WHERE dag_name = %(dag_name)s AND job_name = %(job_name)s
     RETURNING id
 """)
+_CLEAR = sql.SQL("""
+    UPDATE {schema}.exchange_groups SET {cleared} WHERE group_name = %(group_name)s AND num_nonnulls({columns}) > 0
+    RETURNING id
+""")
 Value = str | Quantity | int | bool | time | Sequence[str] | None
 """What a column can be set to; None leaves it as it is."""
 
@@ -68,6 +73,7 @@ _TYPES: Mapping[str, LiteralString] = {
     "not_valid": "boolean",
 }
 """The functions' parameters, which are called as here with p_ before."""
+_TIMES_OF_DAY = [name for name, column in GROUP_COLUMNS.items() if isinstance(column, TimeColumn) and column.is_nullable]
 
 
 class ChangingStore(HistoryStore):
@@ -193,16 +199,34 @@ class ChangingStore(HistoryStore):
         """
         Change a group, or make it (which needs ``exchanges``); None leaves a value as it is.
 
-        :param values: the columns of ``GROUP_COLUMNS``, such as ``priority=10``; an empty description removes it.
+        :param values: the columns of ``GROUP_COLUMNS``, such as ``priority=10``; an empty text removes a description, and the time
+            when a market opens or closes. A time that is removed has its own entry in the audit, beside that of other changes.
         :return: the group as it is now.
         :raises DagConfigInvalidError: a value breaks a rule, or the group could not be used.
         :raises DagConfigStaleError: the group is not of the expected version.
         """
         columns = _known("update_exchange_group", GROUP_COLUMNS, values)
+        # The function takes NULL for a value that stays. It removes a description by itself.
+        cleared = [column for column, value in columns.items() if value == "" and column in _TIMES_OF_DAY]
+        columns = {column: value for column, value in columns.items() if column not in cleared}
         given = _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns)
         with self.transaction():
             self._call("update_exchange_group", given)
+            if cleared:
+                self._clear(name, cleared, updated_by, reason)
             return self.get_exchange_group(name)
+
+    def _clear(self, group: str, columns: Sequence[str], updated_by: str | None, reason: str | None) -> None:
+        names = [sql.Identifier(column) for column in columns]
+        self._ask(_BOOK_ON, {"updated_by": updated_by, "reason": reason}, purpose="writing")
+        self._ask(
+            _CLEAR,
+            {"group_name": group},
+            purpose="writing",
+            cleared=sql.SQL(", ").join(sql.SQL("{} = NULL").format(name) for name in names),
+            columns=sql.SQL(", ").join(names),
+        )
+        self._ask(_BOOK_ON, {"updated_by": None, "reason": None}, purpose="writing")
 
     def delete_exchange_group(
         self, name: str, *, updated_by: str | None = None, reason: str | None = None, expected_version: int | None = None
