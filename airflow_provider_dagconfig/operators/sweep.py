@@ -16,7 +16,9 @@ from airflow_provider_dagconfig.kubectl.sweep import Fate, ListedPod, Verdict, j
 from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.airflow_state import facts_of
+from airflow_provider_dagconfig.operators.ends import errors_fit_for_logs
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
+from airflow_provider_dagconfig.wording import printables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,6 +80,7 @@ class SweepPodsOperator(BaseOperator):
         self.cluster_context = cluster_context
         self.in_cluster = in_cluster
 
+    @errors_fit_for_logs(lines=True)
     def execute(self, context: Context) -> dict[str, int]:
         """
         List the pods, ask Airflow about their tasks, and delete those whose work is not wanted.
@@ -114,15 +117,17 @@ class SweepPodsOperator(BaseOperator):
         except KubectlError as error:
             raise AirflowException(f"Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}") from None
         # Most pods are at work.
-        tell = self.log.debug if verdict.fate is Fate.KEEP else self.log.info
-        tell("%s %s: %s", done.did, pod.name, done.why)
+        if verdict.fate is Fate.KEEP:
+            self.log.debug("%s %s: %s", *printables(done.did, pod.name, done.why))
+        else:
+            self.log.info("%s %s: %s", *printables(done.did, pod.name, done.why))
         return done
 
     def _summed_up(self, did: Sequence[Done], unknown: int, where: str) -> dict[str, int]:
         counts = {"pods": len(did), **{name: sum(done.did == name for done in did) for name in ("deleted", "kept", "failed")}}
         self.log.info(
             "%d of %d pods %s are being deleted. %d stay, of which %d are unknown to this Airflow. %d could not be dealt with.",
-            *(counts["deleted"], counts["pods"], where, counts["kept"], unknown, counts["failed"]),
+            *printables(counts["deleted"], counts["pods"], where, counts["kept"], unknown, counts["failed"]),
         )
         if counts["failed"]:
             failed = next(done for done in did if done.did == "failed")
