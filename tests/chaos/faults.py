@@ -63,11 +63,12 @@ class Faults:
         return self.random.choice(candidates) if candidates else None
 
     def a_task(self) -> tuple[Key, int] | None:
-        """Choose a task that waits for its pod; gives its process, too."""
+        """Choose a task that waits for its pod, and that is supervised; gives its process, too."""
         if (chosen := self.a_running_pod()) is None:
             return None
-        waiting = list(task_processes(chosen[1]))
-        return (chosen[0], self.random.choice(sorted(waiting))) if waiting else None
+        ours = set(below(os.getpid()))
+        waiting = sorted(pid for pid in task_processes(chosen[1]) if parent(pid) in ours)
+        return (chosen[0], self.random.choice(waiting)) if waiting else None
 
     def later_thaw(self, pids: list[int]) -> None:
         timer = threading.Timer(FROZEN_SECONDS, send, (pids, signal.SIGCONT))
@@ -195,5 +196,6 @@ CUTS_OFF = {"airflow_away": 8.0, "airflow_cut": 8.0, "store_away": 8.0}
 
 def send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
+        assert pid > 1, "0 is this process's own group"
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,8 +32,12 @@ def requests_of(what: str) -> Iterator[int]:
 
 
 def task_processes(pod: str) -> set[int]:
-    """The processes of tasks that ask about a pod: those that started who asks."""
+    """
+    The processes of tasks that ask about a pod: those that started who asks, and that this process started, or who it did.
+
+    One that was started by a process that is gone is no task's any more: its parent is whoever takes orphans.
+    """
     requests = set(requests_of(pod))
     with suppress(OSError):
-        return {parent(pid) for pid in requests} - requests
+        return {parent(pid) for pid in requests} & set(below(os.getpid())) - requests
     return set()
