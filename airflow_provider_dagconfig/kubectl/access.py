@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.environment import PREFIX
+from airflow_provider_dagconfig.kubectl.environment import DESCRIPTORS, PREFIX
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -32,7 +33,8 @@ class ClusterAccess:
 
     :param source: where it comes from, for error messages.
     :param kubeconfig: the path of a kubeconfig, or several joined with ``:``; None where ``content`` holds it.
-    :param content: a kubeconfig as JSON; kept out of the repr, written to a file of mode 0600 while a task runs.
+    :param content: a kubeconfig as JSON; kept out of the repr, and while a task runs in a file that has no name and only its user
+        can read.
     :param context: the context in the kubeconfig; None is its current one.
     :param namespace: the connection's namespace.
     :param verify: whether kubectl verifies the server's certificate.
@@ -53,16 +55,37 @@ class ClusterAccess:
             variables[f"{PREFIX}CONTEXT"] = self.context
         if not self.verify:
             variables[f"{PREFIX}INSECURE"] = "1"
-        if self.content is None:
-            if self.kubeconfig:
-                variables["KUBECONFIG"] = self.kubeconfig
-            yield variables
+        if self.content is not None:
+            with _nameless_file(self.content) if _may_be_nameless(self.content) else _private_file(self.content) as path:
+                yield {**variables, "KUBECONFIG": path}
             return
-        with tempfile.TemporaryDirectory(prefix="dagconfig-") as directory:  # mode 0700
-            path = os.path.join(directory, "kubeconfig")
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(self.content)
-            yield {**variables, "KUBECONFIG": path}
+        if self.kubeconfig:
+            variables["KUBECONFIG"] = self.kubeconfig
+        yield variables
+
+
+def _may_be_nameless(kubeconfig: str) -> bool:
+    """Whether kubectl only reads it: what an ``auth-provider`` is given in exchange for an old token, it writes beside the old."""
+    return sys.platform == "linux" and '"auth-provider"' not in kubeconfig
+
+
+@contextmanager
+def _nameless_file(content: str) -> Iterator[str]:
+    """A file that no directory has: it is gone with the last process that has it open, however that ends."""
+    with tempfile.TemporaryFile("w") as file:
+        file.write(content)
+        file.flush()
+        yield f"{DESCRIPTORS}{file.fileno()}"
+
+
+@contextmanager
+def _private_file(content: str) -> Iterator[str]:
+    """A file of mode 0600; a process that is killed outright leaves it."""
+    with tempfile.TemporaryDirectory(prefix="dagconfig-") as directory:  # mode 0700
+        path = os.path.join(directory, "kubeconfig")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(content)
+        yield path
 
 
 def resolve_access(
@@ -107,7 +130,8 @@ def resolve_access(
         path = _existing(field_of("kube_config_path"), f"kube_config_path of {named}")
         return ClusterAccess(named, path, None, context, namespace, verify)
     if chosen == ["kube_config"]:
-        return ClusterAccess(named, None, _kubeconfig_json(field_of("kube_config"), named), context, namespace, verify)
+        content = _kubeconfig_json(field_of("kube_config"), named, context)
+        return ClusterAccess(named, None, content, context, namespace, verify)
     return _default(service_account, context, namespace, verify, named)
 
 
@@ -145,7 +169,7 @@ def _truth(value: Any) -> bool:
     return value is True or str(value).lower() in ("true", "1", "yes", "t", "y", "on")
 
 
-def _kubeconfig_json(value: Any, named: str) -> str:
+def _kubeconfig_json(value: Any, named: str, context: str | None) -> str:
     if not isinstance(value, Mapping):
         try:
             value = json.loads(value)
@@ -155,7 +179,29 @@ def _kubeconfig_json(value: Any, named: str) -> str:
             ) from None
     if not isinstance(value, Mapping) or not value.get("clusters"):
         raise ClusterAccessError(f"kube_config of {named} has no clusters: it is not a kubeconfig")
+    for field_name, path in _relative_paths(value, context):
+        raise ClusterAccessError(
+            f"kube_config of {named} has {field_name}: {path}, a path beside the kubeconfig, and a connection has no directory. "
+            f"Write it from / on, or put the file's content in its place: `kubectl config view --raw --flatten -o json`"
+        )
     return json.dumps(value)
+
+
+def _relative_paths(kubeconfig: Mapping[str, Any], context: str | None) -> Iterator[tuple[str, str]]:
+    """Find what kubectl would look for beside the kubeconfig: files, and a plugin's command that has a ``/`` in it."""
+    used = _entry(kubeconfig, "context", context or kubeconfig.get("current-context"))
+    cluster, user = (_entry(kubeconfig, kind, used.get(kind)) for kind in ("cluster", "user"))
+    files = {name: cluster.get(name) for name in ("certificate-authority",)}
+    files |= {name: user.get(name) for name in ("client-certificate", "client-key", "tokenFile")}
+    command = (user.get("exec") or {}).get("command") or ""
+    files["the command of exec"] = command if "/" in command else None
+    yield from ((name, path) for name, path in files.items() if path and not os.path.isabs(path))
+
+
+def _entry(kubeconfig: Mapping[str, Any], kind: str, name: str | None) -> Mapping[str, Any]:
+    """Give a context, cluster or user by its name; kubectl says it where there is none."""
+    named = (entry for entry in kubeconfig.get(f"{kind}s") or () if isinstance(entry, Mapping) and entry.get("name") == name)
+    return next(named, {}).get(kind) or {}
 
 
 def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> ClusterAccess:

@@ -7,7 +7,6 @@ and after how many seconds what came back; never what was sent or received, sinc
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -16,14 +15,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import requests
-from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettings
+from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettings, named_descriptors
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError, read_error, without_log
 from airflow_provider_dagconfig.kubectl.events import read_json, read_pod
+from airflow_provider_dagconfig.kubectl.lifeline import Lifeline
 from airflow_provider_dagconfig.kubectl.requests import PATIENCE, PodPath, Request
 from airflow_provider_dagconfig.wording import printables
 
@@ -42,14 +43,7 @@ class Stream:
     def __init__(self, request: Request, environment: Mapping[str, str]) -> None:
         self._request, self._begun, self._bytes = request, time.monotonic(), 0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(  # noqa: S603
-            [*_BASH, request.command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=environment,
-            start_new_session=True,
-        )
+        self._process, self._lifeline = _start(request, environment, stdin=subprocess.DEVNULL, stderr=self._stderr)
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
         log.debug("%s %s: opened", *printables(request.verb, request.uri))
@@ -67,6 +61,7 @@ class Stream:
     def error(self) -> KubectlError | None:
         """Wait for the end, after :meth:`read` gave nothing; None for a good end."""
         exit_code = self._process.wait()
+        self._lifeline.close()
         self._stdout.close()
         self._stderr.seek(0)
         stderr = self._stderr.read().decode(errors="replace")
@@ -80,6 +75,7 @@ class Stream:
         if self._stdout.closed:
             return
         _end(self._process)
+        self._lifeline.close()
         self._stdout.close()
         self._stderr.close()
         self._log("closed")
@@ -135,18 +131,8 @@ class Client:
 
     def _run(self, request: Request) -> bytes:
         body = b"" if request.body is None else json.dumps(request.body).encode()
-        try:
-            process = subprocess.Popen(  # noqa: S603
-                [*_BASH, request.command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=self._of(request),
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise KubectlError(Fault.MISCONFIGURED, "there is no bash on this worker: install it", request.verb) from None
-        with process:
+        process, lifeline = _start(request, self._of(request), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        with closing(lifeline), process:
             try:
                 answer, stderr = process.communicate(body, _PROCESS_TIMEOUT)
             except subprocess.TimeoutExpired as late:
@@ -240,12 +226,33 @@ class Kubectl(Client):
         return read_pod(self.ask_json(request), request.verb)
 
 
+def _start(request: Request, environment: Mapping[str, str], **streams: Any) -> tuple[subprocess.Popen[bytes], Lifeline]:
+    """Start kubectl.sh, which ends with this process, however that ends."""
+    lifeline = Lifeline()
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            [*_BASH, request.command],
+            stdout=subprocess.PIPE,
+            env={**environment, f"{PREFIX}LIFELINE": "".join(map(str, lifeline.descriptors))},
+            start_new_session=True,
+            pass_fds=(*lifeline.descriptors, *named_descriptors(environment)),
+            **streams,
+        )
+    except BaseException as error:
+        lifeline.close()
+        if isinstance(error, FileNotFoundError):
+            raise KubectlError(Fault.MISCONFIGURED, "there is no bash on this worker: install it", request.verb) from None
+        raise
+    lifeline.tie(process.pid)
+    return process, lifeline
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End kubectl and what it has started: a credential plugin that hangs would go on for ever."""
     for signal_number, seconds in ((signal.SIGTERM, 1), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal_number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
 
 

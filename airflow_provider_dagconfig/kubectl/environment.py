@@ -10,6 +10,9 @@ from fnmatch import fnmatchcase
 PREFIX = "DAGCONFIG_"
 """Begins the name of each variable that ``kubectl.sh`` reads, but for KUBECONFIG, which is kubectl's."""
 
+DESCRIPTORS = "/proc/self/fd/"
+"""Linux's folder of a process's open files: a KUBECONFIG there is an open file of this process, which kubectl gets too."""
+
 # They change what bash does, or what the names in a script mean; no credential plugin needs them.
 _SHELL = (
     "BASH*",  # BASH_ENV, BASHOPTS, and BASH_FUNC_exec%%: a function in place of a command
@@ -72,6 +75,12 @@ class KubectlSettings:
         if name.startswith(PREFIX) or _is_any(name, _SHELL):
             return False
         return _is_any(name, self.keep) or not _is_any(name, (*_AIRFLOW, *self.drop))
+
+
+def named_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Give the open files of this process that a kubectl with this environment is to find under their numbers."""
+    directory, _, name = environment.get("KUBECONFIG", "").rpartition("/")
+    return (int(name),) if f"{directory}/" == DESCRIPTORS and name.isdecimal() else ()
 
 
 def _is_any(name: str, patterns: tuple[str, ...]) -> bool:

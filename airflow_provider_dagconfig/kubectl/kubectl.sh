@@ -12,9 +12,12 @@
 #   client     no request: the version of kubectl
 #
 # Also read: KUBECONFIG, DAGCONFIG_KUBECTL (default kubectl), DAGCONFIG_CONTEXT, DAGCONFIG_INSECURE (1: don't verify the server),
-# DAGCONFIG_REQUEST_TIMEOUT (such as 10s; default: no end). kubectl's exit code and standard error are passed on; 127 means that
-# there is no kubectl.
+# DAGCONFIG_REQUEST_TIMEOUT (such as 10s; default: no end), DAGCONFIG_LIFELINE (an open pipe, whose other end is with who started
+# this). kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
 set -euo pipefail
+
+# Who started this is gone already: nobody reads the answer.
+! { [[ -n ${DAGCONFIG_LIFELINE:-} ]] && read -r -t 0 -u "$DAGCONFIG_LIFELINE"; } || exit 1
 
 kubectl=${DAGCONFIG_KUBECTL:-kubectl}
 if ! type -P -- "$kubectl" >/dev/null; then

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError, resolve_access
+from airflow_provider_dagconfig.kubectl.environment import named_descriptors
 
 KUBECONFIG = {"clusters": [{"name": "lab"}], "users": [{"name": "me", "user": {"token": "s3cret-token"}}]}
 
@@ -85,22 +89,89 @@ def test_the_tasks_parameters_come_before_the_connection(kubeconfig: str) -> Non
         assert environment == {"KUBECONFIG": kubeconfig, "DAGCONFIG_CONTEXT": "other"}
 
 
+def read_by_a_child(environment: dict[str, str]) -> Any:
+    """What a process that gets the open files reads under the name in KUBECONFIG, twice."""
+    done = subprocess.run(
+        ["sh", "-c", 'cat "$KUBECONFIG" "$KUBECONFIG"'],
+        env={**environment, "PATH": os.environ["PATH"]},
+        pass_fds=named_descriptors(environment),
+        capture_output=True,
+        check=True,
+    )
+    half = len(done.stdout) // 2
+    assert done.stdout[:half] == done.stdout[half:]
+    return json.loads(done.stdout[:half])
+
+
 @pytest.mark.parametrize("given", [KUBECONFIG, json.dumps(KUBECONFIG)], ids=["object", "text"])
-def test_a_kubeconfig_in_the_connection_is_a_private_file_that_goes_away(given: Any) -> None:
+def test_a_kubeconfig_in_the_connection_is_a_file_that_no_directory_has(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a worker that is killed outright can't leave it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     access = resolve({"kube_config": given})
     assert "s3cret" not in repr(access)
     with access.environment() as environment:
+        assert read_by_a_child(environment) == KUBECONFIG
+        assert stat.S_IMODE(Path(environment["KUBECONFIG"]).stat().st_mode) == 0o600
+        assert not list(tmp_path.iterdir())
+
+
+OIDC = {"auth-provider": {"name": "oidc", "config": {"refresh-token": "s3cret"}}}
+WRITTEN_TO = {**KUBECONFIG, "users": [{"name": "me", "user": OIDC}]}
+
+
+def test_a_kubeconfig_that_kubectl_writes_to_is_a_private_file_that_goes_away() -> None:
+    """kubectl keeps what an identity provider gave it for an old token beside the old one."""
+    with resolve({"kube_config": WRITTEN_TO}).environment() as environment:
         path = Path(environment["KUBECONFIG"])
-        assert json.loads(path.read_text()) == KUBECONFIG
+        assert json.loads(path.read_text()) == WRITTEN_TO
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert not path.parent.exists()
 
 
 def test_the_private_file_goes_away_when_the_task_fails() -> None:
-    with pytest.raises(RuntimeError), resolve({"kube_config": KUBECONFIG}).environment() as environment:
+    with pytest.raises(RuntimeError), resolve({"kube_config": WRITTEN_TO}).environment() as environment:
         raise RuntimeError
     assert not Path(environment["KUBECONFIG"]).exists()
+
+
+def connected(user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
+    return {
+        "clusters": [{"name": "lab", "cluster": cluster}, {"name": "other", "cluster": {"certificate-authority": "ca.crt"}}],
+        "users": [{"name": "me", "user": user or {}}],
+        "contexts": [
+            {"name": "lab", "context": {"cluster": "lab", "user": "me"}},
+            {"name": "other", "context": {"cluster": "other", "user": "me"}},
+        ],
+        "current-context": "lab",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "context", "says"),
+    [
+        (connected(**{"certificate-authority": "../ca.crt"}), None, "has certificate-authority: ../ca.crt, a path"),
+        (connected({"client-key": "me.key", "client-certificate": "/me.crt"}), None, "has client-key: me.key"),
+        (connected({"tokenFile": "token"}), None, "has tokenFile: token"),
+        (connected({"exec": {"command": "bin/login"}}), None, "has the command of exec: bin/login"),
+        (connected(), "other", "has certificate-authority: ca.crt"),
+    ],
+    ids=["authority", "key", "token", "plugin", "by-context"],
+)
+def test_a_path_from_a_directory_that_a_connection_lacks_is_refused(
+    kubeconfig: dict[str, Any], context: str | None, says: str
+) -> None:
+    with pytest.raises(ClusterAccessError) as refusal:
+        resolve({"kube_config": kubeconfig}, cluster_context=context)
+    assert says in str(refusal.value)
+    assert "kubectl config view --raw --flatten -o json" in str(refusal.value)
+
+
+def test_absolute_paths_and_programs_in_path_are_taken_whatever_another_context_has() -> None:
+    user = {"exec": {"command": "aws"}, "client-key": "/me.key"}
+    assert resolve({"kube_config": connected(user, **{"certificate-authority": "/ca.crt"})}).content
 
 
 def test_a_pods_own_service_account_is_named_by_file_since_its_token_is_renewed(service_account: Path) -> None:

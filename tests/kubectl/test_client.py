@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -198,6 +199,27 @@ def test_a_machine_without_kubectl_says_how_to_get_it(tmp_path: Path, monkeypatc
     with pytest.raises(KubectlError, match="apt-get install kubernetes-client") as refusal:
         Kubectl({}, "jobs", "collect").get()
     assert refusal.value.fault is Fault.MISCONFIGURED
+
+
+def test_a_request_goes_on_after_the_thread_that_made_it(fake_kubectl: Path) -> None:
+    """It ends with the process, not with a thread."""
+    os.mkfifo(fake_kubectl / "fifo")
+    (fake_kubectl / "kubectl").write_text(f"#!/bin/sh\nexec cat {fake_kubectl}/fifo\n")
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(Kubectl({}, "jobs", "collect").watch).result()
+    with closing(stream):
+        (fake_kubectl / "fifo").write_text("still here")
+        assert stream.read() == b"still here"
+
+
+def test_a_request_whose_maker_is_gone_before_kubectl_runs_is_not_made(fake_kubectl: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    environment = {"PATH": os.environ["PATH"], "DAGCONFIG_URI": "/version", "DAGCONFIG_LIFELINE": str(reading)}
+    done = subprocess.run(["bash", SCRIPT, "get"], env=environment, pass_fds=(reading,), capture_output=True, check=False)
+    os.close(reading)
+    assert done.returncode == 1
+    assert not (fake_kubectl / "arguments").exists()
 
 
 def test_an_answer_that_is_no_json_is_no_pod(fake_kubectl: Path) -> None:
