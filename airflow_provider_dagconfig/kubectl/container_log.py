@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
-from airflow_provider_dagconfig.kubectl.logs import LogLines
+from airflow_provider_dagconfig.kubectl.logs import LogLines, Remark
 from airflow_provider_dagconfig.kubectl.patience import Pauses
 
 LAST_LINES = 10
@@ -214,5 +214,6 @@ class ContainerLog:
         return self._bytes > _ROTATES
 
     def _deliver(self, line: str) -> None:
-        self.last_lines.append(line)
+        if not isinstance(line, Remark):
+            self.last_lines.append(line)
         self._on_line(line)

@@ -2,7 +2,9 @@
 The bytes of log requests turned into lines, each once and in order. Pure: no process, no clock.
 
 A log is asked for with ``timestamps=true``, so that a request made after a lost connection can be matched with what was
-delivered before: the kubelet sets an RFC 3339 time before each line (source: Kubernetes API, ``PodLogOptions``).
+delivered before: the kubelet sets an RFC 3339 time before each line (source: Kubernetes API, ``PodLogOptions``). A line without one
+is not the job's: where the kubelet can't go on, it ends an answer with its own sentence, or with the runtime's ("rpc error: code =
+NotFound desc = an error occurred when try to find container ...").
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d
 _PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
 # stdout and stderr are stamped before they are written to the same file, so neighbours may be out of order by a little.
 OVERLAP_NS = 5 * 10**9
-GAP = "[The kubelet has rotated this log: lines may be missing here]"
+
+
+class Remark(str):
+    """A sentence about the log, and no line of the job's."""
+
+    __slots__ = ()
+
+
+GAP = Remark("[The kubelet has rotated this log: lines may be missing here]")
 
 
 def _nanoseconds(stamp: re.Match[bytes]) -> int:
@@ -43,7 +53,7 @@ class LogLines:
     The lines of one container's log over as many requests as it takes.
 
     Call :meth:`begin` before each request, :meth:`feed` with what it sends, :meth:`end` when the log is complete.
-    A line that is no UTF-8 keeps its bytes as ``\\xNN``.
+    A line that is no UTF-8 keeps its bytes as ``\\xNN``. What others than the job have written is a :class:`Remark`.
     """
 
     def __init__(self) -> None:
@@ -53,6 +63,7 @@ class LogLines:
         self._repeated: Counter[tuple[int, int]] = Counter()
         self._resume_from = 0
         self._joined = True
+        self._remark: Remark | None = None
 
     @property
     def since(self) -> str | None:
@@ -98,16 +109,24 @@ class LogLines:
             self._rest.clear()
 
     def _deliver(self, line: bytes) -> Iterator[str]:
-        text = line
-        if stamp := _STAMP.match(line):
-            text = line[stamp.end() :]
-            if self._is_repeated(_nanoseconds(stamp), hash(line)):
-                self._joined = True
-                return
-            if not self._joined:
-                self._joined = True
-                yield GAP
-        yield _join_pieces(text).decode(errors="backslashreplace")
+        stamp = _STAMP.match(line)
+        if stamp is None:
+            yield from self._say(line.decode(errors="backslashreplace"))
+            return
+        if self._is_repeated(_nanoseconds(stamp), hash(line)):
+            self._joined = True
+            return
+        if not self._joined:
+            self._joined = True
+            yield GAP
+        yield _join_pieces(line[stamp.end() :]).decode(errors="backslashreplace")
+
+    def _say(self, sentence: str) -> Iterator[Remark]:
+        """Say what others than the job have written, and once where they write it at each request."""
+        remark = Remark(f"[Not from the job: {sentence}]")
+        if sentence and remark != self._remark:
+            self._remark = remark
+            yield remark
 
     def _is_repeated(self, time: int, digest: int) -> bool:
         if self._newest and time < self._resume_from:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -83,11 +83,13 @@ class Waiting:
     :param reason: such as ``ContainerCreating``, ``ImagePullBackOff``, ``Unschedulable``.
     :param message: the kubelet's or scheduler's sentence; may be empty.
     :param hopeless: waiting longer does not help.
+    :param events_may_tell: the status does not say why; the pod's events may.
     """
 
     reason: str
     message: str = ""
     hopeless: bool = False
+    events_may_tell: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcom
         return Running(ended=_ended_by_the_container(terminated))
     if "running" in state or (phase == "Running" and not state):
         return Running()
-    return _waiting(status)
+    return _waiting(pod)
 
 
 def _container_state(statuses: Iterable[Pod], name: str) -> Mapping[str, Any]:
@@ -215,22 +217,52 @@ def _failed_without_container(status: Mapping[str, Any]) -> Outcome:
     return Outcome(End.CLUSTER, status.get("reason") or "Failed", status.get("message", ""))
 
 
-def _waiting(status: Mapping[str, Any]) -> Waiting:
+def _waiting(pod: Pod) -> Waiting:
+    status = pod.get("status", {})
+    init = _awaited(pod)
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
         waiting = container.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in (None, "PodInitializing"):
             reason, message = waiting["reason"], waiting.get("message", "")
-            return Waiting(reason, message, hopeless=reason in _HOPELESS and not _PASSING.search(message))
+            hopeless = reason in _HOPELESS and not _PASSING.search(message)
+            said = f"{_named(container)}: {message}" if container is init else message
+            return Waiting(reason, said, hopeless, events_may_tell=not message)
+    if init is not None:
+        running = init.get("state", {}).get("running")
+        if running is None:
+            return Waiting("PodInitializing", f"{_named(init)} has not started", events_may_tell=True)
+        return Waiting("PodInitializing", f"{_named(init)} has been running since {running.get('startedAt')}")
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Waiting(condition.get("reason", "Unschedulable"), condition.get("message", ""))
-    return Waiting(status.get("reason", "Pending"), status.get("message", ""))
+    message = status.get("message", "")
+    return Waiting(status.get("reason", "Pending"), message, events_may_tell=not message)
+
+
+def _awaited(pod: Pod) -> Mapping[str, Any] | None:
+    """
+    The init container that the pod waits for: they run one after the other.
+
+    One with restartPolicy Always goes on beside the others, once it has started (Kubernetes: Sidecar Containers).
+    """
+    specs = pod.get("spec", {}).get("initContainers", ())
+    sidecars = {spec["name"] for spec in specs if spec.get("restartPolicy") == "Always"}
+    for container in pod.get("status", {}).get("initContainerStatuses", ()):
+        done = container.get("started") if container["name"] in sidecars else "terminated" in container.get("state", {})
+        if not done:
+            return container  # type: ignore[no-any-return]
+    return None
+
+
+def _named(init: Mapping[str, Any]) -> str:
+    image = f" ({init['image']})" if init.get("image") else ""
+    return f"init container {init['name']}{image}"
 
 
 def more_telling(before: Waiting, now: Waiting) -> Waiting:
     """Keep the sentence that names the cause: ``ImagePullBackOff`` comes after it and may say only that it waits."""
     if now.reason == "ImagePullBackOff" and before.reason in ("ErrImagePull", "ImagePullBackOff"):
-        return Waiting(now.reason, max(before.message, now.message, key=len), now.hopeless)
+        return replace(now, message=max(before.message, now.message, key=len))
     return now
 
 

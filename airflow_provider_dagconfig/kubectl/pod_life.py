@@ -79,7 +79,7 @@ class PodLife:
     def __init__(self, manifest: Pod, limits: Limits, begun_at: float) -> None:
         self.pod: Pod = manifest
         """As it was last seen; the manifest before."""
-        self.view: Waiting | Running | Outcome = Waiting("Pending")
+        self.view: Waiting | Running | Outcome = Waiting("Pending", events_may_tell=True)
         """How far it is."""
         self.is_gone = False
         """Whether the API server has it no more."""
@@ -174,9 +174,7 @@ class PodLife:
             return outcomes.not_started(view)
         seconds = self._limits.startup_timeout
         if now > self._begun_at + seconds:
-            return TooLate(
-                "startup_timeout_seconds", seconds, outcomes.not_started(view, seconds), events_may_tell=not view.message
-            )
+            return TooLate("startup_timeout_seconds", seconds, outcomes.not_started(view, seconds), view.events_may_tell)
         return None
 
     def next_deadline(self) -> float:

@@ -319,6 +319,21 @@ def test_a_log_that_is_opened_again_goes_on_where_the_pod_is_the_same(tmp_path: 
     assert [line for line in said if line in ("one", "two")] == ["one", "two"]
 
 
+def test_the_runtimes_sentence_at_the_end_of_a_log_is_not_the_jobs_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpc = "rpc error: code = NotFound desc = an error occurred when try to find container"
+    has_ended, said = run_with(
+        tmp_path,
+        monkeypatch,
+        create=says(pod(1, ended(3, "2026-11-23T02:00:01Z", "Failed"))),
+        log=":",
+        rest=f"echo '2026-11-23T02:00:00Z no such market'; printf '{rpc}'",
+    )
+    assert [line for line in said if "market" in line or "rpc" in line] == ["no such market", f"[Not from the job: {rpc}]"]
+    assert has_ended.last_lines == ("no such market",)
+
+
 # --- the result first, then the deletion ---
 
 

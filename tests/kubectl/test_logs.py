@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dagconfig.kubectl.logs import GAP, LogLines
+from airflow_provider_dagconfig.kubectl.logs import GAP, LogLines, Remark
 
 START = datetime(2026, 11, 23, 2, 14, 5, tzinfo=timezone.utc)
 
@@ -42,8 +42,27 @@ def test_half_a_line_of_a_broken_request_is_dropped_since_it_comes_again_in_whol
     assert read(log, stamp(0) + b"one\n" + stamp(1) + b"two\n") == ["two"]
 
 
-def test_a_sentence_of_the_kubelet_without_a_time_is_a_line_too() -> None:
-    assert read(LogLines(), b"unable to retrieve container logs\n") == ["unable to retrieve container logs"]
+NOT_FOUND = 'rpc error: code = NotFound desc = an error occurred when try to find container "5f": not found'
+
+
+def test_a_sentence_of_the_kubelet_or_the_runtime_is_said_to_be_no_line_of_the_job() -> None:
+    log = LogLines()
+    assert read(log, stamp(0) + b"one\n" + NOT_FOUND.encode()) == ["one"]
+    [said] = log.end()
+    assert said == f"[Not from the job: {NOT_FOUND}]"
+    assert isinstance(said, Remark)
+
+
+def test_a_sentence_that_comes_with_each_request_is_said_once() -> None:
+    log, sentence = LogLines(), b"unable to retrieve container logs for containerd://5f\n"
+    said = [line for _ in range(3) for line in read(log, sentence)]
+    assert said == ["[Not from the job: unable to retrieve container logs for containerd://5f]"]
+
+
+def test_what_the_job_writes_about_rpc_errors_is_the_jobs() -> None:
+    [line] = read(LogLines(), stamp(0) + NOT_FOUND.encode() + b"\n")
+    assert line == NOT_FOUND
+    assert not isinstance(line, Remark)
 
 
 @pytest.mark.parametrize("size", [16 * 1024, 8 * 1024], ids=["containerd", "CRI-O"])

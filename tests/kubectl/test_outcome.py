@@ -114,13 +114,15 @@ def test_a_pod_that_has_ended_says_how(status: dict[str, Any], end: End, reason:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        pytest.param(pod("Pending"), Waiting("Pending"), id="new"),
+        pytest.param(pod("Pending"), Waiting("Pending", events_may_tell=True), id="new"),
         pytest.param(
             pod("Pending", conditions=[condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available")]),
             Waiting("Unschedulable", "0/3 nodes are available"),
             id="unschedulable",
         ),
-        pytest.param(pod("Pending", waiting("ContainerCreating")), Waiting("ContainerCreating"), id="creating"),
+        pytest.param(
+            pod("Pending", waiting("ContainerCreating")), Waiting("ContainerCreating", events_may_tell=True), id="creating"
+        ),
         pytest.param(
             pod("Pending", waiting("ErrImageNeverPull", "not present")),
             Waiting("ErrImageNeverPull", "not present", hopeless=True),
@@ -147,7 +149,7 @@ def test_a_pod_that_has_ended_says_how(status: dict[str, Any], end: End, reason:
                 waiting("PodInitializing"),
                 initContainerStatuses=[{"name": "fetch", "state": waiting("InvalidImageName", "bad")}],
             ),
-            Waiting("InvalidImageName", "bad", hopeless=True),
+            Waiting("InvalidImageName", "init container fetch: bad", hopeless=True),
             id="init-container",
         ),
         pytest.param(pod("Running", waiting("ErrImagePull", "no")), Waiting("ErrImagePull", "no"), id="only-the-sidecar-runs"),
@@ -231,6 +233,59 @@ def test_a_child_that_ran_out_of_memory_is_no_failure_of_a_job_that_ended_well()
     assert isinstance(view, Running)
     assert view.ended is not None
     assert view.ended.end is End.SUCCEEDED
+
+
+INIT_IMAGE = {"image": "docker.io/library/fetch:1"}
+SIDECAR = {"name": "proxy", "state": {"running": {"startedAt": "2026-11-23T02:00:00Z"}}, "started": True}
+STARTED = {"running": {"startedAt": "2026-11-23T02:00:03Z"}}
+
+
+@pytest.mark.parametrize(
+    ("inits", "says"),
+    [
+        pytest.param(
+            [{"name": "fetch", "state": STARTED, **INIT_IMAGE}],
+            "init container fetch (docker.io/library/fetch:1) has been running since 2026-11-23T02:00:03Z",
+            id="runs",
+        ),
+        pytest.param(
+            [{"name": "fetch", "state": waiting("PodInitializing"), **INIT_IMAGE}],
+            "init container fetch (docker.io/library/fetch:1) has not started",
+            id="its-image-is-pulled",
+        ),
+        pytest.param(
+            [{"name": "fetch", "state": terminated(0)}, {"name": "unpack", "state": STARTED}],
+            "init container unpack has been running since 2026-11-23T02:00:03Z",
+            id="the-second",
+        ),
+        pytest.param(
+            [SIDECAR, {"name": "fetch", "state": STARTED}],
+            "init container fetch has been running since 2026-11-23T02:00:03Z",
+            id="beside-a-sidecar",
+        ),
+        pytest.param(
+            [{**SIDECAR, "started": False}, {"name": "fetch", "state": waiting("PodInitializing")}],
+            "init container proxy has been running since 2026-11-23T02:00:00Z",
+            id="a-sidecar-that-is-not-ready-yet",
+        ),
+        pytest.param([{"name": "fetch", "state": terminated(0)}], "", id="all-have-ended"),
+        pytest.param([SIDECAR], "", id="only-a-sidecar"),
+    ],
+)
+def test_a_pod_that_waits_for_an_init_container_names_it(inits: list[dict[str, Any]], says: str) -> None:
+    made = pod("Pending", waiting("PodInitializing"), initContainerStatuses=inits)
+    made["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "fetch"}, {"name": "unpack"}]
+    view = read_status(made)
+    assert isinstance(view, Waiting)
+    assert view.message == says
+
+
+def test_events_may_tell_why_a_container_has_not_started_where_its_status_does_not() -> None:
+    """A volume that can't be mounted is in the events only. One that runs had no such trouble, or has no more."""
+    for state, may_tell in ((waiting("PodInitializing"), True), (STARTED, False)):
+        view = read_status(pod("Pending", waiting("PodInitializing"), initContainerStatuses=[{"name": "fetch", "state": state}]))
+        assert isinstance(view, Waiting)
+        assert view.events_may_tell is may_tell
 
 
 def test_an_init_container_is_named_with_its_exit_code() -> None:

@@ -21,6 +21,8 @@ from plugins.tasks import Tasks
 from airflow_provider_dagconfig.kubectl.annotations import PREFIX
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
+INIT = {"name": "prepare", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent"}
+
 
 def test_a_job_runs_with_what_its_row_says(tasks: Tasks) -> None:
     tasks.configure(cpu_limit="750m", memory_limit="64Mi", timeout_seconds=77, batch_size=321)
@@ -165,6 +167,11 @@ def test_what_can_never_start_fails_at_once_with_the_kubelets_sentence(tasks: Ta
             {"node_selector": {"no": "such-node"}},
             ["Unschedulable", "0/1 nodes are available", "startup_timeout_seconds = 8"],
             id="unschedulable",
+        ),
+        pytest.param(
+            {"init_containers": [{**INIT, "command": ["sh", "-c", "sleep 60"]}]},
+            ["PodInitializing", "init container prepare (", "busybox:latest) has been running since 20", "startup_timeout_seconds"],
+            id="init-container",
         ),
     ],
 )
@@ -466,8 +473,7 @@ def test_no_name_for_the_container_is_its_usual_name(tasks: Tasks) -> None:
 
 
 def test_an_init_containers_exit_code_does_not_skip(tasks: Tasks) -> None:
-    init = {"name": "prepare", "image": "busybox:latest", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "exit 4"]}
-    task = tasks.run("true", init_containers=[init], skip_on_exit_code=4)
+    task = tasks.run("true", init_containers=[{**INIT, "command": ["sh", "-c", "exit 4"]}], skip_on_exit_code=4)
     assert task.state == "failed"
     assert "failed (init container prepare: Error, exit code 4)" in task.error
 
