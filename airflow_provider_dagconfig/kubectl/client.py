@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from copy import copy
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow_provider_dagconfig.kubectl import requests
 from airflow_provider_dagconfig.kubectl.environment import PREFIX, KubectlSettings, named_descriptors
-from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError, read_error, without_log
+from airflow_provider_dagconfig.kubectl.errors import PLUGIN, Fault, KubectlError, read_error, without_log
 from airflow_provider_dagconfig.kubectl.events import read_json, read_pod
 from airflow_provider_dagconfig.kubectl.lifeline import Lifeline
 from airflow_provider_dagconfig.kubectl.requests import PATIENCE, PodPath, Request
@@ -34,14 +34,25 @@ _BASH = ("bash", "-p", str(SCRIPT))
 # Seconds. kubectl gives a request up itself; this is for what hangs before it asks (a credential plugin), which is ended then.
 _PROCESS_TIMEOUT = 60
 
+_PLUGIN = Request("plugin", "plugin", "")
+
 log = logging.getLogger(__name__)
 
 
 class Stream:
-    """A request whose answer is read as it comes; :meth:`fileno` makes it fit for ``selectors``."""
+    """
+    A request whose answer is read as it comes; :meth:`fileno` makes it fit for ``selectors``.
 
-    def __init__(self, request: Request, environment: Mapping[str, str]) -> None:
-        self._request, self._begun, self._bytes = request, time.monotonic(), 0
+    :param complete: adds to an error what the request alone does not tell.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        environment: Mapping[str, str],
+        complete: Callable[[KubectlError], KubectlError] = lambda error: error,
+    ) -> None:
+        self._request, self._begun, self._bytes, self._complete = request, time.monotonic(), 0, complete
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._process, self._lifeline = _start(request, environment, stdin=subprocess.DEVNULL, stderr=self._stderr)
         assert self._process.stdout is not None
@@ -66,7 +77,7 @@ class Stream:
         self._stderr.seek(0)
         stderr = self._stderr.read().decode(errors="replace")
         self._stderr.close()
-        error = read_error(exit_code, stderr, self._request.verb) if exit_code else None
+        error = self._complete(read_error(exit_code, stderr, self._request.verb)) if exit_code else None
         self._log(error.fault.value if error else "its end")
         return error
 
@@ -123,7 +134,7 @@ class Client:
 
     def open(self, request: Request) -> Stream:
         """Make a request whose answer is read as it comes."""
-        return Stream(request, self._of(request))
+        return Stream(request, self._of(request), self._with_plugin)
 
     def _of(self, request: Request) -> dict[str, str]:
         seconds = "" if request.seconds is None else f"{request.seconds}s"
@@ -136,14 +147,25 @@ class Client:
             try:
                 answer, stderr = process.communicate(body, _PROCESS_TIMEOUT)
             except subprocess.TimeoutExpired as late:
+                hanging = _beside(process)
                 _end(process)
-                raise _hangs(request.verb, late.stderr or b"") from None
+                raise _hangs(request.verb, late.stderr or b"", hanging) from None
             except BaseException:
                 _end(process)
                 raise
         if process.returncode:
-            raise read_error(process.returncode, stderr.decode(errors="replace"), request.verb)
+            raise self._with_plugin(read_error(process.returncode, stderr.decode(errors="replace"), request.verb))
         return answer
+
+    def _with_plugin(self, error: KubectlError) -> KubectlError:
+        """Name the credential plugin where kubectl does not; that asks no server, and runs no plugin."""
+        if PLUGIN not in error.message or error.verb == _PLUGIN.verb:
+            return error
+        try:
+            command = self._run(_PLUGIN).decode(errors="replace").strip()
+        except KubectlError:
+            return error
+        return KubectlError(error.fault, error.message.replace(PLUGIN, f"{PLUGIN} {command}".strip(), 1), error.verb)
 
 
 class Kubectl(Client):
@@ -256,12 +278,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(seconds)
 
 
-def _hangs(verb: str, stderr: bytes) -> KubectlError:
+def _beside(process: subprocess.Popen[bytes]) -> list[str]:
+    """Give the names of the programs that kubectl has started and that still run, where the system tells (Linux)."""
+    names = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, rest = stat.read_text(errors="replace").partition(" (")
+            name, _, fields = rest.rpartition(") ")
+            if int(fields.split()[2]) == process.pid != int(number):  # its process group
+                names[int(number)] = name
+    return [name for _, name in sorted(names.items())]
+
+
+def _hangs(verb: str, stderr: bytes, hanging: list[str]) -> KubectlError:
     """The API server would have been given up sooner."""
     said = without_log(stderr.decode(errors="replace"))
+    why = f"hangs ({', '.join(hanging)})" if hanging else "hangs, or the server asks again and again for patience"
     return KubectlError(
         Fault.CREDENTIALS,
-        f"no answer to {verb} in {_PROCESS_TIMEOUT} s, so it was ended: the kubeconfig's credential plugin hangs, or the server "
-        f"asks again and again for patience{f': {said}' if said else ''}",
+        f"no answer to {verb} in {_PROCESS_TIMEOUT} s, so it was ended: a credential plugin {why}{f': {said}' if said else ''}",
         verb,
     )

@@ -33,6 +33,9 @@ class Fault(Enum):
 PASSING = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
 """What may be over a moment later, without anybody having changed the task: it is asked again until a deadline."""
 
+PLUGIN = "the kubeconfig's credential plugin"
+"""Where a message has these words, it lacks the plugin's command: who can ask for that puts it behind them."""
+
 _WORDS = {
     Fault.CREDENTIALS: "kubectl can't make the request",
     Fault.FORBIDDEN: "the API server forbids it",
@@ -82,6 +85,10 @@ _PLUGIN = re.compile(
 _PLUGIN_UNUSABLE = re.compile(
     r"executable .* not found|fork/exec .*: (?:no such file|permission denied|exec format error)|is configured to use API version"
 )
+# What kubectl says of one that ended well and printed nothing, or JSON without an apiVersion.
+_PLUGIN_SILENT = "plugin returned version client.authentication.k8s.io/__internal"
+# How many of the last lines of what a plugin wrote are shown: it may be a traceback.
+_PLUGIN_LINES = 10
 # What kubectl says before it has reached any server, or of a server that is not the kubeconfig's; waiting does not mend it.
 _MISCONFIGURED = re.compile(
     r"context .* does not exist|context was not found|error loading config|Error in configuration|"
@@ -128,13 +135,19 @@ def without_log(stderr: str) -> str:
 def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
     """Read what kubectl wrote to standard error. What is not known is taken for a server out of reach, and tried again."""
     text = without_log(stderr) or stderr.strip()
-    if exit_code < 0:
-        text = f"kubectl was ended by signal {-exit_code}{f': {text}' if text else ''}"
+    signal_number = _ended_by(exit_code)
+    if signal_number:
+        text = f"kubectl was ended by signal {signal_number}{f': {text}' if text else ''}"
     text = text or f"kubectl ended with exit code {exit_code} and said nothing"
     own = text
     for begins in _LAST_WORD.finditer(text):
         own = text[begins.start() :]
     return KubectlError(*_read_word(exit_code, text, own), verb)
+
+
+def _ended_by(exit_code: int) -> int:
+    """Give the signal that ended kubectl, or the kubectl that a script runs; 0 for none."""
+    return -exit_code if exit_code < 0 else exit_code - 128 if 128 < exit_code <= 192 else 0
 
 
 def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
@@ -147,17 +160,25 @@ def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
     if _INVALID.match(own):
         return Fault.INVALID, own
     if match := _PLUGIN.match(own):
-        said = text.removesuffix(own).strip()
-        cause = own[match.end() :]
-        fault = Fault.MISCONFIGURED if _PLUGIN_UNUSABLE.search(cause) else Fault.CREDENTIALS
-        return fault, f"{cause}: {said}" if said else cause
+        return _read_plugin(text.removesuffix(own), own[match.end() :])
     if "error reading input" in own:
         return Fault.MISCONFIGURED, f"the kubeconfig has no credentials, and kubectl asks for a name and a password ({own})"
-    if exit_code < 0:
+    if _ended_by(exit_code):
         return Fault.CREDENTIALS, text
     if exit_code in (126, 127) or _MISCONFIGURED.search(own):
         return Fault.MISCONFIGURED, text
     return Fault.UNREACHABLE, text
+
+
+def _read_plugin(said: str, cause: str) -> tuple[Fault, str]:
+    """Tell what a credential plugin's failure means, in kubectl's words and with the end of the plugin's own."""
+    fault = Fault.MISCONFIGURED if _PLUGIN_UNUSABLE.search(cause) else Fault.CREDENTIALS
+    if _PLUGIN_SILENT in cause:
+        fault, cause = Fault.CREDENTIALS, f"{PLUGIN} printed no credentials ({cause})"
+    elif cause.startswith("getting credentials: ") and not cause.startswith("getting credentials: exec: "):
+        cause = f"{PLUGIN} can't be understood ({cause})"
+    last = "\n".join([line for line in said.splitlines() if line.strip()][-_PLUGIN_LINES:])
+    return fault, f"{cause}: {last}" if last else cause
 
 
 def _read_status(reason: str | None, sentence: str) -> Fault:

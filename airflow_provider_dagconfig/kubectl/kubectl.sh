@@ -10,6 +10,7 @@
 #   replace    PUT it
 #   delete     DELETE, with the DeleteOptions on standard input
 #   client     no request: the version of kubectl
+#   plugin     no request: the command of the kubeconfig's credential plugin, if any
 #
 # Also read: KUBECONFIG, DAGCONFIG_KUBECTL (default kubectl), DAGCONFIG_CONTEXT, DAGCONFIG_INSECURE (1: don't verify the server),
 # DAGCONFIG_REQUEST_TIMEOUT (such as 10s; default: no end), DAGCONFIG_LIFELINE (an open pipe, whose other end is with who started
@@ -33,6 +34,7 @@ flags=()
 
 case ${1:-} in
   client) exec "$kubectl" version --client --output json ;;
+  plugin) exec "$kubectl" "${flags[@]}" config view --minify --output 'jsonpath={.users[0].user.exec.command}' ;;
   get) exec "$kubectl" "${flags[@]}" get --raw "${DAGCONFIG_URI:?the path of what is asked}" ;;
   # Without --validate, a kubectl before 1.25 first reads the API's whole description, and fails where it can't.
   replace) exec "$kubectl" "${flags[@]}" replace --validate=false --raw "${DAGCONFIG_URI:?the path of what is put}" -f - ;;

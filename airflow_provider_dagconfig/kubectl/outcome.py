@@ -225,7 +225,7 @@ def _waiting(pod: Pod) -> Waiting:
         if waiting and waiting.get("reason") not in (None, "PodInitializing"):
             reason, message = waiting["reason"], waiting.get("message", "")
             hopeless = reason in _HOPELESS and not _PASSING.search(message)
-            said = f"{_named(container)}: {message}" if container is init else message
+            said = f"{_named(container)}: {message}" if init is not None and container is init else message
             return Waiting(reason, said, hopeless, events_may_tell=not message)
     if init is not None:
         running = init.get("state", {}).get("running")

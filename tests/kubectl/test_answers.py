@@ -273,9 +273,38 @@ def test_a_credential_plugin_that_fails_is_heard_and_no_server_is_blamed(
         error = ask(client_of(kubectl, config), verb)
         assert (verb, error.fault) == (verb, Fault.CREDENTIALS)
         assert "the session is over: log in again" in error.message
+        assert str(tmp_path / "plugin") in error.message
         assert "connect to the server" not in error.trouble
         assert "reached" not in error.trouble
     assert not tls_server.asked
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        pytest.param("exit 1", "failed with exit code 1", id="fails"),
+        pytest.param("true", "printed no credentials", id="ends-well"),
+        pytest.param("echo '{}'", "printed no credentials", id="prints-empty-json"),
+    ],
+)
+def test_a_credential_plugin_that_says_nothing_is_named(
+    tls_server: Server, tmp_path: Path, kubectl: str, script: str, says: str
+) -> None:
+    config = kubeconfig(tmp_path, tls_server.url, plugin(tmp_path, script), **{"insecure-skip-tls-verify": True})
+    for verb in ("create", "watch"):
+        error = ask(client_of(kubectl, config), verb)
+        assert error.fault is Fault.CREDENTIALS
+        assert f"{tmp_path}/plugin" in error.message
+        assert says in error.message
+        assert error.trouble.startswith("kubectl can't make the request")
+
+
+def test_of_a_plugin_that_writes_much_the_end_is_shown(tls_server: Server, tmp_path: Path, kubectl: str) -> None:
+    traceback = plugin(tmp_path, "seq 1 500 >&2; echo >&2; echo 'the session is over: log in again' >&2; exit 1")
+    config = kubeconfig(tmp_path, tls_server.url, traceback, **{"insecure-skip-tls-verify": True})
+    message = ask(client_of(kubectl, config), "create").message
+    assert message.endswith("\n499\n500\nthe session is over: log in again")
+    assert len(message.splitlines()) == 10
 
 
 @pytest.mark.parametrize("named", ["no-such-plugin", "/no/such/plugin"])
@@ -296,6 +325,7 @@ def test_a_credential_plugin_that_hangs_is_ended(
     error = ask(client_of(kubectl, config), "create")
     assert error.fault is Fault.CREDENTIALS
     assert "open this page to log in" in error.message
+    assert "a credential plugin hangs (plugin" in error.message
     process = Path("/proc", (tmp_path / "pid").read_text().strip())
     until = time.monotonic() + 30
     while is_alive(process) and time.monotonic() < until:

@@ -137,9 +137,10 @@ def test_a_proxys_address_that_kubectl_can_not_read_is_no_matter_of_waiting() ->
     assert error.fault is Fault.MISCONFIGURED
 
 
+@pytest.mark.parametrize("exit_code", [-9, 137], ids=["itself", "run-by-a-script"])
 @pytest.mark.parametrize("stderr", ["", "half a sentence"])
-def test_a_kubectl_that_a_signal_ended_is_no_server_out_of_reach(stderr: str) -> None:
-    error = read_error(-9, stderr)
+def test_a_kubectl_that_a_signal_ended_is_no_server_out_of_reach(stderr: str, exit_code: int) -> None:
+    error = read_error(exit_code, stderr)
     assert error.fault is Fault.CREDENTIALS
     assert "kubectl was ended by signal 9" in error.message
     assert stderr in error.message
