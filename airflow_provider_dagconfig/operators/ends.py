@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodRefused
 from airflow_provider_dagconfig.kubectl.errors import Fault
+from airflow_provider_dagconfig.kubectl.limit_range import limit_range_remedy
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.wording import printable_error
@@ -88,11 +89,11 @@ def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_cod
             return AirflowSkipException(message)
         return TaskPodError(message, end)
     if isinstance(end, PodRefused):
-        return _refused(end)
+        return _refused(end, config)
     return TaskPodError(str(end), end)
 
 
-def _refused(end: PodRefused) -> AirflowException:
+def _refused(end: PodRefused, config: DagConfig) -> AirflowException:
     if end.fault is Fault.FORBIDDEN and any(words in str(end) for words in _NO_ROOM):
         return TaskPodError(f"The namespace has no room for the pod now: {end}", end)
     if end.fault is Fault.FORBIDDEN:
@@ -102,5 +103,5 @@ def _refused(end: PodRefused) -> AirflowException:
             if " cannot " in str(end)
             else ""
         )
-        return AirflowFailException(f"Kubernetes forbids it: {end}{rights}")
+        return AirflowFailException(f"Kubernetes forbids it: {end}{rights or limit_range_remedy(str(end), config)}")
     return AirflowFailException(f"Kubernetes refused it ({end.fault.value}): {end}")

@@ -453,6 +453,20 @@ def forbidden(_: Database) -> Any:
     return as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
 
 
+def beyond_a_limit_range(_: Database) -> Any:
+    name = pod()["metadata"]["name"]
+    said = f'pods "{name}" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
+    return str(as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")).partition("\n")[0]
+
+
+def slow_init_container(_: Database) -> Any:
+    running = {"running": {"startedAt": "2026-11-23T21:30:05Z"}}
+    init = {"name": "migrate", "image": "docker.io/library/financial-data-collector:latest", "state": running}
+    waits = outcome.read_status({"status": {"phase": "Pending", "initContainerStatuses": [init]}})
+    assert isinstance(waits, outcome.Waiting)
+    return explain(outcome.not_started(waits, 120), pod(), config())
+
+
 def no_kubectl(_: Database) -> str:
     environment = {"PATH": "/nowhere"}
     return subprocess.run(["/bin/bash", str(SCRIPT), "get"], env=environment, capture_output=True, text=True, check=False).stderr
@@ -536,6 +550,7 @@ SAYINGS: dict[str, Say] = {
     "missing secret": not_started("CreateContainerConfigError", 'secret "postgres-secret" not found'),
     "image pull": not_started("ImagePullBackOff", 'Back-off pulling image "financial-data-collector:1.2"', 120),
     "unschedulable": not_started("Unschedulable", "0/3 nodes are available: 3 Insufficient memory.", 120),
+    "init container": slow_init_container,
     "evicted": ended(End.CLUSTER, "Evicted", "The node was low on resource: memory."),
     "deleted": lambda _: explain(outcome.deleted_by_others(running()), running(), config()),
     "node lost": node_lost,
@@ -552,6 +567,7 @@ SAYINGS: dict[str, Say] = {
     "no id": without_id,
     "left to another installation": left_alone,
     "forbidden": forbidden,
+    "limit range": beyond_a_limit_range,
     "API server lost": lost,
     "API server back": back,
     "API server lost for good": lost_for_good,

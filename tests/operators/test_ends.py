@@ -85,3 +85,11 @@ def test_what_is_forbidden_is_not_always_a_matter_of_rights(said: str, again: bo
     assert said in str(exception)
     assert isinstance(exception, AirflowFailException) is not again
     assert ("The task needs get, watch, create" in str(exception)) is advice
+
+
+def test_a_limit_range_is_no_matter_of_rights_and_says_what_the_row_may_have() -> None:
+    said = f'pods "x" is forbidden: maximum memory usage per Container is 64Mi, but limit is {CONFIG.memory_limit}'
+    exception = airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)))
+    assert isinstance(exception, AirflowFailException)
+    assert str(exception).startswith(f"Kubernetes forbids it: {said}. That is a LimitRange of the namespace")
+    assert "p_memory_limit => '64Mi');" in str(exception)

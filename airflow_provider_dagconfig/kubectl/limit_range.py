@@ -1,0 +1,72 @@
+"""
+A pod that a LimitRange of its namespace forbids: which of the row's values are beyond it, and the statements that mend them. Pure.
+
+The sentences are the API server's (Kubernetes: plugin/pkg/admission/limitranger). They name the bound and a container's amount, and
+neither the LimitRange nor the container.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from airflow_provider_dagconfig.models import DagConfig, Quantity
+
+_BOUND = re.compile(
+    r"(?P<which>minimum|maximum) (?P<resource>[\w.-]+) usage per (?P<of>Container|Pod) is (?P<bound>[\w.]+?)"
+    r"(?:, but (?:request|limit) is (?P<amount>\w[\w.]*\w|\w)|\. No (?:request|limit) is specified)"
+)
+_RATIO = re.compile(r"(?P<resource>[\w.-]+) max limit to request ratio per (?:Container|Pod) is (?P<most>[\w.]+), but ")
+
+
+def limit_range_remedy(sentence: str, config: DagConfig) -> str:
+    """
+    Say what to do about a LimitRange.
+
+    :param sentence: the API server's, which forbids the pod.
+    :param config: the configuration that the pod was made with.
+    :return: sentences that end the message; an empty text where no LimitRange is meant.
+    """
+    if not (_BOUND.search(sentence) or _RATIO.search(sentence)):
+        return ""
+    wanted = dict(_that_fit(sentence, config))
+    if not wanted:
+        return (
+            ". That is a LimitRange of the namespace, and none of the row's values is beyond it: look at the resources of other "
+            "containers (init_containers, a sidecar), and at container_resources"
+        )
+    listed = " and ".join(f"{column} = {getattr(config, column)}" for column in wanted)
+    statements = "\n".join(config.update_statement(column, value) for column, value in wanted.items())
+    return (
+        f". That is a LimitRange of the namespace, and {listed} of {config.dag_name}/{config.job_name} ({config.origin}). "
+        f"To be within it from the next run on:\n{statements}"
+    )
+
+
+def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
+    """Give columns with a value that fits, in an order in which each statement keeps a request below its limit."""
+    for match in _BOUND.finditer(sentence):
+        if match["resource"] not in ("cpu", "memory") or match["amount"] is None:
+            continue
+        columns = [f"{match['resource']}_{kind}" for kind in ("request", "limit")]
+        if Quantity.parse(match["amount"]) not in [getattr(config, column) for column in columns]:
+            continue  # another container's, or that of several
+        bound, is_most = Quantity.parse(match["bound"]), match["which"] == "maximum"
+        for column in columns if is_most else reversed(columns):
+            amount = getattr(config, column)
+            if amount > bound if is_most else amount < bound:
+                yield column, match["bound"]
+    for match in _RATIO.finditer(sentence):
+        if match["resource"] in ("cpu", "memory"):
+            resource = match["resource"]
+            request: Quantity = getattr(config, f"{resource}_request")
+            least = getattr(config, f"{resource}_limit").value / Quantity.parse(match["most"]).value
+            if request.value < least:
+                yield f"{resource}_request", _written(resource, least)
+
+
+def _written(resource: str, amount: Fraction) -> str:
+    """Write an amount, rounded up to what a row may hold."""
+    return f"{math.ceil(amount * 1000)}m" if resource == "cpu" else f"{math.ceil(amount / 2**20)}Mi"
