@@ -1,7 +1,7 @@
 """
 The operator that runs a job's pod with what the job's row says.
 
-It joins the parts and holds no rules of its own: the row is read in ``hooks/dag_config``, the pod is made in
+It joins the parts and holds no rules of its own: what is in force is read in ``lookup``, the pod is made in
 ``kubectl/manifest`` and lives in ``kubectl/lifecycle``, and which of Airflow's exceptions its end is, is in ``ends``.
 """
 
@@ -21,7 +21,6 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
@@ -36,10 +35,11 @@ from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, errors_fit_for_logs, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
+from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.operators.result import read_result
-from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
-from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl, configured_run_overrides
+from airflow_provider_dagconfig.operators.texts import as_written
+from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
 from airflow_provider_dagconfig.wording import printable, printables
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
-    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Installation
+    from airflow_provider_dagconfig.models import Installation
 
 _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
@@ -275,9 +274,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.skip_on_exit_code = skip_on_exit_code
         self.dag_config: dict[str, Any] | None = None
         """The configuration in force, once it is resolved; shown in the Rendered tab."""
-        self._config: DagConfig | None = None
-        self._group: ExchangeGroup | None = None
-        self._installation: Installation | None = None
+        self._in_force: InForce | None = None
         self._run: PodRun | None = None
         self._killed = False
 
@@ -312,12 +309,26 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
-        super()._do_render_template_fields(self, self._selectors, context, jinja_env, seen_oids)
+        self._render_fields(self._selectors, context, jinja_env, seen_oids)
         with errors_fit_for_logs(lines=False):
             self._resolve(context)
         rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
-        super()._do_render_template_fields(self, rest, context, jinja_env, seen_oids)
+        self._render_fields(rest, context, jinja_env, seen_oids)
         self._mask_listed_variables()
+
+    def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
+        """Render some fields as Airflow does, but texts as texts where the DAG renders natively."""
+        given = {name: getattr(self, name) for name in names}
+        super()._do_render_template_fields(self, given, context, jinja_env, seen_oids)
+        if isinstance(self.render_template("1", context, jinja_env), str):
+            return
+
+        def render(text: str) -> str:
+            template = jinja_env.from_string(text)
+            return "".join(map(str, template.root_render_func(template.new_context({**context}))))
+
+        for name, value in given.items():
+            setattr(self, name, as_written(name, value, getattr(self, name), render))
 
     def _mask_listed_variables(self) -> None:
         """Let Airflow hide the values that it would hide in a dict, by their names, in the Rendered tab and in logs."""
@@ -332,91 +343,24 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
         from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
-        dag_name = self.dag_name or self.dag_id
-        for parameter, value in (("job_name", self.job_name), ("dag_name", dag_name)):
-            # Any other value has no row either, and would run with the defaults.
-            if not isinstance(value, str) or not value:
-                raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
-        hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
-        if self._config is None:
-            self._config, self._group, self._installation = self._read(context, hook, dag_name)
-            self.log.info("Configuration of %s/%s from %s", *printables(dag_name, self.job_name, self._config.origin))
-        self.dag_config = self._config.as_dict()
+        lookup = Lookup(
+            hook=DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema),
+            tasks=lambda: self.dag.tasks,
+            task_id=self.task_id,
+            dag_name=self.dag_name or self.dag_id,
+            job_name=self.job_name,
+            exchange_group=self.exchange_group,
+            allow_run_overrides=self.allow_run_overrides,
+        )
+        if self._in_force is None:
+            self._in_force = lookup.read(context)
+            where = printables(lookup.dag_name, self.job_name, self._in_force.config.origin)
+            self.log.info("Configuration of %s/%s from %s", *where)
+        self.dag_config = self._in_force.config.as_dict()
         # Context is a TypedDict; the names are this operator's.
-        context["dag_config"] = self._config  # type: ignore[typeddict-unknown-key]
-        context["exchange_group"] = self._group  # type: ignore[typeddict-unknown-key]
-        if not self._config.enabled:
-            by = f" {self._config.disabled_change}" if self._config.disabled_change else ""
-            raise AirflowSkipException(
-                f"{dag_name}/{self.job_name} is disabled: switched off{by} ({self._config.origin}){self._but(context)}"
-            )
-        if self._group is not None and not self._group.enabled:
-            change = self._switched_off(hook, self._group)
-            by = f": switched off {change}" if change else ""
-            raise AirflowSkipException(f"exchange group {self._group.group_name} is disabled{by}{self._but(context)}")
-
-    def _read(self, context: Context, hook: DagConfigHook, dag_name: str) -> tuple[DagConfig, ExchangeGroup | None, Installation]:
-        """Read what is in force. A job that is switched off fails for nothing that a run's conf holds."""
-        by_run: Mapping[str, Any] = {}
-        refused: AirflowFailException | None = None
-        try:
-            by_run = self._run_overrides(context, hook, dag_name)
-        except AirflowFailException as error:
-            refused = error
-        try:
-            config, group, installation = hook.get_task_config(dag_name, self.job_name, self.exchange_group, by_run)
-        except DagConfigCeilingError as error:
-            raise AirflowFailException(str(error)) from None
-        if refused is not None and config.enabled and (group is None or group.enabled):
-            raise refused
-        return config, group, installation
-
-    def _but(self, context: Context) -> str:
-        """Say why a task is skipped although its run was triggered to switch its job on."""
-        run = context.get("dag_run")
-        return ". The dag run's conf cannot switch it on" if asks_to_run(run.conf if run else None, self.job_name) else ""
-
-    @staticmethod
-    def _switched_off(hook: DagConfigHook, group: ExchangeGroup) -> Change | None:
-        try:
-            return hook.get_group_disabled_change(group.group_name)
-        except DagConfigError:
-            # The group is known to be disabled, and its task is skipped whoever did it.
-            return None
-
-    def _run_overrides(self, context: Context, hook: DagConfigHook, dag_name: str) -> Mapping[str, Any]:
-        """Read what the run's conf sets for this job."""
-        run = context.get("dag_run")
-        try:
-            by_run = run_overrides(run.conf if run else None, self.job_name, lambda: self._job_names(hook, dag_name))
-        except RunOverrideError as error:
-            raise AirflowFailException(f"{error}. Trigger the run again with another conf") from None
-        if by_run and not self._may_run_override():
-            raise AirflowFailException(
-                f"The run's conf sets {', '.join(by_run)} for {dag_name}/{self.job_name}, but [dagconfig] allow_run_overrides"
-                f' is False, for all DAGs. Trigger the run without "dagconfig" in its conf; for a time, set an override:'
-                f" airflow dagconfig override"
-            )
-        if by_run and not self.allow_run_overrides:
-            raise AirflowFailException(
-                f"The run's conf sets {', '.join(by_run)} for {dag_name}/{self.job_name}, but task {self.task_id} has"
-                f' allow_run_overrides=False. Trigger the run without "dagconfig" in its conf; for a time, set an override:'
-                f" airflow dagconfig override"
-            )
-        return by_run
-
-    @staticmethod
-    def _may_run_override() -> bool:
-        try:
-            return configured_run_overrides()
-        except ValueError as error:
-            raise AirflowFailException(str(error)) from None
-
-    def _job_names(self, hook: DagConfigHook, dag_name: str) -> set[str]:
-        """Give all that may be a job of the run: by the store, and by the DAG's tasks."""
-        # A mapped task has its arguments in partial_kwargs. What is no text yet is known when its task runs.
-        given = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.dag.tasks]
-        return {*hook.get_job_names(dag_name), *(name for name in given if isinstance(name, str))}
+        context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]
+        context["exchange_group"] = self._in_force.group  # type: ignore[typeddict-unknown-key]
+        lookup.skip_if_disabled(self._in_force, context)
 
     def execute(self, context: Context) -> Any:
         """
@@ -429,19 +373,19 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> Any:
-        if self._config is None:  # executed without a rendering, as a test may do
+        if self._in_force is None:  # executed without a rendering, as a test may do
             self._resolve(context)
-        assert self._config is not None
+        assert self._in_force is not None
         try:
             access = self._access()
-            request = self._pod_request(context, self._config, access)
+            request = self._pod_request(context, self._in_force, access)
             with access.environment() as environment:
-                ended = self._run_pod(context, request, environment)
+                ended = self._run_pod(context, request, environment, self._in_force.installation)
                 result = self._read_result(ended)
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
-            raise as_airflows(end, self._config, self.base_container_name, self.skip_on_exit_code) from None
+            raise as_airflows(end, self._in_force.config, self.base_container_name, self.skip_on_exit_code) from None
         assert self._run is not None
         after_success(self, context["ti"], lambda: self._finish(access), self._run.leave)
         return result
@@ -457,8 +401,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._run is not None:
             self._run.kill()
 
-    def _run_pod(self, context: Context, request: PodRequest, environment: Mapping[str, str]) -> Ended:
-        assert self._installation is not None
+    def _run_pod(self, context: Context, request: PodRequest, environment: Mapping[str, str], installation: Installation) -> Ended:
         manifest, config = build_pod(request), request.dag_config
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
@@ -479,7 +422,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             # A pod's own line stays as it wrote it, with its colours: so it is with KubernetesPodOperator and `kubectl logs`.
             on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
             note=lambda text: self.log.info("%s", printable(text)),
-            former=FormerName.of(request, kubectl, self._installation.created_at),
+            former=FormerName.of(request, kubectl, installation.created_at),
             judge_kill=lambda: judge_kill(context["ti"]),
         )
         if self._killed:  # before there was anything to kill
@@ -520,8 +463,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             in_cluster=self.in_cluster,
         )
 
-    def _pod_request(self, context: Context, config: DagConfig, access: ClusterAccess) -> PodRequest:
-        assert self._installation is not None
+    def _pod_request(self, context: Context, found: InForce, access: ClusterAccess) -> PodRequest:
         ti = context["ti"]
         own = {name: getattr(self, name) for name in _POD_PARAMETERS}
         own |= {"namespace": self.namespace or access.namespace or "default"}
@@ -535,8 +477,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             max_tries=ti.max_tries,
             run_start=None if run is None else run.start_date,
             run_clears=None if run is None else run.clear_number,
-            dag_config=config,
-            exchange_group=self._group,
-            installation=self._installation.in_force(configured_installation()),
+            dag_config=found.config,
+            exchange_group=found.group,
+            installation=found.installation.in_force(configured_installation()),
             **own,
         )

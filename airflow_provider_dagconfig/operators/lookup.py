@@ -1,0 +1,134 @@
+"""What a task runs with: the row, the group and the run's conf, read once a try, and the reasons not to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_dagconfig.exceptions import DagConfigCeilingError, DagConfigError
+from airflow_provider_dagconfig.run_overrides import RunOverrideError, asks_to_run, run_overrides
+from airflow_provider_dagconfig.settings import configured_run_overrides
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+    from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Installation
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What a try runs with."""
+
+    config: DagConfig
+    group: ExchangeGroup | None
+    installation: Installation
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """
+    What a task's parameters choose; each is named as the operator's.
+
+    :param hook: reads the store.
+    :param tasks: gives the DAG's tasks, which tell which jobs a run's conf may name.
+    """
+
+    hook: DagConfigHook
+    tasks: Callable[[], Iterable[Any]]
+    task_id: str
+    dag_name: str
+    job_name: str
+    exchange_group: str | None
+    allow_run_overrides: bool
+
+    def __post_init__(self) -> None:
+        for parameter in ("job_name", "dag_name"):
+            value = getattr(self, parameter)
+            # Any other value has no row either, and would run with the defaults.
+            if not isinstance(value, str) or not value:
+                raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
+
+    def read(self, context: Context) -> InForce:
+        """
+        Read what is in force. A job that is switched off fails for nothing that a run's conf holds.
+
+        :raises AirflowFailException: the run's conf cannot be used, or a value is above a ceiling.
+        """
+        by_run: Mapping[str, Any] = {}
+        refused: AirflowFailException | None = None
+        try:
+            by_run = self._run_overrides(context)
+        except AirflowFailException as error:
+            refused = error
+        try:
+            config, group, installation = self.hook.get_task_config(self.dag_name, self.job_name, self.exchange_group, by_run)
+        except DagConfigCeilingError as error:
+            raise AirflowFailException(str(error)) from None
+        if refused is not None and config.enabled and (group is None or group.enabled):
+            raise refused
+        return InForce(config, group, installation)
+
+    def skip_if_disabled(self, found: InForce, context: Context) -> None:
+        """
+        Find out whether the job and its group are switched on.
+
+        :raises AirflowSkipException: one is not; says who switched it off.
+        """
+        config, group = found.config, found.group
+        if not config.enabled:
+            by = f" {config.disabled_change}" if config.disabled_change else ""
+            raise AirflowSkipException(
+                f"{self.dag_name}/{self.job_name} is disabled: switched off{by} ({config.origin}){self._but(context)}"
+            )
+        if group is not None and not group.enabled:
+            change = self._switched_off(group)
+            by = f": switched off {change}" if change else ""
+            raise AirflowSkipException(f"exchange group {group.group_name} is disabled{by}{self._but(context)}")
+
+    def _but(self, context: Context) -> str:
+        """Say why a task is skipped although its run was triggered to switch its job on."""
+        run = context.get("dag_run")
+        return ". The dag run's conf cannot switch it on" if asks_to_run(run.conf if run else None, self.job_name) else ""
+
+    def _switched_off(self, group: ExchangeGroup) -> Change | None:
+        try:
+            return self.hook.get_group_disabled_change(group.group_name)
+        except DagConfigError:
+            # The group is known to be disabled, and its task is skipped whoever did it.
+            return None
+
+    def _run_overrides(self, context: Context) -> Mapping[str, Any]:
+        """Read what the run's conf sets for this job."""
+        run = context.get("dag_run")
+        try:
+            by_run = run_overrides(run.conf if run else None, self.job_name, self._job_names)
+        except RunOverrideError as error:
+            raise AirflowFailException(f"{error}. Trigger the run again with another conf") from None
+        if by_run and not _may_run_override():
+            raise self._no_override(by_run, "[dagconfig] allow_run_overrides is False, for all DAGs")
+        if by_run and not self.allow_run_overrides:
+            raise self._no_override(by_run, f"task {self.task_id} has allow_run_overrides=False")
+        return by_run
+
+    def _no_override(self, by_run: Mapping[str, Any], why: str) -> AirflowFailException:
+        return AirflowFailException(
+            f"The run's conf sets {', '.join(by_run)} for {self.dag_name}/{self.job_name}, but {why}. Trigger the run without "
+            f'"dagconfig" in its conf; for a time, set an override: airflow dagconfig override'
+        )
+
+    def _job_names(self) -> set[str]:
+        """Give all that may be a job of the run: by the store, and by the DAG's tasks."""
+        # A mapped task has its arguments in partial_kwargs. What is no text yet is known when its task runs.
+        given = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.tasks()]
+        return {*self.hook.get_job_names(self.dag_name), *(name for name in given if isinstance(name, str))}
+
+
+def _may_run_override() -> bool:
+    try:
+        return configured_run_overrides()
+    except ValueError as error:
+        raise AirflowFailException(str(error)) from None

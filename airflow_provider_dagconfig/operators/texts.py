@@ -1,0 +1,61 @@
+"""
+Texts in a DAG with ``render_template_as_native_obj=True``: what a process, a label or an image's name gets stays as it is written.
+
+There a template's result is read as Python: the text ``1.10`` becomes the number 1.1, ``1e3`` 1000.0, ``1,2`` a tuple, and ``'x'``
+loses its quotes. That is meant where a structure is wanted (a dict of ``env_vars``, a list of ``arguments``, a volume), and never
+where only a text will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+TEXTS = frozenset(
+    {
+        *("job_name", "dag_name", "exchange_group", "postgres_conn_id", "config_schema", "kubernetes_conn_id", "config_file"),
+        *("cluster_context", "namespace", "image", "name", "hostname", "base_container_name"),
+    }
+)
+"""The operator's parameters that are texts."""
+
+OF_TEXTS = frozenset({"cmds", "arguments", "env_vars", "configmaps", "labels", "annotations", "node_selector"})
+"""Those that hold texts; one that is a template as a whole gives the structure."""
+
+
+def as_written(parameter: str, given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+    """
+    Give a parameter with its texts as they are written.
+
+    :param given: as the DAG's file has it.
+    :param rendered: what became of it natively.
+    :param render: gives what a template makes in other DAGs.
+    """
+    if parameter in TEXTS:
+        return _text(given, rendered, render)
+    if parameter not in OF_TEXTS or isinstance(given, str):
+        return rendered
+    if parameter == "env_vars" and isinstance(given, list | tuple):
+        return [_entry(*pair, render) for pair in zip(given, rendered, strict=True)]
+    return _texts_in(given, rendered, render)
+
+
+def _text(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+    """None stays: the template gave no value."""
+    return render(given) if isinstance(given, str) and rendered is not None else rendered
+
+
+def _texts_in(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+    if isinstance(given, Mapping) and isinstance(rendered, Mapping):
+        return {key: _text(given[key], value, render) for key, value in rendered.items()}
+    if isinstance(given, list | tuple) and isinstance(rendered, list | tuple):
+        return [_text(*pair, render) for pair in zip(given, rendered, strict=True)]
+    return rendered
+
+
+def _entry(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+    """An entry of a list of variables. What its ``valueFrom`` holds is no text everywhere."""
+    if not (isinstance(given, Mapping) and isinstance(rendered, Mapping)):
+        return rendered
+    texts = {key: _text(given[key], rendered[key], render) for key in ("name", "value") if key in given}
+    return {**rendered, **texts}
