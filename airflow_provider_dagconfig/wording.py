@@ -59,6 +59,13 @@ _USER_INFORMATION = (
 )
 
 
+IN_A_URL = "in USER and PASSWORD the characters @ : / ? # % [ ] are written %40 %3A %2F %3F %23 %25 %5B %5D"
+"""A clause for who has written a URL that can't be read."""
+
+_EXAMPLES = ("USER", "USER:PASSWORD")
+"""What stands there in the form of a URL that a message shows."""
+
+
 def without_user_information(text: str) -> str:
     """Give a text with ``***`` for the user's name and password in each URL; a host before an @ that is no part of it goes too."""
     return _masked(text, lambda _: True)
@@ -71,6 +78,7 @@ def without_passwords(text: str) -> str:
 
 def _masked(text: str, is_secret: Callable[[str], bool]) -> str:
     for pattern in _USER_INFORMATION:
-        for information in sorted(filter(is_secret, {match[1] for match in pattern.finditer(text)}), key=len, reverse=True):
+        found = {match[1] for match in pattern.finditer(text)}.difference(_EXAMPLES)
+        for information in sorted(filter(is_secret, found), key=len, reverse=True):
             text = text.replace(f"{information}@", "***@")
     return text

@@ -18,7 +18,7 @@ from airflow_provider_dagconfig.models import DEFAULT_SCHEMA
 from airflow_provider_dagconfig.store.errors import DATABASE_ERRORS, Location, Purpose
 from airflow_provider_dagconfig.store.roles import ROLES_SOURCE, Roles, roles_of
 from airflow_provider_dagconfig.store.sessions import Session
-from airflow_provider_dagconfig.wording import printable_error
+from airflow_provider_dagconfig.wording import IN_A_URL, printable_error
 
 CONNECTION_DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "airflow-provider-dagconfig"}
 """They bound the wait for a host that does not answer, in seconds, and say in pg_stat_activity who is there."""
@@ -94,8 +94,7 @@ def _parameters(url: str) -> dict[str, Any]:
     except (ValueError, *DATABASE_ERRORS):  # ValueError: a raw [ or ], which are an IPv6 address's
         pass
     raise DagConfigUnreachableError(
-        "This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE;"
-        " in USER and PASSWORD the characters @ : / ? # % [ ] are written %40 %3A %2F %3F %23 %25 %5B %5D"
+        f"This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE; {IN_A_URL}"
     )
 
 

@@ -229,6 +229,7 @@ def test_a_server_that_is_away(arguments: list[str]) -> None:
     [
         pytest.param("mysql://u:hush@h/db", id="another kind"),
         pytest.param("postgresql://u:hush/hush@127.0.0.1/db", id="a raw slash"),
+        pytest.param("postgresql://u:hush[hush@127.0.0.1/db", id="a raw bracket"),
         pytest.param("hush", id="a word"),
     ],
 )
@@ -237,6 +238,7 @@ def test_a_url_that_is_none(arguments: list[str], url: str) -> None:
 
     assert answer.code == 1
     assert "no URL of a PostgreSQL database" in answer.out + answer.err
+    assert "postgresql://USER:PASSWORD@HOST:5432/DATABASE" in answer.out + answer.err
     assert "hush" not in answer.out + answer.err
 
 

@@ -481,6 +481,19 @@ def test_an_unknown_connection_id_says_how_to_add_it() -> None:
     assert message.index("--url") < message.index("airflow connections add")
 
 
+def test_a_connection_in_the_environment_that_airflow_cannot_read_is_not_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SCREENER", "postgresql://me:hush[hush@127.0.0.1/db")
+    with pytest.raises(DagConfigUnreachableError) as error:
+        DagConfigHook("screener").get_dag_config("d")
+
+    message = str(error.value)
+    assert message.startswith("Airflow can't read the connection in the environment variable AIRFLOW_CONN_SCREENER. ")
+    assert "[ ] are written" in message
+    assert "hush" not in message
+
+
 def test_a_connection_that_breaks_off_is_unreachable(migrated_database: Database, connect: Connect) -> None:
     hook = connect(migrated_database.url)
     open_one = hook.get_conn

@@ -472,10 +472,13 @@ def test_no_name_for_the_container_is_its_usual_name(tasks: Tasks) -> None:
     assert "in base" in task.log
 
 
-def test_an_init_containers_exit_code_does_not_skip(tasks: Tasks) -> None:
-    task = tasks.run("true", init_containers=[{**INIT, "command": ["sh", "-c", "exit 4"]}], skip_on_exit_code=4)
+def test_an_init_container_that_fails_shows_its_last_lines_and_its_exit_code_does_not_skip(tasks: Tasks) -> None:
+    init = {**INIT, "command": ["sh", "-c", "echo fetching; echo no such host; exit 4"]}
+    task = tasks.run("true", init_containers=[init], skip_on_exit_code=4)
     assert task.state == "failed"
     assert "failed (init container prepare: Error, exit code 4)" in task.error
+    assert "fetching" in task.error
+    assert "no such host" in task.error
 
 
 def test_a_connection_that_does_not_exist_is_named(tasks: Tasks) -> None:
