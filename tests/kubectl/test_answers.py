@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from plugins.answers import Answer, Server, certificate, document, kubeconfig, kubectls, page, status
 
 from airflow_provider_dagconfig.kubectl import client
+from airflow_provider_dagconfig.kubectl.access import resolve_access
 from airflow_provider_dagconfig.kubectl.annotations import task_annotations
 from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
@@ -305,6 +306,18 @@ def test_of_a_plugin_that_writes_much_the_end_is_shown(tls_server: Server, tmp_p
     message = ask(client_of(kubectl, config), "create").message
     assert message.endswith("\n499\n500\nthe session is over: log in again")
     assert len(message.splitlines()) == 10
+
+
+def test_a_credential_plugin_may_read_a_connections_kubeconfig_which_is_in_no_directory(
+    tls_server: Server, tmp_path: Path, kubectl: str
+) -> None:
+    """gke-gcloud-auth-plugin looks for the current context there."""
+    reads = plugin(tmp_path, f'cat "$KUBECONFIG" >{tmp_path}/read; exit 1')
+    config = json.loads(Path(kubeconfig(tmp_path, tls_server.url, reads, **{"insecure-skip-tls-verify": True})).read_text())
+    with resolve_access({"kube_config": config}, connection="lab").environment() as environment:
+        error = ask(Kubectl(environment, "jobs", "collect", settings=KubectlSettings(program=kubectl)), "get")
+    assert error.fault is Fault.CREDENTIALS
+    assert json.loads((tmp_path / "read").read_text()) == config
 
 
 @pytest.mark.parametrize("named", ["no-such-plugin", "/no/such/plugin"])
