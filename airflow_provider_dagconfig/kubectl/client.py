@@ -255,7 +255,7 @@ def _start(request: Request, environment: Mapping[str, str], **streams: Any) -> 
         process = subprocess.Popen(  # noqa: S603
             [*_BASH, request.command],
             stdout=subprocess.PIPE,
-            env={**environment, f"{PREFIX}LIFELINE": "".join(map(str, lifeline.descriptors))},
+            env={**environment, f"{PREFIX}LIFELINE": lifeline.waits_on},
             start_new_session=True,
             pass_fds=(*lifeline.descriptors, *named_descriptors(environment)),
             **streams,

@@ -13,12 +13,15 @@
 #   plugin     no request: the command of the kubeconfig's credential plugin, if any
 #
 # Also read: KUBECONFIG, DAGCONFIG_KUBECTL (default kubectl), DAGCONFIG_CONTEXT, DAGCONFIG_INSECURE (1: don't verify the server),
-# DAGCONFIG_REQUEST_TIMEOUT (such as 10s; default: no end), DAGCONFIG_LIFELINE (an open pipe, whose other end is with who started
-# this). kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
+# DAGCONFIG_REQUEST_TIMEOUT (such as 10s; default: no end), DAGCONFIG_LIFELINE (a pipe that tells when to begin; lifeline.py).
+# kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
 set -euo pipefail
 
-# Who started this is gone already: nobody reads the answer.
-! { [[ -n ${DAGCONFIG_LIFELINE:-} ]] && read -r -t 0 -u "$DAGCONFIG_LIFELINE"; } || exit 1
+# A byte says that this ends with who started it; none comes of one that was killed before it could see to that.
+if [[ -n ${DAGCONFIG_LIFELINE:-} ]]; then
+  read -r -n 1 -u "$DAGCONFIG_LIFELINE" || exit 1
+  exec {DAGCONFIG_LIFELINE}<&-
+fi
 
 kubectl=${DAGCONFIG_KUBECTL:-kubectl}
 if ! type -P -- "$kubectl" >/dev/null; then

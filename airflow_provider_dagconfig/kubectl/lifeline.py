@@ -21,34 +21,41 @@ class Lifeline:
     """
     A pipe from this process to one that it starts, with a process group of its own.
 
-    Elsewhere than on Linux there is no pipe, and a kubectl whose parent was killed ends with its request: a watch after five
-    minutes, a log with its next line.
+    A second pipe holds the new process up until it is tied to this one: a byte in it says so, and an end without a byte that this
+    process was killed before. Elsewhere than on Linux there are no pipes, and a kubectl whose parent was killed ends with its
+    request: a watch after five minutes, a log with its next line.
     """
 
     def __init__(self) -> None:
         self.descriptors: tuple[int, ...] = ()
-        """What the new process has to get."""
-        self._writing: int | None = None
+        """What the new process has to get: the pipe, and the one that it waits on."""
+        self._writing: list[int] = []
         if sys.platform == "linux":
-            reading, self._writing = os.pipe()
-            self.descriptors = (reading,)
+            (reading, writing), (waiting, telling) = os.pipe(), os.pipe()
+            self.descriptors, self._writing = (reading, waiting), [writing, telling]
+
+    @property
+    def waits_on(self) -> str:
+        """The descriptor that the new process waits on, for a variable; empty for none."""
+        return str(self.descriptors[1]) if self.descriptors else ""
 
     def tie(self, process_group: int) -> None:
-        """Let the group end with this process, from now on; the new process has what it needs."""
-        if sys.platform == "linux":
-            for reading in self.descriptors:
-                with suppress(OSError):  # a kernel that can't; all else works
-                    fcntl.fcntl(reading, fcntl.F_SETOWN, -process_group)
-                    fcntl.fcntl(reading, fcntl.F_SETSIG, signal.SIGTERM)
-                    fcntl.fcntl(reading, fcntl.F_SETFL, fcntl.fcntl(reading, fcntl.F_GETFL) | os.O_ASYNC)
+        """Let the group end with this process, from now on; the new process has what it needs, and goes on."""
+        if sys.platform == "linux" and self.descriptors:
+            with suppress(OSError):  # a kernel that can't; all else works
+                fcntl.fcntl(self.descriptors[0], fcntl.F_SETOWN, -process_group)
+                fcntl.fcntl(self.descriptors[0], fcntl.F_SETSIG, signal.SIGTERM)
+                fcntl.fcntl(self.descriptors[0], fcntl.F_SETFL, fcntl.fcntl(self.descriptors[0], fcntl.F_GETFL) | os.O_ASYNC)
+            telling = self._writing.pop()
+            os.write(telling, b".")  # this process has the other end open too: no broken pipe
+            os.close(telling)
         self._close_reading()
 
     def close(self) -> None:
-        """Give the pipe back, once the process has ended; may be called more than once."""
+        """Give the pipes back, once the process has ended; may be called more than once."""
         self._close_reading()
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            os.close(writing)
+        while self._writing:
+            os.close(self._writing.pop())
 
     def _close_reading(self) -> None:
         descriptors, self.descriptors = self.descriptors, ()

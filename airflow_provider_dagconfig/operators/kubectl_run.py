@@ -354,8 +354,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         )
         if self._in_force is None:
             self._in_force = lookup.read(context)
-            where = printables(lookup.dag_name, self.job_name, self._in_force.config.origin)
-            self.log.info("Configuration of %s/%s from %s", *where)
+            self.log.info(
+                "Configuration of %s/%s from %s", *printables(lookup.dag_name, self.job_name, self._in_force.config.origin)
+            )
         self.dag_config = self._in_force.config.as_dict()
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]

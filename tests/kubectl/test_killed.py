@@ -94,6 +94,22 @@ def test_no_kubectl_outlives_a_worker_that_is_killed_and_no_credentials_are_left
     assert not list(tmp_path.iterdir())
 
 
+def test_no_kubectl_begins_for_a_worker_that_is_killed_before_it_could_be_tied_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kubectl").write_text(f"#!/bin/sh\n>{tmp_path}/begun\nsleep 300\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    dies = "import os; from airflow_provider_dagconfig.kubectl.lifeline import Lifeline\n"
+    dies += "Lifeline.tie = lambda *_: os.kill(os.getpid(), 9)\n"
+    (folder := tmp_path / "tmp").mkdir()
+    with worker(dies + ASKS, folder, {"clusters": [{"name": "c"}]}, {"metadata": {"name": "x", "namespace": "y"}}) as process:
+        assert process.wait(60) == -9
+        wait_until(lambda: not processes_of(folder))
+    assert not (tmp_path / "begun").exists()
+    assert not list(folder.iterdir())
+
+
 def test_no_credential_plugin_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
     plugin, begun = tmp_path / "plugin", tmp_path / "begun"
     plugin.write_text(f"#!/bin/sh\n>{begun}\nsleep 300\n")
