@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import threading
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import pytest
@@ -20,20 +24,58 @@ class Answer:
 @pytest.fixture
 def dagconfig(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """A function that runs `airflow dagconfig ARGUMENTS`."""
-    from airflow.cli.cli_parser import get_parser
+    return lambda *arguments: _run(arguments, capsys.readouterr)
+
+
+def with_dagconfig_in_threads(work: Callable[[Callable[..., Answer]], None]) -> None:
+    """
+    Do something with a function that runs `airflow dagconfig ARGUMENTS` and may be called in several threads at a time.
+
+    :param work: ends its threads before it returns.
+    """
+    from airflow.utils.cli import suppress_logs_and_warning
+
+    out, err = _OfEachThread(), _OfEachThread()
 
     def run(*arguments: str) -> Answer:
-        code: object = 0
-        try:
-            parsed = get_parser().parse_args(["dagconfig", *arguments])
-            parsed.func(parsed)
-        except SystemExit as exit_:
-            code = exit_.code
-        captured = capsys.readouterr()
-        if isinstance(code, str):
-            # As Python does it when nobody catches it.
-            return Answer(1, captured.out, captured.err + code)
-        assert isinstance(code, int)
-        return Answer(code, captured.out, captured.err)
+        return _run(arguments, lambda: (out.read(), err.read()))
 
-    return run
+    with redirect_stdout(out), redirect_stderr(err):
+        # Each command sets logs and warnings aside and puts back what it found, maybe another one's: this puts back what was.
+        suppress_logs_and_warning(lambda _: work(run))(Namespace(verbose=False))
+
+
+def _run(arguments: tuple[str, ...], printed: Callable[[], tuple[str, str]]) -> Answer:
+    from airflow.cli.cli_parser import get_parser
+
+    code: object = 0
+    try:
+        parsed = get_parser().parse_args(["dagconfig", *arguments])
+        parsed.func(parsed)
+    except SystemExit as exit_:
+        code = exit_.code
+    out, err = printed()
+    if isinstance(code, str):
+        # As Python does it when nobody catches it.
+        return Answer(1, out, err + code)
+    assert isinstance(code, int)
+    return Answer(code, out, err)
+
+
+class _OfEachThread(io.TextIOBase):
+    """Keeps for each thread what it has written."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._texts = threading.local()
+
+    def write(self, text: str) -> int:
+        self._texts.text = getattr(self._texts, "text", "") + text
+        return len(text)
+
+    def read(self, size: int | None = -1) -> str:
+        """Give what this thread has written since the last time."""
+        text: str = getattr(self._texts, "text", "")
+        self._texts.text = ""
+        return text

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,9 @@ class Database:
             self.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
+NewDatabase = Callable[[], AbstractContextManager[Database]]
+
+
 @contextmanager
 def running_server(version: int) -> Iterator[Server]:
     """Start a server of this major version; stop it and remove its data at the end."""
@@ -146,10 +149,16 @@ def _migrated_template(postgres: Server) -> Iterator[Database]:
         yield template
 
 
+@pytest.fixture(scope="session")
+def new_migrated_database(postgres: Server, _migrated_template: Database) -> NewDatabase:
+    """A function that makes a database with all migrations: the 9 rows and 4 groups that they bring."""
+    return lambda: new_database(postgres, template=_migrated_template.name)
+
+
 @pytest.fixture
-def migrated_database(postgres: Server, _migrated_template: Database) -> Iterator[Database]:
+def migrated_database(new_migrated_database: NewDatabase) -> Iterator[Database]:
     """A database with all migrations: the 9 rows and 4 groups that they bring."""
-    with new_database(postgres, template=_migrated_template.name) as migrated:
+    with new_migrated_database() as migrated:
         yield migrated
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -22,9 +23,9 @@ import psycopg
 import pytest
 from airflow.cli.cli_config import GroupCommand
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from plugins.command_line import Answer, dagconfig
+from plugins.command_line import Answer, dagconfig, with_dagconfig_in_threads
 from plugins.pgbouncer import pgbouncer
-from plugins.postgres import Database, new_database, running_server
+from plugins.postgres import Database, NewDatabase, new_database, running_server
 from plugins.tcp_proxy import proxy
 
 from airflow_provider_dagconfig.cli.definition import COMMANDS as COMMANDS_THERE_ARE
@@ -63,10 +64,14 @@ FOR_EVER = 3600.0
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short bounds; long enough that a busy machine has looked who is in the way."""
-    monkeypatch.setattr(sessions, "READING", Bounds(lock=1, statement=60, attempts=1))
-    monkeypatch.setattr(sessions, "WRITING", Bounds(lock=1, statement=60, attempts=2))
-    monkeypatch.setattr(sessions, "MIGRATING", Bounds(lock=1, statement=60, attempts=2))
-    monkeypatch.setattr(sessions, "PAUSE_SECONDS", 0.05)
+    make_impatient(monkeypatch, lock=1)
+
+
+def make_impatient(patch: pytest.MonkeyPatch, lock: float) -> None:
+    patch.setattr(sessions, "READING", Bounds(lock=lock, statement=60, attempts=1))
+    patch.setattr(sessions, "WRITING", Bounds(lock=lock, statement=60, attempts=2))
+    patch.setattr(sessions, "MIGRATING", Bounds(lock=lock, statement=60, attempts=2))
+    patch.setattr(sessions, "PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -145,6 +150,87 @@ CHANGES: dict[str, Callable[[DagConfigHook], object]] = {
 }
 
 
+COMMANDS = {
+    "list": ["list"],
+    "get": ["get", *JOB],
+    "history": ["history"],
+    "diff": ["diff", "--from", "2h"],
+    "at": ["at", "2026-01-01", *JOB],
+    "set": ["set", *JOB, "batch_size=7"],
+    "enable": ["enable", *JOB],
+    "disable": ["disable", *JOB],
+    "override": ["override", *JOB, "batch_size=7", "--for", "2h", "--reason", "test"],
+    "rollback": ["rollback", "1", "--yes"],
+    "delete": ["delete", *JOB, "--yes"],
+    "rename": ["rename", *JOB, "london"],
+    "export": ["export"],
+    "apply": ["apply", "FILE", "--yes"],
+    "groups list": ["groups", "list"],
+    "groups add": ["groups", "add", "new", "exchanges=NYSE"],
+    "groups set": ["groups", "set", "lse", "priority=7"],
+    "groups enable": ["groups", "enable", "lse"],
+    "groups disable": ["groups", "disable", "lse"],
+    "groups remove": ["groups", "remove", "lse", "--yes"],
+    "ceiling list": ["ceiling", "list"],
+    "ceiling set": ["ceiling", "set", "memory=64Gi"],
+    "ceiling remove": ["ceiling", "remove", "memory", "--yes"],
+    "migrate": ["migrate", "--to", "8", "--yes"],
+    "migrate --status": ["migrate", "--status"],
+    "doctor": ["doctor", "--no-cluster"],
+    "pods": ["pods"],
+    "sweep": ["sweep"],
+}
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What became of all methods and commands while a session held every table."""
+
+    pid: int
+    """The session's."""
+    ends: dict[str, object]
+    """What a method has raised; None where it raised nothing. A command's answer."""
+    rows_before: list[Any]
+    rows_after: list[Any]
+
+
+@pytest.fixture(scope="module")
+def locked(new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+    """All of them wait at the same time: they would take minutes one after the other."""
+    file = tmp_path_factory.mktemp("sessions") / "jobs.yaml"
+    file.write_text("dag_configuration: {data_collection_equities: {lse: {batch_size: 7}}}\n")
+    ends: dict[str, Any] = {}
+    with new_migrated_database() as database, pytest.MonkeyPatch.context() as patch:
+        # Long enough that each of them has looked who is in the way.
+        make_impatient(patch, lock=1.5)
+
+        def raised(name: str) -> BaseException | None:
+            try:
+                (READS | CHANGES)[name](DagConfigHook.from_url(database.url))
+            except DagConfigError as error:
+                return error
+            return None
+
+        def act(dagconfig: Callable[..., Answer]) -> None:
+            with ThreadPoolExecutor(20) as threads:
+                # From the last one: doctor looks at several things, each of which waits.
+                for name, words in reversed(COMMANDS.items()):
+                    here = [str(file) if word == "FILE" else word for word in words]
+                    ends[f"airflow dagconfig {name}"] = threads.submit(dagconfig, *here, "--url", database.url)
+                for name in READS | CHANGES:
+                    ends[name] = threads.submit(raised, name)
+
+        before = _rows(database)
+        with holding(database, lock(*all_tables(database))) as holder:
+            with_dagconfig_in_threads(act)
+        after = _rows(database)
+        yield Locked(holder.pid, {name: end.result() for name, end in ends.items()}, before, after)
+
+
+def _rows(database: Database) -> list[Any]:
+    return [database.execute(f"SELECT * FROM {S}.{table} ORDER BY 1") for table in TABLES]
+
+
 def test_the_lists_above_have_every_method() -> None:
     public = {n for part in (ReadingStore, HistoryStore, ChangingStore) for n in vars(part) if not n.startswith("_")}
 
@@ -152,13 +238,11 @@ def test_the_lists_above_have_every_method() -> None:
 
 
 @pytest.mark.parametrize("name", [*READS, *CHANGES])
-def test_a_lock_ends_every_method_in_bound_and_the_message_says_who_holds_it(
-    migrated_database: Database, hook: DagConfigHook, impatient: None, name: str
-) -> None:
-    with holding(migrated_database, lock(*all_tables(migrated_database))) as holder, pytest.raises(DagConfigBusyError) as error:
-        (READS | CHANGES)[name](hook)
+def test_a_lock_ends_every_method_in_bound_and_the_message_says_who_holds_it(locked: Locked, name: str) -> None:
+    error, pid = locked.ends[name], locked.pid
 
-    message, pid = str(error.value), holder.pid
+    assert isinstance(error, DagConfigBusyError)
+    message = str(error)
     assert re.search(r"^Waited [0-9.]+ s in vain for ", message)
     assert f"session {pid} (user postgres, application nightly report, idle in transaction since " in message
     assert f"holds ACCESS EXCLUSIVE on {S}." in message
@@ -169,15 +253,19 @@ def test_a_lock_ends_every_method_in_bound_and_the_message_says_who_holds_it(
     )
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES if table not in ("dagconfig_migrations", "dagconfig_ceilings_guard")])
-def test_each_table_that_a_task_reads_is_named(
-    migrated_database: Database, hook: DagConfigHook, impatient: None, table: str
-) -> None:
-    with (
-        holding(migrated_database, lock(table)) as holder,
-        pytest.raises(DagConfigBusyError, match=rf"session {holder.pid} .* holds ACCESS EXCLUSIVE on {S}\.{table}\."),
-    ):
-        hook.get_task_config(*JOB, "lse")
+def test_each_table_that_a_task_reads_is_named(new_migrated_database: NewDatabase, impatient: None) -> None:
+    def is_named(table: str) -> bool:
+        with new_migrated_database() as database, holding(database, lock(table)) as holder:
+            with pytest.raises(DagConfigBusyError) as error:
+                DagConfigHook.from_url(database.url).get_task_config(*JOB, "lse")
+            told = rf"session {holder.pid} .* holds ACCESS EXCLUSIVE on {S}\.{table}\."
+            return re.search(told, str(error.value)) is not None
+
+    read = [table for table in TABLES if table not in ("dagconfig_migrations", "dagconfig_ceilings_guard")]
+    with ThreadPoolExecutor(len(read)) as threads:
+        named = dict(zip(read, threads.map(is_named, read), strict=True))
+
+    assert named == dict.fromkeys(read, True)
 
 
 def test_the_remedy_works_when_pasted(migrated_database: Database, hook: DagConfigHook, impatient: None) -> None:
@@ -268,38 +356,6 @@ def test_airflow_may_try_again() -> None:
 # The command line
 
 
-COMMANDS = {
-    "list": ["list"],
-    "get": ["get", *JOB],
-    "history": ["history"],
-    "diff": ["diff", "--from", "2h"],
-    "at": ["at", "2026-01-01", *JOB],
-    "set": ["set", *JOB, "batch_size=7"],
-    "enable": ["enable", *JOB],
-    "disable": ["disable", *JOB],
-    "override": ["override", *JOB, "batch_size=7", "--for", "2h", "--reason", "test"],
-    "rollback": ["rollback", "1", "--yes"],
-    "delete": ["delete", *JOB, "--yes"],
-    "rename": ["rename", *JOB, "london"],
-    "export": ["export"],
-    "apply": ["apply", "FILE", "--yes"],
-    "groups list": ["groups", "list"],
-    "groups add": ["groups", "add", "new", "exchanges=NYSE"],
-    "groups set": ["groups", "set", "lse", "priority=7"],
-    "groups enable": ["groups", "enable", "lse"],
-    "groups disable": ["groups", "disable", "lse"],
-    "groups remove": ["groups", "remove", "lse", "--yes"],
-    "ceiling list": ["ceiling", "list"],
-    "ceiling set": ["ceiling", "set", "memory=64Gi"],
-    "ceiling remove": ["ceiling", "remove", "memory", "--yes"],
-    "migrate": ["migrate", "--to", "8", "--yes"],
-    "migrate --status": ["migrate", "--status"],
-    "doctor": ["doctor", "--no-cluster"],
-    "pods": ["pods"],
-    "sweep": ["sweep"],
-}
-
-
 def test_the_list_above_has_every_command() -> None:
     names = set()
     for command in COMMANDS_THERE_ARE:
@@ -310,28 +366,20 @@ def test_the_list_above_has_every_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_lock_ends_every_command_with_one_message_and_an_exit_code(
-    migrated_database: Database, dagconfig: Callable[..., Answer], impatient: None, tmp_path: Path, name: str
-) -> None:
-    file = tmp_path / "jobs.yaml"
-    file.write_text("dag_configuration: {data_collection_equities: {lse: {batch_size: 7}}}\n")
-    words = [str(file) if word == "FILE" else word for word in COMMANDS[name]]
-    before = _rows(migrated_database)
+def test_a_lock_ends_every_command_with_one_message_and_an_exit_code(locked: Locked, name: str) -> None:
+    answer = locked.ends["airflow dagconfig " + name]
 
-    with holding(migrated_database, lock(*all_tables(migrated_database))) as holder:
-        answer = dagconfig(*words, "--url", migrated_database.url)
-
+    assert isinstance(answer, Answer)
     assert answer.code == 1
     # doctor's answer is what is wrong, so it is on standard output, in lines of the terminal's width.
     told = " ".join((answer.out if name == "doctor" else answer.err).split())
-    assert f"SELECT pg_terminate_backend({holder.pid});" in told
+    assert f"SELECT pg_terminate_backend({locked.pid});" in told
     assert "application nightly report" in told
     assert "Traceback" not in answer.err
-    assert _rows(migrated_database) == before
 
 
-def _rows(database: Database) -> list[Any]:
-    return [database.execute(f"SELECT * FROM {S}.{table} ORDER BY 1") for table in TABLES]
+def test_whoever_waited_in_vain_has_changed_nothing(locked: Locked) -> None:
+    assert locked.rows_after == locked.rows_before
 
 
 # What is changed
