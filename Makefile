@@ -22,16 +22,17 @@ STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c "";
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
 
-# Two at a time: much of it is waiting. A file stays together, since its tests may share an Airflow. In the folders' order: those
-# with few tests take longest, and would come last.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file stays together, since its tests may share an Airflow. In the folders' order: those with few tests take longest, and would
+# come last.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
+# Four at a time, on two cores: much of it is waiting.
 test: $(READY) kubectl
-	$(PYTEST)
+	$(PYTEST) -n 4
 
 # Only what runs on a real cluster, from KUBECONFIG. What freezes its components comes last, and alone.
 test-cluster: $(READY) kubectl
-	$(PYTEST) -m "cluster and not faults and not chaos"
+	$(PYTEST) -n 2 -m "cluster and not faults and not chaos"
 	$(BIN)/python -m pytest -m faults
 
 # Faults at random on the cluster of KUBECONFIG: those of CHAOS_SEED, or of a seed that is printed, so that they can be had again.
