@@ -214,6 +214,10 @@ def _of_changes(store: Store) -> Finding:
     return Finding("changes", "ok", "each kind of change works: tried, and taken back")
 
 
+_PLACES = 3
+"""How many of the other stores that the roles serve are named."""
+
+
 def _of_the_roles(store: Store, look: Look) -> Finding:
     schema, roles = quoted_schema(store.schema), look.roles
     grants = f"SELECT {schema}.grant_roles();"
@@ -236,9 +240,11 @@ def _of_the_roles(store: Store, look: Look) -> Finding:
     found = f"{roles.reader} and {roles.editor} are there"
     if not look.also_serve:
         return Finding("roles", "ok", found)
-    own = store.location.command("migrate", options=["--reader-role", "NAME", "--editor-role", "NAME"])
-    where = f"{found}; who has one has it in {', '.join(look.also_serve)} too"
-    return Finding("roles", "ok", where, f"To give this store roles of its own: {own}")
+    more = f" and {len(look.also_serve) - _PLACES} more" if len(look.also_serve) > _PLACES else ""
+    where = f"{', '.join(look.also_serve[:_PLACES])}{more}"
+    return Finding(
+        "roles", "ok", f"{found}; who has one has it in {where} too (`migrate --reader-role --editor-role` gives a store its own)"
+    )
 
 
 def _of_the_installation(store: Store) -> Finding:

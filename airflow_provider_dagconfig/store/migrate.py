@@ -160,9 +160,8 @@ def migrating(
     _check_schema(target.schema)
     versions = [migration.version for migration in available()]
     names = {name: role for name, role in (("reader_role", reader_role), ("editor_role", editor_role)) if role}
-    of_roles = next(migration for migration in available() if migration.name == "roles")
-    if names and to is not None and to < of_roles.version:
-        raise MigrationError(f"There are no roles before {of_roles.file}: leave out their names")
+    if names and to is not None and to < _of_the_roles().version:
+        raise MigrationError(f"There are no roles before {_of_the_roles().file}: leave out their names")
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
     with target.session("migrating", waiting or (lambda _: None)) as session:
@@ -174,8 +173,12 @@ def migrating(
             done += steps
             yield from steps
         if bool(names) and session.attempts(sessions.MIGRATING, lambda: _name_roles(connection, target, names)):
-            yield Step(of_roles.version, of_roles.file, "granted")
+            yield Step(_of_the_roles().version, _of_the_roles().file, "granted")
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
+
+
+def _of_the_roles() -> Migration:
+    return next(migration for migration in available() if migration.name == "roles")
 
 
 def _next(take: Callable[[], list[Step]], session: Session, done: Sequence[Step]) -> list[Step]:

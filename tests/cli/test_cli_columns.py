@@ -83,9 +83,10 @@ def test_a_word_that_sets_nothing_is_refused_as_wrong_usage(store_cli: Run, comm
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"], ids=["nothing", "a blank", "white space"])
 def test_a_column_without_a_value_is_refused_as_wrong_usage(store_cli: Run, name: str, value: str) -> None:
-    """All but a description, which an empty value removes."""
+    """All but a description, which an empty value removes, and the times of a market, which nothing removes."""
     words, options = COMMANDS[name]
-    for column in sorted(named_in_help(store_cli, name) - {"description"}):
+    may_be_none = {"description"} if value else {"description", "market_open_utc", "market_close_utc"}
+    for column in sorted(named_in_help(store_cli, name) - may_be_none):
         others = [word for word in words if not word.startswith(f"{column}=")]
         answer = store_cli(*others, f"{column}={value}", *options)
         assert (answer.code, answer.out) == (2, "")

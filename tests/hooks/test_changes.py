@@ -334,7 +334,7 @@ class TestOverrides:
         [
             ({}, "An override needs an end"),
             ({"until": NAIVE, "for_": "2h"}, "An override needs an end"),
-            ({"for_": "2 hours"}, "for_ '2 hours' is no duration; write a number with s, m"),
+            ({"for_": "2 moons"}, "for_ '2 moons' is no duration; write a number with s, m"),
             ({"for_": timedelta(0)}, "must be a moment after its start"),
             ({"until": datetime(2020, 1, 1, tzinfo=timezone.utc)}, "must be a moment after its start and after now"),
             ({"until": NAIVE}, "until 2026-11-24 06:00:00 has no time zone"),

@@ -214,8 +214,7 @@ def test_the_doctor_says_where_else_the_roles_serve(
         finding = doctor(dagconfig, empty.url, "roles")
 
     assert finding["result"] == "ok"
-    assert finding["found"].endswith(f"; who has one has it in database {other.name}, schema second too")
-    assert "airflow dagconfig migrate --reader-role NAME --editor-role NAME" in finding["remedy"]
+    assert f"; who has one has it in database {other.name}, schema second too (`migrate --reader-role" in finding["found"]
 
 
 def test_the_command_says_what_it_did(migrated: Database, named: Names, dagconfig: Callable[..., Answer]) -> None:
