@@ -133,6 +133,8 @@ def _listen(arguments: argparse.Namespace) -> socket.socket:
         listening.bind((arguments.host, arguments.port))
     except OSError as error:
         sys.exit(f"Local pods cannot listen at {arguments.host}, port {arguments.port}: {error.strerror}")
+    # Whoever reads the kubeconfig may be quicker than the server: the connection waits for it, and is not refused.
+    listening.listen()
     return listening
 
 
