@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+from plugins.documents import ROOT
 
 import airflow_provider_dagconfig
 from airflow_provider_dagconfig import example_dags
@@ -32,11 +35,25 @@ PRIVATE: dict[str, list[str]] = {
     "airflow.sdk.definitions.edges": ["EdgeModifier"],
     "airflow.sdk.definitions.mappedoperator": ["OperatorPartial"],
     "airflow.sdk.definitions.taskgroup": ["MappedTaskGroup"],
+    "airflow.sdk.log": ["mask_secret"],
     "airflow.utils": ["yaml"],
     "airflow.utils.cli": ["suppress_logs_and_warning"],
     "airflow.utils.session": ["create_session"],
 }
 """Modules and names; 3.1.8, 3.2.2 and 3.3.2 have them all."""
+
+
+COMPAT = "airflow.providers.common.compat.sdk"
+FIRST = {
+    "AirflowException": "1.10.1",
+    "AirflowFailException": "1.10.0",
+    "AirflowNotFoundException": "1.10.1",
+    "AirflowSkipException": "1.10.0",
+    "AirflowTaskTimeout": "1.10.0",
+    "conf": "1.12.0",
+    "redact": "1.11.0",
+}
+"""Names of that module to the first version of its provider that has them. A Python may have none of the newest."""
 
 
 def imported() -> set[tuple[str, str]]:
@@ -64,3 +81,9 @@ def test_each_private_import_is_listed_and_no_other() -> None:
 def test_this_version_of_airflow_has_it(module: str) -> None:
     found = import_module(module)
     assert [name for name in PRIVATE[module] if not hasattr(found, name)] == []
+
+
+def test_the_lowest_version_that_is_asked_for_has_all_that_is_imported() -> None:
+    assert {name for module, name in imported() if module == COMPAT} == set(FIRST)
+    [lowest] = re.findall(r'"apache-airflow-providers-common-compat>=([^"]*)"', (ROOT / "pyproject.toml").read_text())
+    assert Version(lowest) >= max(map(Version, FIRST.values()))

@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
     AirflowTaskTimeout,
-    mask_secret,
     redact,
 )
 from airflow.sdk import BaseOperator
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
