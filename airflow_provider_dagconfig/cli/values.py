@@ -30,9 +30,10 @@ from airflow_provider_dagconfig.wording import did_you_mean
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 _MOMENT = re.compile(
-    r"(?:(?P<day>(?!noon\b)[a-z]+|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:,? at\b|,)?)? ?"
-    r"(?:(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?)? ?(?P<half>[ap]m)?|(?P<noon>noon))?"
-    r" ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})?"
+    r"(?:(?P<day>(?!noon\b)[a-z]+|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:,? at\b|,|t(?=[0-9]))?)? ?"
+    r"(?:(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,6}))?)?)?"
+    r" ?(?P<half>[ap]m)?|(?P<noon>noon))?"
+    r" ?(?P<zone>z|utc|gmt|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
 
 
@@ -251,13 +252,15 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
     :param ago: a duration goes back, and a time or a day of the week is the last such; else it goes ahead, and is the next.
     :raises UsageError: it is no moment.
     """
-    word = re.sub(r"^(?:since|from|on|at) " if ago else r"^(?:until|till|from|on|at|in) ", "", " ".join(text.lower().split()))
-    word = word.removesuffix(" ago") if ago else word
+    around = r"^(?:since|from|on|at) | ago$" if ago else r"^(?:until|till|from|on|at|in) "
+    as_typed = re.sub(around, "", " ".join(text.split()), flags=re.IGNORECASE)
+    word = as_typed.lower()
     if word == "now":
         return now
     try:
         if re.fullmatch(r"[0-9.]+ ?[a-z].*", word) and not re.match(r"[0-9]{1,2} ?[ap]m\b", word):
-            return now - parse_duration(word) if ago else now + parse_duration(word)
+            # As it was typed: an M is no minute.
+            return now - parse_duration(as_typed) if ago else now + parse_duration(as_typed)
         match = _MOMENT.fullmatch(word)
         moment = match and _of_parts(match, now.astimezone(_zone(match["zone"])), ago=ago)
         if moment is None:
@@ -301,16 +304,16 @@ def _time_of(match: re.Match[str]) -> time | None:
         if not 1 <= hour <= 12:
             raise ValueError(hour)
         hour = hour % 12 + (12 if match["half"] == "pm" else 0)
-    elif match["minute"] is None:
-        return None
-    return time(hour, minute, second)
+    elif match["minute"] is None and match["day"] is None:
+        return None  # a number alone may be anything
+    return time(hour, minute, second, int((match["fraction"] or "").ljust(6, "0")))
 
 
 def _zone(text: str | None) -> timezone:
     """Read the zone behind a time; UTC where there is none."""
     if text is None or text.isalpha():
         return timezone.utc
-    offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+    offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:].lstrip(":") or 0))
     return timezone(-offset if text[0] == "-" else offset)
 
 

@@ -143,14 +143,22 @@ def test_no_code_holds_what_separates_or_encloses(text: str) -> None:
         pytest.param("2026-11-23T02:14:05Z", True, NOW, id="Z"),
         pytest.param("2026-11-23 02:14:05 UTC", True, NOW, id="as we print it"),
         pytest.param("2026-11-23 03:14:05+01:00", True, NOW, id="another zone"),
+        pytest.param("2026-11-23 02:14:05.000000+00", True, NOW, id="as PostgreSQL prints it"),
+        pytest.param("2026-11-23 03:14:05.25+01", True, NOW + timedelta(seconds=0.25), id="a fraction of a second"),
+        pytest.param("2026-11-23T03:14:05+0100", True, NOW, id="a zone without a colon"),
         pytest.param("2026-11-23", True, NOW.replace(hour=0, minute=0, second=0), id="a day"),
+        pytest.param("2026-11-23 02", True, NOW.replace(minute=0, second=0), id="an hour of a day"),
+        pytest.param("tomorrow 6", False, NOW.replace(hour=6, minute=0, second=0) + timedelta(days=1), id="an hour of tomorrow"),
     ],
 )
 def test_a_moment_can_be_typed_in_many_ways(text: str, ago: bool, moment: datetime) -> None:
     assert read_moment(text, NOW, ago=ago) == moment
 
 
-@pytest.mark.parametrize("text", ["", " ", "soon", "25:00", "2026-13-01", "ago", "0h", "99999999d", "0001-01-01T00:00+14:00", "²h"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "soon", "6", "2M", "25:00", "tomorrow 25", "2026-13-01", "ago", "0h", "99999999d", "0001-01-01T00:00+14:00", "²h"],
+)
 def test_what_is_no_moment_is_said_with_what_to_write(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment; write one in UTC, such as '2026-11-23 02:14'"):
         read_moment(text, NOW, ago=True)
