@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_dagconfig.kubectl import names
 from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, InstallationError
+from airflow_provider_dagconfig.wording import IN_A_URL
 
 _LONGEST_INSTALLATION = 40
 """Characters; the store's own rule for its id."""
@@ -15,6 +18,14 @@ _LONGEST_INSTALLATION = 40
 def configured_conn_id() -> str:
     """Give the id of the Airflow connection of the configuration's database."""
     return str(conf.get("dagconfig", "postgres_conn_id", fallback="postgres_default"))
+
+
+def unreadable_connection(conn_id: str) -> str:
+    """Say that Airflow can't read a connection in the environment, which it then takes for none; empty where there is none."""
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    if not os.environ.get(variable):
+        return ""
+    return f"Airflow can't read the connection in the environment variable {variable}. Where it is a URL, {IN_A_URL}"
 
 
 def configured_schema() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_dagconfig.cli.output import note
 from airflow_provider_dagconfig.cli.values import UsageError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError, resolve_access
-from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
+from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema, unreadable_connection
 from airflow_provider_dagconfig.store import Store
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ def cluster_of(args: Namespace) -> ClusterAccess:
     """
     Give the credentials of the cluster that was named: a connection's, else what kubectl finds by itself.
 
-    :raises ClusterAccessError: there are none, or no such connection.
+    :raises ClusterAccessError: there are none, or no such connection, or one that Airflow can't read.
     """
     conn_id = args.kubernetes_conn_id or "kubernetes_default"
-    connection = airflow_connection(conn_id) if args.kubernetes_conn_id or not args.url else None
-    if connection is None and args.kubernetes_conn_id:
-        raise ClusterAccessError(f"there is no connection {conn_id!r}")
+    connection: Connection | None = None
+    if args.kubernetes_conn_id or not args.url:
+        connection = airflow_connection(conn_id)
+        if connection is None and (unreadable := unreadable_connection(conn_id)):
+            raise ClusterAccessError(unreadable)
+        if connection is None and args.kubernetes_conn_id:
+            raise ClusterAccessError(f"there is no connection {conn_id!r}")
     return resolve_access(connection.extra_dejson if connection else {}, connection=conn_id)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
@@ -14,10 +13,10 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
 from airflow_provider_dagconfig.hooks.errors import as_airflows
 from airflow_provider_dagconfig.models import shell_word
-from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema
+from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema, unreadable_connection
 from airflow_provider_dagconfig.store import Location, Store, Target
 from airflow_provider_dagconfig.store.target import CONNECTION_DEFAULTS
-from airflow_provider_dagconfig.wording import IN_A_URL, printable
+from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -146,12 +145,8 @@ class DagConfigHook(PostgresHook):
         try:
             airflow_connection = self.connection
         except AirflowNotFoundException as error:
-            variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-            if os.environ.get(variable):
-                # Airflow takes one that it can't read for none.
-                raise DagConfigUnreachableError(
-                    f"Airflow can't read the connection in the environment variable {variable}. Where it is a URL, {IN_A_URL}"
-                ) from error
+            if unreadable := unreadable_connection(conn_id):
+                raise DagConfigUnreachableError(unreadable) from error
             raise DagConfigUnreachableError(
                 f"There is no Airflow connection {conn_id!r} to reach the configuration database by. A command takes another one"
                 " with --conn-id ID, or the database with --url postgresql://USER@HOST:5432/DATABASE. To add it, for the tasks too:"

@@ -487,6 +487,17 @@ def test_a_connection_that_does_not_exist_is_named(tasks: Tasks) -> None:
     assert "there is no connection 'k8s_prod'" in task.error
 
 
+def test_a_kubernetes_connection_that_airflow_cannot_read_leads_to_no_other_cluster(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", "kubernetes://me:hush[hush@127.0.0.1")
+    task = tasks.run("true")
+    assert task.state == "failed"
+    assert "Airflow can't read the connection in the environment variable AIRFLOW_CONN_KUBERNETES_DEFAULT" in task.error
+    assert "hush" not in task.error
+    assert tasks.namespace.pods() == []
+
+
 def test_the_kubernetes_connection_is_used(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
     kubeconfig = json.loads(tasks.namespace.cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
     extra = {"kube_config": json.dumps(kubeconfig), "namespace": tasks.namespace.name}

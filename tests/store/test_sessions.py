@@ -201,8 +201,8 @@ def locked(new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPath
     file.write_text("dag_configuration: {data_collection_equities: {lse: {batch_size: 7}}}\n")
     ends: dict[str, Any] = {}
     with new_migrated_database() as database, pytest.MonkeyPatch.context() as patch:
-        # Long enough that each of them has looked who is in the way.
-        make_impatient(patch, lock=1.5)
+        # As long as in production: each of them looks who is in the way while it waits, from a connection of its own.
+        make_impatient(patch, lock=3)
 
         def raised(name: str) -> BaseException | None:
             try:
