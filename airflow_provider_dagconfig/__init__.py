@@ -78,6 +78,26 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "False",
                         "default": "True",
                     },
+                    "retries_from_row": {
+                        "description": (
+                            "Whether a task's retries are its row's (max_retries, retry_delay_minutes, retry_backoff_enabled). "
+                            "False leaves them to the DAGs; the parameter retries_from_row of a task stands above it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "False",
+                        "default": "True",
+                    },
+                    "cluster_retries": {
+                        "description": (
+                            "How many failures that are not the job's (evicted, preempted, a node lost, an API server away) use up "
+                            "none of a task's retries, from 0 to 10, since it was last cleared."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "5",
+                        "default": "3",
+                    },
                     "kubectl": {
                         "description": "The kubectl that tasks run: a name in PATH, or a path; ~ is the worker's home directory.",
                         "version_added": "0.1.0",

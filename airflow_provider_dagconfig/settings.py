@@ -58,15 +58,44 @@ def configured_run_overrides() -> bool:
 
     :raises ValueError: it is neither true nor false.
     """
+    return _boolean("allow_run_overrides", "each task says whether a run may set values")
+
+
+def configured_retries_from_row() -> bool:
+    """
+    Say whether tasks have their rows' retries: what ``[dagconfig] retries_from_row`` says, true where it is not set.
+
+    :raises ValueError: it is neither true nor false.
+    """
+    return _boolean("retries_from_row", "each task has its row's retries, unless it has retries_from_row=False")
+
+
+def configured_cluster_retries() -> int:
+    """
+    Say how many failures that are not a job's use up none of its retries: ``[dagconfig] cluster_retries``, 3 where it is not set.
+
+    :raises ValueError: it is no such number.
+    """
+    option = str(conf.get("dagconfig", "cluster_retries", fallback="3", raw=True)).strip()
+    if option.isascii() and option.isdecimal() and int(option) <= 10:
+        return int(option)
+    raise ValueError(
+        f"The option cluster_retries of [dagconfig] (AIRFLOW__DAGCONFIG__CLUSTER_RETRIES) is {option[:100]!r}: write a whole number"
+        " from 0 to 10; or remove it, and it is 3"
+    )
+
+
+def _boolean(name: str, otherwise: str) -> bool:
+    """Read an option that is true where it is not set; ``otherwise`` says what holds then."""
     # Not getboolean: what it raises differs from Airflow to Airflow. raw: a % is taken as it stands, and refused below.
-    option = str(conf.get("dagconfig", "allow_run_overrides", fallback="True", raw=True)).strip()
+    option = str(conf.get("dagconfig", name, fallback="True", raw=True)).strip()
     if option.lower() in ("true", "t", "1"):
         return True
     if option.lower() in ("false", "f", "0"):
         return False
     raise ValueError(
-        f"The option allow_run_overrides of [dagconfig] (AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES) is {option[:100]!r}: write True"
-        " or False; or remove it, and each task says whether a run may set values"
+        f"The option {name} of [dagconfig] (AIRFLOW__DAGCONFIG__{name.upper()}) is {option[:100]!r}: write True"
+        f" or False; or remove it, and {otherwise}"
     )
 
 

@@ -9,8 +9,6 @@ holds for the next run.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.sdk import DAG
 
@@ -24,7 +22,6 @@ with DAG(
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["equities", "dagconfig"],
 ):
     ConfiguredKubectlRunOperator(

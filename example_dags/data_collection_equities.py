@@ -7,8 +7,6 @@ are the row `data_collection_equities`/*group* of `dag_configuration`; a changed
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, TriggerRule
@@ -24,7 +22,6 @@ with DAG(
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["equities", "dagconfig"],
 ):
     with ExchangeGroupTaskGroup(group_id="collect") as collect:

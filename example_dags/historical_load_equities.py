@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pendulum
@@ -105,7 +105,6 @@ with DAG(
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={"target_years": Param(2, type="integer", minimum=1, maximum=50, title="Years to load, back from now")},
     tags=["equities", "dagconfig"],
 ):

@@ -22,7 +22,7 @@ from airflow_provider_dagconfig.kubectl.annotations import (
     try_number,
 )
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import PodTakenOver
+from airflow_provider_dagconfig.kubectl.ends import PodNotAllowed, PodTakenOver
 from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
@@ -126,6 +126,25 @@ class NotYet:
     waits_for: str
 
 
+def _no_note() -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Permit:
+    """
+    Whether a try may make a pod, and who takes note of it.
+
+    :param refusal: why it may not, as a sentence; None where it may. One that is there is gone on with all the same.
+    :param making: called before a pod is made; more than once where it takes several requests.
+    :param not_made: called where a pod of an earlier try was there instead.
+    """
+
+    refusal: str | None = None
+    making: Callable[[], None] = _no_note
+    not_made: Callable[[], None] = _no_note
+
+
 class Claim:
     """
     The pod of one try.
@@ -135,6 +154,7 @@ class Claim:
     :param note: takes what is worth a line in the log.
     :param may_pass: whether to ask again after an error.
     :param former: the task's name from before installations had ids, for a try that is to go on with a pod that has it.
+    :param permit: whether it may be created.
     """
 
     def __init__(
@@ -144,6 +164,7 @@ class Claim:
         note: Callable[[str], None],
         may_pass: Callable[[KubectlError], bool],
         former: FormerName | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self.kubectl = kubectl
         """The requests about the pod under the name that it has."""
@@ -151,6 +172,7 @@ class Claim:
         """Whether there may be a pod of this task: from the first attempt on, until it is known that there is none."""
         self._own, self._manifest, self._note, self._may_pass = kubectl, manifest, note, may_pass
         self._former = former  # None once it is known whether a pod has that name
+        self._permit = permit or Permit()
         self._answer_was_lost = False
 
     def attempt(self) -> Pod | NotYet:
@@ -159,6 +181,7 @@ class Claim:
 
         :return: the pod, which is this try's.
         :raises PodTakenOver: a later try has it.
+        :raises PodNotAllowed: there is none to go on with, and none may be made.
         :raises KubectlError: something is refused that no waiting mends, or the name is another task's.
         """
         try:
@@ -169,6 +192,9 @@ class Claim:
                 replace = is_ours and judge_existing(left, self._manifest) is Existing.REPLACE
                 return self._replace(left) if replace else self._adopt(left)
             self.kubectl, self._former = self._own, None
+            if self._permit.refusal is not None:
+                return self._take_existing()
+            self._permit.making()
             return self.kubectl.create(self._manifest)
         except KubectlError as error:
             if error.fault is Fault.ALREADY_EXISTS:
@@ -225,6 +251,9 @@ class Claim:
                 )
             return self._replace(pod) if verdict is Existing.REPLACE else self._adopt(pod)
         except KubectlError as error:
+            if error.fault is Fault.NOT_FOUND and self._permit.refusal is not None:
+                self.may_exist = False
+                raise PodNotAllowed(self._permit.refusal) from None
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):  # it has changed since, or is gone
                 return NotYet(error.message)
             if self._may_pass(error):
@@ -250,10 +279,16 @@ class Claim:
             )
             # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
             pod = self.kubectl.replace(adopted(pod, self._manifest))
+            self._permit.not_made()
         self._former = None
         return pod
 
-    def _replace(self, pod: Pod) -> NotYet:
+    def _replace(self, pod: Pod) -> Pod | NotYet:
+        if self._permit.refusal is not None:
+            if pod.get("status", {}).get("phase") == "Failed":
+                return self._adopt(pod)  # there will be no other: how it failed is this task's end
+            self.may_exist = False
+            raise PodNotAllowed(self._permit.refusal)
         self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
         self.kubectl.delete(pod)
         return self._still_being_deleted()

@@ -62,6 +62,10 @@ class PodNotCreated(PodEnd):
         self.seconds = seconds
 
 
+class PodNotAllowed(PodEnd):
+    """A pod would have to be made, and none may be made any more; nothing was deleted."""
+
+
 class PodOutOfReach(PodEnd):
     """
     The pod was there, and the API server was away when its start or its end was due.

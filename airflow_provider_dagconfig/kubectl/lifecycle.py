@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
-from airflow_provider_dagconfig.kubectl.claim import Claim, NotYet
+from airflow_provider_dagconfig.kubectl.claim import Claim, NotYet, Permit
 from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
 from airflow_provider_dagconfig.kubectl.container_log import ContainerLog
 from airflow_provider_dagconfig.kubectl.ends import (
@@ -89,12 +89,13 @@ class PodRun:
         note: Callable[[str], None],
         former: FormerName | None = None,
         judge_kill: Callable[[], Verdict] = lambda: _NOBODY_TO_ASK,
+        permit: Permit | None = None,
     ) -> None:
         self._manifest, self._limits, self._note, self._judge_kill = manifest, limits, note, judge_kill
         self._container: str = manifest["spec"]["containers"][0]["name"]
         self._on_finish_action, self._on_line = on_finish_action, on_line
         self._patience = Patience()
-        self._claim = Claim(kubectl, manifest, note, self._may_pass, former)
+        self._claim = Claim(kubectl, manifest, note, self._may_pass, former, permit)
         self._release = Release(self._claim, manifest, note, self._may_pass)
         self._life = PodLife(manifest, limits, time.monotonic())
         self._watching = Watching()
@@ -102,6 +103,7 @@ class PodRun:
         self._watch_bytes = WatchBytes()
         self._log: ContainerLog | None = None  # None until there is a pod, and where none is read
         self._ended: Ended | None = None
+        self._is_unwanted = False
 
         self._killed = False
         self._waiter = Waiter()
@@ -113,6 +115,7 @@ class PodRun:
         :return: a success. Its pod is left until :meth:`finish`: where the success gets lost, the next try collects it.
         :raises PodFailed: it ended otherwise. There is nothing to collect, so it is deleted, or kept as ``on_finish_action`` says.
         :raises PodRefused: the API server refused something.
+        :raises PodNotAllowed: there was no pod to go on with, and the permit refused another one.
         :raises PodNotCreated: it did not take the pod in time.
         :raises PodOutOfReach: it was away when the pod's start or end was due. As with the two before, the deletion of this try's
             pod was asked for.
@@ -193,6 +196,7 @@ class PodRun:
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
                 f"It ends by itself after {self._life.timeout:g} s (activeDeadlineSeconds)"
             )
+        self._is_unwanted = True
         if told:
             self._note(told)
 
@@ -209,6 +213,16 @@ class PodRun:
                 f"adopts it; without one it ends after {self._life.timeout:g} s (activeDeadlineSeconds). To end it now: "
                 f"kubectl delete pod -n {self._kubectl.namespace} {self._kubectl.pod}"
             )
+
+    @property
+    def had_pod(self) -> bool:
+        """Whether the run has, or may have, made or adopted a pod."""
+        return self._claim.may_exist
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there may be a pod that has not ended, and that nobody asked to delete."""
+        return self._claim.may_exist and not (self._life.is_gone or self._is_unwanted) and self._ended is None
 
     @property
     def _kubectl(self) -> Kubectl:

@@ -6,27 +6,26 @@ The one place where the end of a pod becomes the end of a task: each class of ``
 | the container ended with ``skip_on_exit_code`` | AirflowSkipException | is skipped |
 | the pod failed, whoever ended it | :class:`TaskPodError` | fails, and is tried again |
 | the API server refused it for good; credentials or the manifest are wrong | AirflowFailException | fails, with no other try |
+| there was no pod to go on with, and none may be made any more | AirflowFailException | fails, with no other try |
 | the namespace's quota is used up now | :class:`TaskPodError` | fails, and is tried again |
 | not created in time, out of reach, taken over, told to stop | :class:`TaskPodError` | fails, and is tried again |
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodRefused
+from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodNotAllowed, PodRefused
 from airflow_provider_dagconfig.kubectl.errors import Fault
 from airflow_provider_dagconfig.kubectl.limit_range import limit_range_remedy
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
 from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.retries import has_no_room
 from airflow_provider_dagconfig.wording import printable_error
-
-_NO_ROOM = ("exceeded quota", "status unknown for quota")
-"""What the API server says where the namespace's quota is used up, or was made a moment ago."""
 
 
 class TaskPodError(AirflowException):
@@ -56,13 +55,6 @@ def errors_fit_for_logs(*, lines: bool) -> Iterator[None]:
         raise
 
 
-def are_exit_codes(codes: Any) -> bool:
-    """Whether a value is one exit code, or several, or None."""
-    if isinstance(codes, list | tuple | set | frozenset):
-        return all(are_exit_codes(code) and isinstance(code, int) for code in codes)
-    return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes | bool))
-
-
 def skips(outcome: Outcome, codes: Any) -> bool:
     """
     Whether a task is skipped by its container's exit code.
@@ -88,13 +80,15 @@ def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_cod
         if skips(end.outcome, skip_on_exit_code):
             return AirflowSkipException(message)
         return TaskPodError(message, end)
+    if isinstance(end, PodNotAllowed):
+        return AirflowFailException(str(end))
     if isinstance(end, PodRefused):
         return _refused(end, config)
     return TaskPodError(str(end), end)
 
 
 def _refused(end: PodRefused, config: DagConfig) -> AirflowException:
-    if end.fault is Fault.FORBIDDEN and any(words in str(end) for words in _NO_ROOM):
+    if has_no_room(end):
         return TaskPodError(f"The namespace has no room for the pod now: {end}", end)
     if end.fault is Fault.FORBIDDEN:
         # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.

@@ -8,7 +8,7 @@ It joins the parts and holds no rules of its own: what is in force is read in ``
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -16,10 +16,8 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
     AirflowTaskTimeout,
-    redact,
 )
 from airflow.sdk import BaseOperator
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
@@ -33,13 +31,16 @@ from airflow_provider_dagconfig.kubectl.release import Why
 from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
-from airflow_provider_dagconfig.operators.ends import are_exit_codes, as_airflows, errors_fit_for_logs, skips
+from airflow_provider_dagconfig.operators.ends import as_airflows, errors_fit_for_logs, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
+from airflow_provider_dagconfig.operators.parameters import check_parameters
+from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS, pod_request
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.operators.result import read_result
-from airflow_provider_dagconfig.operators.texts import as_written
-from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
+from airflow_provider_dagconfig.operators.retrying import Retrying, is_from_row, with_retries
+from airflow_provider_dagconfig.operators.texts import as_written, mask_listed_variables
+from airflow_provider_dagconfig.settings import configured_kubectl
 from airflow_provider_dagconfig.wording import printable, printables
 
 if TYPE_CHECKING:
@@ -48,20 +49,10 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_provider_dagconfig.models import Installation
+    from airflow_provider_dagconfig.retries import Decision
 
 _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
-
-_OF_THE_TRY = {
-    *("dag_id", "run_id", "task_id", "map_index", "try_number", "max_tries", "run_start", "run_clears"),
-    *("dag_config", "exchange_group", "installation"),
-}
-"""What a pod is made from that is no parameter of the operator."""
-
-_POD_PARAMETERS = [parameter.name for parameter in fields(PodRequest) if parameter.name not in _OF_THE_TRY]
-"""The parameters of the operator that go into the pod as they are: they have the same names there."""
-
-_ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
 
 
 class ConfiguredKubectlRunOperator(BaseOperator):
@@ -108,9 +99,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         startup timeout) is always deleted.
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
     :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
+    :param retries_from_row: whether ``max_retries``, ``retry_delay_minutes`` and ``retry_backoff_enabled`` of the row say whether
+        and when the task is tried again, as they are when it fails; ``retries`` is only the ceiling then, 10 where it isn't given.
+        Default: ``[dagconfig] retries_from_row``, which is True where it isn't set. Not where the task has a ``retry_policy``.
+    :param run_once: never make a second pod until a person clears the task, whatever became of the first. Needs Airflow 3.3.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
     :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong,
-        a run's conf cannot be used, or a value is above a ceiling.
+        a run's conf cannot be used, a value is above a ceiling, or no other pod is allowed.
     :raises AirflowException: the pod failed.
     """
 
@@ -199,6 +194,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         on_finish_action: str = "delete_pod",
         do_xcom_push: bool = False,
         skip_on_exit_code: int | Container[int] | None = None,
+        retries_from_row: bool | None = None,
+        run_once: bool = False,
+        retries: int | None = None,
+        retry_delay: timedelta | float | None = None,
+        retry_policy: Any = None,
         **kwargs: Any,
     ) -> None:
         # Airflow gives each operator's __init__ what the DAG, the task groups and the task have, joined. A mapped task's are
@@ -212,15 +212,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             dag=kwargs.get("dag"),
         )
         check_unrendered({"image": image, "cmds": cmds, "arguments": arguments, "env_vars": env_vars})
-        super().__init__(do_xcom_push=do_xcom_push, **{name: value for name, value in kwargs.items() if not is_ported(name)})
-        if on_finish_action not in _ON_FINISH_ACTIONS:
-            raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
-        if isinstance(startup_timeout_seconds, bool) or not isinstance(startup_timeout_seconds, int | float):
-            raise ValueError(f"startup_timeout_seconds is {startup_timeout_seconds!r}; write a number of seconds")
-        if not are_exit_codes(skip_on_exit_code):
-            raise ValueError(f"skip_on_exit_code is {skip_on_exit_code!r}; write a number, or a list of numbers")
-        if in_cluster not in (None, True, False):
-            raise ValueError(f"in_cluster is {in_cluster!r}; write True or False")
+        check_parameters(on_finish_action, startup_timeout_seconds, skip_on_exit_code, in_cluster)
+        given = {"retries": retries, "retry_delay": retry_delay, "retry_policy": retry_policy}
+        given = with_retries(given, task_id=kwargs["task_id"], from_row=retries_from_row, run_once=run_once)
+        given |= {name: value for name, value in kwargs.items() if not is_ported(name)}
+        super().__init__(do_xcom_push=do_xcom_push, **given)
         self.job_name = job_name
         self.dag_name = dag_name
         self.exchange_group = exchange_group
@@ -272,10 +268,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.get_logs = get_logs
         self.on_finish_action = on_finish_action
         self.skip_on_exit_code = skip_on_exit_code
+        self.retries_from_row = retries_from_row
+        self.run_once = run_once
         self.dag_config: dict[str, Any] | None = None
         """The configuration in force, once it is resolved; shown in the Rendered tab."""
         self._in_force: InForce | None = None
         self._run: PodRun | None = None
+        self._retrying: Retrying | None = None
         self._killed = False
 
     @classmethod
@@ -284,7 +283,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         known = parameters_of_subclasses(cls, ConfiguredKubectlRunOperator)
         taken = {name: value for name, value in kwargs.items() if name in known or not is_ported(name)}
         partial = super().partial(task_id=task_id, **taken)
-        check_unrendered({name: value for name, value in kwargs.items() if name in _POD_PARAMETERS})
+        check_unrendered({name: value for name, value in kwargs.items() if name in POD_PARAMETERS})
         defaults: dict[str, Any] = {}
         for place in (partial.kwargs["dag"], partial.kwargs["task_group"]):
             defaults |= place.default_args if place else {}
@@ -294,6 +293,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             {name: value for name, value in defaults.items() if name not in known},
             task_id=task_id,
             dag=partial.kwargs["dag"],
+        )
+        given = {**defaults, **kwargs}
+        partial.kwargs |= with_retries(
+            given, task_id=task_id, from_row=given.get("retries_from_row"), run_once=given.get("run_once")
         )
         return partial
 
@@ -309,12 +312,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
-        self._render_fields(self._selectors, context, jinja_env, seen_oids)
-        with errors_fit_for_logs(lines=False):
-            self._resolve(context)
-        rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
-        self._render_fields(rest, context, jinja_env, seen_oids)
-        self._mask_listed_variables()
+        with self._retries(context).failures_decided():
+            self._render_fields(self._selectors, context, jinja_env, seen_oids)
+            with errors_fit_for_logs(lines=False):
+                self._resolve(context)
+            rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
+            self._render_fields(rest, context, jinja_env, seen_oids)
+        mask_listed_variables(self.env_vars)
 
     def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
         """Render some fields as Airflow does, but texts as texts where the DAG renders natively."""
@@ -330,14 +334,6 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         for name, value in given.items():
             setattr(self, name, as_written(name, value, getattr(self, name), render))
 
-    def _mask_listed_variables(self) -> None:
-        """Let Airflow hide the values that it would hide in a dict, by their names, in the Rendered tab and in logs."""
-        for entry in self.env_vars if isinstance(self.env_vars, list | tuple) else ():
-            value, name = (entry.get("value"), str(entry.get("name"))) if isinstance(entry, Mapping) else (None, "")
-            # Only those: Airflow warns of a short text that it is asked to mask, whatever its name is.
-            if isinstance(value, str) and redact(value, name) != value:
-                mask_secret(value, name)
-
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
         # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
@@ -352,8 +348,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             exchange_group=self.exchange_group,
             allow_run_overrides=self.allow_run_overrides,
         )
+        self._retries(context).lookup = lookup
         if self._in_force is None:
-            self._in_force = lookup.read(context)
+            self._in_force = self._retries(context).found = lookup.read(context)
             self.log.info(
                 "Configuration of %s/%s from %s", *printables(lookup.dag_name, self.job_name, self._in_force.config.origin)
             )
@@ -370,8 +367,21 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
         # What a pod ended with is told in several lines, each made of parts that are fit.
-        with errors_fit_for_logs(lines=True):
+        with self._retries(context).failures_decided(), errors_fit_for_logs(lines=True):
             return self._execute(context)
+
+    def after_failure(self, error: BaseException, context: Context) -> Decision:
+        """Decide whether and when the task is tried again after this error, count it, and say so; for the retry policy."""
+        retrying = self._retries(context)
+        decision = retrying.decide(error)
+        retrying.tell(decision)
+        return decision
+
+    def _retries(self, context: Context) -> Retrying:
+        if self._retrying is None:
+            is_row = is_from_row(getattr(self, "retry_policy", None), self.retries_from_row)
+            self._retrying = Retrying(self, context, from_row=is_row, run_once=self.run_once)
+        return self._retrying
 
     def _execute(self, context: Context) -> Any:
         if self._in_force is None:  # executed without a rendering, as a test may do
@@ -379,7 +389,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         assert self._in_force is not None
         try:
             access = self._access()
-            request = self._pod_request(context, self._in_force, access)
+            request = pod_request(self, context, self._in_force, self.namespace or access.namespace or "default")
             with access.environment() as environment:
                 ended = self._run_pod(context, request, environment, self._in_force.installation)
                 result = self._read_result(ended)
@@ -425,7 +435,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             note=lambda text: self.log.info("%s", printable(text)),
             former=FormerName.of(request, kubectl, installation.created_at),
             judge_kill=lambda: judge_kill(context["ti"]),
+            permit=self._retries(context).permit(config),
         )
+        self._retries(context).run = self._run
         if self._killed:  # before there was anything to kill
             self._run.kill()
         try:
@@ -462,24 +474,4 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             config_file=self.config_file,
             cluster_context=self.cluster_context,
             in_cluster=self.in_cluster,
-        )
-
-    def _pod_request(self, context: Context, found: InForce, access: ClusterAccess) -> PodRequest:
-        ti = context["ti"]
-        own = {name: getattr(self, name) for name in _POD_PARAMETERS}
-        own |= {"namespace": self.namespace or access.namespace or "default"}
-        run = context.get("dag_run")
-        return PodRequest(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-            run_start=None if run is None else run.start_date,
-            run_clears=None if run is None else run.clear_number,
-            dag_config=found.config,
-            exchange_group=found.group,
-            installation=found.installation.in_force(configured_installation()),
-            **own,
         )

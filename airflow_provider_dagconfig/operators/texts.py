@@ -1,5 +1,6 @@
 """
-Texts in a DAG with ``render_template_as_native_obj=True``: what a process, a label or an image's name gets stays as it is written.
+The texts among the rendered parameters. In a DAG with ``render_template_as_native_obj=True`` what a process, a label or an image's
+name gets stays as it is written; and the values of variables that are secret by their names are hidden.
 
 There a template's result is read as Python: the text ``1.10`` becomes the number 1.1, ``1e3`` 1000.0, ``1,2`` a tuple, and ``'x'``
 loses its quotes. That is meant where a structure is wanted (a dict of ``env_vars``, a list of ``arguments``, a volume), and never
@@ -10,6 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from airflow.providers.common.compat.sdk import redact
+from airflow.sdk.log import mask_secret
 
 TEXTS = frozenset(
     {
@@ -59,3 +63,12 @@ def _entry(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
         return rendered
     texts = {key: _text(given[key], rendered[key], render) for key in ("name", "value") if key in given}
     return {**rendered, **texts}
+
+
+def mask_listed_variables(env_vars: Any) -> None:
+    """Let Airflow hide the values of a list that it would hide in a dict, by their names, in the Rendered tab and in logs."""
+    for entry in env_vars if isinstance(env_vars, list | tuple) else ():
+        value, name = (entry.get("value"), str(entry.get("name"))) if isinstance(entry, Mapping) else (None, "")
+        # Only those: Airflow warns of a short text that it is asked to mask, whatever its name is.
+        if isinstance(value, str) and redact(value, name) != value:
+            mask_secret(value, name)

@@ -8,7 +8,16 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_dagconfig.kubectl import ends
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed, PodNotCreated, PodOutOfReach, PodRefused, PodStopped
+from airflow_provider_dagconfig.kubectl.ends import (
+    Ended,
+    PodEnd,
+    PodFailed,
+    PodNotAllowed,
+    PodNotCreated,
+    PodOutOfReach,
+    PodRefused,
+    PodStopped,
+)
 from airflow_provider_dagconfig.kubectl.ends import PodTakenOver as TakenOver
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
@@ -45,9 +54,15 @@ def test_what_another_try_may_mend_is_no_reason_to_give_up(end: PodEnd) -> None:
 
 
 def test_no_end_is_forgotten() -> None:
-    known = {type(end) for end in AGAIN} | {PodRefused}
+    known = {type(end) for end in AGAIN} | {PodRefused, PodNotAllowed}
     there = {thing for thing in vars(ends).values() if isinstance(thing, type) and issubclass(thing, PodEnd)}
     assert there == {*known, PodEnd}
+
+
+def test_where_no_pod_is_allowed_the_task_ends() -> None:
+    exception = airflows(PodNotAllowed("No pod is made: max_retries = 0 allows 1 try, and it is used up"))
+    assert isinstance(exception, AirflowFailException)
+    assert str(exception) == "No pod is made: max_retries = 0 allows 1 try, and it is used up"
 
 
 @pytest.mark.parametrize(("codes", "skips"), [(4, True), ([3, 4], True), (5, False), ([], False), (None, False)])

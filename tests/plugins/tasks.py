@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ import pytest
 import structlog
 from plugins.cluster import Namespace
 from plugins.postgres import Database
+
+from airflow_provider_dagconfig.operators.retrying import HAS_POLICIES
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
@@ -31,6 +35,27 @@ class TaskResult:
     result: Any
     operator: ConfiguredKubectlRunOperator
     raised: type[BaseException] | None = None
+    decision: Any = None
+    """What Airflow's retry policy says of a failure; None where it is not asked."""
+
+
+@dataclass
+class TaskStateStore:
+    """Airflow's task state store of one task instance: it takes what JSON can hold, and gives it back to later tries."""
+
+    file: Path
+    """Where it is, for a try in a process of its own too."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._all().get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self.file.parent.mkdir(exist_ok=True)
+        self.file.write_text(json.dumps({**self._all(), key: value}))
+
+    def _all(self) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        return kept
 
 
 @dataclass
@@ -39,6 +64,8 @@ class Tasks:
 
     database: Database
     namespace: Namespace
+    kept: Path
+    """The folder of what task instances keep from try to try."""
     log_entries: list[Any] = field(default_factory=list)
 
     @property
@@ -111,7 +138,7 @@ class Tasks:
         :param state_in_airflow: what a kill learns.
         :param report: what Airflow has the task as after the report of a success.
         """
-        from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
+        from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
         operator = self.operator(*cmds, **arguments)
         key = operator.task_id if map_index < 0 else f"{operator.task_id}_{map_index}"
@@ -124,7 +151,11 @@ class Tasks:
             max_tries=max_tries,
             get_task_states=lambda **_: {run_id: {key: state_in_airflow}},
         )
+        ti.task = operator
         context: Any = {"ti": ti, "run_id": run_id, "task": operator, **({"dag_run": dag_run} if dag_run else {})}
+        if HAS_POLICIES:
+            context["task_state_store"] = TaskStateStore(self.kept / f"{run_id} {operator.task_id} {map_index}")
+        decision = None
         beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
         state, error, result = "success", "", None
         raised: type[BaseException] | None = None
@@ -141,10 +172,13 @@ class Tasks:
                 state, error, raised = "skipped", str(exception), type(exception)
             except AirflowException as exception:
                 state, error, raised = "failed", str(exception), type(exception)
+                policy = getattr(operator, "retry_policy", None)
+                if policy is not None and not isinstance(exception, AirflowFailException):
+                    decision = policy.evaluate(exception, try_number, max_tries, context)
             finally:
                 if beside:
                     beside.join()
-        return TaskResult(state, error, self.log, result, operator, raised)
+        return TaskResult(state, error, self.log, result, operator, raised, decision)
 
 
 @pytest.fixture
@@ -158,14 +192,14 @@ def store(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> Datab
 
 
 @pytest.fixture
-def tasks(store: Database, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+def tasks(store: Database, namespace: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tasks:
     """Tasks on the local pods, then on the real cluster."""
     monkeypatch.setenv("KUBECONFIG", namespace.kubeconfig)
-    return Tasks(store, namespace)
+    return Tasks(store, namespace, tmp_path / "kept")
 
 
 @pytest.fixture
-def real_tasks(store: Database, real_namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+def real_tasks(store: Database, real_namespace: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tasks:
     """Tasks on the real cluster."""
     monkeypatch.setenv("KUBECONFIG", real_namespace.kubeconfig)
-    return Tasks(store, real_namespace)
+    return Tasks(store, real_namespace, tmp_path / "kept")

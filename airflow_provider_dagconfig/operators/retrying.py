@@ -1,0 +1,237 @@
+"""
+A task's retries by its row: whether a try may make a pod, what is next after a failure, and how Airflow is told.
+
+Airflow 3.3 asks a retry policy when a task fails, in the worker: it may refuse another try, and choose the delay, and can never
+allow more than the task's static ``retries``. So that number is only the ceiling here. It is not asked where a worker died; then
+the next try looks at the pod first, and at the count only where it would have to make another one. Below 3.3 there is no policy: a
+failure that is the last one is raised as AirflowFailException, and the delay is the DAG's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk import BaseOperator
+
+from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
+from airflow_provider_dagconfig.kubectl.claim import Permit
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.operators.ends import TaskPodError
+from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
+from airflow_provider_dagconfig.operators.tries import Tries
+from airflow_provider_dagconfig.retries import MOST_RETRIES, PAUSE, Cause, Decision, Rules, cause_of, decide, in_a_word
+from airflow_provider_dagconfig.settings import configured_cluster_retries, configured_retries_from_row
+from airflow_provider_dagconfig.wording import printable
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+try:
+    from airflow.sdk import RetryDecision, RetryPolicy
+except ImportError:  # below 3.3
+
+    class _NoPolicy:
+        """Stands where there are no policies."""
+
+    HAS_POLICIES = False
+    _Base: type = _NoPolicy
+else:
+    HAS_POLICIES = True
+    _Base = RetryPolicy
+
+
+_ANY = 1_000_000
+"""Stands for a number of retries that is not bounded here."""
+
+
+_AIRFLOWS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(BaseOperator.__init__).parameters.items()
+    if name in ("retries", "retry_delay", "retry_policy")
+}
+"""The parameters of the base operator that say how a task is tried again, with Airflow's defaults."""
+
+
+class RowRetryPolicy(_Base):  # type: ignore[misc]
+    """Airflow's retry policy of a ConfiguredKubectlRunOperator: what its job's row says at that moment."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - the round's are counted, not the task's
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,
+    ) -> Any:
+        """Decide by the row. Where the task is not known yet (a mapped one whose arguments fail), by the static number."""
+        task: Any = None if context is None else context["ti"].task
+        if context is None or not hasattr(task, "after_failure"):
+            return RetryDecision.default()
+        decision: Decision = task.after_failure(exception, context)
+        return RetryDecision.fail() if decision.delay is None else RetryDecision.retry(delay=decision.delay)
+
+
+def with_retries(given: Mapping[str, Any], *, task_id: str, from_row: Any, run_once: Any) -> dict[str, Any]:
+    """
+    Give ``retries``, ``retry_delay`` and ``retry_policy`` for Airflow.
+
+    :param given: what the author gives, ``default_args`` included; None, or missing, where nothing.
+    :param from_row: the parameter ``retries_from_row``; None where it is not given.
+    :param run_once: the parameter ``run_once``.
+    :raises ValueError: a parameter is none, or ``run_once`` on an Airflow that cannot hold to it.
+    """
+    for name, value in (("retries_from_row", from_row), ("run_once", run_once)):
+        if value not in (None, True, False):
+            raise ValueError(f"{name} of task {task_id} is {value!r}; write True or False")
+    if run_once and not HAS_POLICIES:
+        raise ValueError(
+            f"run_once of task {task_id} needs Airflow 3.3, which keeps what a task has done from try to try. Below it write "
+            "retries=0, and the job is run again only where a worker dies"
+        )
+    wanted = {name: default for name, default in _AIRFLOWS.items() if given.get(name) is None}
+    wanted |= {name: given[name] for name in _AIRFLOWS if given.get(name) is not None}
+    if not is_from_row(given.get("retry_policy"), from_row):
+        return wanted
+    row: dict[str, Any] = {"retries": MOST_RETRIES}
+    if HAS_POLICIES:
+        # The delay is for a worker that died, since nobody is asked then; its pod goes on, and waits for somebody.
+        row |= {"retry_policy": RowRetryPolicy(), "retry_delay": PAUSE}
+    return wanted | {name: value for name, value in row.items() if given.get(name) is None}
+
+
+def is_from_row(policy: Any, from_row: bool | None) -> bool:
+    """Whether a task's retries are its row's: not where its author has a policy, or where it is switched off."""
+    if policy is not None and not isinstance(policy, RowRetryPolicy):
+        return False
+    return configured_retries_from_row() if from_row is None else from_row
+
+
+class Retrying:
+    """
+    The retries of one try of a task.
+
+    :param task: the operator.
+    :param from_row: whether the row counts; if not, only ``run_once`` does.
+    """
+
+    def __init__(self, task: Any, context: Context, *, from_row: bool, run_once: bool) -> None:
+        self._task, self._context, self._from_row, self._run_once = task, context, from_row, run_once
+        self._tries = Tries(context, task.retries or 0)
+        self.lookup: Lookup | None = None
+        """Reads the row; None until the task's parameters are rendered."""
+        self.found: InForce | None = None
+        """What the try runs with, once it is read."""
+        self.run: PodRun | None = None
+        """The pod's, once there is one."""
+
+    def permit(self, config: DagConfig) -> Permit:
+        """Say whether the try may make a pod, by what was used up before, and count one that it makes."""
+        if not (self._from_row or self._run_once):
+            return Permit()
+        try:
+            rules = self._rules(config)
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
+        refusal = rules.refusal(self._tries.used_up)
+        if refusal is not None:
+            refusal = (
+                f"No pod is made: {refusal} ({config.dag_name}/{config.job_name}, {config.origin}), and there is none of an earlier"
+                " try to go on with. To run the job again, clear the task"
+            )
+        return Permit(refusal, self._tries.making, self._tries.not_made)
+
+    def decide(self, error: BaseException) -> Decision:
+        """Decide about another try after this error, by the row as it is now, and count it."""
+        cause, what = self._judge(error)
+        after = self._tries.failed(cause, had_pod=self.run is not None and self.run.had_pod)
+        config = self.found.config if self.found else DagConfig.defaults("", "")
+        if cause is not Cause.FINAL and self.lookup is not None:
+            try:
+                newest = self.lookup.read(self._context)
+                self.lookup.skip_if_disabled(newest, self._context)
+                config = newest.config
+            except AirflowSkipException as disabled:
+                return Decision(None, str(disabled))
+            except AirflowFailException as unfit:
+                return Decision(None, str(unfit))
+            except DagConfigError as trouble:
+                if not _passes(trouble):
+                    return Decision(None, str(trouble))
+        try:
+            rules = self._rules(config)
+        except ValueError as error:
+            return Decision(None, str(error))
+        return decide(cause, what, after, rules, airflow_allows=self._tries.airflow_allows, spread=self._spread())
+
+    @contextmanager
+    def failures_decided(self) -> Iterator[None]:
+        """
+        Say that there is no retry where an error stands for itself; below 3.3 also decide what follows from others.
+
+        From 3.3 on Airflow asks its policy later.
+        """
+        try:
+            yield
+        except AirflowSkipException:
+            raise
+        except AirflowFailException as error:
+            if self._task.retries:
+                self.tell(Decision(None, f"trying again does not mend it ({_headline(error)})"))
+            raise
+        except (AirflowException, AirflowTaskTimeout) as error:
+            if HAS_POLICIES or not self._from_row:
+                raise
+            decision = self.decide(error)
+            self.tell(decision)
+            if not decision.retry:
+                raise AirflowFailException(str(error)) from error
+            raise
+
+    def tell(self, decision: Decision) -> None:
+        """Write the line that says what is next, and why."""
+        if decision.delay is None:
+            self._task.log.error("no retry: %s", printable(decision.why))
+            return
+        if HAS_POLICIES:
+            due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"
+        else:
+            due = f"after the DAG's retry_delay ({self._task.retry_delay})"
+        self._task.log.warning("%s; next %s", *map(printable, (decision.why, due)))
+
+    def _judge(self, error: BaseException) -> tuple[Cause, str]:
+        if isinstance(error, TaskPodError):
+            return cause_of(error.end), in_a_word(error.end)
+        if isinstance(error, AirflowTaskTimeout):
+            return Cause.JOB, "execution_timeout"
+        if isinstance(error, DagConfigError):
+            what = "the configuration could not be read"
+            return (Cause.CLUSTER, what) if _passes(error) else (Cause.FINAL, _headline(error))
+        what = type(error).__name__
+        return (Cause.NOBODY if self.run is not None and self.run.may_go_on else Cause.JOB), what
+
+    def _rules(self, config: DagConfig) -> Rules:
+        rules = Rules.of(config, self._task.max_retry_delay, cluster_retries=configured_cluster_retries(), run_once=self._run_once)
+        if self._from_row:
+            return rules
+        # The author's own number counts, and Airflow counts it.
+        return Rules(_ANY, timedelta(), False, cluster_retries=_ANY, run_once=self._run_once)
+
+    def _spread(self) -> float:
+        """From 0 to 1: another one for each task and try, the same whenever it is asked for."""
+        ti = self._context["ti"]
+        ids = "\0".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number)))
+        return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
+
+
+def _passes(error: DagConfigError) -> bool:
+    return isinstance(error, DagConfigUnreachableError | DagConfigBusyError)
+
+
+def _headline(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:200]
