@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
@@ -122,13 +123,16 @@ class Retrying:
 
     def __init__(self, task: Any, context: Context, *, from_row: bool, run_once: bool) -> None:
         self._task, self._context, self._from_row, self._run_once = task, context, from_row, run_once
-        self._tries = Tries(context, task.retries or 0)
         self.lookup: Lookup | None = None
         """Reads the row; None until the task's parameters are rendered."""
         self.found: InForce | None = None
         """What the try runs with, once it is read."""
         self.run: PodRun | None = None
         """The pod's, once there is one."""
+
+    @cached_property
+    def _tries(self) -> Tries:
+        return Tries(self._context, self._task.retries or 0)
 
     def permit(self, config: DagConfig) -> Permit:
         """Say whether the try may make a pod, by what was used up before, and count one that it makes."""
@@ -202,7 +206,7 @@ class Retrying:
             due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"
         else:
             due = f"after the DAG's retry_delay ({self._task.retry_delay})"
-        self._task.log.warning("%s; next %s", *map(printable, (decision.why, due)))
+        self._task.log.warning("%s; next %s", printable(decision.why), printable(due))
 
     def _judge(self, error: BaseException) -> tuple[Cause, str]:
         if isinstance(error, TaskPodError):
