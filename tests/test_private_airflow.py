@@ -50,6 +50,7 @@ FIRST = {
     "AirflowNotFoundException": "1.10.1",
     "AirflowSkipException": "1.10.0",
     "AirflowTaskTimeout": "1.10.0",
+    "Stats": "1.12.0",
     "conf": "1.12.0",
     "redact": "1.11.0",
 }

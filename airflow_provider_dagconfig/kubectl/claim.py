@@ -126,23 +126,27 @@ class NotYet:
     waits_for: str
 
 
-def _no_note() -> None:
-    """Tell nobody."""
+class Step(Enum):
+    """What a claim does, or has done."""
+
+    CREATING = "creating"
+    CREATED = "created"
+    ADOPTED = "adopted"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
 class Permit:
     """
-    Whether a try may make a pod, and who takes note of it.
+    Whether a try may make a pod, and who takes note of what becomes of that.
 
     :param refusal: why it may not, as a sentence; None where it may. One that is there is gone on with all the same.
-    :param making: called before a pod is made; more than once where it takes several requests.
-    :param not_made: called where a pod of an earlier try was there instead.
+    :param told: takes each step, before a pod is created (more than once where it takes several requests), and after it was
+        created, adopted or deleted to be replaced; with the pod as it is, or was found.
     """
 
     refusal: str | None = None
-    making: Callable[[], None] = _no_note
-    not_made: Callable[[], None] = _no_note
+    told: Callable[[Step, Pod], None] = lambda _step, _pod: None
 
 
 class Claim:
@@ -194,8 +198,10 @@ class Claim:
             self.kubectl, self._former = self._own, None
             if self._permit.refusal is not None:
                 return self._take_existing()
-            self._permit.making()
-            return self.kubectl.create(self._manifest)
+            self._permit.told(Step.CREATING, self._manifest)
+            pod = self.kubectl.create(self._manifest)
+            self._permit.told(Step.CREATED, pod)
+            return pod
         except KubectlError as error:
             if error.fault is Fault.ALREADY_EXISTS:
                 return self._take_existing()
@@ -278,8 +284,10 @@ class Claim:
                 f"({annotation(pod, 'origin')})"
             )
             # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
-            pod = self.kubectl.replace(adopted(pod, self._manifest))
-            self._permit.not_made()
+            found, pod = pod, self.kubectl.replace(adopted(pod, self._manifest))
+            self._permit.told(Step.ADOPTED, found)
+        else:  # the answer to its creation was lost
+            self._permit.told(Step.CREATED, pod)
         self._former = None
         return pod
 
@@ -291,6 +299,7 @@ class Claim:
             raise PodNotAllowed(self._permit.refusal)
         self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
         self.kubectl.delete(pod)
+        self._permit.told(Step.REPLACED, pod)
         return self._still_being_deleted()
 
     def _still_being_deleted(self) -> NotYet:

@@ -171,6 +171,22 @@ def finished_at(pod: Pod, container: str = "base") -> float | None:
     return read_time(finished).timestamp() if finished else None
 
 
+def phases(pod: Pod, container: str = "base") -> tuple[float | None, float | None]:
+    """
+    Measure how long a pod that has ended was pending and running, in whole seconds by the cluster's clocks.
+
+    :return: from its creation to the container's start, and from there to the container's end; None for what did not happen.
+    """
+    state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
+    terminated = state.get("terminated") or {}
+    created, started, finished = pod["metadata"].get("creationTimestamp"), terminated.get("startedAt"), terminated.get("finishedAt")
+    return _between(created, started), _between(started, finished)
+
+
+def _between(begin: str | None, end: str | None) -> float | None:
+    return max(0.0, (read_time(end) - read_time(begin)).total_seconds()) if begin and end else None
+
+
 def has_run(pod: Pod, container: str = "base") -> bool:
     """Whether the container has started, so that it has a log."""
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)

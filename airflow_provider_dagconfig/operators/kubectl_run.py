@@ -21,7 +21,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
@@ -34,6 +34,7 @@ from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import as_airflows, errors_fit_for_logs, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
+from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.parameters import check_parameters
 from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS, pod_request
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
@@ -424,6 +425,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             *printables(name, namespace, config.cpu_request, config.cpu_limit),
             *printables(config.memory_request, config.memory_limit, config.timeout_seconds),
         )
+        self._retries(context).metrics = metrics = Metrics(self.dag_id, config.job_name, namespace)
         grace = self.termination_grace_period
         self._run = PodRun(
             kubectl(name),
@@ -441,7 +443,12 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._killed:  # before there was anything to kill
             self._run.kill()
         try:
-            return self._run.run()
+            ended = self._run.run()
+            metrics.ended(ended, self.base_container_name)
+            return ended
+        except PodFailed as failed:
+            metrics.ended(failed.ended, self.base_container_name)
+            raise
         except AirflowTaskTimeout:
             self._run.abandon(Why.TIMEOUT)
             raise

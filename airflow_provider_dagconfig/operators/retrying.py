@@ -21,11 +21,12 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
-from airflow_provider_dagconfig.kubectl.claim import Permit
+from airflow_provider_dagconfig.kubectl.claim import Permit, Step
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
+from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.tries import Tries
 from airflow_provider_dagconfig.retries import MOST_RETRIES, PAUSE, Cause, Decision, Rules, cause_of, decide, in_a_word
 from airflow_provider_dagconfig.settings import configured_cluster_retries, configured_retries_from_row
@@ -129,6 +130,8 @@ class Retrying:
         """What the try runs with, once it is read."""
         self.run: PodRun | None = None
         """The pod's, once there is one."""
+        self.metrics = Metrics(task.dag_id, "", "")
+        """With the job and the namespace, once they are known."""
 
     @cached_property
     def _tries(self) -> Tries:
@@ -136,8 +139,8 @@ class Retrying:
 
     def permit(self, config: DagConfig) -> Permit:
         """Say whether the try may make a pod, by what was used up before, and count one that it makes."""
-        if not (self._from_row or self._run_once):
-            return Permit()
+        if not self._counts:
+            return Permit(None, self._take_note)
         try:
             rules = self._rules(config)
         except ValueError as error:
@@ -148,11 +151,27 @@ class Retrying:
                 f"No pod is made: {refusal} ({config.dag_name}/{config.job_name}, {config.origin}), and there is none of an earlier"
                 " try to go on with. To run the job again, clear the task"
             )
-        return Permit(refusal, self._tries.making, self._tries.not_made)
+        return Permit(refusal, self._take_note)
+
+    @property
+    def _counts(self) -> bool:
+        return self._from_row or self._run_once
+
+    def _take_note(self, step: Step, _: Any) -> None:
+        if self._counts and step is Step.CREATING:
+            self._tries.making()
+        elif self._counts and step is Step.ADOPTED:
+            self._tries.not_made()
+        self.metrics.step(step)
 
     def decide(self, error: BaseException) -> Decision:
         """Decide about another try after this error, by the row as it is now, and count it."""
         cause, what = self._judge(error)
+        decision = self._decide(cause, what)
+        self.metrics.decided(cause, decision)
+        return decision
+
+    def _decide(self, cause: Cause, what: str) -> Decision:
         after = self._tries.failed(cause, had_pod=self.run is not None and self.run.had_pod)
         config = self.found.config if self.found else DagConfig.defaults("", "")
         if cause is not Cause.FINAL and self.lookup is not None:
@@ -186,7 +205,9 @@ class Retrying:
             raise
         except AirflowFailException as error:
             if self._task.retries:
-                self.tell(Decision(None, f"trying again does not mend it ({_headline(error)})"))
+                decision = Decision(None, f"trying again does not mend it ({_headline(error)})")
+                self.metrics.decided(Cause.FINAL, decision)
+                self.tell(decision)
             raise
         except (AirflowException, AirflowTaskTimeout) as error:
             if HAS_POLICIES or not self._from_row:

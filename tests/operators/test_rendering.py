@@ -11,7 +11,7 @@ from plugins.dag_runs import DagRunResult
 from plugins.postgres import Database
 from pytest_mock import MockerFixture
 
-from airflow_provider_dagconfig.operators import kubectl_run
+from airflow_provider_dagconfig.operators import texts
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 POD = {"namespace": "default", "image": "busybox:latest", "image_pull_policy": "IfNotPresent", "cmds": ["echo"]}
@@ -111,7 +111,7 @@ def test_the_rendered_tab_hides_secrets_in_a_list_of_variables_as_in_a_dict(run_
         {"name": "MARKET", "value": "exchange-lse"},
         {"name": "MAP", "value": "0"},
     ]
-    masked = mocker.spy(kubectl_run, "mask_secret")
+    masked = mocker.spy(texts, "mask_secret")
     with DAG("hidden_example", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
         ConfiguredKubectlRunOperator(
             task_id="collect", dag_name="data_collection_equities", job_name="lse", env_vars=variables, **POD
