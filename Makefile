@@ -14,6 +14,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 BIN := .venv/bin
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of the tests' many processes would otherwise compile all of Airflow
+# that it imports: 3 of its 6 seconds.
+COMPILED := --compile-bytecode
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
@@ -51,7 +54,7 @@ CORE := tests/operators tests/hooks tests/task_groups tests/kubectl/test_manifes
 test-airflow: $(READY) kubectl
 	@test -f tests/airflow/$(AIRFLOW).txt || { echo "tests/airflow has no $(AIRFLOW).txt; it has: $$(cd tests/airflow && ls)" >&2; exit 1; }
 	$(BIN)/uv venv --quiet --allow-existing $(OLDER)
-	$(BIN)/uv pip sync --quiet --python $(OLDER)/bin/python tests/airflow/$(AIRFLOW).txt
+	$(BIN)/uv pip sync --quiet $(COMPILED) --python $(OLDER)/bin/python tests/airflow/$(AIRFLOW).txt
 	$(BIN)/uv pip install --quiet --python $(OLDER)/bin/python --no-deps --editable .
 	$(OLDER)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CORE)
 
@@ -75,7 +78,7 @@ schema: $(READY)
 $(READY): pyproject.toml setup.cfg uv.lock $(STALE)
 	@test -n "$(PYTHON)" || { echo "Python 3.10 to 3.14 is missing: install one, or name it: make PYTHON=/opt/python3.12/bin/python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/python -m pip install --quiet "$$(sed -n 's/^  "\(uv==[^"]*\)",$$/\1/p' pyproject.toml)"; }
-	$(BIN)/uv sync --quiet --locked
+	$(BIN)/uv sync --quiet --locked $(COMPILED)
 	@pwd -P > $@
 
 stale:

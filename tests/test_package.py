@@ -223,6 +223,8 @@ def test_installed_alone_airflow_knows_it_and_it_migrates(installed: Path, datab
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Only the first of them compiles Airflow.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
     def airflow(*arguments: str) -> str:
