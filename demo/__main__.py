@@ -26,7 +26,7 @@ from airflow_provider_dagconfig.store import Store
 from airflow_provider_dagconfig.store.migrate import migrate
 from demo import report
 from demo.airflow import USER, Airflow, TaskInstance, running_airflow
-from demo.cluster import RUN_ID_PREFIX, PodWatch, demo_cluster
+from demo.cluster import NAMESPACE, RUN_ID_PREFIX, PodWatch, demo_cluster
 from demo.postgres import running_postgres
 
 COLLECTION = "data_collection_equities"
@@ -60,6 +60,8 @@ def main() -> int:
         "without it local pods take its place.",
     )
     parser.add_argument("--stay", action="store_true", help="leave Airflow running at the end, to look around in it")
+    more = "a folder with DAG files of yours, to have them beside the examples; may be given again"
+    parser.add_argument("--dags", type=_folder, action="append", default=[], metavar="FOLDER", help=more)
     options = parser.parse_args()
     for number in _STOPPING:
         signal.signal(number, _stopped)
@@ -68,7 +70,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="dagconfig-demo-"))
     folder.chmod(0o711)
     try:
-        _demo(console, folder, stay=options.stay)
+        _demo(console, folder, options.dags, stay=options.stay)
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         console.print("Stopped.")
@@ -81,6 +83,13 @@ def main() -> int:
     return 0
 
 
+def _folder(text: str) -> Path:
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path}")
+    return path
+
+
 def _stopped(*_: object) -> NoReturn:
     # From here on what was started is ended, however often somebody asks for it.
     for number in _STOPPING:
@@ -88,7 +97,7 @@ def _stopped(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _demo(console: Console, folder: Path, *, stay: bool) -> None:
+def _demo(console: Console, folder: Path, more_dags: list[Path], *, stay: bool) -> None:
     with ExitStack() as stack:
         with _step(console, "PostgreSQL, with the configuration's tables"):
             server = stack.enter_context(running_postgres(folder / "postgres"))
@@ -111,6 +120,7 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
                     folder / "airflow",
                     database_url=server.url("airflow"),
                     dags=Path(str(files("airflow_provider_dagconfig.example_dags"))),
+                    more_dags=more_dags,
                     environment={
                         "AIRFLOW_CONN_POSTGRES_DEFAULT": server.url("screener"),
                         "KUBECONFIG": cluster.kubeconfig,
@@ -136,8 +146,10 @@ def _demo(console: Console, folder: Path, *, stay: bool) -> None:
         history = Store.from_url(server.url("screener")).get_history(since=changing_since)
         console.print(report.audit_trail(reversed(history)))
         if stay:
-            login = f"user {USER}, password {airflow.password}"
-            console.print(f"Airflow is at {airflow.url}, {login}. Ctrl-C ends it.", soft_wrap=True)
+            console.print(f"Airflow: {airflow.url}, user {USER}, password {airflow.password}", markup=False, soft_wrap=True)
+            console.print(f"Rows: {server.url('screener')}", markup=False, soft_wrap=True)
+            pods = f"kubectl --kubeconfig {cluster.kubeconfig} --namespace {NAMESPACE} get pods"
+            console.print(f"Pods: {pods}\nCtrl-C ends it.", markup=False, soft_wrap=True)
             with suppress(KeyboardInterrupt):
                 signal.pause()
 

@@ -53,38 +53,12 @@ class TaskInstance:
 
 
 @dataclass
-class _Components:
-    """Airflow's processes."""
-
-    commands: Mapping[str, Sequence[str]]
-    logs: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    killed: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    """Those whose own processes may go on."""
-
-    def start(self, name: str) -> None:
-        log = self.logs / f"{name}{'-again' * len(self.killed)}.log"
-        self.running[name] = processes.start([*_AIRFLOW, name, *self.commands[name]], log, self.environment)
-
-    def kill(self, name: str) -> None:
-        process = self.running.pop(name)
-        process.kill()
-        process.wait()
-        self.killed.append(process)
-
-    def stop(self) -> None:
-        processes.stop([*self.running.values(), *self.killed], signal.SIGTERM, STOP_SECONDS)
-
-
-@dataclass
 class Airflow:
-    """A running Airflow."""
+    """A running Airflow, by its API."""
 
     home: Path
     url: str
     password: str = field(repr=False)
-    _components: _Components = field(repr=False)
     _token: str | None = field(default=None, repr=False)
 
     def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
@@ -99,18 +73,6 @@ class Airflow:
             self._token = _http("POST", f"{self.url}/auth/token", login)["access_token"]
         address = f"{self.url}/api/v2{path}" + (f"?{urlencode(query)}" if query else "")
         return _http(method, address, body, token=self._token)
-
-    def kill(self, component: str) -> None:
-        """
-        Kill a component outright; what it has started goes on.
-
-        :param component: ``scheduler`` or another of those that :func:`running_airflow` starts.
-        """
-        self._components.kill(component)
-
-    def start(self, component: str) -> None:
-        """Start a component that was killed."""
-        self._components.start(component)
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task of a run, as the grid's button does."""
@@ -153,10 +115,11 @@ class Airflow:
         """
 
         def ended() -> bool:
+            state = self.runs(dag_id).get(run_id)
+            # After the state: those that it follows from are among them.
             instances = self.task_instances(dag_id, run_id)
             watch(instances)
             failed = [instance for instance in instances if instance.state in ("failed", "up_for_retry")]
-            state = self.runs(dag_id).get(run_id)
             if failed or state == "failed":
                 ends = [f"{one.name}: {one.state}\n{self._end_of_log(dag_id, run_id, one)}" for one in failed]
                 raise AirflowRunError("\n".join([f"The run {run_id} of {dag_id} failed.", *ends]))
@@ -222,6 +185,7 @@ def running_airflow(
     *,
     database_url: str,
     dags: Path,
+    more_dags: Sequence[Path] = (),
     environment: Mapping[str, str],
     port: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -234,6 +198,7 @@ def running_airflow(
     :param home: Airflow's home; it is made, and must not exist. Logs are in ``logs``.
     :param database_url: an empty PostgreSQL database for Airflow's metadata.
     :param dags: the folder of the DAG files.
+    :param more_dags: more such folders.
     :param environment: more environment variables, for example connections and KUBECONFIG.
     :param port: the API server's; default: one that is free.
     :param progress: called with what is being done.
@@ -242,27 +207,24 @@ def running_airflow(
     logs = home / "logs"
     logs.mkdir(parents=True)
     port = port or processes.free_port()
-    components = _Components(
-        {
-            "api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-            "scheduler": ["--skip-serve-logs"],
-            "dag-processor": [],
-            "triggerer": ["--skip-serve-logs"],
-        },
-        logs,
-    )
-    airflow = Airflow(home, f"http://127.0.0.1:{port}", secrets.token_urlsafe(16), components)
-    components.environment = _environment(home, airflow, database_url, dags) | dict(environment)
+    airflow = Airflow(home, f"http://127.0.0.1:{port}", secrets.token_urlsafe(16))
+    variables = _environment(home, airflow, database_url, [dags, *more_dags]) | dict(environment)
     progress("making its database")
-    _run(["db", "migrate"], components.environment, logs / "db-migrate.log")
+    _run(["db", "migrate"], variables, logs / "db-migrate.log")
     progress("API server, scheduler, DAG processor and triggerer start")
+    started: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name in components.commands:
-            components.start(name)
-        _wait_until_healthy(airflow, components.running)
+        for name, *options in (
+            ("api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            ("scheduler", "--skip-serve-logs"),
+            ("dag-processor",),
+            ("triggerer", "--skip-serve-logs"),
+        ):
+            started[name] = processes.start([*_AIRFLOW, name, *options], logs / f"{name}.log", variables)
+        _wait_until_healthy(airflow, started)
         yield airflow
     finally:
-        components.stop()
+        processes.stop(started.values(), signal.SIGTERM, STOP_SECONDS)
 
 
 def _wait_until_healthy(airflow: Airflow, started: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -277,7 +239,7 @@ def _wait_until_healthy(airflow: Airflow, started: Mapping[str, subprocess.Popen
         time.sleep(0.5)
 
 
-def _environment(home: Path, airflow: Airflow, database_url: str, dags: Path) -> dict[str, str]:
+def _environment(home: Path, airflow: Airflow, database_url: str, dags: Sequence[Path]) -> dict[str, str]:
     passwords = home / "passwords.json"
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({USER: airflow.password}))
@@ -285,7 +247,6 @@ def _environment(home: Path, airflow: Airflow, database_url: str, dags: Path) ->
         "core": {
             "executor": "LocalExecutor",
             "parallelism": "8",
-            "dags_folder": str(dags),
             "load_examples": "False",
             "execution_api_server_url": f"{airflow.url}/execution/",
             "simple_auth_manager_users": f"{USER}:admin",
@@ -297,8 +258,16 @@ def _environment(home: Path, airflow: Airflow, database_url: str, dags: Path) ->
         "api_auth": {"jwt_secret": secrets.token_hex(64)},
         # Each process would otherwise measure Airflow's usage, over the network.
         "usage_data_collection": {"enabled": "False"},
+        # A busy machine needs more than 5 seconds for the first answer.
+        "workers": {"execution_api_timeout": "60"},
         "scheduler": {"use_job_schedule": "False", "scheduler_idle_sleep_time": "0.5"},
-        "dag_processor": {"refresh_interval": "5", "min_file_process_interval": "10", "parsing_processes": "1"},
+        "dag_processor": {
+            "dag_bundle_config_list": json.dumps([_bundle(*numbered) for numbered in enumerate(dags)]),
+            "refresh_interval": "5",
+            # A file that was changed is parsed at once.
+            "min_file_process_interval": "300",
+            "parsing_processes": "1",
+        },
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     own = {
@@ -307,6 +276,12 @@ def _environment(home: Path, airflow: Airflow, database_url: str, dags: Path) ->
         for option, value in options.items()
     }
     return inherited | own | {"AIRFLOW_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+
+
+def _bundle(number: int, folder: Path) -> dict[str, Any]:
+    """Give a folder of DAG files as Airflow's setting has it."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": f"{folder.name}-{number}", "classpath": classpath, "kwargs": {"path": str(folder)}}
 
 
 def _run(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
@@ -340,5 +315,5 @@ def _http(method: str, url: str, body: Any = None, token: str | None = None) -> 
     request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310
     # No proxy: it is this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as response:
+    with opener.open(request, timeout=60) as response:
         return json.loads(response.read() or b"null")

@@ -215,17 +215,22 @@ class PodWatch:
 
     def pods_by_uid(self) -> dict[str, dict[str, Any]]:
         """Give the last that was seen of each pod, in the order in which they were made."""
-        seen: dict[str, dict[str, Any]] = {}
-        for line in self._log.read_text(errors="replace").splitlines(keepends=True):
-            # A line may be cut, or still on its way, and kubectl's complaints are no JSON.
-            with suppress(ValueError):
-                pod = json.loads(line)["object"]
-                if pod.get("kind") == "Pod":
-                    seen[pod["metadata"]["uid"]] = pod
-        return seen
+        return watched_pods(self._log)
 
     def close(self) -> None:
         processes.stop([self._process], signal.SIGTERM, seconds=5)
+
+
+def watched_pods(log: Path) -> dict[str, dict[str, Any]]:
+    """Give the last that a :class:`PodWatch` has seen of each pod so far, by its uid, in the order in which they were made."""
+    seen: dict[str, dict[str, Any]] = {}
+    for line in log.read_text(errors="replace").splitlines(keepends=True):
+        # A line may be cut, or still on its way, and kubectl's complaints are no JSON.
+        with suppress(ValueError):
+            pod = json.loads(line)["object"]
+            if pod.get("kind") == "Pod":
+                seen[pod["metadata"]["uid"]] = pod
+    return seen
 
 
 def _end(pod: Mapping[str, Any]) -> str | None:

@@ -1,32 +1,40 @@
-"""The example DAGs in a whole Airflow: API server, scheduler, DAG processor, triggerer and LocalExecutor."""
+"""
+The whole demo, which stays: PostgreSQL, API server, scheduler, DAG processor, triggerer, LocalExecutor and pods.
+
+It takes long to start, so all that needs a whole Airflow is seen in this one: what the demo prints, what its two runs of the
+collection did before and after the changed rows, and then more runs.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
+import re
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
+import psycopg
 import pytest
 from plugins.adoption import Row
-from plugins.postgres import Database, Server, new_database
 from plugins.processes import below, parent, task_processes
+from plugins.whole_demo import Demo, running_demo
 
-import airflow_provider_dagconfig.example_dags
 from airflow_provider_dagconfig.kubectl.annotations import annotation
-from demo import local_pods
-from demo.airflow import Airflow, running_airflow
-from demo.cluster import COLLECTOR, IMAGE, NAMESPACE, Cluster, PodWatch
+from demo import processes
+from demo.airflow import STOP_SECONDS, Airflow
+from demo.cluster import IMAGE, NAMESPACE, Cluster, watched_pods
 
-EXAMPLES = Path(airflow_provider_dagconfig.example_dags.__file__).parent
 COLLECTION, HISTORICAL, INDICATORS = "data_collection_equities", "historical_load_equities", "calculate_indicators"
 RUN_SECONDS = 300
-SECRET = "postgresql://somebody:a-secret-value@database/screener"
+MONTHS = "historical_load_equities_months"
 
 LONG = f"""
 from datetime import timedelta
@@ -58,14 +66,26 @@ with DAG("twice", schedule=None):
 
 @dataclass
 class System:
-    """A whole installation: Airflow, its configuration's database and a cluster."""
+    """A whole installation: Airflow, the rows and a cluster."""
 
+    demo: Demo
     airflow: Airflow
-    database: Database
+    rows: str
+    """The database of the rows, as a URL."""
     cluster: Cluster
-    watch: PodWatch
-    metadata: Database
+    stack: ExitStack
+    """Unwound before the demo ends."""
     runs: int = 0
+
+    def start_process(self, command: list[str], variables: dict[str, str]) -> None:
+        """Start a process in the place of one of the demo's that was killed."""
+        started = processes.start(command, self.demo.output.with_name("started.log"), variables)
+        self.stack.callback(processes.stop, [started], signal.SIGTERM, STOP_SECONDS)
+
+    def execute(self, sql: str, database: str = "screener") -> None:
+        """Run SQL in a database of the demo's server."""
+        with psycopg.connect(urlsplit(self.rows)._replace(path=database).geturl()) as connection:
+            connection.execute(sql.encode())
 
     def run(self, dag_id: str) -> str:
         """Run a DAG to its end; give the run's id."""
@@ -82,14 +102,20 @@ class System:
 
     def pods(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """Give the pods of a run by their job's name, those that are gone too."""
+        [log] = self.demo.folder.glob("dagconfig-demo-*/pods.log")
         return {
             str(annotation(pod, "job_name")): pod
-            for pod in self.watch.pods().values()
+            for pod in watched_pods(log).values()
             if (annotation(pod, "dag-id"), annotation(pod, "run-id")) == (dag_id, run_id)
         }
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         return {instance.name: instance.state for instance in self.airflow.task_instances(dag_id, run_id)}
+
+    def demo_run(self, name: str) -> str:
+        """Give the id of the demo's run ``before`` or ``after`` the changed rows."""
+        [run_id] = [run_id for run_id in self.airflow.runs(COLLECTION) if run_id.startswith(f"demo_{name}__")]
+        return run_id
 
     def wait_for_new_run(self, dag_id: str, known: dict[str, str]) -> str:
         """Wait until a run has succeeded that was triggered since; give its id."""
@@ -99,43 +125,34 @@ class System:
 
 
 @pytest.fixture(scope="module", params=["local-pods", pytest.param("cluster", marks=pytest.mark.cluster)])
-def system(request: pytest.FixtureRequest, postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    from airflow_provider_dagconfig.store.migrate import migrate
-
-    folder = tmp_path_factory.mktemp("airflow")
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("demo")
     dags = folder / "dags"
-    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    dags.mkdir()
     (dags / "long.py").write_text(LONG)
     (dags / "twice.py").write_text(TWICE)
-    with ExitStack() as stack:
-        if request.param == "cluster":
-            kubeconfig = request.getfixturevalue("real_cluster").kubeconfig
-        else:
-            kubeconfig = str(stack.enter_context(local_pods.running({IMAGE: COLLECTOR})).kubeconfig)
-        cluster = Cluster(kubeconfig, request.param, is_kubernetes=request.param == "cluster")
-        secrets = {"postgres-secret": {"DATABASE_URL": SECRET}, "data-api-secrets": {"EODHD_API_KEY": "another-secret"}}
-        stack.enter_context(cluster.prepared(secrets))
-        metadata = stack.enter_context(new_database(postgres))
-        database = stack.enter_context(new_database(postgres))
-        migrate(database.url)
-        watch = PodWatch(cluster, folder / "pods.log")
-        stack.callback(watch.close)
-        airflow = stack.enter_context(
-            running_airflow(
-                folder / "home",
-                database_url=metadata.url,
-                dags=dags,
-                environment={
-                    "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
-                    "KUBECONFIG": kubeconfig,
-                    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "2",
-                },
-            )
-        )
-        ids = (COLLECTION, HISTORICAL, INDICATORS, "long", "twice")
-        airflow.wait_for_dags(*ids)
-        airflow.unpause(*ids)
-        yield System(airflow, database, cluster, watch, metadata)
+    is_kubernetes = request.param == "cluster"
+    kubeconfig = request.getfixturevalue("real_cluster").kubeconfig if is_kubernetes else None
+    with running_demo(folder / "output", "--stay", "--dags", str(dags), kubeconfig=kubeconfig) as demo:
+        demo.wait_until(lambda: "Ctrl-C ends it." in demo.told(), 600)
+        url, password = said(demo, r"Airflow: (\S+), user admin, password (\S+)")
+        [rows] = said(demo, r"Rows: (\S+)")
+        [kubeconfig] = said(demo, r"Pods: kubectl --kubeconfig (\S+) .*")
+        airflow = Airflow(demo.folder, url, password)
+        airflow.wait_for_dags(HISTORICAL, "long", "twice")
+        airflow.unpause(HISTORICAL, "long", "twice")
+        with ExitStack() as stack:
+            yield System(demo, airflow, rows, Cluster(kubeconfig, request.param, is_kubernetes), stack)
+        demo.send(signal.SIGINT)
+        assert demo.process.wait(timeout=120) == 0, demo.told()
+        assert demo.left_behind() == []
+
+
+def said(demo: Demo, pattern: str) -> tuple[str, ...]:
+    """Give the groups of a line that the demo has printed."""
+    found = re.search(f"^{pattern}$", demo.told(), re.MULTILINE)
+    assert found, demo.told()
+    return found.groups()
 
 
 def resources(pod: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -148,9 +165,23 @@ def option(pod: dict[str, Any], name: str) -> str:
     return arguments[arguments.index(name) + 1]
 
 
+def test_the_demo_shows_what_the_changed_rows_changed(system: System) -> None:
+    told = system.demo.told()
+    beginning, _, end = told.partition("Before and after")
+    assert [("no Kubernetes" in text) for text in (beginning, end)] == [not system.cluster.is_kubernetes] * 2
+    table = [line.split() for line in told.splitlines() if line.rstrip().endswith(tuple("0123456789-"))]
+    rows = {tuple(cells[:2]) if cells[1] in ("before", "after") else cells[0]: cells for cells in table if len(cells) > 6}
+    assert rows["us_markets", "before"][3:7] == ["500m/2000m", "1Gi/2Gi", "500", "success"]
+    after = [cells for cells in table if cells[0] == "after"]
+    assert [cells[2:6] for cells in after[:1]] == [["500m/3000m", "1Gi/4Gi", "750", "success"]]
+    assert ["after", "-", "-", "-", "-", "skipped", "-"] in after
+    assert rows["asian_markets", "after"][3:7] == ["500m/2000m", "1Gi/2Gi", "500", "success"]
+    assert "cpu_limit: 2000m → 3000m" in told
+    assert "enabled: True → False" in told
+
+
 def test_collection_runs_a_pod_a_group_with_what_the_rows_say_and_then_the_indicators(system: System) -> None:
-    indicators = system.airflow.runs(INDICATORS)
-    run_id = system.run(COLLECTION)
+    run_id = system.demo_run("before")
 
     assert system.states(COLLECTION, run_id) == {
         "collect_exchange_groups": "success",
@@ -176,51 +207,48 @@ def test_collection_runs_a_pod_a_group_with_what_the_rows_say_and_then_the_indic
         assert option(pod, "--batch-size") == "500"
         assert pod["metadata"]["labels"]["market"] == job
 
-    triggered = system.wait_for_new_run(INDICATORS, indicators)
-    [pod] = system.pods(INDICATORS, triggered).values()
-    assert option(pod, "--batch-size") == "1000"
-    assert pod["spec"]["activeDeadlineSeconds"] == 3600
+
+def test_each_of_the_collections_triggered_the_indicators(system: System) -> None:
+    triggered = system.airflow.runs(INDICATORS)
+    assert list(triggered.values()) == ["success", "success"]
+    for run_id in triggered:
+        [pod] = system.pods(INDICATORS, run_id).values()
+        assert option(pod, "--batch-size") == "1000"
+        assert pod["spec"]["activeDeadlineSeconds"] == 3600
 
 
 def test_the_containers_lines_are_in_the_tasks_log_once_and_no_secret_is_anywhere(system: System) -> None:
-    run_id = system.run(INDICATORS)
-    log = system.airflow.task_log(INDICATORS, run_id, "calculate")
-    assert log.count(f"indicators run {run_id}") == 1
-    assert log.count("done: 600 assets") == 1
-    everything = log + str(system.watch.pods()) + str(system.airflow.rendered(INDICATORS, run_id, "calculate"))
-    assert "a-secret-value" not in everything
+    password = urlsplit(system.rows).password
+    assert password
+    for run_id in system.airflow.runs(INDICATORS):
+        log = system.airflow.task_log(INDICATORS, run_id, "calculate")
+        assert log.count(f"indicators run {run_id}") == 1
+        assert log.count("done: 600 assets") == 1
+        pods = system.pods(INDICATORS, run_id)
+        assert len(pods) == 1
+        assert password not in log + str(pods) + str(system.airflow.rendered(INDICATORS, run_id, "calculate"))
 
 
 def test_no_pod_stays_once_airflow_has_its_success(system: System) -> None:
-    run_id = system.run(INDICATORS)
-    assert len(system.pods(INDICATORS, run_id)) == 1
-    wait_until(lambda: not pods_of(system, run_id), 60)
-    assert "has succeeded and is left" not in system.airflow.task_log(INDICATORS, run_id, "calculate")
+    for run_id in system.airflow.runs(INDICATORS):
+        wait_until(lambda of=run_id: not pods_of(system, of), 60)
+        assert "has succeeded and is left" not in system.airflow.task_log(INDICATORS, run_id, "calculate")
 
 
 def test_changed_rows_hold_for_the_next_run_without_a_new_parse(system: System) -> None:
-    system.database.execute("""
-        SELECT financial_screener.update_dag_config('data_collection_equities', 'us_markets',
-            p_cpu_limit => '3000m', p_memory_limit => '4Gi', p_batch_size => 750, p_updated_by => 'admin');
-        UPDATE financial_screener.dag_configuration SET enabled = FALSE
-        WHERE dag_name = 'data_collection_equities' AND job_name = 'european_markets';
-        UPDATE financial_screener.exchange_groups SET enabled = FALSE WHERE group_name = 'german_markets';
-        INSERT INTO financial_screener.exchange_groups (group_name, display_name, exchanges, priority)
-        VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6)
-    """)
-    indicators = system.airflow.runs(INDICATORS)
-    run_id = system.run(COLLECTION)
+    run_id = system.demo_run("after")
 
     assert system.states(COLLECTION, run_id) == {
         "collect_exchange_groups": "success",
         "collect.run us_markets": "success",
         "collect.run lse": "success",
+        "collect.run german_markets": "success",
         "collect.run european_markets": "skipped",
         "collect.run asian_markets": "success",
         "calculate_indicators": "success",
     }
     pods = system.pods(COLLECTION, run_id)
-    assert set(pods) == {"us_markets", "lse", "asian_markets"}
+    assert set(pods) == {"us_markets", "lse", "german_markets", "asian_markets"}
     changed = pods["us_markets"]
     assert resources(changed)["limits"]["memory"] == "4Gi"
     assert resources(changed)["limits"]["cpu"] in ("3", "3000m")
@@ -229,31 +257,26 @@ def test_changed_rows_hold_for_the_next_run_without_a_new_parse(system: System) 
     assert option(pods["asian_markets"], "--exchanges") == "TSE,HKEX"
     rendered = system.airflow.rendered(COLLECTION, run_id, "collect.run", map_index=0)
     assert "750" in str(rendered["dag_config"])
-    system.wait_for_new_run(INDICATORS, indicators)
-
-    system.database.execute("UPDATE financial_screener.exchange_groups SET enabled = TRUE WHERE group_name = 'german_markets'")
 
 
 def test_the_historical_load_gives_its_pods_the_months_dates_and_triggers_the_indicators(system: System) -> None:
-    # Every pod asks for half a CPU: two groups show what all would.
-    system.database.execute("UPDATE financial_screener.exchange_groups SET enabled = group_name IN ('us_markets', 'lse')")
+    # Every pod asks for half a CPU: two groups show what all would, and that a group that is switched off has none.
+    system.execute("UPDATE financial_screener.exchange_groups SET enabled = group_name IN ('us_markets', 'lse')")
+    loaded = f"{datetime.now(timezone.utc).replace(day=1) - timedelta(days=1):%Y-%m}"
+    system.airflow.request("POST", "/variables", {"key": MONTHS, "value": json.dumps([loaded])})
     indicators = system.airflow.runs(INDICATORS)
-    months = [system.run(HISTORICAL), system.run(HISTORICAL)]
+    run_id = system.run(HISTORICAL)
 
-    dates = [system.airflow.xcom(HISTORICAL, run_id, "determine_next_month") for run_id in months]
-    assert dates[1]["end_date"] < dates[0]["start_date"]
-    for run_id, month in zip(months, dates, strict=True):
-        pods = system.pods(HISTORICAL, run_id)
-        assert set(pods) == {"us_markets", "lse"}
-        for pod in pods.values():
-            assert (option(pod, "--start-date"), option(pod, "--end-date")) == (month["start_date"], month["end_date"])
-            assert "--skip-existing" in pod["spec"]["containers"][0]["args"]
-    loaded = system.airflow.request("GET", "/variables/historical_load_equities_months")["value"]
-    assert all(month["start_date"][:7] in loaded for month in dates)
-    triggered = set(system.airflow.runs(INDICATORS)) - set(indicators)
-    assert len(triggered) == 2
-    for run_id in triggered:
-        system.airflow.wait_for_run(INDICATORS, run_id, RUN_SECONDS)
+    month = system.airflow.xcom(HISTORICAL, run_id, "determine_next_month")
+    taken = month["start_date"][:7]
+    assert taken != loaded
+    pods = system.pods(HISTORICAL, run_id)
+    assert set(pods) == {"us_markets", "lse"}
+    for pod in pods.values():
+        assert (option(pod, "--start-date"), option(pod, "--end-date")) == (month["start_date"], month["end_date"])
+        assert "--skip-existing" in pod["spec"]["containers"][0]["args"]
+    assert set(json.loads(system.airflow.request("GET", f"/variables/{MONTHS}")["value"])) == {loaded, taken}
+    system.wait_for_new_run(INDICATORS, indicators)
 
 
 def pods_of(system: System, run_id: str) -> list[dict[str, Any]]:
@@ -382,13 +405,15 @@ def of_a_dead_scheduler(system: System, killed: Mapped) -> Mapped:
     """Kill the scheduler, and with it the worker of one of two tasks; that of the other goes on. Then start another scheduler."""
     pods = killed.pods
     lost, zombie = (task_process(pod["metadata"]["name"]) for pod in pods)
-    system.airflow.kill("scheduler")
+    [scheduler] = [one for one in psutil.Process(system.demo.process.pid).children() if "scheduler" in one.cmdline()]
+    command, variables = scheduler.cmdline(), scheduler.environ()
+    scheduler.kill()
     kill(parent(lost))
     # As after an hour: a scheduler takes over what another has started that was not heard of for half a minute.
-    system.metadata.execute(
-        "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '1 hour' WHERE job_type LIKE 'Scheduler%'"
+    system.execute(
+        "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '1 hour' WHERE job_type LIKE 'Scheduler%'", "airflow"
     )
-    system.airflow.start("scheduler")
+    system.start_process(command, variables)
     wait_until_adopted(system, pods, 3)
     wait_until(lambda: not Path(f"/proc/{zombie}").exists(), 60)
     assert uids(wait_for_running_pods(system, killed.run_id, 2)) == uids(pods), "the zombie has deleted its successor's pod"
