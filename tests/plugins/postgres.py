@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from plugins.copies import Copies
 
 from demo.postgres import Server, installation, running_postgres
 
@@ -135,7 +136,8 @@ def postgres(postgres_of: Callable[[int], Server]) -> Server:
 def new_database(server: Server, template: str = "template1") -> Iterator[Database]:
     """A database of its own, a copy of the template; nobody may be connected to the template."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    # The other strategy, the default, writes the whole copy to the write-ahead log: it takes twice the time.
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield Database(server=server, name=name)
     finally:
@@ -159,9 +161,11 @@ def _migrated_template(postgres: Server) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def new_migrated_database(postgres: Server, _migrated_template: Database) -> NewDatabase:
-    """A function that makes a database with all migrations: the 9 rows and 4 groups that they bring."""
-    return lambda: new_database(postgres, template=_migrated_template.name)
+def new_migrated_database(postgres: Server, _migrated_template: Database) -> Iterator[NewDatabase]:
+    """A function that gives a database with all migrations: the 9 rows and 4 groups that they bring."""
+    copies = Copies(_migrated_template, lambda: new_database(postgres, _migrated_template.name))
+    yield copies.lend
+    copies.drop()
 
 
 @pytest.fixture

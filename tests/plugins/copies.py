@@ -1,0 +1,132 @@
+"""
+Copies of a database, lent to one test after the other, each as new. Not a pytest plugin: it is imported.
+
+A copy costs 30 to 60 ms of a processor, and the tests need nearly two thousand. So rows that a test has changed are put back; a
+copy in which it has changed anything else is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+if TYPE_CHECKING:
+    from plugins.postgres import Database
+
+Connection = psycopg.Connection[Any]
+
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+"""Ends who is still connected. When they are gone, PostgreSQL has counted what they wrote."""
+WRITTEN = """
+    SELECT
+        c.oid::regclass::text,
+        pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)
+    FROM pg_class AS c WHERE relkind = 'r' AND NOT relisshared
+"""
+"""How many rows were written to each table, the catalogs among them, since there is this database; also those taken back."""
+IS_SET = """
+    SELECT datacl IS NOT NULL OR EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = d.oid)
+    FROM pg_database AS d WHERE datname = current_database()
+"""
+"""Whether somebody was granted something on the database, or it has settings: a copy has neither."""
+
+
+class Rows:
+    """What the tables and sequences of a database hold, to be put back."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.tables: dict[str, bytes] = {}
+        """The rows of each, as COPY writes them."""
+        self.sequences: dict[str, tuple[int, bool]] = {}
+        """The last number of each, and whether it was given out."""
+        for kind, name in connection.execute("""
+            SELECT relkind::text, oid::regclass::text FROM pg_class
+            WHERE relkind IN ('r', 'S') AND relnamespace::regnamespace::text !~ '^(pg_.*|information_schema)$'
+        """).fetchall():
+            if kind == "S":
+                [self.sequences[name]] = connection.execute(f"SELECT last_value, is_called FROM {name}").fetchall()
+            else:
+                with connection.cursor().copy(f"COPY {name} TO STDOUT") as copy:
+                    self.tables[name] = b"".join(copy)
+
+    def put_back(self, connection: Connection, tables: set[str]) -> None:
+        """Give these tables and all sequences what they had, in files of their own: rows lie as in a copy."""
+        with connection.transaction():
+            if tables:
+                connection.execute("SET LOCAL session_replication_role = replica")
+                connection.execute(f"TRUNCATE {', '.join(tables)}".encode())
+            for name in tables:
+                with connection.cursor().copy(f"COPY {name} FROM STDIN".encode()) as copy:
+                    copy.write(self.tables[name])
+            for name, state in self.sequences.items():
+                connection.execute("SELECT setval(%s::regclass, %s, %s)", [name, *state])
+
+
+@dataclass
+class Copies:
+    """
+    Copies of a database.
+
+    :param template: whose copies they are.
+    :param make: makes one, which is gone at the end of the block.
+    """
+
+    template: Database
+    make: Callable[[], AbstractContextManager[Database]]
+    _idle: list[_Copy] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with psycopg.connect(self.template.url) as connection:
+            self._rows = Rows(connection)
+
+    @contextmanager
+    def lend(self) -> Iterator[Database]:
+        """A copy that is as new. Several may be lent at a time."""
+        try:
+            copy = self._idle.pop()
+        except IndexError:
+            made = self.make()
+            copy = _Copy(made, made.__enter__())
+        try:
+            yield copy.database
+        finally:
+            if copy.is_as_new(self._rows):
+                self._idle.append(copy)
+            else:
+                copy.made.__exit__(None, None, None)
+
+    def drop(self) -> None:
+        """Drop those that are not lent."""
+        while self._idle:
+            self._idle.pop().made.__exit__(None, None, None)
+
+
+@dataclass
+class _Copy:
+    made: AbstractContextManager[Database]
+    database: Database
+    written: dict[str, int] = field(default_factory=dict)
+
+    def is_as_new(self, rows: Rows) -> bool:
+        """Put back what was changed; say whether the copy is then as if nothing had been."""
+        try:
+            with psycopg.connect(self.database.url, autocommit=True) as connection:
+                connection.execute(END_OTHERS)
+                if connection.execute(IS_SET).fetchone() != (False,):
+                    return False
+                changed = {name for name, count in connection.execute(WRITTEN) if count != self.written.get(name, 0)}
+                if not changed <= rows.tables.keys():
+                    return False
+                rows.put_back(connection, changed)
+                connection.execute("SELECT pg_stat_force_next_flush()")
+                self.written = dict(connection.execute(WRITTEN).fetchall())
+        except psycopg.Error:
+            return False
+        return True
