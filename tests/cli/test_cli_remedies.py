@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 import pytest
-from plugins.command_line import Answer
+from plugins.command_line import Answer, words_of
 from plugins.postgres import PASSWORD, Database, Server, new_database
 
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
@@ -171,19 +170,12 @@ class Remedy:
         assert answer.code == 0, (self.text, answer)
 
 
-def as_the_shell_reads_them(texts: Iterable[str]) -> list[Remedy]:
-    """Split commands as bash does, in one process."""
-    texts = list(texts)
-    script = "".join(f"printf '%s\\0' {text}; printf '\\1\\0'\n" for text in texts if text.startswith("airflow "))
-    out = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode()
-    commands = iter([part.removesuffix("\0").split("\0") for part in out.split("\1\0")])
-    return [Remedy(text, next(commands) if text.startswith("airflow ") else []) for text in texts]
-
-
 def shown(texts: Iterable[str]) -> list[Remedy]:
     """What is to be pasted of several texts, each once."""
-    found = [match[1] for text in texts if (match := re.search(r"To mend it: (.*)$", text, re.DOTALL))]
-    return as_the_shell_reads_them(dict.fromkeys(found))
+    found = dict.fromkeys(match[1] for text in texts if (match := re.search(r"To mend it: (.*)$", text, re.DOTALL)))
+    commands = [text for text in found if text.startswith("airflow ")]
+    words = dict(zip(commands, words_of(commands), strict=True))
+    return [Remedy(text, words.get(text, [])) for text in found]
 
 
 def findings(run: Run, *where: str) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -139,11 +138,7 @@ def test_a_dump_restored_elsewhere_keeps_everything_working(server: Server) -> N
 
 
 def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> None:
-    folder = postgres.folder / "pgbouncer"
-    folder.mkdir()
-    with new_database(postgres) as database, pgbouncer(postgres, folder) as port:
-        through = Database(server=replace(postgres, port=port), name=database.name)
-
+    with new_database(postgres) as database, pgbouncer(database) as through:
         migrate(through.url)
         works(through)
 
@@ -160,11 +155,8 @@ def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> Non
 
 
 def test_how_a_database_writes_moments_is_no_matter_behind_pgbouncer(postgres: Server) -> None:
-    folder = postgres.folder / "pgbouncer-moments"
-    folder.mkdir()
-    with new_database(postgres) as database, pgbouncer(postgres, folder) as port:
+    with new_database(postgres) as database, pgbouncer(database) as through:
         database.execute(f"ALTER DATABASE {database.name} SET datestyle TO 'SQL, DMY'")
-        through = Database(server=replace(postgres, port=port), name=database.name)
         migrate(through.url)
         for hook in [DagConfigHook.from_url(through.url) for _ in range(3)] * 3:
             with hook.transaction():

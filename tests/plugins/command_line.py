@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
+import subprocess
 import threading
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
@@ -43,6 +45,14 @@ def with_dagconfig_in_threads(work: Callable[[Callable[..., Answer]], None]) -> 
     with redirect_stdout(out), redirect_stderr(err):
         # Each command sets logs and warnings aside and puts back what it found, maybe another one's: this puts back what was.
         suppress_logs_and_warning(lambda _: work(run))(Namespace(verbose=False))
+
+
+def words_of(commands: Iterable[str]) -> list[list[str]]:
+    """Split commands as bash reads them, all in one process."""
+    script = "".join(f"set -- {command}\nprintf '%s\\0' $# \"$@\"\n" for command in commands)
+    out = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode()
+    printed = iter(out.split("\0")[:-1])
+    return [list(itertools.islice(printed, int(count))) for count in printed]
 
 
 def _run(arguments: tuple[str, ...], printed: Callable[[], tuple[str, str]]) -> Answer:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plugins.postgres import PASSWORD, Server
+from plugins.postgres import PASSWORD, Database, Server
 
 
 @contextmanager
-def pgbouncer(server: Server, folder: Path) -> Iterator[int]:
-    """PgBouncer in transaction mode before a server; gives its port."""
+def pgbouncer(database: Database) -> Iterator[Database]:
+    """PgBouncer in transaction mode before a database's server; gives the database through it."""
+    # It runs as the server does, and reads its files in the server's folder.
+    folder = tempfile.TemporaryDirectory(prefix="pgbouncer-", dir=database.server.folder)
+    with folder, _pgbouncer(database.server, Path(folder.name)) as port:
+        yield replace(database, server=replace(database.server, port=port))
+
+
+@contextmanager
+def _pgbouncer(server: Server, folder: Path) -> Iterator[int]:
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")

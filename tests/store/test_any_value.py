@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from plugins.command_line import Answer, dagconfig
+from plugins.command_line import Answer, dagconfig, words_of
 from plugins.postgres import Database, Server, new_database
 
 from airflow_provider_dagconfig.cli.definition import CONFLICT, FAILED, NOT_FOUND, USAGE
@@ -119,20 +118,22 @@ class Store:
         return [each for each in found if each["check"] == "rows"]
 
     def mend(self) -> None:
-        """Do what doctor says, until it has nothing more to say."""
-        for _ in range(3):
-            remedies = [remedy for each in self.findings() if (remedy := remedy_of(each))]
-            for remedy in dict.fromkeys(remedies):
-                if remedy.startswith("airflow dagconfig "):
-                    words = subprocess.run(
-                        ["bash", "-c", f"printf '%s\\0' {remedy}"], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
-                    ).stdout.decode()
-                    words = words.removesuffix("\0").split("\0")[2:]
+        """Do what doctor says, until it has nothing more to say: three times at most."""
+        for _ in range(4):
+            findings = self.findings()
+            remedies = dict.fromkeys(remedy for each in findings if (remedy := remedy_of(each)))
+            if not remedies:
+                break
+            commands = [remedy for remedy in remedies if remedy.startswith("airflow dagconfig ")]
+            typed = dict(zip(commands, words_of(commands), strict=True))
+            for remedy in remedies:
+                if remedy in typed:
+                    words = typed[remedy][2:]
                     answer = self.command(*words, *(["--yes"] if words[0] == "delete" or words[1] == "remove" else []))
                     assert answer.code == 0, (remedy, answer.err)
                 else:
                     self.database.execute(remedy.replace("%", "%%"), {})
-        assert [each for each in self.findings() if each["result"] != "ok"] == []
+        assert [each for each in findings if each["result"] != "ok"] == []
 
 
 def typed_columns(columns: Iterable[str]) -> st.SearchStrategy[list[str]]:

@@ -729,17 +729,9 @@ def test_a_connection_for_other_uses_is_as_airflow_makes_it(migrated_database: D
         assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
 
 
-@contextmanager
-def _through_pgbouncer(database: Database, folder: Path) -> Iterator[Database]:
-    with pgbouncer(database.server, folder) as port:
-        yield replace(database, server=replace(database.server, port=port))
-
-
 @pytest.fixture
 def pooled(migrated_database: Database) -> Iterator[Database]:
-    folder = migrated_database.server.folder / f"pgbouncer-{migrated_database.name}"
-    folder.mkdir()
-    with _through_pgbouncer(migrated_database, folder) as through:
+    with pgbouncer(migrated_database) as through:
         yield through
 
 
