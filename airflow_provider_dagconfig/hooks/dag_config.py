@@ -121,6 +121,7 @@ class DagConfigHook(PostgresHook):
 
     get_history = _of_the_store(Store.get_history)
     get_change = _of_the_store(Store.get_change)
+    get_last_change_of = _of_the_store(Store.get_last_change_of)
     get_overrides = _of_the_store(Store.get_overrides)
     get_override = _of_the_store(Store.get_override)
     get_dag_config_at = _of_the_store(Store.get_dag_config_at)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
+from airflow_provider_dagconfig.kubectl.look_back import LookBack, Remedy, remedies
 from airflow_provider_dagconfig.models import DagConfig, Quantity
 
 _BOUND = re.compile(
@@ -21,12 +22,18 @@ _BOUND = re.compile(
 _RATIO = re.compile(r"(?P<resource>[\w.-]+) max limit to request ratio per (?:Container|Pod) is (?P<most>[\w.]+), but ")
 
 
-def limit_range_remedy(sentence: str, config: DagConfig) -> str:
+def limit_range_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
+    """Give the columns whose values a LimitRange forbids, by the API server's sentence."""
+    return tuple(dict.fromkeys(column for column, _ in _that_fit(sentence, config)))
+
+
+def limit_range_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
     """
     Say what to do about a LimitRange.
 
     :param sentence: the API server's, which forbids the pod.
     :param config: the configuration that the pod was made with.
+    :param back: what was found out about where the values are from; None where nobody asked.
     :return: sentences that end the message; an empty text where no LimitRange is meant.
     """
     if not (_BOUND.search(sentence) or _RATIO.search(sentence)):
@@ -38,11 +45,14 @@ def limit_range_remedy(sentence: str, config: DagConfig) -> str:
             "containers (init_containers, a sidecar), and at container_resources"
         )
     listed = " and ".join(f"{column} = {getattr(config, column)}" for column in wanted)
-    statements = "\n".join(config.update_statement(column, value) for column, value in wanted.items())
-    return (
-        f". That is a LimitRange of the namespace, and {listed} of {config.dag_name}/{config.job_name} ({config.origin}). "
-        f"To be within it from the next run on:\n{statements}"
-    )
+    told = f". That is a LimitRange of the namespace, and {listed} of {config.dag_name}/{config.job_name} ({config.origin})."
+    return told + remedies(config, back, "To be within it", [_remedy(column, value, config) for column, value in wanted.items()])
+
+
+def _remedy(column: str, fits: str, config: DagConfig) -> Remedy:
+    had: Quantity = getattr(config, column)
+    bound = Quantity.parse(fits)
+    return Remedy(column, had, fits, helps=lambda value: value <= bound.value if bound < had else value >= bound.value)
 
 
 def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:

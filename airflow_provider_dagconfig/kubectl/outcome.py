@@ -1,5 +1,5 @@
 """
-What a pod's status says: is it waiting, running, or how did it end; and what a person is told about it. Pure.
+What a pod's status says: is it waiting, running, or how did it end. Pure; what a person is told about it is in ``explanation``.
 
 The rules are those of Kubernetes (Pod Lifecycle; kubelet's container states). Terminal is a pod in phase Succeeded or Failed; a
 pod has no condition `complete`, that is a Job's.
@@ -8,16 +8,11 @@ pod has no condition `complete`, that is a Job's.
 from __future__ import annotations
 
 import re
-import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import Enum
 from typing import Any
-
-from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig
-from airflow_provider_dagconfig.wording import printable
 
 Pod = Mapping[str, Any]
 
@@ -301,78 +296,3 @@ def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, 
         return late
     last = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     return not_started(Waiting(late.reason, f"{last.get('reason')}: {last.get('message')}"), seconds)
-
-
-def explain(outcome: Outcome, pod: Pod, config: DagConfig, last_lines: Sequence[str] = (), container: str = "base") -> str:
-    """
-    Say what happened, whose fault it was and what to do, for the task's log.
-
-    :param pod: the pod as it was last seen: the limits it really had are read from it.
-    :param config: the row in force; its name and remedy go into the text.
-    :param last_lines: the last lines of the container's log.
-    :param container: the job's container; others may be before it.
-    """
-    name = f"Pod {pod['metadata']['name']}"
-    job = printable(f"{config.dag_name}/{config.job_name} ({config.origin})")
-    message = outcome.message.strip().removesuffix(".")
-    detail = f": {message}" if message else ""
-    if outcome.end is End.OUT_OF_MEMORY:
-        limit = _memory_limit(pod, container) or str(config.memory_limit)
-        remedy = config.update_statement("memory_limit", twice(limit))
-        return (
-            f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}. "
-            f"To give it more from the next run on:\n{remedy}"
-        )
-    if outcome.end is End.DEADLINE_EXCEEDED:
-        seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
-        if seconds < LONGEST_TIMEOUT_SECONDS:
-            statement = config.update_statement("timeout_seconds", min(seconds * 2, LONGEST_TIMEOUT_SECONDS))
-            remedy = f"To give it more from the next run on:\n{statement}"
-        else:
-            remedy = "It is the longest there is: divide the job."
-        return (
-            f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}. "
-            f"{remedy}{_tail(last_lines)}"
-        )
-    if outcome.end is End.NOT_STARTED:
-        return f"{name} did not start ({outcome.reason}){detail}"
-    if outcome.end is End.CLUSTER:
-        return (
-            f"{name} was ended by the cluster ({outcome.reason}){detail}. The job itself did not fail; it can run again."
-            f"{_tail(last_lines)}"
-        )
-    # Without a message of its own, the kubelet gives the log's end as one.
-    # An init container's message is the end of its log (terminationMessagePolicy), many lines as a rule.
-    if detail and "\n" in message:
-        detail = _tail(message.splitlines())
-    code = "" if outcome.exit_code is None else f" with exit code {_shown_code(outcome.exit_code)}"
-    return f"{name} failed{code} ({outcome.reason}){_tail(last_lines) or detail}"
-
-
-def twice(quantity: str) -> str:
-    """Double a quantity and keep its unit: ``1.5Gi`` becomes ``3Gi``."""
-    number, unit = re.fullmatch(r"([+-]?[\d.]+)(.*)", quantity).groups()  # type: ignore[union-attr]
-    return f"{(Decimal(number) * 2).normalize():f}{unit}"
-
-
-def _memory_limit(pod: Pod, name: str) -> str | None:
-    containers = pod.get("spec", {}).get("containers", ())
-    limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
-    return next((limit.get("memory") for limit in limits), None)
-
-
-def _shown_code(code: int) -> str:
-    if code > 128:
-        try:
-            return f"{code} ({signal.Signals(code - 128).name})"
-        except ValueError:
-            pass
-    return str(code)
-
-
-def _tail(lines: Sequence[str]) -> str:
-    shown = (printable(_COLOURS.sub("", line))[:500] for line in lines)
-    return "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in shown) if lines else ""
-
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

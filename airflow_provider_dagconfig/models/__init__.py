@@ -29,9 +29,10 @@ from airflow_provider_dagconfig.models.exchange_group import (
     is_exchange_code,
     usable_exchanges,
 )
+from airflow_provider_dagconfig.models.in_words import because, cut, in_force, value_text
 from airflow_provider_dagconfig.models.installation import Installation, InstallationError
 from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shortened
-from airflow_provider_dagconfig.models.moments import Unreadable, in_range, parse_duration, read_moment
+from airflow_provider_dagconfig.models.moments import Unreadable, ago, in_range, parse_duration, read_moment, time_of_day
 from airflow_provider_dagconfig.models.names import is_name, meant_name
 from airflow_provider_dagconfig.models.quantity import Quantity, Resource
 from airflow_provider_dagconfig.models.records import (
@@ -42,6 +43,7 @@ from airflow_provider_dagconfig.models.records import (
     HistoryEntry,
     JobRow,
     Override,
+    RowChange,
     RuleViolation,
 )
 from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, command_line, literal, quoted_schema, shell_word
@@ -73,11 +75,16 @@ __all__ = [
     "Quantity",
     "QuantityColumn",
     "Resource",
+    "RowChange",
     "RuleViolation",
     "TextColumn",
     "TimeColumn",
     "Unreadable",
+    "ago",
+    "because",
     "command_line",
+    "cut",
+    "in_force",
     "in_range",
     "is_exchange_code",
     "is_name",
@@ -89,5 +96,7 @@ __all__ = [
     "read_moment",
     "shell_word",
     "shortened",
+    "time_of_day",
     "usable_exchanges",
+    "value_text",
 ]

@@ -21,13 +21,13 @@ from airflow_provider_dagconfig.models.columns import (
 from airflow_provider_dagconfig.models.invalid_row import InvalidRowError, shown
 from airflow_provider_dagconfig.models.moments import Unreadable
 from airflow_provider_dagconfig.models.quantity import Quantity
-from airflow_provider_dagconfig.models.records import Change, Override
+from airflow_provider_dagconfig.models.records import Change, Override, RowChange
 from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, update_statement
 
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week."""
 
-FORMAT = 1
+FORMAT = 2
 """Of :meth:`DagConfig.to_dict`; another one where its fields are not the same, or mean something else."""
 
 
@@ -78,6 +78,8 @@ class DagConfig:
     """When the row was last written; None without a row."""
     change: Change | None = None
     """The last entry of the audit for this job."""
+    row_change: RowChange | None = None
+    """The last entry of the audit for the row itself; without a row, who deleted it. None where there never was one."""
     disabled_change: Change | None = None
     """The entry that switched the job off, when it is disabled."""
     schema: str = DEFAULT_SCHEMA
@@ -114,6 +116,7 @@ class DagConfig:
         origin: str,
         schema: str = DEFAULT_SCHEMA,
         change: Change | None = None,
+        row_change: RowChange | None = None,
         disabled_change: Change | None = None,
     ) -> DagConfig:
         """
@@ -126,7 +129,8 @@ class DagConfig:
         :raises InvalidRowError: the first value that cannot be used.
         """
         known = {f.name: row[f.name] for f in fields(cls) if f.name in row}
-        known |= {"origin": origin, "schema": schema, "change": change, "disabled_change": disabled_change}
+        changes = {"change": change, "row_change": row_change, "disabled_change": disabled_change}
+        known |= {"origin": origin, "schema": schema, **changes}
         if known["enabled"] is not False:
             _see_that_overrides_can_be_read(known, schema)
         try:
@@ -142,6 +146,7 @@ class DagConfig:
                 origin=f"{origin} ({error.column} {shown(error.value)} {error.problem}; the default is shown)",
                 schema=schema,
                 change=change,
+                row_change=row_change,
                 disabled_change=disabled_change,
             )
 

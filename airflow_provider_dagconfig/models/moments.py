@@ -34,6 +34,33 @@ def moment_text(moment: datetime | Unreadable) -> str:
     return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")
 
 
+def ago(moment: datetime | Unreadable, now: datetime) -> str:
+    """
+    Say how long ago a moment was: ``20 minutes ago``, ``yesterday``, ``3 days ago``.
+
+    :param now: the clock that it is told by, with a time zone.
+    :return: ``a moment ago`` for less than a minute, and for what that clock has yet to come to: two clocks differ a little.
+    """
+    if isinstance(moment, Unreadable):
+        return f"at {moment}"
+    minutes = int((now - moment).total_seconds() // 60)
+    if minutes < 1:
+        return "a moment ago"
+    hours, days = minutes // 60, minutes // 1440
+    if days == 1:
+        return "yesterday"
+    number, unit = (days, "day") if days else (hours, "hour") if hours else (minutes, "minute")
+    return f"{number} {unit}{'' if number == 1 else 's'} ago"
+
+
+def time_of_day(moment: datetime | Unreadable, now: datetime) -> str:
+    """Write a moment that is less than a day away by its time in UTC, ``06:00 UTC``, and another one with its date."""
+    if isinstance(moment, Unreadable):
+        return str(moment)
+    is_near = abs(moment - now) < timedelta(days=1)
+    return f"{moment.astimezone(timezone.utc):{'%H:%M' if is_near else '%Y-%m-%d %H:%M'} UTC}"
+
+
 _UNITS = {
     "weeks": ("w", "wk", "wks", "week", "weeks"),
     "days": ("d", "day", "days"),

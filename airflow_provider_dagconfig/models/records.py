@@ -49,6 +49,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class RowChange(Change):
+    """The last entry about a row itself, its overrides' not among them, and what it did to the row."""
+
+    operation: str = "UPDATE"
+    """INSERT, UPDATE, DELETE or TRUNCATE."""
+    differences: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
+    """Configurable column to the values before and after, as JSON; empty where a row was made or went."""
+
+
+@dataclass(frozen=True)
 class Override:
     """Values that take the place of a job's own until a moment, and then end by themselves."""
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, NoAnswerError, ask_state
+from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, ask_state
+from airflow_provider_dagconfig.operators.asking import NoAnswerError
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -7,12 +7,12 @@ of ``collect``, or a task of that name. So a question is of one map index.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
+from airflow_provider_dagconfig.operators.asking import Question
 
 UNKNOWN = "unknown"
 """Given for a task instance that Airflow does not know, or knows no more. No state has this name."""
@@ -20,10 +20,6 @@ UNKNOWN = "unknown"
 
 _AT_ONCE = 10
 """Task instances that one question is about: their ids are in a URL, and a proxy takes one of some 8,000 characters."""
-
-
-class NoAnswerError(Exception):
-    """Airflow could not be asked, or did not answer in time. The message is a clause that says which."""
 
 
 def ask_state(ti: Any, seconds: float) -> str | None:
@@ -37,22 +33,12 @@ def ask_state(ti: Any, seconds: float) -> str | None:
     :raises NoAnswerError: there is no answer in time.
     """
     map_index = -1 if ti.map_index is None else int(ti.map_index)
-    answers: list[Any] = []
 
-    def ask() -> None:
-        try:
-            answers.append(ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index))
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
-            answers.append(error)
+    def ask() -> Any:
+        return ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
 
-    asking = threading.Thread(target=ask, name="dagconfig-task-state", daemon=True)
-    asking.start()
-    asking.join(seconds)
-    if not answers:
-        raise NoAnswerError(f"Airflow did not answer in {seconds:g} s")
-    if isinstance(answers[0], Exception):
-        raise NoAnswerError(f"Airflow could not be asked ({answers[0]!r})")
-    return _state_in(answers[0], TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+    answer = Question(ask, "Airflow").answer(seconds)
+    return _state_in(answer, TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
 
 
 def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:

@@ -21,8 +21,11 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed, PodNotAllowed, PodRefused
 from airflow_provider_dagconfig.kubectl.errors import Fault
-from airflow_provider_dagconfig.kubectl.limit_range import limit_range_remedy
-from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
+from airflow_provider_dagconfig.kubectl.explanation import column_behind, explain
+from airflow_provider_dagconfig.kubectl.limit_range import limit_range_columns, limit_range_remedy
+from airflow_provider_dagconfig.kubectl.look_back import LookBack
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
+from airflow_provider_dagconfig.kubectl.quota import quota_columns, quota_remedy
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.retries import has_no_room
 from airflow_provider_dagconfig.wording import printable_error
@@ -66,30 +69,47 @@ def skips(outcome: Outcome, codes: Any) -> bool:
     return outcome.exit_code == codes if isinstance(codes, int) else outcome.exit_code in codes
 
 
-def as_airflows(end: PodEnd, config: DagConfig, container: str, skip_on_exit_code: Any = None) -> AirflowException:
+def columns_behind(end: PodEnd, config: DagConfig) -> tuple[str, ...]:
+    """
+    Give the columns whose values an end is about, so that it can be found out where they are from; none for most ends.
+
+    :param config: the configuration that the pod was made with.
+    """
+    if isinstance(end, PodFailed):
+        column = column_behind(end.outcome)
+        return () if column is None else (column,)
+    if isinstance(end, PodRefused) and end.fault is Fault.FORBIDDEN:
+        return quota_columns(str(end), config) or limit_range_columns(str(end), config)
+    return ()
+
+
+def as_airflows(
+    end: PodEnd, config: DagConfig, container: str, skip_on_exit_code: Any = None, back: LookBack | None = None
+) -> AirflowException:
     """
     Give the exception that a task ends with.
 
     :param config: the configuration that the pod was made with; its row goes into the text.
     :param container: the job's container.
     :param skip_on_exit_code: an exit code, or several, that skip the task; None for none.
+    :param back: what was found out about where the values are from that it is about; None where nobody asked.
     """
     if isinstance(end, PodFailed):
         ended = end.ended
-        message = explain(ended.outcome, ended.pod, config, ended.last_lines, container)
+        message = explain(ended.outcome, ended.pod, config, ended.last_lines, container, back)
         if skips(end.outcome, skip_on_exit_code):
             return AirflowSkipException(message)
         return TaskPodError(message, end)
     if isinstance(end, PodNotAllowed):
         return AirflowFailException(str(end))
     if isinstance(end, PodRefused):
-        return _refused(end, config)
+        return _refused(end, config, back)
     return TaskPodError(str(end), end)
 
 
-def _refused(end: PodRefused, config: DagConfig) -> AirflowException:
+def _refused(end: PodRefused, config: DagConfig, back: LookBack | None) -> AirflowException:
     if has_no_room(end):
-        return TaskPodError(f"The namespace has no room for the pod now: {end}", end)
+        return TaskPodError(f"The namespace has no room for the pod now: {end}{quota_remedy(str(end), config, back)}", end)
     if end.fault is Fault.FORBIDDEN:
         # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.
         rights = (
@@ -97,5 +117,5 @@ def _refused(end: PodRefused, config: DagConfig) -> AirflowException:
             if " cannot " in str(end)
             else ""
         )
-        return AirflowFailException(f"Kubernetes forbids it: {end}{rights or limit_range_remedy(str(end), config)}")
+        return AirflowFailException(f"Kubernetes forbids it: {end}{rights or limit_range_remedy(str(end), config, back)}")
     return AirflowFailException(f"Kubernetes refused it ({end.fault.value}): {end}")

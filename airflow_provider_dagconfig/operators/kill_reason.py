@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl.lifecycle import Verdict
-from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, NoAnswerError, ask_state
+from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, ask_state
+from airflow_provider_dagconfig.operators.asking import NoAnswerError
 
 ANSWER_SECONDS = 3.0
 """Seconds that Airflow has to answer. After them the pod is left: the supervisor sends SIGKILL five seconds after SIGTERM."""

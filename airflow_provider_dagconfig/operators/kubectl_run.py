@@ -8,7 +8,7 @@ It joins the parts and holds no rules of its own: what is in force is read in ``
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -28,11 +28,12 @@ from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, Pod
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.kubectl.release import Why
-from airflow_provider_dagconfig.models import InstallationError
+from airflow_provider_dagconfig.models import InstallationError, in_force
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
-from airflow_provider_dagconfig.operators.ends import as_airflows, errors_fit_for_logs, skips
+from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, errors_fit_for_logs, skips
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
+from airflow_provider_dagconfig.operators.look_back import look_back
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.parameters import check_parameters
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
+    from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import Installation
     from airflow_provider_dagconfig.retries import Decision
 
@@ -337,11 +339,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
-        # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
-        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-
         lookup = Lookup(
-            hook=DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema),
+            hook=self._hook(),
             tasks=lambda: self.dag.tasks,
             task_id=self.task_id,
             dag_name=self.dag_name or self.dag_id,
@@ -352,14 +351,19 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._retries(context).lookup = lookup
         if self._in_force is None:
             self._in_force = self._retries(context).found = lookup.read(context)
-            self.log.info(
-                "Configuration of %s/%s from %s", *printables(lookup.dag_name, self.job_name, self._in_force.config.origin)
-            )
+            told = in_force(self._in_force.config, self._in_force.group, datetime.now(timezone.utc))
+            self.log.info("%s", printable(told))
         self.dag_config = self._in_force.config.as_dict()
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]
         context["exchange_group"] = self._in_force.group  # type: ignore[typeddict-unknown-key]
         lookup.skip_if_disabled(self._in_force, context)
+
+    def _hook(self) -> DagConfigHook:
+        # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+        return DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
 
     def execute(self, context: Context) -> Any:
         """
@@ -397,7 +401,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
-            raise as_airflows(end, self._in_force.config, self.base_container_name, self.skip_on_exit_code) from None
+            config = self._in_force.config
+            back = look_back(columns_behind(end, config), config, self._hook(), {**context})
+            raise as_airflows(end, config, self.base_container_name, self.skip_on_exit_code, back) from None
         assert self._run is not None
         after_success(self, context["ti"], lambda: self._finish(access), self._run.leave)
         return result

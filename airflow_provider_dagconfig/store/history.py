@@ -41,6 +41,18 @@ _CONDITIONS = {
     "until": sql.SQL("changed_at < %(until)s::timestamptz"),
 }
 _ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = CAST(%(audit_id)s AS bigint)")
+# By the index of the job, backwards. Entries from before the audit had the columns' names have the two rows only.
+_LAST_CHANGE = sql.SQL("""
+    SELECT {columns} FROM {schema}.dag_configuration_audit
+    WHERE
+        table_name = 'dag_configuration' AND dag_name = %(dag_name)s::text AND job_name = %(job_name)s::text
+        AND coalesce(
+            %(column)s::text = ANY(changed_columns),
+            old_values -> %(column)s::text IS DISTINCT FROM new_values -> %(column)s::text
+        )
+    ORDER BY audit_id DESC
+    LIMIT 1
+""")
 _OVERRIDES = sql.SQL("""
     SELECT
         {columns},
@@ -123,6 +135,15 @@ class HistoryStore(ReadingStore):
         if not rows:
             raise DagConfigNotFoundError(f"There is no audit entry {audit_id} ({self.location})")
         return _entry(rows[0])
+
+    def get_last_change_of(self, dag_name: str, job_name: str, column: str) -> HistoryEntry | None:
+        """
+        Give the last entry of the audit in which a column of a job's row got another value; its overrides do not count.
+
+        :return: also the entry of a row that was made, or deleted, with a value there; None where there is no such entry.
+        """
+        rows = self._ask(_LAST_CHANGE, {"dag_name": dag_name, "job_name": job_name, "column": column}, columns=_ENTRY_COLUMNS)
+        return _entry(rows[0]) if rows else None
 
     def get_overrides(
         self, dag_name: str | None = None, job_name: str | None = None, *, active_only: bool = True

@@ -21,6 +21,7 @@ from airflow_provider_dagconfig.models import (
     InvalidRowError,
     JobRow,
     Override,
+    RowChange,
     quoted_schema,
     read_moment,
 )
@@ -41,7 +42,9 @@ _CONFIGS = sql.SQL("""
         {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
         change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name,
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
-        disabled.reason AS disabled_reason, disabled.session_user_name AS disabled_session
+        disabled.reason AS disabled_reason, disabled.session_user_name AS disabled_session,
+        last.audit_id AS last_audit_id, last.changed_by AS last_by, last.changed_at AS last_at, last.reason AS last_reason,
+        last.session_user_name AS last_session, last.operation AS last_operation, last.differences AS last_differences
     FROM ({asked}) AS asked
     LEFT JOIN {schema}.dagconfig_installation AS installation ON true
     LEFT JOIN {schema}.dag_configuration AS config
@@ -74,6 +77,19 @@ _CONFIGS = sql.SQL("""
         ORDER BY a.audit_id DESC
         LIMIT 1
     ) AS change ON true
+    LEFT JOIN LATERAL (
+        SELECT
+            a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name, a.operation,
+            (
+                SELECT jsonb_object_agg(c.name, jsonb_build_array(a.old_values -> c.name, a.new_values -> c.name))
+                FROM unnest(a.changed_columns) AS c (name)
+                WHERE a.operation = 'UPDATE' AND c.name IN ({configurable})
+            ) AS differences
+        FROM {schema}.dag_configuration_audit AS a
+        WHERE a.table_name = 'dag_configuration' AND a.dag_name = asked.dag_name AND a.job_name = asked.job_name
+        ORDER BY a.audit_id DESC
+        LIMIT 1
+    ) AS last ON true
     LEFT JOIN LATERAL (
         SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
         FROM {schema}.dag_configuration_audit AS a
@@ -274,6 +290,7 @@ class ReadingStore(ConnectedStore):
             effective_columns=_select(CONFIG_COLUMNS, "effective", "config_"),
             row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
             group_columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"),
+            configurable=sql.SQL(", ").join(map(sql.Literal, CONFIG_COLUMNS)),
             asked=asked.format(schema=self._schema),
             schema=self._schema,
         )
@@ -316,7 +333,8 @@ class ReadingStore(ConnectedStore):
                 origin="; ".join([origin, *in_force]),
                 schema=self.schema,
                 change=_change(row),
-                disabled_change=_change(_disabled(row)),
+                row_change=_row_change(row),
+                disabled_change=_change(_entry_of(row, "disabled")),
             )
         except InvalidRowError as error:
             raise DagConfigInvalidError(str(error)) from error
@@ -419,13 +437,21 @@ def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str,
     return {column: long.get(source, source) for column, source in sources.items()}
 
 
-def _disabled(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The entry that switched a job off, under an entry's own names."""
+def _entry_of(row: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    """An entry of the query above, under an entry's own names."""
     names = {"audit_id": "audit_id", "changed_by": "by", "changed_at": "at", "reason": "reason", "session_user_name": "session"}
-    return {name: row[f"disabled_{short}"] for name, short in names.items()}
+    return {name: row[f"{prefix}_{short}"] for name, short in names.items()}
 
 
 def _change(row: Mapping[str, Any]) -> Change | None:
     if row["audit_id"] is None or row["changed_at"] is None:
         return None
     return Change(row["audit_id"], row["changed_by"], row["changed_at"], row["reason"], row["session_user_name"])
+
+
+def _row_change(row: Mapping[str, Any]) -> RowChange | None:
+    change = _change(_entry_of(row, "last"))
+    if change is None:
+        return None
+    differences = {column: tuple(values) for column, values in (row["last_differences"] or {}).items()}
+    return RowChange(**vars(change), operation=row["last_operation"], differences=differences)

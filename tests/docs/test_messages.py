@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,14 +27,16 @@ from airflow_provider_dagconfig.kubectl.claim import Claim
 from airflow_provider_dagconfig.kubectl.client import SCRIPT
 from airflow_provider_dagconfig.kubectl.ends import PodNotCreated, PodOutOfReach, PodRefused, PodStopped
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.explanation import explain
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.look_back import EarlierRun, LookBack, Past
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
-from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, explain
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
 from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife
 from airflow_provider_dagconfig.kubectl.release import Release, Why
 from airflow_provider_dagconfig.kubectl.watching import Watching
-from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, Override, RowChange, in_force
 from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
@@ -325,6 +328,47 @@ def first_line(say: Say) -> Say:
     return lambda database: say(database).splitlines()[0]
 
 
+NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
+BACK = LookBack(NOW, JOB[0])
+OVERRIDE = Override(
+    *(7, *JOB, {"memory_limit": "2Gi"}, NOW - timedelta(hours=1), NOW + timedelta(hours=8, minutes=30), "small nodes", "ann"),
+    NOW - timedelta(hours=1),
+)
+
+
+def first_log_line(_: Database) -> str:
+    differences = {"batch_size": (500, 750)}
+    change = RowChange(17, "dba", NOW - timedelta(minutes=20), "the markets have grown", None, "UPDATE", differences)
+    override = replace(OVERRIDE, values={"memory_limit": "4Gi"}, reason="month's end")
+    group = ExchangeGroup("us_markets", "US Markets", ("NYSE",), version=2)
+    return in_force(replace(config(), version=4, row_change=change, overrides=(override,)), group, NOW)
+
+
+def changed_by_dba(old: str, new: str) -> LookBack:
+    at = NOW - timedelta(minutes=20)
+    values = ({"memory_limit": old}, {"memory_limit": new})
+    entry = HistoryEntry(
+        *(17, "UPDATE", "dag_configuration", *JOB, None, None, "dba", None, at, "smaller nodes", ("memory_limit",), 5, *values)
+    )
+    return replace(BACK, pasts={"memory_limit": Past(entry)})
+
+
+def overridden() -> tuple[LookBack, DagConfig]:
+    by = replace(config(), overrides=(OVERRIDE,), sources={"memory_limit": OVERRIDE.source})
+    return replace(BACK, row={"memory_limit": "4Gi"}), by
+
+
+def earlier_run() -> EarlierRun:
+    return EarlierRun("scheduled__2026-11-22T21:30:00+00:00", NOW - timedelta(days=1), {"memory_limit": "4Gi"})
+
+
+def told_below(back: LookBack | tuple[LookBack, DagConfig], earlier: EarlierRun | None = None, line: int = 0) -> Say:
+    """What is told of a pod that was OOMKilled, below the line that says so."""
+    found, of = back if isinstance(back, tuple) else (back, replace(config(), version=5))
+    told = explain(Outcome(End.OUT_OF_MEMORY, "OOMKilled"), pod(), of, back=replace(found, earlier=earlier))
+    return lambda _: told.splitlines()[1 + line]
+
+
 def not_started(reason: str, message: str, seconds: int | None = None) -> Say:
     return lambda _: explain(outcome.not_started(outcome.Waiting(reason, message), seconds), pod(), config())
 
@@ -539,6 +583,12 @@ SAYINGS: dict[str, Say] = {
     "may not create": may_not_create,
     "schema's name": in_schema("job settings"),
     "no such version": lambda database: migrations.migrate(database.url, to=42),
+    "in force": first_log_line,
+    "changed": told_below(changed_by_dba("4Gi", "2Gi")),
+    "overridden": told_below(overridden()),
+    "earlier run": told_below(BACK, earlier_run(), line=1),
+    "changed meanwhile": told_below(changed_by_dba("2Gi", "4Gi")),
+    "not asked": told_below(BACK),
     "out of memory": first_line(ended(End.OUT_OF_MEMORY, "OOMKilled")),
     "deadline": first_line(
         ended(End.DEADLINE_EXCEEDED, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

@@ -49,6 +49,31 @@ def test_a_job_is_read_with_its_origin_and_its_last_change(hook: DagConfigHook, 
     assert config.updated_at == config.change.changed_at
 
 
+def test_what_the_last_change_did_to_the_row_is_read_too_and_an_override_is_none(hook: DagConfigHook) -> None:
+    job = ("data_collection_equities", "lse")
+    made = hook.get_dag_config(*job).row_change
+    hook.update_dag_config(*job, memory_limit="4Gi", batch_size=7, description="London", updated_by="ann", reason="new feed")
+    hook.override_dag_config(*job, for_="2h", reason="test", memory_limit="6Gi")
+
+    config = hook.get_dag_config(*job)
+    hook.delete_dag_config(*job, updated_by="eve")
+    deleted = hook.get_dag_config(*job).row_change
+
+    assert made is not None
+    assert (made.operation, made.differences) == ("INSERT", {})
+    assert config.change is not None
+    assert config.row_change is not None
+    assert config.change.audit_id > config.row_change.audit_id
+    assert (config.row_change.operation, config.row_change.changed_by, config.row_change.reason) == ("UPDATE", "ann", "new feed")
+    assert config.row_change.differences == {
+        "memory_limit": ("2Gi", "4Gi"),
+        "batch_size": (500, 7),
+        "description": (config.row_change.differences["description"][0], "London"),
+    }
+    assert deleted is not None
+    assert (deleted.operation, deleted.changed_by, deleted.differences) == ("DELETE", "eve", {})
+
+
 def test_the_job_is_all_where_none_is_named(hook: DagConfigHook) -> None:
     assert hook.get_dag_config("calculate_indicators").timeout_seconds == 3600
 

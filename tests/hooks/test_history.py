@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -34,6 +35,26 @@ def test_an_entry_says_who_when_why_and_what(hook: DagConfigHook) -> None:
     assert entry.row_version == 2
     assert entry == hook.get_change(entry.audit_id)
     assert json.loads(json.dumps(entry.as_dict()))["changed_columns"] == ["batch_size", "memory_limit"]
+
+
+def test_the_last_change_of_a_column_is_not_the_last_of_its_job(hook: DagConfigHook, migrated_database: Database) -> None:
+    first = hook.update_dag_config(*JOB, memory_limit="4Gi", reason="new feed").change
+    hook.update_dag_config(*JOB, batch_size=7)
+    hook.update_dag_config("data_collection_equities", "us_markets", memory_limit="8Gi")
+    hook.override_dag_config(*JOB, for_="2h", reason="test", memory_limit="6Gi")
+
+    found = hook.get_last_change_of(*JOB, "memory_limit")
+    made = hook.get_last_change_of(*JOB, "timeout_seconds")
+
+    assert found is not None
+    assert first is not None
+    assert (found.audit_id, found.differences()) == (first.audit_id, {"memory_limit": ("2Gi", "4Gi")})
+    assert made is not None
+    assert made.operation == "INSERT"
+    assert hook.get_last_change_of("data_collection_equities", "lze", "memory_limit") is None
+    # An entry from before the audit had the columns' names.
+    migrated_database.execute("UPDATE financial_screener.dag_configuration_audit SET changed_columns = NULL")
+    assert hook.get_last_change_of(*JOB, "memory_limit") == replace(found, changed_columns=())
 
 
 def test_the_newest_comes_first_and_no_more_than_asked_for(hook: DagConfigHook) -> None:

@@ -67,7 +67,7 @@ def sets(column: str, value: str) -> str:
 def test_a_limit_range_names_the_row_and_the_statements_that_fit(sentence: str, names: str, statements: list[str]) -> None:
     remedy = limit_range_remedy(FORBIDDEN + sentence, CONFIG)
     assert f"a LimitRange of the namespace, and {names} collection/us_markets (financial_screener.dag_config" in remedy
-    assert remedy.splitlines()[1:] == statements
+    assert remedy.splitlines()[1:] == ["To be within it from the next run on:", *statements]
 
 
 @pytest.mark.parametrize(

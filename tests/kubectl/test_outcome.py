@@ -10,17 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_dagconfig.kubectl.explanation import explain, twice
 from airflow_provider_dagconfig.kubectl.outcome import (
     End,
     Outcome,
     Running,
     Waiting,
     deleted_by_others,
-    explain,
     more_telling,
     not_started,
     read_status,
-    twice,
 )
 from airflow_provider_dagconfig.models import DagConfig, Quantity
 

@@ -54,7 +54,7 @@ def test_who_switched_a_job_off_and_why_is_told_in_one_line(store: Database) -> 
 def test_a_job_is_named_in_one_line(store: Database) -> None:
     told = "".join(rendered(job_name=HOSTILE))
 
-    assert f"Configuration of data_collection_equities/{SHOWN} from defaults" in told
+    assert f"data_collection_equities/{SHOWN}: no row in financial_screener.dag_configuration" in told
     assert told.isprintable()
 
 

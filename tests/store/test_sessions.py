@@ -125,6 +125,7 @@ READS: dict[str, Callable[[DagConfigHook], object]] = {
     "get_exchange_group": lambda hook: hook.get_exchange_group("lse"),
     "get_history": lambda hook: hook.get_history(),
     "get_change": lambda hook: hook.get_change(1),
+    "get_last_change_of": lambda hook: hook.get_last_change_of(*JOB, "memory_limit"),
     "get_overrides": lambda hook: hook.get_overrides(),
     "get_override": lambda hook: hook.get_override(1),
     "get_dag_config_at": lambda hook: hook.get_dag_config_at(*JOB, NOW),

@@ -1,0 +1,103 @@
+"""What a person is told about a pod's end: what happened, whose fault it was, which change is behind it, and what to do. Pure."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from airflow_provider_dagconfig.kubectl.look_back import LookBack, Remedy, amount, remedies
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Pod
+from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig
+from airflow_provider_dagconfig.wording import printable
+
+_COLUMNS: Mapping[End, str] = {End.OUT_OF_MEMORY: "memory_limit", End.DEADLINE_EXCEEDED: "timeout_seconds"}
+
+
+def column_behind(outcome: Outcome) -> str | None:
+    """Give the column whose value such an end is about; None where it is about none."""
+    return _COLUMNS.get(outcome.end)
+
+
+def explain(
+    outcome: Outcome,
+    pod: Pod,
+    config: DagConfig,
+    last_lines: Sequence[str] = (),
+    container: str = "base",
+    back: LookBack | None = None,
+) -> str:
+    """
+    Say what happened, whose fault it was and what to do, for the task's log.
+
+    :param pod: the pod as it was last seen: the limits it really had are read from it.
+    :param config: the row in force; its name and remedy go into the text.
+    :param last_lines: the last lines of the container's log.
+    :param container: the job's container; others may be before it.
+    :param back: what was found out about where the value is from; None where nobody asked.
+    :return: the outcome in the first line; what mends it in the last ones.
+    """
+    name = f"Pod {pod['metadata']['name']}"
+    job = printable(f"{config.dag_name}/{config.job_name} ({config.origin})")
+    message = outcome.message.strip().removesuffix(".")
+    detail = f": {message}" if message else ""
+    if outcome.end is End.OUT_OF_MEMORY:
+        limit = _memory_limit(pod, container) or str(config.memory_limit)
+        told = f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}."
+        return told + remedies(config, back, "To give it more", [_more("memory_limit", limit, twice(limit))])
+    if outcome.end is End.DEADLINE_EXCEEDED:
+        seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
+        told = f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}."
+        more = min(seconds * 2, LONGEST_TIMEOUT_SECONDS) if seconds < LONGEST_TIMEOUT_SECONDS else None
+        remedy = remedies(config, back, "To give it more", [_more("timeout_seconds", seconds, more)])
+        last = "" if more else "\nIt is the longest there is: divide the job."
+        return f"{told}{_tail(last_lines)}{remedy}{last}"
+    if outcome.end is End.NOT_STARTED:
+        return f"{name} did not start ({outcome.reason}){detail}"
+    if outcome.end is End.CLUSTER:
+        return (
+            f"{name} was ended by the cluster ({outcome.reason}){detail}. The job itself did not fail; it can run again."
+            f"{_tail(last_lines)}"
+        )
+    # Without a message of its own, the kubelet gives the log's end as one.
+    # An init container's message is the end of its log (terminationMessagePolicy), many lines as a rule.
+    if detail and "\n" in message:
+        detail = _tail(message.splitlines())
+    code = "" if outcome.exit_code is None else f" with exit code {_shown_code(outcome.exit_code)}"
+    return f"{name} failed{code} ({outcome.reason}){_tail(last_lines) or detail}"
+
+
+def _more(column: str, had: Any, wanted: Any) -> Remedy:
+    least = amount(column, had) or 0
+    return Remedy(column, had, wanted, helps=lambda value: value > least)
+
+
+def twice(quantity: str) -> str:
+    """Double a quantity and keep its unit: ``1.5Gi`` becomes ``3Gi``."""
+    number, unit = re.fullmatch(r"([+-]?[\d.]+)(.*)", quantity).groups()  # type: ignore[union-attr]
+    return f"{(Decimal(number) * 2).normalize():f}{unit}"
+
+
+def _memory_limit(pod: Pod, name: str) -> str | None:
+    containers = pod.get("spec", {}).get("containers", ())
+    limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
+    return next((limit.get("memory") for limit in limits), None)
+
+
+def _shown_code(code: int) -> str:
+    if code > 128:
+        try:
+            return f"{code} ({signal.Signals(code - 128).name})"
+        except ValueError:
+            pass
+    return str(code)
+
+
+def _tail(lines: Sequence[str]) -> str:
+    shown = (printable(_COLOURS.sub("", line))[:500] for line in lines)
+    return "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in shown) if lines else ""
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

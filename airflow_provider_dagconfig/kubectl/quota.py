@@ -1,0 +1,78 @@
+"""
+A pod for which the namespace's quota has no room: which of the row's values it asked for, and whether they fit at all. Pure.
+
+The sentences are the API server's (Kubernetes: apiserver/pkg/admission/plugin/resourcequota).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airflow_provider_dagconfig.kubectl.look_back import LookBack, Remedy, remedies
+from airflow_provider_dagconfig.models import DagConfig, Quantity
+
+_EXCEEDED = re.compile(r"exceeded quota: (?P<quota>[^,]+), requested: (?P<requested>.*?), used: .*?, limited: (?P<limited>.*)")
+_AMOUNT = re.compile(r"([\w./-]+)=([\w.]+)")
+_COLUMNS = {
+    "limits.cpu": "cpu_limit",
+    "limits.memory": "memory_limit",
+    **dict.fromkeys(("requests.cpu", "cpu"), "cpu_request"),
+    **dict.fromkeys(("requests.memory", "memory"), "memory_request"),
+}
+
+
+def quota_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
+    """Give the columns whose values a quota has no room for, by the API server's sentence."""
+    return tuple(dict.fromkeys(column for column, _ in _too_much(sentence, config)))
+
+
+def quota_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
+    """
+    Say what to do about a quota.
+
+    :param sentence: the API server's, which refuses the pod.
+    :param config: the configuration that the pod was made with.
+    :param back: what was found out about where the values are from; None where nobody asked.
+    :return: sentences that end the message; an empty text where the quota is not about the row's values.
+    """
+    found = dict(_too_much(sentence, config))
+    if not found:
+        return ""
+    listed = " and ".join(f"{column} = {getattr(config, column)}" for column in found)
+    told = f". It asks for {listed} of {config.dag_name}/{config.job_name} ({config.origin})"
+    never = [column for column, most in found.items() if most < getattr(config, column)]
+    told += f", and the whole quota is {' and '.join(found[column].text for column in never)}: it never fits." if never else "."
+    return told + remedies(config, back, "To be within it", list(_wanted(found, never, config)))
+
+
+def _wanted(found: dict[str, Quantity], never: list[str], config: DagConfig) -> Iterator[Remedy]:
+    """Requests first, so that each statement keeps one below its limit."""
+    lowered = {column: found[column] for column in never}
+    for resource in ("cpu", "memory"):
+        request, limit = f"{resource}_request", f"{resource}_limit"
+        if limit in lowered and lowered.get(request, getattr(config, request)) > lowered[limit]:
+            lowered[request] = lowered[limit]
+    for column in ("cpu_request", "cpu_limit", "memory_request", "memory_limit"):
+        if column in found or column in lowered:
+            yield _remedy(column, getattr(config, column), lowered.get(column))
+
+
+def _remedy(column: str, had: Quantity, wanted: Quantity | None) -> Remedy:
+    """What fits may not fit beside others; less than it had is the better of two values."""
+    if wanted is None:
+        return Remedy(column, had, None, helps=lambda value: value < had.value)
+    return Remedy(column, had, wanted.text, helps=lambda value: value <= wanted.value)
+
+
+def _too_much(sentence: str, config: DagConfig) -> Iterator[tuple[str, Quantity]]:
+    """Give columns whose value is the one that was asked for, with what the whole quota has."""
+    match = _EXCEEDED.search(sentence)
+    if match is None:
+        return
+    limited = dict(_AMOUNT.findall(match["limited"]))
+    for resource, asked in _AMOUNT.findall(match["requested"]):
+        column = _COLUMNS.get(resource)
+        # Where it is another amount, other containers of the pod are in it.
+        if column and resource in limited and Quantity.parse(asked) == getattr(config, column):
+            yield column, Quantity.parse(limited[resource])
