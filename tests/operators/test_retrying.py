@@ -10,8 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, TaskGroup
 from plugins.airflow_versions import AIRFLOW
 from plugins.tasks import DAG_ID, JOB, TaskResult, Tasks
-from plugins.workers import worker
+from plugins.workers import holding, worker
 
+from airflow_provider_dagconfig.kubectl.annotations import try_number
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.retrying import RowRetryPolicy
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
@@ -246,11 +247,11 @@ def test_a_worker_died_and_its_pod_is_gone(tasks: Tasks, tmp_path: Any) -> None:
 def test_a_worker_died_and_its_pod_failed(tasks: Tasks, tmp_path: Any) -> None:
     """It failed while nobody looked, and there may be no other: how it failed is the task's end."""
     tasks.configure(max_retries=0)
-    command = ("sh", "-c", "sleep 1; echo bad; exit 4")
-    with worker(tasks, tmp_path, *command, **ROUND) as first:
-        first.wait_until_it_asks_for("/log")
+    command = ("sh", "-c", "echo bad; exit 4")
+    with worker(tasks, tmp_path, *command, kubectl=holding(tmp_path, "*watch=true*"), **ROUND) as first:
+        first.wait_until_held()
+        tasks.namespace.wait_for_pod(lambda pod: pod["status"]["phase"] == "Failed")
         first.kill()
-    tasks.namespace.wait_for_pod(lambda pod: pod["status"]["phase"] == "Failed")
     task = tasks.run(*command, try_number=2, **ROUND)
     assert "failed with exit code 4" in task.error
     assert delay(task) is None
@@ -261,14 +262,18 @@ def test_a_worker_died_and_its_pod_failed(tasks: Tasks, tmp_path: Any) -> None:
 @has_policies
 def test_a_try_that_adopts_costs_nothing(tasks: Tasks, tmp_path: Any) -> None:
     tasks.configure(max_retries=1, retry_backoff_enabled=False, retry_delay_minutes=2)
-    command = ("sh", "-c", "sleep 2; exit 4")
-    with worker(tasks, tmp_path, *command, **ROUND) as first:
+    with worker(tasks, tmp_path, "sleep", "600", termination_grace_period=0, **ROUND) as first:
         first.wait_until_it_asks_for("/log")
         first.kill()
-    adopting = tasks.run(*command, try_number=2, **ROUND)
+
+    def delete_what_it_has(_: object) -> None:
+        pod = tasks.namespace.wait_for_pod(lambda pod: try_number(pod) == 2)
+        tasks.namespace.cluster.kubectl("delete", "pod", "-n", tasks.namespace.name, pod["metadata"]["name"])
+
+    adopting = tasks.run("sleep", "600", try_number=2, while_running=delete_what_it_has, **ROUND)
     assert delay(adopting) == 2 * MINUTE
-    assert "try 1 of 2 failed (exit code 4)" in last_line(adopting, "next at")
-    assert delay(tasks.run(*command, try_number=3, **ROUND)) is None
+    assert "try 1 of 2 failed (Deleted)" in last_line(adopting, "next at")
+    assert delay(tasks.run("false", try_number=3, **ROUND)) is None
 
 
 # --- run_once ---
