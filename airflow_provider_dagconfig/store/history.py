@@ -212,11 +212,17 @@ def _entry(row: Mapping[str, Any]) -> HistoryEntry:
         **{
             **row,
             "table_name": row["table_name"] or "dag_configuration",
-            "changed_columns": tuple(row["changed_columns"] or ()),
+            "changed_columns": _names(row["changed_columns"]),
             "old_values": _row_of(row["old_values"]),
             "new_values": _row_of(row["new_values"]),
         }
     )
+
+
+def _names(columns: Any) -> tuple[str, ...]:
+    """Take the names of an array; where it holds anything else, an entry says what differs."""
+    names = tuple(columns or ())
+    return names if all(isinstance(name, str) for name in names) else ()
 
 
 def _past(row: Any, columns: Iterable[str]) -> Mapping[str, Any] | None:

@@ -110,6 +110,20 @@ def test_entries_from_before_the_migration_are_read(adopted_database: Database) 
     assert not {column for entry in entries for column in entry.differences()} & {"id", "created_at", "updated_at", "created_by"}
 
 
+def test_an_entry_whose_columns_are_no_names_says_what_differs(hook: DagConfigHook, migrated_database: Database) -> None:
+    """Its owner may have written anything into the audit; the entry is told all the same."""
+    hook.update_dag_config(*JOB, batch_size=7)
+    for unreadable in ("ARRAY[ARRAY['batch_size', 'priority']]", "ARRAY[NULL]::text[]"):
+        migrated_database.execute(
+            f"UPDATE financial_screener.dag_configuration_audit SET changed_columns = {unreadable}"
+            " WHERE audit_id = (SELECT max(audit_id) FROM financial_screener.dag_configuration_audit)"
+        )
+        [entry] = hook.get_history(*JOB, limit=1)
+        assert entry.changed_columns == ()
+        assert entry.differences()["batch_size"][1] == 7
+        assert hook.get_dag_config(*JOB).batch_size == 7
+
+
 def test_an_entry_that_is_not_there_is_not_found(hook: DagConfigHook) -> None:
     with pytest.raises(DagConfigNotFoundError, match="There is no audit entry 999"):
         hook.get_change(999)
