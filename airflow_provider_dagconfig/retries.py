@@ -180,6 +180,14 @@ class Decision:
         """Whether there is another try."""
         return self.delay is not None
 
+    def told(self, due: str) -> str:
+        """
+        Give the line that says what is next, and why.
+
+        :param due: when the next try is, where there is one: ``at 21:14 UTC``.
+        """
+        return f"{self.why}; next {due}" if self.retry else f"no retry: {self.why}"
+
 
 def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allows: bool = True, spread: float = 0.0) -> Decision:
     """

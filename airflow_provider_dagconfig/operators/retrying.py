@@ -220,14 +220,13 @@ class Retrying:
 
     def tell(self, decision: Decision) -> None:
         """Write the line that says what is next, and why."""
-        if decision.delay is None:
-            self._task.log.error("no retry: %s", printable(decision.why))
-            return
-        if HAS_POLICIES:
+        due = f"after the DAG's retry_delay ({self._task.retry_delay})"
+        if HAS_POLICIES and decision.delay is not None:
             due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"
+        if decision.retry:
+            self._task.log.warning("%s", printable(decision.told(due)))
         else:
-            due = f"after the DAG's retry_delay ({self._task.retry_delay})"
-        self._task.log.warning("%s; next %s", printable(decision.why), printable(due))
+            self._task.log.error("%s", printable(decision.told(due)))
 
     def _judge(self, error: BaseException) -> tuple[Cause, str]:
         if isinstance(error, TaskPodError):

@@ -41,6 +41,7 @@ from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.result import read_result
+from airflow_provider_dagconfig.retries import Cause, Round, Rules, decide
 from airflow_provider_dagconfig.settings import configured_installation
 from airflow_provider_dagconfig.store import migrate as migrations
 
@@ -511,6 +512,16 @@ def slow_init_container(_: Database) -> Any:
     return explain(outcome.not_started(waits, 120), pod(), config())
 
 
+def tried_again(_: Database) -> Any:
+    rules = Rules(max_retries=4, delay=timedelta(minutes=5), grows=False)
+    return decide(Cause.JOB, "OOMKilled", Round(pods=2, own=2), rules).told("at 21:14 UTC")
+
+
+def not_tried_again(_: Database) -> Any:
+    rules = Rules(max_retries=4, delay=timedelta(minutes=5), grows=False)
+    return decide(Cause.JOB, "exit code 3", Round(pods=5, own=5), rules).told("never")
+
+
 def no_kubectl(_: Database) -> str:
     environment = {"PATH": "/nowhere"}
     return subprocess.run(["/bin/bash", str(SCRIPT), "get"], env=environment, capture_output=True, text=True, check=False).stderr
@@ -533,6 +544,8 @@ def cut_result(_: Database) -> Any:
 
 
 SAYINGS: dict[str, Say] = {
+    "tried again": tried_again,
+    "not tried again": not_tried_again,
     "refused quantity": writing("memory_limit = '2 GB'"),
     "refused request": writing("memory_request = '4Gi'"),
     "refused with an override": refused_write(
