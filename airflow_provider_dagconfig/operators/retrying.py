@@ -214,7 +214,7 @@ class Retrying:
                 raise
             decision = self.decide(error)
             self.tell(decision)
-            if not decision.retry:
+            if not decision.retry and self._tries.airflow_allows:
                 raise AirflowFailException(str(error)) from error
             raise
 

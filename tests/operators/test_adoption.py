@@ -15,7 +15,7 @@ import pytest
 from plugins.adoption import Row
 from plugins.cluster import Namespace, is_running
 from plugins.tasks import TaskResult, Tasks
-from plugins.workers import holding, worker
+from plugins.workers import holding, wait_until, worker
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
 
@@ -213,11 +213,17 @@ def test_a_run_that_was_deleted_and_made_anew_does_not_take_the_old_ones_pod(tas
 @pytest.mark.row("the worker was killed, and somebody deletes the pod")
 def test_a_pod_that_is_being_deleted_is_waited_for(tasks: Tasks, row: Row, tmp_path: Path) -> None:
     script = ("sh", "-c", "trap '' TERM; echo begun; sleep 300")
-    with worker(tasks, tmp_path, *script, termination_grace_period=2) as first:
+    with worker(tasks, tmp_path, *script, termination_grace_period=300) as first:
         made = tasks.namespace.wait_for_pod(is_running)
         first.kill()
-    tasks.namespace.cluster.kubectl("delete", "--raw", f"{tasks.namespace.path}/{made['metadata']['name']}")
-    task = tasks.run("echo", "anew", try_number=2)
+    path = f"{tasks.namespace.path}/{made['metadata']['name']}"
+    tasks.namespace.cluster.kubectl("delete", "--raw", path)
+
+    def end_it_once_it_is_waited_for(_: object) -> None:
+        wait_until(lambda: any("is still being deleted" in line for line in tasks.log), "the task waits for the pod's end")
+        tasks.namespace.cluster.kubectl("delete", "--raw", f"{path}?gracePeriodSeconds=0")
+
+    task = tasks.run("echo", "anew", try_number=2, while_running=end_it_once_it_is_waited_for)
     assert (task.state, "anew" in task.log, "begun" in task.log) == ("success", True, False)
     row.is_told(task.log)
 

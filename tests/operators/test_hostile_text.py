@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import DAG
 from plugins.local_pods import local_pods
 from plugins.postgres import Database
-from plugins.tasks import Tasks, store
+from plugins.tasks import INSTANCE, Tasks, store
 
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.task_groups.exchange_group import ListExchangeGroupsOperator
@@ -28,7 +28,7 @@ def rendered(conf: Any = None, **arguments: Any) -> list[str]:
     operator = ConfiguredKubectlRunOperator(
         task_id="collect", image="busybox:latest", dag=DAG("data_collection_equities"), **arguments
     )
-    context: Any = {"ti": SimpleNamespace(), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
+    context: Any = {"ti": SimpleNamespace(**INSTANCE), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
     error = ""
     with structlog.testing.capture_logs() as log:
         try:

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import DAG
 from plugins.dag_runs import DagRunResult
 from plugins.postgres import Database
+from plugins.tasks import INSTANCE
 
 from airflow_provider_dagconfig.exceptions import DagConfigInvalidError
 from airflow_provider_dagconfig.kubectl.annotations import PREFIX, config_annotations
@@ -169,7 +170,7 @@ def resolve(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> Cal
         operator = ConfiguredKubectlRunOperator(
             task_id="collect", dag=dag, **{"job_name": "us_markets", "image": "busybox", **arguments}
         )
-        context: Any = {"dag_run": SimpleNamespace(conf=conf), "task": operator}
+        context: Any = {"dag_run": SimpleNamespace(conf=conf), "task": operator, "ti": SimpleNamespace(**INSTANCE)}
         operator.render_template_fields(context)
         assert operator.dag_config == context["dag_config"].as_dict()
         return context["dag_config"]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 JOB = "us_markets"
 DAG_ID = "data_collection_equities"
 RUN_ID = "manual__2026-11-23T02:00:00+00:00"
+INSTANCE = {"dag_id": DAG_ID, "run_id": RUN_ID, "task_id": "collect", "map_index": -1, "try_number": 1, "max_tries": 0}
+"""What identifies a task instance that is only rendered."""
 
 
 @dataclass
