@@ -357,7 +357,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]
         context["exchange_group"] = self._in_force.group  # type: ignore[typeddict-unknown-key]
-        lookup.skip_if_disabled(self._in_force, context)
+        self._retries(context).skip_if_disabled(lookup, self._in_force)
 
     def _hook(self) -> DagConfigHook:
         # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.

@@ -28,7 +28,7 @@ from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.tries import Tries
-from airflow_provider_dagconfig.retries import MOST_RETRIES, PAUSE, Cause, Decision, Rules, cause_of, decide, in_a_word
+from airflow_provider_dagconfig.retries import MOST_RETRIES, PAUSE, Cause, Decision, Round, Rules, cause_of, decide, in_a_word
 from airflow_provider_dagconfig.settings import configured_cluster_retries, configured_retries_from_row
 from airflow_provider_dagconfig.wording import printable
 
@@ -132,10 +132,25 @@ class Retrying:
         """The pod's, once there is one."""
         self.metrics = Metrics(task.dag_id, "", "")
         """With the job and the namespace, once they are known."""
+        self._disabled: str | None = None
 
     @cached_property
     def _tries(self) -> Tries:
         return Tries(self._context, self._task.retries or 0)
+
+    def skip_if_disabled(self, lookup: Lookup, found: InForce) -> None:
+        """
+        Find out whether the job is switched on. A try after one that failed is not skipped: it makes no pod, and fails.
+
+        :raises AirflowSkipException: it is not, and nothing was tried since the task was last cleared.
+        """
+        try:
+            lookup.skip_if_disabled(found, self._context)
+        except AirflowSkipException as disabled:
+            # A template may be rendered without a task instance.
+            if not self._from_row or "ti" not in self._context or self._tries.used_up == Round():
+                raise
+            self._disabled = str(disabled)
 
     def permit(self, config: DagConfig) -> Permit:
         """Say whether the try may make a pod, by what was used up before, and count one that it makes."""
@@ -145,12 +160,13 @@ class Retrying:
             rules = self._rules(config)
         except ValueError as error:
             raise AirflowFailException(str(error)) from None
+        none_left = ", and there is none of an earlier try to go on with. To run the job again, "
         refusal = rules.refusal(self._tries.used_up)
-        if refusal is not None:
-            refusal = (
-                f"No pod is made: {refusal} ({config.dag_name}/{config.job_name}, {config.origin}), and there is none of an earlier"
-                " try to go on with. To run the job again, clear the task"
-            )
+        if self._disabled is not None:
+            refusal = f"No pod is made: {self._disabled}{none_left}switch it on and clear the task"
+        elif refusal is not None:
+            job = f"{config.dag_name}/{config.job_name}, {config.origin}"
+            refusal = f"No pod is made: {refusal} ({job}){none_left}clear the task"
         return Permit(refusal, self._take_note)
 
     @property

@@ -39,7 +39,7 @@ class Tries:
         :raises Exception: Airflow's, where its API did not answer.
         """
         if self._known is None:
-            self._known = self._read() if can_remember(self._context) else _by_number(self._in_round - 1)
+            self._known = self._read()
         return self._known
 
     @property
@@ -85,6 +85,8 @@ class Tries:
     def _read(self) -> Round:
         if self._ti.try_number == 1:  # a run that is deleted takes with it what was kept
             return Round()
+        if not can_remember(self._context):
+            return _by_number(self._in_round - 1)
         kept = recall(self._context, ROUND)
         if not isinstance(kept, Mapping) or kept.get(_MAX_TRIES) != self._ti.max_tries:
             return Round()

@@ -185,7 +185,7 @@ def rendered(database: Database, conf: Any = None, **arguments: Any) -> list[str
         operator = ConfiguredKubectlRunOperator(task_id="collect", image="busybox:latest", dag=DAG(JOB[0]), **arguments)
         error = ""
         try:
-            context = {"ti": SimpleNamespace(), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
+            context = {"ti": SimpleNamespace(try_number=1), "task": operator, "dag_run": SimpleNamespace(conf=conf)}
             operator.render_template_fields(context)  # type: ignore[arg-type]
         except AirflowException as exception:
             error = str(exception)

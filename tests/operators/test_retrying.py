@@ -167,6 +167,31 @@ def test_a_row_that_was_switched_off_meanwhile_ends_it(tasks: Tasks) -> None:
     assert last_line(task, "no retry: ").startswith(f"no retry: {DAG_ID}/{JOB} is disabled: switched off by ")
 
 
+def test_a_row_that_was_switched_off_between_two_tries_ends_it(tasks: Tasks) -> None:
+    """Skipped, the task would look as if nothing had failed."""
+    tasks.run("false", **ROUND)
+    tasks.configure(enabled=False)
+    task = tasks.run("true", try_number=2, **ROUND)
+    assert task.raised is AirflowFailException
+    assert task.error.startswith(f"No pod is made: {DAG_ID}/{JOB} is disabled: switched off by ")
+    assert task.error.endswith("To run the job again, switch it on and clear the task")
+    assert last_line(task, "no retry: ").startswith(f"no retry: trying again does not mend it (No pod is made: {DAG_ID}/{JOB} is")
+    assert tasks.namespace.pods() == []
+    assert tasks.run("true", try_number=3, max_tries=12).state == "skipped", "a clear begins anew"
+
+
+@has_policies
+def test_a_pod_is_adopted_though_its_row_was_switched_off_meanwhile(tasks: Tasks, tmp_path: Any) -> None:
+    """As where its worker had lived: nobody decided that it is to be ended."""
+    command = ("sh", "-c", "sleep 3; echo done")
+    with worker(tasks, tmp_path, *command, **ROUND) as first:
+        first.wait_until_it_asks_for("/log")
+        first.kill()
+    tasks.configure(enabled=False)
+    task = tasks.run(*command, try_number=2, **ROUND)
+    assert (task.state, task.log.count("done")) == ("success", 1)
+
+
 @has_policies
 def test_without_the_database_the_try_keeps_what_it_had(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.configure(max_retries=1, retry_delay_minutes=3, retry_backoff_enabled=False)
