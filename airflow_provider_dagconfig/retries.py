@@ -43,6 +43,8 @@ PAUSE = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(days=1)
 """Airflow's own bound of a delay that grows, where the task has no ``max_retry_delay``."""
 
+DOES_NOT_MEND = "trying again does not mend it"
+
 _SPREAD = 0.25
 """Of a delay: so much longer is it at most for one of many tasks that fail together."""
 
@@ -210,7 +212,7 @@ def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allow
     if cause is Cause.NOBODY:
         counted = f"this try ended ({what}), and its pod goes on: the next one adopts it"
     if cause is Cause.FINAL:
-        return Decision(None, f"trying again does not mend it ({what})")
+        return Decision(None, f"{DOES_NOT_MEND} ({what})")
     if cause is not Cause.NOBODY and (rules.run_once and after.pods):
         return Decision(None, f"run_once allows one pod, and it was made ({what})")
     if cause is not Cause.NOBODY and used > rules.max_retries:

@@ -89,4 +89,12 @@ class PodTakenOver(PodEnd):
 
 
 class PodStopped(PodEnd):
-    """The run was told to stop. What became of the pod was said by ``note``."""
+    """
+    The run was told to stop. What became of the pod was said by ``note``.
+
+    :param by: who decided that the pod's work is not wanted, as a clause; None where nobody did.
+    """
+
+    def __init__(self, message: str, by: str | None = None) -> None:
+        super().__init__(message)
+        self.by = by

@@ -137,8 +137,8 @@ class PodRun:
         except (PodNotCreated, PodOutOfReach):
             self.abandon(Why.GIVEN_UP)
             raise
-        except PodStopped:
-            self._obey()
+        except PodStopped as stopped:
+            stopped.by = self._obey()
             raise
         finally:
             self._close()
@@ -200,19 +200,21 @@ class PodRun:
         if told:
             self._note(told)
 
-    def _obey(self) -> None:
-        """Find out what a kill means, and do that."""
+    def _obey(self) -> str | None:
+        """Find out what a kill means, and do that; say who decided that the pod's work is not wanted, None where nobody did."""
         verdict = self._judge_kill()
         if verdict.unwanted:
             # This try may not have looked at the pod of an earlier one yet.
             self._claim.may_exist = True
             self.abandon(Why.PERSON)
-        elif self._claim.may_exist and not self._life.is_gone:
+            return verdict.reason
+        if self._claim.may_exist and not self._life.is_gone:
             self._note(
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} is left as it is: {verdict.reason}. The next try "
                 f"adopts it; without one it ends after {self._life.timeout:g} s (activeDeadlineSeconds). To end it now: "
                 f"kubectl delete pod -n {self._kubectl.namespace} {self._kubectl.pod}"
             )
+        return None
 
     @property
     def had_pod(self) -> bool:

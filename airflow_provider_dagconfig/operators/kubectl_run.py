@@ -371,6 +371,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
+        self._retries(context).open_groups = 0
         # What a pod ended with is told in several lines, each made of parts that are fit.
         with self._retries(context).failures_decided(), errors_fit_for_logs(lines=True):
             return self._execute(context)
@@ -379,6 +380,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         """Decide whether and when the task is tried again after this error, count it, and say so; for the retry policy."""
         retrying = self._retries(context)
         decision = retrying.decide(error)
+        retrying.open_groups += 1  # Airflow's, of what follows execute
         retrying.tell(decision)
         return decision
 

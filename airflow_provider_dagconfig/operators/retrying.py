@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
@@ -22,13 +24,25 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
 from airflow_provider_dagconfig.kubectl.claim import Permit, Step
+from airflow_provider_dagconfig.kubectl.ends import PodStopped
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.tries import Tries
-from airflow_provider_dagconfig.retries import MOST_RETRIES, PAUSE, Cause, Decision, Round, Rules, cause_of, decide, in_a_word
+from airflow_provider_dagconfig.retries import (
+    DOES_NOT_MEND,
+    MOST_RETRIES,
+    PAUSE,
+    Cause,
+    Decision,
+    Round,
+    Rules,
+    cause_of,
+    decide,
+    in_a_word,
+)
 from airflow_provider_dagconfig.settings import configured_cluster_retries, configured_retries_from_row
 from airflow_provider_dagconfig.wording import printable
 
@@ -48,6 +62,9 @@ else:
     HAS_POLICIES = True
     _Base = RetryPolicy
 
+
+_LOG = logging.getLogger("airflow.task.operators")
+"""For a mapped task that is none yet."""
 
 _ANY = 1_000_000
 """Stands for a number of retries that is not bounded here."""
@@ -71,10 +88,13 @@ class RowRetryPolicy(_Base):  # type: ignore[misc]
         max_tries: int,  # noqa: ARG002
         context: Context | None = None,
     ) -> Any:
-        """Decide by the row. Where the task is not known yet (a mapped one whose arguments fail), by the static number."""
+        """Decide by the row. Where there is no task yet (a mapped one's arguments fail), by the static number, or not at all."""
         task: Any = None if context is None else context["ti"].task
         if context is None or not hasattr(task, "after_failure"):
-            return RetryDecision.default()
+            if not isinstance(exception, ValueError | TypeError):
+                return RetryDecision.default()
+            tell(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"), open_groups=2)
+            return RetryDecision.fail()
         decision: Decision = task.after_failure(exception, context)
         return RetryDecision.fail() if decision.delay is None else RetryDecision.retry(delay=decision.delay)
 
@@ -132,6 +152,8 @@ class Retrying:
         """The pod's, once there is one."""
         self.metrics = Metrics(task.dag_id, "", "")
         """With the job and the namespace, once they are known."""
+        self.open_groups = 1 if HAS_POLICIES else 0
+        """How many of Airflow's groups of lines are open in the log: its page folds them. The first is of what precedes execute."""
         self._disabled: str | None = None
 
     @cached_property
@@ -182,6 +204,9 @@ class Retrying:
 
     def decide(self, error: BaseException) -> Decision:
         """Decide about another try after this error, by the row as it is now, and count it."""
+        if isinstance(error, TaskPodError) and isinstance(error.end, PodStopped) and error.end.by is not None:
+            # What is next was decided elsewhere, and what is kept is another task instance's by now.
+            return Decision(None, f"somebody ended the task or cleared it ({error.end.by})")
         cause, what = self._judge(error)
         decision = self._decide(cause, what)
         self.metrics.decided(cause, decision)
@@ -221,7 +246,7 @@ class Retrying:
             raise
         except AirflowFailException as error:
             if self._task.retries:
-                decision = Decision(None, f"trying again does not mend it ({_headline(error)})")
+                decision = Decision(None, f"{DOES_NOT_MEND} ({_headline(error)})")
                 self.metrics.decided(Cause.FINAL, decision)
                 self.tell(decision)
             raise
@@ -235,14 +260,9 @@ class Retrying:
             raise
 
     def tell(self, decision: Decision) -> None:
-        """Write the line that says what is next, and why."""
-        due = f"after the DAG's retry_delay ({self._task.retry_delay})"
-        if HAS_POLICIES and decision.delay is not None:
-            due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"
-        if decision.retry:
-            self._task.log.warning("%s", printable(decision.told(due)))
-        else:
-            self._task.log.error("%s", printable(decision.told(due)))
+        """Write the line that says what is next, and why, outside of all groups."""
+        tell(self._task.log, decision, open_groups=self.open_groups, delay_below_3_3=self._task.retry_delay)
+        self.open_groups = 0
 
     def _judge(self, error: BaseException) -> tuple[Cause, str]:
         if isinstance(error, TaskPodError):
@@ -269,9 +289,28 @@ class Retrying:
         return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
 
 
+def tell(log: Any, decision: Decision, *, open_groups: int, delay_below_3_3: timedelta | None = None) -> None:
+    """
+    Write the line that says what is next, and why.
+
+    :param log: the task's.
+    :param open_groups: how many of Airflow's groups of lines are open, and are ended before.
+    :param delay_below_3_3: the task's static one.
+    """
+    for _ in range(open_groups):
+        log.info("::endgroup::")
+    due = f"after the DAG's retry_delay ({delay_below_3_3})"
+    if HAS_POLICIES and decision.delay is not None:
+        due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"
+    if decision.retry:
+        log.warning("%s", printable(decision.told(due)))
+    else:
+        log.error("%s", printable(decision.told(due)))
+
+
 def _passes(error: DagConfigError) -> bool:
     return isinstance(error, DagConfigUnreachableError | DagConfigBusyError)
 
 
 def _headline(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
+    return shorten(str(error).partition("\n")[0], 200, placeholder=" ...")

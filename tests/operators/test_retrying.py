@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, TaskGroup
 from plugins.airflow_versions import AIRFLOW
+from plugins.cluster import is_running
 from plugins.tasks import DAG_ID, JOB, TaskResult, Tasks
 from plugins.workers import holding, worker
 
@@ -237,6 +239,41 @@ def test_the_authors_ceiling_holds(tasks: Tasks) -> None:
     tasks.configure(max_retries=5)
     task = tasks.run("false", retries=0, max_tries=0)
     assert last_line(task, "no retry").endswith("and the retries that the DAG gives the task at most are used up")
+
+
+@has_policies
+@pytest.mark.parametrize("state", ["restarting", "failed"])
+def test_a_task_that_a_person_ended_has_no_other_decision(tasks: Tasks, state: str) -> None:
+    def stop(operator: ConfiguredKubectlRunOperator) -> None:
+        tasks.namespace.wait_for_pod(is_running)
+        operator.on_kill()
+
+    task = tasks.run("sleep", "600", termination_grace_period=0, while_running=stop, state_in_airflow=state, **ROUND)
+    assert delay(task) is None
+    assert last_line(task, "no retry") == f"no retry: somebody ended the task or cleared it (Airflow has the task as {state})"
+
+
+@has_policies
+@pytest.mark.parametrize(("error", "action"), [(ValueError("on_finish_action is 'none'"), "fail"), (OSError("away"), "default")])
+def test_a_mapped_task_that_can_not_be_made_is_tried_again_only_where_that_may_pass(
+    caplog: pytest.LogCaptureFixture, error: Exception, action: str
+) -> None:
+    with DAG("prices"):
+        mapped = ConfiguredKubectlRunOperator.partial(**POD).expand(on_finish_action=["none"])
+    with caplog.at_level("INFO"):
+        decision = RowRetryPolicy().evaluate(error, 1, 10, {"ti": SimpleNamespace(task=mapped)})  # type: ignore[typeddict-item]
+    assert decision.action.value == action
+    assert ("no retry: trying again does not mend it (on_finish_action is 'none')" in caplog.messages) is (action == "fail")
+
+
+@has_policies
+def test_the_line_that_says_what_is_next_is_in_no_group(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow opens one after execute, and another before; its page shows their names alone."""
+    tasks.run("false", **ROUND)
+    assert [line for line in tasks.log if "group::" in line or "; next at " in line][-2] == "::endgroup::"
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", "postgresql://nobody@127.0.0.1:1/none")
+    tasks.run("false", **ROUND)
+    assert tasks.log[-3:-1] == ["::endgroup::", "::endgroup::"]
 
 
 # --- a worker that died ---
