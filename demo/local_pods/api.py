@@ -52,6 +52,7 @@ def application(store: Store, node: Node, token: str) -> ASGIApp:
     routes = [
         *discovery.routes(),
         Route("/api/v1/namespaces/{namespace}/pods/{name}/log", api.log),
+        Route("/api/v1/namespaces/{namespace}/pods/{name}/status", api.status, methods=["PUT"]),
         Route("/api/v1/namespaces/{namespace}/{plural}", _handled(api.collection), methods=reading + writing),
         Route("/api/v1/namespaces/{namespace}/{plural}/{name}", _handled(api.single), methods=single),
         Route("/api/v1/{plural}", _handled(api.collection), methods=reading + writing),
@@ -315,6 +316,12 @@ class _Api:
             self._end(RESOURCES["events"], event, None)
         if self._store.find("namespaces", "", namespace) is not None:
             self._store.remove("namespaces", "", namespace)
+
+    async def status(self, request: Request) -> Response:
+        """Replace a pod's status, as who speaks for its node may; the pod goes on, and writes its own at its next change."""
+        new = (await _body(request, RESOURCES["pods"])).get("status") or {}
+        key = request.path_params["namespace"], request.path_params["name"]
+        return _json(self._store.update("pods", *key, lambda pod: pod.update(status=new)))
 
     async def log(self, request: Request) -> Response:
         """Give a container's log."""

@@ -164,6 +164,12 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
     yield from _new_namespace(cluster)
 
 
+@pytest.fixture(scope="module")
+def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """As `namespace`, one for all tests of a file."""
+    yield from _new_namespace(cluster)
+
+
 @pytest.fixture
 def real_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
     """A namespace on the real cluster."""
