@@ -2,6 +2,8 @@
 # make test   the tests; those of a real cluster run where KUBECONFIG names one, and skip otherwise
 # make test-airflow AIRFLOW=3.1.8   what meets Airflow, on an older one
 # make chaos  a whole Airflow on the cluster of KUBECONFIG, and faults at random
+# make bench  what it costs beside what users would take instead, on the cluster of KUBECONFIG, into docs/BENCHMARKS.md: 45 minutes
+#             at most; make bench-long: two hours
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
 # make schema migrations/schema, the present schema by subject, after a migration was added
@@ -20,7 +22,7 @@ COMPILED := --compile-bytecode
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster test-airflow chaos lint wheel schema kubectl stale
+.PHONY: demo test test-cluster test-airflow chaos bench bench-long lint wheel schema kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -44,6 +46,13 @@ chaos: CHAOS_SECONDS ?= 600
 chaos: $(READY) kubectl
 	@echo "make chaos CHAOS_SEED=$(CHAOS_SEED) CHAOS_SECONDS=$(CHAOS_SECONDS)"
 	CHAOS_SEED=$(CHAOS_SEED) CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest -m chaos -s
+
+# A machine that does nothing else gives figures that can be had again. One part alone: python -m benchmarks --only imports
+bench: $(READY) kubectl
+	$(BIN)/python -m benchmarks
+
+bench-long: $(READY) kubectl
+	$(BIN)/python -m benchmarks --long
 
 # Each version has the versions of everything else that it works with in tests/airflow/: the newest do not suit an older Airflow.
 AIRFLOW ?= 3.1.8

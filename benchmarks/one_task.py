@@ -1,13 +1,16 @@
 """
 One process with one operator: it imports it, runs a task of it where a namespace is given, and prints what that cost.
 
-operators.py calls it, each time anew, since a process imports a module only once. Linux: memory is read from /proc.
+A process imports a module only once, so each measurement is a process. A deferrable operator takes two: the first one ends with the
+deferral, which it leaves in the file of ``--deferral``, the second one goes on with the event of ``--event``. Linux: memory is read
+from /proc.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import re
 import resource
 import time
@@ -15,75 +18,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-IMAGE = "busybox:latest"
-COMMAND = ["sh", "-c", "echo begins; sleep 2; echo ends"]
-REQUESTS, LIMITS = {"cpu": "50m", "memory": "16Mi"}, {"cpu": "500m", "memory": "64Mi"}
-
-# The pattern of the migration guide, with what does not work in it mended: resources by --overrides, since kubectl run has no
-# flags for them any more, and the pod's phase asked for, since a pod never has the condition `complete`.
-BASH = """\
-set -e
-pod="work-$(date +%s%N)"
-kubectl run "$pod" --namespace "$NAMESPACE" --image "$IMAGE" --image-pull-policy IfNotPresent --restart Never \\
-  --overrides "$OVERRIDES"
-while :; do
-  phase=$(kubectl get pod "$pod" --namespace "$NAMESPACE" --output 'jsonpath={.status.phase}')
-  case "$phase" in Succeeded|Failed) break ;; esac
-  sleep 1
-done
-kubectl logs "$pod" --namespace "$NAMESPACE"
-kubectl delete pod "$pod" --namespace "$NAMESPACE" --wait=false
-[ "$phase" = Succeeded ]
-"""
+from benchmarks import peers
 
 
-def configured(namespace: str) -> Any:
-    from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-    return lambda: ConfiguredKubectlRunOperator(
-        task_id="work",
-        dag_name="benchmark",
-        namespace=namespace,
-        image=IMAGE,
-        image_pull_policy="IfNotPresent",
-        cmds=COMMAND,
-    )
-
-
-def kubernetes_pod(namespace: str) -> Any:
-    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-
-    def operator() -> Any:
-        from kubernetes.client import V1ResourceRequirements
-
-        return KubernetesPodOperator(
-            task_id="work",
-            namespace=namespace,
-            image=IMAGE,
-            image_pull_policy="IfNotPresent",
-            cmds=COMMAND,
-            container_resources=V1ResourceRequirements(requests=REQUESTS, limits=LIMITS),
-        )
-
-    return operator
-
-
-def bash(namespace: str) -> Any:
-    from airflow.providers.standard.operators.bash import BashOperator
-
-    container = {"name": "work", "image": IMAGE, "command": COMMAND, "resources": {"requests": REQUESTS, "limits": LIMITS}}
-    overrides = json.dumps({"apiVersion": "v1", "spec": {"containers": [container | {"imagePullPolicy": "IfNotPresent"}]}})
-    variables = {"NAMESPACE": namespace, "IMAGE": IMAGE, "OVERRIDES": overrides}
-    return lambda: BashOperator(task_id="work", bash_command=BASH, env=variables, append_env=True)
-
-
-OPERATORS = {"ConfiguredKubectlRunOperator": configured, "KubernetesPodOperator": kubernetes_pod, "BashOperator + kubectl": bash}
-
-
-def execute(operator: Any, run_id: str) -> None:
+def execute(operator: Any, run_id: str, deferral: Path | None, event: Path | None) -> None:
+    """Do what Airflow's task runner does with an operator, without its own traffic."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
     from airflow.sdk import DAG
 
-    operator.dag = dag = DAG("benchmark")
+    operator.dag = dag = DAG(peers.DAG_NAME)
     task_instance = SimpleNamespace(
         dag_id=dag.dag_id,
         run_id=run_id,
@@ -96,7 +39,17 @@ def execute(operator: Any, run_id: str) -> None:
     )
     context: Any = {"ti": task_instance, "run_id": run_id, "task": operator, "dag": dag}
     operator.render_template_fields(context)
-    operator.execute(context)
+    try:
+        if event is None:
+            operator.execute(context)
+        else:
+            found = pickle.loads(event.read_bytes())
+            getattr(operator, found["method"])(context, event=found["payload"])
+    except TaskDeferred as deferred:
+        assert deferral is not None
+        classpath, arguments = deferred.trigger.serialize()
+        deferral.write_bytes(pickle.dumps({"method": deferred.method_name, "classpath": classpath, "kwargs": arguments}))
+        return
     # Airflow calls them once it has the success; ours has the pod deleted then.
     for callback in operator.on_success_callback or ():
         callback(context)
@@ -117,15 +70,23 @@ def memory_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("operator", choices=OPERATORS)
+    parser.add_argument("operator")
     parser.add_argument("--namespace", help="run a task there; default: only import")
+    parser.add_argument("--seconds", type=int, default=3, help="how long its pod runs")
     parser.add_argument("--run-id", default="manual__1")
+    parser.add_argument("--deferral", type=Path)
+    parser.add_argument("--event", type=Path)
     arguments = parser.parse_args()
-    make = OPERATORS[arguments.operator](arguments.namespace)
-    began = time.perf_counter()
+    # What the process of each task has, before it reads the DAG's file.
+    import airflow.sdk.execution_time.task_runner  # noqa: F401
+    from airflow.sdk import DAG, BaseOperator  # noqa: F401
+
+    begins = time.time()
+    peers.import_operator(arguments.operator)
     if arguments.namespace:
-        execute(make(), arguments.run_id)
-    print(json.dumps({"MB": memory_mb(), "CPU s": cpu_seconds(), "task s": time.perf_counter() - began}))
+        operator = peers.make_operator(arguments.operator, arguments.namespace, arguments.seconds)
+        execute(operator, arguments.run_id, arguments.deferral, arguments.event)
+    print(json.dumps({"MB": memory_mb(), "CPU s": cpu_seconds(), "begins": begins, "ends": time.time()}))
 
 
 if __name__ == "__main__":

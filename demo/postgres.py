@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from demo import processes
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+# Durability would cost time, and nothing here outlives its block.
+FLEETING = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(eq=False)
@@ -42,6 +44,8 @@ class Server:
     password: str = field(repr=False)
     identity: dict[str, Any]
     """Whom it runs as, in the words of Popen."""
+    settings: Mapping[str, str]
+    """Its settings, by their names in postgresql.conf."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -67,8 +71,8 @@ class Server:
         """
         command: list[str | Path] = [self.bin / "postgres", "-D", self.folder / "data", "-k", self.folder / "sockets"]
         command += ["-h", "127.0.0.1", "-p", str(self.port)]
-        # Durability would cost time, and nothing here outlives its block.
-        command += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"]
+        for name, value in {"max_connections": "200", **self.settings}.items():
+            command += ["-c", f"{name}={value}"]
         self._process = processes.start(command, self.log, cwd=self.folder, **self.identity)
         deadline = time.monotonic() + START_SECONDS
         while error := self._refusal():
@@ -115,13 +119,16 @@ def installation(version: int) -> Path:
 
 
 @contextmanager
-def running_postgres(folder: Path, version: int = 16, password: str | None = None) -> Iterator[Server]:
+def running_postgres(
+    folder: Path, version: int = 16, password: str | None = None, settings: Mapping[str, str] = FLEETING
+) -> Iterator[Server]:
     """
     Start a server with an empty cluster; stop it at the end.
 
     :param folder: where data, programs and log go; it is made, and must not exist. The user that it runs as where root
         starts it, postgres or nobody, must be able to reach it.
     :param password: the superuser's; default: a random one.
+    :param settings: by their names in postgresql.conf; default: those of a server whose data nobody needs later.
     :raises RuntimeError: the version is not installed, or the server did not start.
     """
     installed = installation(version)
@@ -135,6 +142,7 @@ def running_postgres(folder: Path, version: int = 16, password: str | None = Non
         folder=folder,
         password=password or secrets.token_urlsafe(16),
         identity=identity,
+        settings=settings,
     )
     _initialize(server)
     try:

@@ -176,7 +176,9 @@ def test_the_wheel_says_what_it_is(wheel: Path, content: dict[str, str]) -> None
 def test_the_documents_that_the_readme_names_are_in_the_wheel(content: dict[str, str]) -> None:
     # An index shows the README beside none of the repository's files, so its text, not only its links, says where they are.
     named = set(re.findall(r"`(docs/\w+\.md)`", (ROOT / "README.md").read_text()))
-    assert {f"{PACKAGE}/{name}" for name in named} == {name for name in content if name.startswith(f"{PACKAGE}/docs/")}
+    assert {f"{PACKAGE}/{name}" for name in named} == {
+        name for name in content if name.startswith(f"{PACKAGE}/docs/") and name.endswith(".md")
+    }
 
 
 def test_the_provider_info_is_valid_in_airflows_schema() -> None:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 from plugins.cluster import Namespace
 from plugins.postgres import Database, Server, new_database
-from plugins.tcp_proxy import Proxy, proxy
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
+from benchmarks.tcp_proxy import Proxy, proxy
 from demo import processes
 from demo.airflow import Airflow, running_airflow
 from demo.cluster import Cluster, PodWatch

@@ -26,7 +26,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from plugins.command_line import Answer, dagconfig, with_dagconfig_in_threads
 from plugins.pgbouncer import pgbouncer
 from plugins.postgres import Database, NewDatabase, new_database, running_server
-from plugins.tcp_proxy import proxy
 
 from airflow_provider_dagconfig.cli.definition import COMMANDS as COMMANDS_THERE_ARE
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
@@ -38,6 +37,7 @@ from airflow_provider_dagconfig.store.history import HistoryStore
 from airflow_provider_dagconfig.store.migrate import Target, available, migrate, status
 from airflow_provider_dagconfig.store.reading import ReadingStore
 from airflow_provider_dagconfig.store.sessions import Bounds, Session
+from benchmarks.tcp_proxy import proxy
 
 __all__ = ["dagconfig"]
 

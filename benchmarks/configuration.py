@@ -1,0 +1,47 @@
+"""
+What reading a task's configuration takes, from the hook's making to the closed connection, against one bare connection of psycopg's
+that selects the row.
+
+Both connect anew each time, with a password (SCRAM), on the loopback address, in turn, in one process. Round trips are counted by
+a proxy before PostgreSQL: how often the client sent something after the server had.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from benchmarks.figures import Figure, Goal, ratio
+from benchmarks.peers import OURS
+from benchmarks.processes import run
+from benchmarks.tcp_proxy import proxy
+from benchmarks.workplace import Workplace
+
+TITLE = "A task's configuration"
+BUDGET = 60
+NEEDS_CLUSTER = False
+
+BARE = "psycopg: connect, select the row, close"
+
+
+def measure(place: Workplace) -> list[Figure]:
+    """Read in turn; then once more through the proxy."""
+    url = place.make_store("configuration")
+    found = run("look_ups", "--rounds", str(place.sizes.look_ups), environment=place.environment(url))
+    with proxy(place.server.port) as counted:
+        there = urlsplit(url)
+        through = there._replace(netloc=there.netloc.replace(f":{place.server.port}", f":{counted.port}")).geturl()
+        run("look_ups", "--rounds", "1", "--no-warm-up", environment=place.environment(through))
+        own, bare = counted.turns()
+    values = {OURS: found["operator"], BARE: found["psycopg"]}
+    trips = {OURS: [float(own)], BARE: [float(bare)]}
+    return [
+        ratio("configuration of a task", "ms", values, Goal("<= 1.3 of connect-and-select", most=1.3), to=BARE),
+        Figure(
+            "its round trips beyond those of connect-and-select",
+            "",
+            trips,
+            Goal("0", most=0),
+            float(own - bare),
+            note="both: the start of the connection and its proof of the password, then one statement",
+        ),
+    ]

@@ -1,0 +1,159 @@
+"""
+Whom the benchmarks compare, and with which settings: the same image, command, requests and limits, and the log followed.
+
+What a process needs of an operator is imported when it is asked for: the import is among the things that are measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+OURS = "ConfiguredKubectlRunOperator"
+POD = "KubernetesPodOperator"
+BASH = "BashOperator and kubectl"
+OURS_DEFERRED = "ConfiguredKubectlRunOperator, deferrable"
+POD_DEFERRED = "KubernetesPodOperator, deferrable"
+AIRFLOW = "Airflow alone"
+
+DAG_NAME = "benchmark"
+IMAGE = "busybox:latest"
+REQUESTS, LIMITS = {"cpu": "10m", "memory": "16Mi"}, {"cpu": "500m", "memory": "64Mi"}
+CONTAINER = "base"
+
+SETTINGS = {
+    "all": (
+        f"image {IMAGE}, present on the node (IfNotPresent); requests {REQUESTS['cpu']} and {REQUESTS['memory']}, limits "
+        f"{LIMITS['cpu']} and {LIMITS['memory']}; a container that writes a line a second, and the log is followed; the pod is "
+        "deleted at the end; a connection kubernetes_default without settings, so that the credentials are those of KUBECONFIG"
+    ),
+    OURS: "its defaults; CPU, memory and timeout from the row in PostgreSQL",
+    POD: (
+        "its defaults, which its documentation recommends no others for: get_logs=True, on_finish_action=delete_pod, "
+        "startup_check_interval_seconds=5, base_container_status_polling_interval=1, do_xcom_push=False; CPU and memory are in the "
+        "DAG's file, so no database is asked"
+    ),
+    POD_DEFERRED: "the same, with deferrable=True, poll_interval=2, logging_interval=None: the log is read when the pod has ended",
+    BASH: (
+        "the pattern of the migration guide with what does not work in it mended: resources by --overrides, since kubectl run has "
+        "no flags for them any more, and the pod's phase asked for once a second, since a pod never has the condition `complete`. "
+        "Its log comes at the end. CPU and memory are in the DAG's file; its task get_config is not in the figures"
+    ),
+}
+
+_BASH = """\
+set -e
+pod="work-$(date +%s%N)"
+kubectl run "$pod" --namespace "$NAMESPACE" --image "$IMAGE" --image-pull-policy IfNotPresent --restart Never \\
+  --overrides "$OVERRIDES"
+while :; do
+  phase=$(kubectl get pod "$pod" --namespace "$NAMESPACE" --output 'jsonpath={.status.phase}')
+  case "$phase" in Succeeded|Failed) break ;; esac
+  sleep 1
+done
+kubectl logs "$pod" --namespace "$NAMESPACE"
+kubectl delete pod "$pod" --namespace "$NAMESPACE" --wait=false
+[ "$phase" = Succeeded ]
+"""
+
+
+def command(seconds: int) -> list[str]:
+    """A container's command that writes a line a second for so long."""
+    return ["sh", "-c", f"i=0; while [ $i -lt {seconds} ]; do echo line $i; sleep 1; i=$((i + 1)); done; echo ends"]
+
+
+def make_operator(name: str, namespace: str, seconds: int) -> Any:
+    """
+    Import an operator and make a task of it.
+
+    :param seconds: how long its pod runs.
+    """
+    return _OPERATORS[name](namespace, seconds)
+
+
+def import_operator(name: str) -> None:
+    """Import what a DAG's file imports, and nothing where it is Airflow alone."""
+    if name == OURS:
+        from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator  # noqa: F401
+    elif name == POD:
+        from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # noqa: F401
+    elif name == BASH:
+        from airflow.providers.standard.operators.bash import BashOperator  # noqa: F401
+
+
+def _configured(namespace: str, seconds: int) -> Any:
+    from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+    return ConfiguredKubectlRunOperator(
+        task_id="work",
+        dag_name=DAG_NAME,
+        namespace=namespace,
+        image=IMAGE,
+        image_pull_policy="IfNotPresent",
+        cmds=command(seconds),
+    )
+
+
+def _kubernetes_pod(namespace: str, seconds: int, **more: Any) -> Any:
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from kubernetes.client import V1ResourceRequirements  # type: ignore[import-untyped]
+
+    return KubernetesPodOperator(
+        task_id="work",
+        namespace=namespace,
+        image=IMAGE,
+        image_pull_policy="IfNotPresent",
+        cmds=command(seconds),
+        container_resources=V1ResourceRequirements(requests=REQUESTS, limits=LIMITS),
+        **more,
+    )
+
+
+def _deferred_kubernetes_pod(namespace: str, seconds: int) -> Any:
+    return _kubernetes_pod(namespace, seconds, deferrable=True)
+
+
+def _bash(namespace: str, seconds: int) -> Any:
+    from airflow.providers.standard.operators.bash import BashOperator
+
+    container = {
+        "name": "work",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": command(seconds),
+        "resources": {"requests": REQUESTS, "limits": LIMITS},
+    }
+    overrides = json.dumps({"apiVersion": "v1", "spec": {"containers": [container]}})
+    variables = {"NAMESPACE": namespace, "IMAGE": IMAGE, "OVERRIDES": overrides}
+    return BashOperator(task_id="work", bash_command=_BASH, env=variables, append_env=True)
+
+
+_OPERATORS: dict[str, Callable[[str, int], Any]] = {
+    OURS: _configured,
+    POD: _kubernetes_pod,
+    BASH: _bash,
+    POD_DEFERRED: _deferred_kubernetes_pod,
+}
+
+
+def _kubernetes_pod_trigger(namespace: str, pod: str) -> Any:
+    """What the operator itself defers with, for a pod that is there."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+    from kubernetes.client import V1ObjectMeta, V1Pod
+
+    operator = _kubernetes_pod(namespace, 1, deferrable=True)
+    operator.pod = V1Pod(metadata=V1ObjectMeta(name=pod, namespace=namespace))
+    try:
+        operator.invoke_defer_method()
+    except TaskDeferred as deferral:
+        return deferral.trigger
+    raise AssertionError("the operator did not defer")
+
+
+TRIGGERS: dict[str, Callable[[str, str], Any] | None] = {
+    # A function from namespace and pod to the trigger that its operator defers with.
+    OURS_DEFERRED: None,
+    POD_DEFERRED: _kubernetes_pod_trigger,
+}
+"""What watches a deferred pod, by the operator; None for one that is not there yet."""
