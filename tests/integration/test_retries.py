@@ -18,9 +18,9 @@ import pytest
 from plugins.cluster import Namespace
 from plugins.postgres import Database, NewDatabase, Server, new_database
 from plugins.processes import below, task_processes
-from plugins.tcp_proxy import Proxy
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
+from benchmarks.tcp_proxy import Proxy
 from demo import cluster as demo_cluster
 from demo.airflow import Airflow, running_airflow
 from demo.cluster import PodWatch
