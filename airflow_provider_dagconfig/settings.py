@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import airflow
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_dagconfig.kubectl import names
@@ -106,6 +107,12 @@ def configured_kubectl() -> KubectlSettings:
         keep=_names("kubectl_keep_env"),
         drop=_names("kubectl_drop_env"),
     )
+
+
+def without_task_state_store() -> str:
+    """Give the installed Airflow's version where it keeps nothing for a task from try to try, as those before 3.3; else nothing."""
+    version: str = airflow.__version__
+    return version if tuple(int(part) for part in version.split(".")[:2]) < (3, 3) else ""
 
 
 def _names(option: str) -> tuple[str, ...]:

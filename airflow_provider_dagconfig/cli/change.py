@@ -28,6 +28,7 @@ from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, s
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
 from airflow_provider_dagconfig.models import parse_duration, shell_word
+from airflow_provider_dagconfig.settings import without_task_state_store
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -175,6 +176,7 @@ def _say_done(store: Store, row: JobRow, values: dict[str, Any]) -> None:
         effect = "The job's next task runs with it."
     done(f"version {shown(row.version)}{entry}. {effect}", store.location)
     _say_hidden(store, row, values)
+    _say_where_memory_grows(values)
     if row.problem:
         note(f"The job still cannot run: {row.problem}")
 
@@ -187,6 +189,11 @@ def _say_hidden(store: Store, row: JobRow, values: Mapping[str, Any]) -> None:
                 f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(columns)};"
                 f" to end it now: {_to_end(store, override)}"
             )
+
+
+def _say_where_memory_grows(values: Mapping[str, Any]) -> None:
+    if values.get("memory_growth") and (version := without_task_state_store()):
+        note(f"The Airflow here is {version}, and memory grows from 3.3 on: here it stays as it is.")
 
 
 def _to_end(store: Store, override: Override) -> str:
@@ -380,6 +387,7 @@ def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override
     others = [each.job_name for each in store.get_dag_configs(made.dag_name) if each.job_name != made.job_name]
     if made.job_name == "all" and others:
         note(f"all is one of the jobs of {made.dag_name}; the others run as before: {', '.join(others)}.")
+    _say_where_memory_grows(made.values)
     if row.values.get("enabled") is False and made.values.get("enabled") is None:
         note(f"{job} is switched off, and stays so: {store.location.command('enable', made.dag_name, made.job_name)}")
     hint(f"To end it before: {_to_end(store, made)}")

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dagconfig import models
 from airflow_provider_dagconfig.models import (
     BooleanColumn,
     Column,
+    DecimalColumn,
     ExchangesColumn,
     NumberColumn,
     Quantity,
@@ -22,6 +25,7 @@ from airflow_provider_dagconfig.models import (
     TextColumn,
     TimeColumn,
     is_exchange_code,
+    json_number,
     parse_duration,
     shell_word,
 )
@@ -53,6 +57,14 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _decimal(text: str) -> int | float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,2}0*)?", text):
+        number = text.strip().strip("xX*").replace(",", ".")
+        example = number if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,2})?", number) else "one, such as 2 or 1.5"
+        raise ValueError(f"{text!r} is no number with at most two decimals; write {example}")
+    return json_number(Decimal(text))
+
+
 def _boolean(text: str) -> bool:
     if text.lower() in ("true", "yes", "on", "1"):
         return True
@@ -69,11 +81,6 @@ def _time_of_day(text: str) -> time:
     except ValueError:
         pass
     raise ValueError(f"{text!r} is no time of day; write one in UTC, such as 14:30")
-
-
-def _time_or_none(text: str) -> time | str:
-    """Read a time that may be none: an empty text, as for a description."""
-    return _time_of_day(text) if text else text
 
 
 def _time(match: re.Match[str]) -> time:
@@ -123,18 +130,19 @@ def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _reader(column: Column) -> Callable[[str], Any]:
-    """Give what reads a column's value as it was typed."""
+    """Give what reads a column's value as it was typed; of one that may hold nothing an empty text removes it."""
     if isinstance(column, QuantityColumn):
-        return _quantity(column.resource)
-    if isinstance(column, TextColumn) and not column.is_nullable:
-        return _filled(column.takes)
-    if isinstance(column, TimeColumn) and column.is_nullable:
-        return _time_or_none
-    return _READERS[type(column)]
+        read: Callable[[str], Any] = _quantity(column.resource)
+    elif isinstance(column, TextColumn) and not column.is_nullable:
+        read = _filled(column.takes)
+    else:
+        read = _READERS[type(column)]
+    return (lambda text: read(text) if text else text) if column.is_nullable else read
 
 
 _READERS: Mapping[type[Column], Callable[[str], Any]] = {
     NumberColumn: _integer,
+    DecimalColumn: _decimal,
     BooleanColumn: _boolean,
     TextColumn: str,
     TimeColumn: _time_of_day,
@@ -144,8 +152,8 @@ _READERS: Mapping[type[Column], Callable[[str], Any]] = {
 JOB_COLUMNS = {name: _reader(column) for name, column in models.CONFIG_COLUMNS.items()}
 """What a job can be configured with, in the order of the table, and how its text is read."""
 
-OVERRIDE_COLUMNS = {name: JOB_COLUMNS[name] for name in models.OVERRIDE_COLUMNS}
-"""The columns that an override may set; a description is the row's alone."""
+OVERRIDE_COLUMNS = {name: _reader(replace(column, is_nullable=False)) for name, column in models.OVERRIDE_COLUMNS.items()}
+"""The columns that an override may set, and none of which it removes; a description is the row's alone."""
 
 GROUP_COLUMNS = {name: _reader(column) for name, column in models.GROUP_COLUMNS.items()}
 """The same of an exchange group."""

@@ -143,10 +143,13 @@ class Permit:
     :param refusal: why it may not, as a sentence; None where it may. One that is there is gone on with all the same.
     :param told: takes each step, before a pod is created (more than once where it takes several requests), and after it was
         created, adopted or deleted to be replaced; with the pod as it is, or was found.
+    :param replacing: called with an earlier try's pod before it is deleted; gives another manifest for what takes its place, or
+        None.
     """
 
     refusal: str | None = None
     told: Callable[[Step, Pod], None] = lambda _step, _pod: None
+    replacing: Callable[[Pod], Pod | None] = lambda _pod: None
 
 
 class Claim:
@@ -298,6 +301,7 @@ class Claim:
             self.may_exist = False
             raise PodNotAllowed(self._permit.refusal)
         self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
+        self._manifest = self._permit.replacing(pod) or self._manifest
         self.kubectl.delete(pod)
         self._permit.told(Step.REPLACED, pod)
         return self._still_being_deleted()

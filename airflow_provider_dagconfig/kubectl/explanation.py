@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl.look_back import LookBack, Remedy, amount, remedies
-from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Pod
-from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Pod, memory_limit_of
+from airflow_provider_dagconfig.models import LONGEST_TIMEOUT_SECONDS, DagConfig, Quantity
 from airflow_provider_dagconfig.wording import printable
 
 _COLUMNS: Mapping[End, str] = {End.OUT_OF_MEMORY: "memory_limit", End.DEADLINE_EXCEEDED: "timeout_seconds"}
@@ -28,6 +28,7 @@ def explain(
     last_lines: Sequence[str] = (),
     container: str = "base",
     back: LookBack | None = None,
+    next_limit: Quantity | None = None,
 ) -> str:
     """
     Say what happened, whose fault it was and what to do, for the task's log.
@@ -37,6 +38,7 @@ def explain(
     :param last_lines: the last lines of the container's log.
     :param container: the job's container; others may be before it.
     :param back: what was found out about where the value is from; None where nobody asked.
+    :param next_limit: the memory limit that the next try has, where it grows.
     :return: the outcome in the first line; what mends it in the last ones.
     """
     name = f"Pod {pod['metadata']['name']}"
@@ -44,8 +46,10 @@ def explain(
     message = outcome.message.strip().removesuffix(".")
     detail = f": {message}" if message else ""
     if outcome.end is End.OUT_OF_MEMORY:
-        limit = _memory_limit(pod, container) or str(config.memory_limit)
+        limit = memory_limit_of(pod, container) or str(config.memory_limit)
         told = f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}."
+        if next_limit is not None:
+            told += f" The next try has {next_limit} (memory_growth = {config.memory_growth})."
         return told + remedies(config, back, "To give it more", [_more("memory_limit", limit, twice(limit))])
     if outcome.end is End.DEADLINE_EXCEEDED:
         seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
@@ -78,12 +82,6 @@ def twice(quantity: str) -> str:
     """Double a quantity and keep its unit: ``1.5Gi`` becomes ``3Gi``."""
     number, unit = re.fullmatch(r"([+-]?[\d.]+)(.*)", quantity).groups()  # type: ignore[union-attr]
     return f"{(Decimal(number) * 2).normalize():f}{unit}"
-
-
-def _memory_limit(pod: Pod, name: str) -> str | None:
-    containers = pod.get("spec", {}).get("containers", ())
-    limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
-    return next((limit.get("memory") for limit in limits), None)
 
 
 def _shown_code(code: int) -> str:

@@ -131,7 +131,7 @@ def remedies(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequenc
 
 
 def _statements(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequence[Remedy]) -> Iterator[str]:
-    by_run = {remedy.column: remedy.wanted for remedy in wanted if config.sources.get(remedy.column) == "run"}
+    by_run = {remedy.column: remedy.wanted for remedy in wanted if _source(config, remedy.column) == "run"}
     by_row = [remedy for remedy in wanted if remedy.column not in by_run]
     if by_run:
         conf = json.dumps({"dagconfig": {config.job_name: by_run}})
@@ -163,7 +163,7 @@ class _Finding:
     @classmethod
     def of(cls, remedy: Remedy, config: DagConfig, back: LookBack) -> _Finding:
         column = remedy.column
-        source = config.sources.get(column, "default" if config.version is None else "row")
+        source = _source(config, column)
         if source == "run":
             return cls(remedy, f"{column} is from the run's conf.")
         for override in config.overrides:
@@ -226,6 +226,11 @@ class _Finding:
             return cls(remedy, f"{column} is the default: {config.dag_name}/{config.job_name} has no row.")
         command = command_line("history", config.dag_name, config.job_name, options=back.options)
         return cls(remedy, f"Who set {column} could not be asked for now. To see it: {command}")
+
+
+def _source(config: DagConfig, column: str) -> str:
+    """Say where a value is from, whether it has grown since or not."""
+    return config.sources.get(column, "default" if config.version is None else "row").partition(", grown from ")[0]
 
 
 def _rollback(audit_id: int, back: LookBack) -> str:

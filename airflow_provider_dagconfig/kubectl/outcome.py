@@ -296,3 +296,10 @@ def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, 
         return late
     last = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     return not_started(Waiting(late.reason, f"{last.get('reason')}: {last.get('message')}"), seconds)
+
+
+def memory_limit_of(pod: Pod, name: str) -> str | None:
+    """Read the memory limit of a container of a pod; None where it has none."""
+    containers = pod.get("spec", {}).get("containers", ())
+    limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
+    return next((limit.get("memory") for limit in limits), None)

@@ -10,9 +10,11 @@ known of it. ceiling.py has what a platform allows at most.
 
 from __future__ import annotations
 
+from airflow_provider_dagconfig.models.as_json import json_number
 from airflow_provider_dagconfig.models.columns import (
     BooleanColumn,
     Column,
+    DecimalColumn,
     NumberColumn,
     QuantityColumn,
     TextColumn,
@@ -62,6 +64,7 @@ __all__ = [
     "Change",
     "Column",
     "DagConfig",
+    "DecimalColumn",
     "ExchangeGroup",
     "ExchangesColumn",
     "GroupRow",
@@ -88,6 +91,7 @@ __all__ = [
     "in_range",
     "is_exchange_code",
     "is_name",
+    "json_number",
     "literal",
     "meant_name",
     "names_of",

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from airflow_provider_dagconfig.models.invalid_row import shown
@@ -36,6 +37,8 @@ def _values(instance: Any, moment: Callable[[datetime], str]) -> dict[str, Any]:
 def _value(value: Any, moment: Callable[[datetime], str]) -> Any:
     if isinstance(value, Quantity):
         return value.text
+    if isinstance(value, Decimal):
+        return json_number(value)
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, time):
@@ -49,6 +52,11 @@ def _value(value: Any, moment: Callable[[datetime], str]) -> Any:
     if isinstance(value, list | tuple):
         return [_value(item, moment) for item in value]
     return value
+
+
+def json_number(value: Decimal) -> int | float:
+    """Give a Decimal of few digits as JSON has it, so that it is the same one again: 2 or 1.5."""
+    return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
 
 
 def from_values(model: type[Model], values: Any, name: str = "") -> Model:
@@ -86,6 +94,8 @@ def _read(kind: Any, value: Any, name: str) -> Any:
         return {key: _read(inner[1], item, f"{name}.{key}") for key, item in value.items()}
     if kind is datetime and isinstance(value, str):
         return read_moment(value)
+    if kind is Decimal and isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
     if kind is Quantity and isinstance(value, str):
         try:
             return Quantity.parse(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dagconfig.models.invalid_row import shown
@@ -124,6 +125,11 @@ class QuantityColumn(Column):
     def takes(self) -> str:
         return {"cpu": "500m, 2", "memory": "512Mi, 4Gi"}[self.resource]
 
+    @property
+    def example(self) -> str:
+        """A value, for messages."""
+        return str(self.default or self.takes.split(", ")[-1])
+
     def from_row(self, value: Any) -> Quantity:
         return value if isinstance(value, Quantity) else Quantity.parse(value, self.resource)
 
@@ -136,14 +142,16 @@ class QuantityColumn(Column):
             return "is finer than 1m, to which Kubernetes would round it up; write whole m"
         return None
 
-    def checked(self, value: Any) -> str:
+    def checked(self, value: Any) -> str | None:
+        if value is None and self.is_nullable:
+            return None
         if isinstance(value, bool) or not isinstance(value, str | int | Quantity):
-            raise ValueError(f"{shown(value)} must be a Kubernetes quantity in quotes, such as {self.default!r}")
+            raise ValueError(f"{shown(value)} must be a Kubernetes quantity in quotes, such as {self.example!r}")
         quantity = Quantity.parse(str(value), self.resource)
         if is_in_bytes(quantity, self.resource):
-            raise ValueError(f"{str(value)!r} is in bytes; write cores, such as {self.default!r}")
+            raise ValueError(f"{str(value)!r} is in bytes; write cores, such as {self.example!r}")
         if not self.least <= quantity <= self.most:
-            raise ValueError(f"{str(value)!r} must be from {self.least} to {self.most}, such as {self.default!r}")
+            raise ValueError(f"{str(value)!r} must be from {self.least} to {self.most}, such as {self.example!r}")
         if is_too_fine(quantity, self.resource):
             raise ValueError(
                 f"{str(value)!r} is finer than 1m, to which Kubernetes would round it up; write whole m, such as '500m'"
@@ -179,6 +187,48 @@ class NumberColumn(Column):
                 f"{shown(value)} must be a whole number from {self.least} to {self.most}, without quotes, such as {self.default}"
             )
         return value
+
+
+@dataclass(frozen=True)
+class DecimalColumn(Column):
+    """A number with at most two decimals; a field holds it as a Decimal, exactly, and JSON as a number."""
+
+    sql_type: ClassVar[LiteralString] = "numeric"
+
+    _: KW_ONLY
+    least: Decimal
+    most: Decimal
+    example: str
+
+    @property
+    def takes(self) -> str:
+        return f"{self.least} to {self.most}"
+
+    def from_row(self, value: Any) -> Decimal:
+        # Of a float the shortest text that means it: 1.1 is no more digits than that.
+        return Decimal(str(value))
+
+    def problem(self, value: Any) -> str | None:
+        is_one = value.is_finite() and self.least <= value <= self.most and value == round(value, _DECIMALS)
+        return None if is_one else f"is no number from {self.least} to {self.most} with at most {_DECIMALS} decimals"
+
+    def misfit(self, value: Any) -> str | None:
+        # As NULL does, 0 means something else to the store's functions.
+        return f"must be {self._rule}" if isinstance(value, int | float | Decimal) and value == 0 else None
+
+    def checked(self, value: Any) -> Decimal | None:
+        if value is None and self.is_nullable:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or self.problem(self.from_row(value)):
+            raise ValueError(f"{shown(value)} must be {self._rule}, without quotes, such as {self.example}")
+        return self.from_row(value)
+
+    @property
+    def _rule(self) -> str:
+        return f"a number from {self.least} to {self.most} with at most {_DECIMALS} decimals"
+
+
+_DECIMALS = 2
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dagconfig.models.as_json import exact_values, from_values, json_values
@@ -12,6 +13,7 @@ from airflow_provider_dagconfig.models.columns import (
     KEY,
     BooleanColumn,
     Column,
+    DecimalColumn,
     NameColumn,
     NumberColumn,
     QuantityColumn,
@@ -27,7 +29,7 @@ from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, l
 LONGEST_TIMEOUT_SECONDS = 604_800
 """A week."""
 
-FORMAT = 2
+FORMAT = 3
 """Of :meth:`DagConfig.to_dict`; another one where its fields are not the same, or mean something else."""
 
 
@@ -72,6 +74,21 @@ class DagConfig:
     description: str | None = field(
         default=None, metadata={KEY: TextColumn("A text for people", length=4_000, is_overridable=False)}
     )
+    memory_growth: Decimal | None = field(
+        default=None,
+        metadata={
+            KEY: DecimalColumn(
+                "Factor by which memory grows for the next try once one was OOMKilled",
+                least=Decimal("1.1"),
+                most=Decimal(10),
+                example="2",
+            )
+        },
+    )
+    memory_growth_limit: Quantity | None = field(
+        default=None,
+        metadata={KEY: QuantityColumn("Bytes up to which memory grows; none: to the ceiling", resource="memory")},
+    )
     origin: str = ""
     """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
     updated_at: datetime | Unreadable | None = None
@@ -93,7 +110,8 @@ class DagConfig:
 
     def __post_init__(self) -> None:
         for name, column in CONFIG_COLUMNS.items():
-            if problem := column.problem(getattr(self, name)):
+            value = getattr(self, name)
+            if not (value is None and column.is_nullable) and (problem := column.problem(value)):
                 raise self._invalid(name, problem)
         for request, limit in _LIMITS.items():
             most = getattr(self, limit)
@@ -159,7 +177,7 @@ class DagConfig:
         :param value: a str, Quantity, int or bool.
         """
         for override in self.overrides:
-            if self.sources.get(column) == override.source:
+            if self.sources.get(column, "").startswith(override.source):
                 ends_at, reason = literal(override.ends_at), literal(override.reason)
                 return call(
                     self.schema,
@@ -235,8 +253,13 @@ def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
 
 def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str, instead: object = None) -> InvalidRowError:
     job = f"{row['dag_name']}/{row['job_name']}"
-    remedy = _remedy(row, schema, column, instead or CONFIG_COLUMNS[column].default)
+    remedy = _remedy(row, schema, column, instead or _usable(CONFIG_COLUMNS[column]))
     return InvalidRowError(job, column, row[column], problem, remedy)
+
+
+def _usable(column: Column) -> object:
+    """Give a value that a job can run with: the default, or an example where that is none."""
+    return column.example if column.default is None and isinstance(column, DecimalColumn | QuantityColumn) else column.default
 
 
 def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> str:

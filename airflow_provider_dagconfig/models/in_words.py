@@ -24,7 +24,7 @@ def in_force(config: DagConfig, group: ExchangeGroup | None, now: datetime) -> s
     :param now: the clock by which ages are told, with a time zone.
     :return: one line, unless a text in it has several; others wrote some of them.
     """
-    parts = [_row(config, now), *(_override(override, now) for override in config.overrides), *_by_the_run(config)]
+    parts = [_row(config, now), *(_override(override, now) for override in config.overrides), *_by_the_run(config), *_grown(config)]
     if group is not None:
         parts.append(f"exchange group {group.group_name} version {group.version}")
     return f"{config.dag_name}/{config.job_name}: {', '.join(parts)}"
@@ -76,6 +76,12 @@ def _override(override: Override, now: datetime) -> str:
 
 def _assigned(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{column} {value_text(value)}" for column, value in values.items())
+
+
+def _grown(config: DagConfig) -> Iterator[str]:
+    _, is_grown, why = config.sources.get("memory_limit", "").partition("grown from ")
+    if is_grown:
+        yield f"memory_limit {config.memory_limit} {is_grown}{why}"
 
 
 def _by_the_run(config: DagConfig) -> Iterator[str]:

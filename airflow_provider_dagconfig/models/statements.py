@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 DEFAULT_SCHEMA = "financial_screener"
 
@@ -30,7 +31,7 @@ def literal(value: object) -> str:
 
     standard_conforming_strings holds, so a backslash is an ordinary character but after E.
     """
-    if isinstance(value, bool | int):
+    if isinstance(value, bool | int | Decimal):
         return str(value).upper()
     if value is None:
         return "NULL"

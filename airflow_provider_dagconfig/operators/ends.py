@@ -26,7 +26,7 @@ from airflow_provider_dagconfig.kubectl.limit_range import limit_range_columns, 
 from airflow_provider_dagconfig.kubectl.look_back import LookBack
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
 from airflow_provider_dagconfig.kubectl.quota import quota_columns, quota_remedy
-from airflow_provider_dagconfig.models import DagConfig
+from airflow_provider_dagconfig.models import DagConfig, Quantity
 from airflow_provider_dagconfig.retries import has_no_room
 from airflow_provider_dagconfig.wording import printable_error
 
@@ -84,7 +84,12 @@ def columns_behind(end: PodEnd, config: DagConfig) -> tuple[str, ...]:
 
 
 def as_airflows(
-    end: PodEnd, config: DagConfig, container: str, skip_on_exit_code: Any = None, back: LookBack | None = None
+    end: PodEnd,
+    config: DagConfig,
+    container: str,
+    skip_on_exit_code: Any = None,
+    back: LookBack | None = None,
+    next_limit: Quantity | None = None,
 ) -> AirflowException:
     """
     Give the exception that a task ends with.
@@ -93,10 +98,11 @@ def as_airflows(
     :param container: the job's container.
     :param skip_on_exit_code: an exit code, or several, that skip the task; None for none.
     :param back: what was found out about where the values are from that it is about; None where nobody asked.
+    :param next_limit: the memory limit that the next try has, where it grows.
     """
     if isinstance(end, PodFailed):
         ended = end.ended
-        message = explain(ended.outcome, ended.pod, config, ended.last_lines, container, back)
+        message = explain(ended.outcome, ended.pod, config, ended.last_lines, container, back, next_limit)
         if skips(end.outcome, skip_on_exit_code):
             return AirflowSkipException(message)
         return TaskPodError(message, end)

@@ -8,6 +8,7 @@ It joins the parts and holds no rules of its own: what is in force is read in ``
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from airflow_provider_dagconfig.models import InstallationError, in_force
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, errors_fit_for_logs, skips
+from airflow_provider_dagconfig.operators.growth import Growth
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.look_back import look_back
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
@@ -278,6 +280,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._in_force: InForce | None = None
         self._run: PodRun | None = None
         self._retrying: Retrying | None = None
+        self._growth: Growth | None = None
         self._killed = False
 
     @classmethod
@@ -350,7 +353,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         )
         self._retries(context).lookup = lookup
         if self._in_force is None:
-            self._in_force = self._retries(context).found = lookup.read(context)
+            self._growth = Growth(context, lookup, lookup.read(context), self.log)
+            self._in_force = self._retries(context).found = self._growth.in_force
             told = in_force(self._in_force.config, self._in_force.group, datetime.now(timezone.utc))
             self.log.info("%s", printable(told))
         self.dag_config = self._in_force.config.as_dict()
@@ -394,6 +398,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._in_force is None:  # executed without a rendering, as a test may do
             self._resolve(context)
         assert self._in_force is not None
+        assert self._growth is not None
         try:
             access = self._access()
             request = pod_request(self, context, self._in_force, self.namespace or access.namespace or "default")
@@ -403,10 +408,12 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
+            limit = self._growth.ended(end, self.base_container_name)
             config = self._in_force.config
             back = look_back(columns_behind(end, config), config, self._hook(), {**context})
-            raise as_airflows(end, config, self.base_container_name, self.skip_on_exit_code, back) from None
+            raise as_airflows(end, config, self.base_container_name, self.skip_on_exit_code, back, limit) from None
         assert self._run is not None
+        self._growth.say_what_was_needed()
         after_success(self, context["ti"], lambda: self._finish(access), self._run.leave)
         return result
 
@@ -428,6 +435,17 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         def kubectl(pod: str) -> Kubectl:
             return Kubectl(environment, namespace, pod, self.base_container_name, configured_kubectl())
 
+        growth = self._growth
+        assert growth is not None
+
+        def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            found = growth.replacing(pod, self.base_container_name)
+            if found is None:
+                return None
+            self._in_force, self.dag_config = found, found.config.as_dict()
+            self.log.info("%s", printable(in_force(found.config, found.group, datetime.now(timezone.utc))))
+            return build_pod(replace(request, dag_config=found.config))
+
         self.log.info(
             "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
             *printables(name, namespace, config.cpu_request, config.cpu_limit),
@@ -445,7 +463,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             note=lambda text: self.log.info("%s", printable(text)),
             former=FormerName.of(request, kubectl, installation.created_at),
             judge_kill=lambda: judge_kill(context["ti"]),
-            permit=self._retries(context).permit(config),
+            permit=replace(self._retries(context).permit(config), replacing=replacing),
         )
         self._retries(context).run = self._run
         if self._killed:  # before there was anything to kill
@@ -463,6 +481,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
             self._run.abandon(Why.PERSON)
             raise
+        finally:
+            if growth.has_grown:
+                metrics.grown()
 
     def _finish(self, access: ClusterAccess) -> None:
         """Have the pod deleted once Airflow has the success; the run's own credentials are gone by then."""

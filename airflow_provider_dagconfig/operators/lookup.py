@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
     from airflow_provider_dagconfig.models import Change, DagConfig, ExchangeGroup, Installation
+    from airflow_provider_dagconfig.models.ceiling import Ceiling
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class InForce:
     config: DagConfig
     group: ExchangeGroup | None
     installation: Installation
+    ceilings: Sequence[Ceiling] = ()
+    """Those of the DAG and of all DAGs."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,12 @@ class Lookup:
         except AirflowFailException as error:
             refused = error
         try:
-            config, group, installation = self.hook.get_task_config(self.dag_name, self.job_name, self.exchange_group, by_run)
+            found = InForce(*self.hook.get_task_config(self.dag_name, self.job_name, self.exchange_group, by_run))
         except DagConfigCeilingError as error:
             raise AirflowFailException(str(error)) from None
-        if refused is not None and config.enabled and (group is None or group.enabled):
+        if refused is not None and found.config.enabled and (found.group is None or found.group.enabled):
             raise refused
-        return InForce(config, group, installation)
+        return found
 
     def skip_if_disabled(self, found: InForce, context: Context) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
@@ -15,6 +16,7 @@ from airflow_provider_dagconfig.models import (
     OVERRIDE_COLUMNS,
     Column,
     DagConfig,
+    DecimalColumn,
     ExchangeGroup,
     Quantity,
     TextColumn,
@@ -49,7 +51,7 @@ _CLEAR = sql.SQL("""
     UPDATE {schema}.exchange_groups SET {cleared} WHERE group_name = %(group_name)s AND num_nonnulls({columns}) > 0
     RETURNING id
 """)
-Value = str | Quantity | int | bool | time | Sequence[str] | None
+Value = str | Quantity | int | float | Decimal | bool | time | Sequence[str] | None
 """What a column can be set to; None leaves it as it is."""
 
 _COLUMNS: Mapping[str, Column] = {
@@ -102,7 +104,8 @@ class ChangingStore(HistoryStore):
 
         It leaves a job that can run, or one that is disabled, or changes nothing.
 
-        :param values: the columns of ``CONFIG_COLUMNS``, such as ``memory_limit="4Gi"``; an empty description removes it.
+        :param values: the columns of ``CONFIG_COLUMNS``, such as ``memory_limit="4Gi"``; an empty text removes what may be none: a
+            description, the growth of memory and its limit.
         :return: what the job runs with now, overrides applied.
         :raises DagConfigInvalidError: a value breaks a rule, or the job could not run with it.
         :raises DagConfigStaleError: the row is not of the expected version.
@@ -418,7 +421,8 @@ def _given(**arguments: Any) -> dict[str, Any]:
         if name in _COLUMNS and (problem := _COLUMNS[name].misfit(value)):
             subject = f"exchange group {given['group_name']}" if "group_name" in given else _job(given)
             raise DagConfigInvalidError(f"{name} {str(value)!r}{subject and f' of {subject}'} {problem}. Nothing was changed.")
-    return given
+    # An empty text removes a number too, which to the functions of the migrations is 0.
+    return {name: 0 if value == "" and isinstance(_COLUMNS.get(name), DecimalColumn) else value for name, value in given.items()}
 
 
 def _parameter(name: str, value: Any) -> Any:

@@ -46,7 +46,7 @@ from psycopg import sql
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError, MigrationError
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, Unreadable, quoted_schema
-from airflow_provider_dagconfig.store import own_columns, sessions
+from airflow_provider_dagconfig.store import later_files, own_columns, sessions
 from airflow_provider_dagconfig.store.earlier_builds import make_way
 from airflow_provider_dagconfig.store.errors import GAVE_UP
 from airflow_provider_dagconfig.store.grants import Picture, give_back, keep, keep_readers, lost, who_lost_access
@@ -355,6 +355,7 @@ def _apply(
 ) -> Step:
     is_there = migration.version == _FIRST and exists(connection, target.schema, "dag_configuration")
     before = Picture.of(connection, target.schema)
+    later_files.make_way(connection, target.schema, migration.version)
     _run(connection, target, migration.up, f"{migration.file} was refused, {refused}")
     keep(connection, target.schema, before)
     keep_readers(connection, target.schema, before)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -22,6 +23,7 @@ from airflow_provider_dagconfig.models import (
     JobRow,
     Override,
     RowChange,
+    json_number,
     quoted_schema,
     read_moment,
 )
@@ -162,6 +164,16 @@ _JOB_NAMES = sql.SQL("""
 """)
 
 
+class TaskConfig(NamedTuple):
+    """What a task is told: its job's configuration, its exchange group, the store's id, and the ceilings of its DAG."""
+
+    config: DagConfig
+    group: ExchangeGroup | None
+    installation: Installation
+    ceilings: tuple[Ceiling, ...]
+    """Those of the DAG and of all DAGs."""
+
+
 class ReadingStore(ConnectedStore):
     """The part of the store that reads what is in force."""
 
@@ -173,13 +185,13 @@ class ReadingStore(ConnectedStore):
 
         :raises DagConfigInvalidError: a value in force cannot be used.
         """
-        return self.get_task_config(dag_name, job_name, exchange_group=None)[0]
+        return self.get_task_config(dag_name, job_name, exchange_group=None).config
 
     def get_task_config(
         self, dag_name: str, job_name: str, exchange_group: str | None, run_overrides: Mapping[str, Any] | None = None
-    ) -> tuple[DagConfig, ExchangeGroup | None, Installation]:
+    ) -> TaskConfig:
         """
-        Give what a job runs with, overrides applied, its exchange group, and the store's id, in one round trip.
+        Give what a job runs with, overrides applied, its exchange group, the store's id and the ceilings, in one round trip.
 
         :param exchange_group: the group's name; None for a job without one.
         :param run_overrides: column to value, for this call alone and above all others (see run_overrides.py).
@@ -195,12 +207,12 @@ class ReadingStore(ConnectedStore):
                 raise self._group_not_found(session, exchange_group)
         config = self._config(row, run_overrides or {})
         group = None if exchange_group is None else self._group(_prefixed(row, "group_"))
+        ceilings = _ceilings(row)
         if group is None or group.enabled:
-            self._see_that_it_is_within_ceilings(config, row)
-        return config, group, self._installation(row)
+            self._see_that_it_is_within(config, ceilings)
+        return TaskConfig(config, group, self._installation(row), ceilings)
 
-    def _see_that_it_is_within_ceilings(self, config: DagConfig, row: Mapping[str, Any]) -> None:
-        ceilings = [Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ()]
+    def _see_that_it_is_within(self, config: DagConfig, ceilings: Iterable[Ceiling]) -> None:
         if config.enabled and (problem := problem_of(config, ceilings, self.location.command)):
             raise DagConfigCeilingError(problem)
 
@@ -342,15 +354,15 @@ class ReadingStore(ConnectedStore):
     def _job_row(self, row: Mapping[str, Any]) -> JobRow:
         problem = None
         try:
-            self._see_that_it_is_within_ceilings(self._config(row, {}), row)
+            self._see_that_it_is_within(self._config(row, {}), _ceilings(row))
         except DagConfigInvalidError as error:
             problem = str(error)
         overrides = _overrides(row)
         return JobRow(
             dag_name=row["dag_name"],
             job_name=row["job_name"],
-            row=None if row["id"] is None else _prefixed(row, "row_"),
-            values=_prefixed(row, "config_"),
+            row=None if row["id"] is None else _as_json_has_it(_prefixed(row, "row_")),
+            values=_as_json_has_it(_prefixed(row, "config_")),
             sources=_sources(row, overrides),
             version=row["version"],
             updated_at=row["updated_at"],
@@ -405,12 +417,17 @@ def override_of(row: Mapping[str, Any]) -> Override:
         override_id=row["override_id"],
         dag_name=row["dag_name"],
         job_name=row["job_name"],
-        values={column: row[column] for column in OVERRIDE_COLUMNS if row[column] is not None},
+        values=_as_json_has_it({column: row[column] for column in OVERRIDE_COLUMNS if row[column] is not None}),
         reason=row["reason"],
         created_by=row["created_by"],
         state=row["state"],
         **moments,
     )
+
+
+def _as_json_has_it(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give numbers as the audit has them, whose rows are JSON, so that the two can be compared."""
+    return {column: json_number(value) if isinstance(value, Decimal) else value for column, value in values.items()}
 
 
 def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:
@@ -423,6 +440,11 @@ def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Compose
 
 def _prefixed(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+
+
+def _ceilings(row: Mapping[str, Any]) -> tuple[Ceiling, ...]:
+    # In JSON a moment is a text.
+    return tuple(Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ())
 
 
 def _overrides(row: Mapping[str, Any]) -> tuple[Override, ...]:

@@ -25,6 +25,8 @@ CREATE TABLE financial_screener.dag_configuration (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by character varying(100) DEFAULT 'system'::character varying,
     version bigint DEFAULT 1 NOT NULL,
+    memory_growth numeric,
+    memory_growth_limit character varying(20),
     CONSTRAINT dag_configuration_pkey PRIMARY KEY (id),
     CONSTRAINT dag_configuration_dag_name_job_name_key UNIQUE (dag_name, job_name)
 );
@@ -48,6 +50,8 @@ COMMENT ON COLUMN financial_screener.dag_configuration.created_at IS 'When the r
 COMMENT ON COLUMN financial_screener.dag_configuration.updated_at IS 'When the row was changed last; the store keeps it.';
 COMMENT ON COLUMN financial_screener.dag_configuration.created_by IS 'Who made the row.';
 COMMENT ON COLUMN financial_screener.dag_configuration.version IS 'The number of the row''s state; each change counts on, also after the row was deleted.';
+COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth IS 'The factor by which the next try''s memory limit, and its request, grow after a try that was OOMKilled; NULL: they stay.';
+COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth_limit IS 'Up to which the memory limit grows: a Kubernetes quantity, in bytes; NULL: to the ceiling, where there is one.';
 GRANT DELETE, INSERT, UPDATE ON TABLE financial_screener.dag_configuration TO dagconfig_editor;
 GRANT SELECT ON TABLE financial_screener.dag_configuration TO dagconfig_reader;
 GRANT USAGE ON SEQUENCE financial_screener.dag_configuration_id_seq TO dagconfig_editor;
@@ -61,7 +65,8 @@ AS $function$
     SELECT jsonb '{
         "cpu_request": "500m", "cpu_limit": "2000m", "memory_request": "1Gi", "memory_limit": "2Gi",
         "batch_size": 500, "timeout_seconds": 600, "max_retries": 2, "retry_delay_minutes": 5,
-        "retry_backoff_enabled": true, "enabled": true, "priority": 5, "description": null
+        "retry_backoff_enabled": true, "enabled": true, "priority": 5, "description": null,
+        "memory_growth": null, "memory_growth_limit": null
     }'
 $function$;
 COMMENT ON FUNCTION financial_screener.dagconfig_defaults() IS 'What a job runs with that has no row, and a new row where a value is not given: column to value.';
@@ -69,7 +74,7 @@ REVOKE ALL ON FUNCTION financial_screener.dagconfig_defaults() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_defaults() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_defaults() TO dagconfig_reader;
 
-CREATE OR REPLACE FUNCTION financial_screener.update_dag_config(p_dag_name text, p_job_name text, p_cpu_request text DEFAULT NULL::text, p_cpu_limit text DEFAULT NULL::text, p_memory_request text DEFAULT NULL::text, p_memory_limit text DEFAULT NULL::text, p_batch_size integer DEFAULT NULL::integer, p_timeout_seconds integer DEFAULT NULL::integer, p_updated_by text DEFAULT 'system'::text, p_max_retries integer DEFAULT NULL::integer, p_retry_delay_minutes integer DEFAULT NULL::integer, p_retry_backoff_enabled boolean DEFAULT NULL::boolean, p_enabled boolean DEFAULT NULL::boolean, p_priority integer DEFAULT NULL::integer, p_description text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_expected_version bigint DEFAULT NULL::bigint)
+CREATE OR REPLACE FUNCTION financial_screener.update_dag_config(p_dag_name text, p_job_name text, p_cpu_request text DEFAULT NULL::text, p_cpu_limit text DEFAULT NULL::text, p_memory_request text DEFAULT NULL::text, p_memory_limit text DEFAULT NULL::text, p_batch_size integer DEFAULT NULL::integer, p_timeout_seconds integer DEFAULT NULL::integer, p_updated_by text DEFAULT 'system'::text, p_max_retries integer DEFAULT NULL::integer, p_retry_delay_minutes integer DEFAULT NULL::integer, p_retry_backoff_enabled boolean DEFAULT NULL::boolean, p_enabled boolean DEFAULT NULL::boolean, p_priority integer DEFAULT NULL::integer, p_description text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_expected_version bigint DEFAULT NULL::bigint, p_memory_growth numeric DEFAULT NULL::numeric, p_memory_growth_limit text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -101,13 +106,16 @@ BEGIN
                 retry_backoff_enabled = coalesce(p_retry_backoff_enabled, c.retry_backoff_enabled),
                 enabled = coalesce(p_enabled, c.enabled),
                 priority = coalesce(p_priority, c.priority),
-                description = nullif(coalesce(p_description, c.description), '')
+                description = nullif(coalesce(p_description, c.description), ''),
+                memory_growth = nullif(coalesce(trim_scale(p_memory_growth), c.memory_growth), 0),
+                memory_growth_limit = nullif(coalesce(p_memory_growth_limit, c.memory_growth_limit), '')
             WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name;
             EXIT;
         END IF;
         INSERT INTO financial_screener.dag_configuration (
             dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds,
-            max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, description
+            max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, description, memory_growth,
+            memory_growth_limit
         )
         SELECT
             p_dag_name, p_job_name, coalesce(p_cpu_request, d.cpu_request), coalesce(p_cpu_limit, d.cpu_limit),
@@ -115,7 +123,8 @@ BEGIN
             coalesce(p_batch_size, d.batch_size), coalesce(p_timeout_seconds, d.timeout_seconds),
             coalesce(p_max_retries, d.max_retries), coalesce(p_retry_delay_minutes, d.retry_delay_minutes),
             coalesce(p_retry_backoff_enabled, d.retry_backoff_enabled), coalesce(p_enabled, d.enabled),
-            coalesce(p_priority, d.priority), nullif(p_description, '')
+            coalesce(p_priority, d.priority), nullif(p_description, ''),
+            nullif(trim_scale(p_memory_growth), 0), nullif(p_memory_growth_limit, '')
         FROM jsonb_populate_record(
             NULL::financial_screener.dag_configuration, financial_screener.dagconfig_defaults()
         ) AS d
@@ -125,9 +134,9 @@ BEGIN
     PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint) IS 'Change a job''s row, or make it, with the columns'' defaults where a value is NULL. An empty p_description removes it.';
-REVOKE ALL ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint) TO dagconfig_editor;
+COMMENT ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) IS 'Change a job''s row, or make it, with the columns'' defaults where a value is NULL. An empty p_description removes it.';
+REVOKE ALL ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) TO dagconfig_editor;
 
 CREATE OR REPLACE FUNCTION financial_screener.delete_dag_config(p_dag_name text, p_job_name text, p_updated_by text DEFAULT 'system'::text, p_reason text DEFAULT NULL::text, p_expected_version bigint DEFAULT NULL::bigint)
  RETURNS void

@@ -22,11 +22,13 @@ CREATE TABLE financial_screener.dag_configuration_overrides (
     created_by character varying(100) NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
+    memory_growth numeric,
+    memory_growth_limit character varying(20),
     CONSTRAINT dag_configuration_overrides_pkey PRIMARY KEY (override_id),
     CONSTRAINT override_ended_before_its_end CHECK ((ended_at <= ends_at)),
     CONSTRAINT override_ends_after_it_starts CHECK (((starts_at < ends_at) AND isfinite(ends_at))),
     CONSTRAINT override_has_a_reason CHECK ((reason ~ '[^[:space:]]'::text)),
-    CONSTRAINT override_sets_something CHECK ((num_nonnulls(cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority) > 0))
+    CONSTRAINT override_sets_something CHECK ((num_nonnulls(cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds, max_retries, retry_delay_minutes, retry_backoff_enabled, enabled, priority, memory_growth, memory_growth_limit) > 0))
 );
 CREATE INDEX dag_configuration_overrides_job ON financial_screener.dag_configuration_overrides USING btree (dag_name, job_name, ends_at);
 COMMENT ON TABLE financial_screener.dag_configuration_overrides IS 'Values that take the place of a job''s for a time, and then end by themselves. Of several, the newest that sets a column wins that column.';
@@ -50,6 +52,8 @@ COMMENT ON COLUMN financial_screener.dag_configuration_overrides.reason IS 'Why 
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_by IS 'Who made it.';
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_at IS 'When it was made.';
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.ended_at IS 'When somebody ended it before its time; else NULL.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth_limit IS 'As in dag_configuration; NULL where it stays.';
 GRANT SELECT ON TABLE financial_screener.dag_configuration_overrides TO dagconfig_reader;
 
 CREATE VIEW financial_screener.dag_configuration_override_periods WITH (security_invoker=true) AS
@@ -73,7 +77,9 @@ CREATE VIEW financial_screener.dag_configuration_override_periods WITH (security
     reason,
     created_by,
     created_at,
-    ended_at
+    ended_at,
+    memory_growth,
+    memory_growth_limit
    FROM financial_screener.dag_configuration_overrides o;
 COMMENT ON VIEW financial_screener.dag_configuration_override_periods IS 'The overrides with the period in which each is in force. Those of now: WHERE in_force @> now().';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.in_force IS 'From when, and until when (not included), it is in force; empty, where it never was.';
@@ -97,10 +103,12 @@ COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.reason I
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_by IS 'Who made it.';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_at IS 'When it was made.';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.ended_at IS 'When somebody ended it before its time; else NULL.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth_limit IS 'As in dag_configuration; NULL where it stays.';
 GRANT SELECT ON TABLE financial_screener.dag_configuration_override_periods TO dagconfig_reader;
 
 CREATE OR REPLACE FUNCTION financial_screener.effective_dag_config(p_dag_name text, p_job_name text, p_at timestamp with time zone DEFAULT now())
- RETURNS TABLE(cpu_request character varying, cpu_limit character varying, memory_request character varying, memory_limit character varying, batch_size integer, timeout_seconds integer, max_retries integer, retry_delay_minutes integer, retry_backoff_enabled boolean, enabled boolean, priority integer, description text, version bigint, sources jsonb)
+ RETURNS TABLE(cpu_request character varying, cpu_limit character varying, memory_request character varying, memory_limit character varying, batch_size integer, timeout_seconds integer, max_retries integer, retry_delay_minutes integer, retry_backoff_enabled boolean, enabled boolean, priority integer, description text, version bigint, sources jsonb, memory_growth numeric, memory_growth_limit character varying)
  LANGUAGE sql
  STABLE ROWS 1
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -112,7 +120,8 @@ AS $function$
         (
             SELECT jsonb_object_agg(k.name, CASE WHEN b.found IS NULL THEN 'default' ELSE 'row' END)
             FROM jsonb_object_keys(d.defaults) AS k (name)
-        ) || coalesce(o.sources, '{}')
+        ) || coalesce(o.sources, '{}'),
+        c.memory_growth, c.memory_growth_limit
     FROM financial_screener.dagconfig_defaults() AS d (defaults)
     CROSS JOIN LATERAL (
         SELECT CASE
@@ -258,7 +267,7 @@ $function$;
 COMMENT ON FUNCTION financial_screener.dagconfig_touch(text,text) IS 'Lock a job''s row and write it as it is; gives whether there is one.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_touch(text,text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION financial_screener.override_dag_config(p_dag_name text, p_job_name text, p_ends_at timestamp with time zone, p_reason text, p_updated_by text DEFAULT 'system'::text, p_cpu_request text DEFAULT NULL::text, p_cpu_limit text DEFAULT NULL::text, p_memory_request text DEFAULT NULL::text, p_memory_limit text DEFAULT NULL::text, p_batch_size integer DEFAULT NULL::integer, p_timeout_seconds integer DEFAULT NULL::integer, p_max_retries integer DEFAULT NULL::integer, p_retry_delay_minutes integer DEFAULT NULL::integer, p_retry_backoff_enabled boolean DEFAULT NULL::boolean, p_priority integer DEFAULT NULL::integer, p_enabled boolean DEFAULT NULL::boolean, p_starts_at timestamp with time zone DEFAULT now())
+CREATE OR REPLACE FUNCTION financial_screener.override_dag_config(p_dag_name text, p_job_name text, p_ends_at timestamp with time zone, p_reason text, p_updated_by text DEFAULT 'system'::text, p_cpu_request text DEFAULT NULL::text, p_cpu_limit text DEFAULT NULL::text, p_memory_request text DEFAULT NULL::text, p_memory_limit text DEFAULT NULL::text, p_batch_size integer DEFAULT NULL::integer, p_timeout_seconds integer DEFAULT NULL::integer, p_max_retries integer DEFAULT NULL::integer, p_retry_delay_minutes integer DEFAULT NULL::integer, p_retry_backoff_enabled boolean DEFAULT NULL::boolean, p_priority integer DEFAULT NULL::integer, p_enabled boolean DEFAULT NULL::boolean, p_starts_at timestamp with time zone DEFAULT now(), p_memory_growth numeric DEFAULT NULL::numeric, p_memory_growth_limit text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -286,7 +295,7 @@ BEGIN
             COLUMN = 'reason';
     ELSIF num_nonnulls(
         p_cpu_request, p_cpu_limit, p_memory_request, p_memory_limit, p_batch_size, p_timeout_seconds, p_max_retries,
-        p_retry_delay_minutes, p_retry_backoff_enabled, p_enabled, p_priority
+        p_retry_delay_minutes, p_retry_backoff_enabled, p_enabled, p_priority, p_memory_growth, p_memory_growth_limit
     ) = 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'check_violation',
@@ -304,10 +313,12 @@ BEGIN
     END IF;
     INSERT INTO financial_screener.dag_configuration_overrides (
         dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, batch_size, timeout_seconds, max_retries,
-        retry_delay_minutes, retry_backoff_enabled, enabled, priority, starts_at, ends_at, reason, created_by
+        retry_delay_minutes, retry_backoff_enabled, enabled, priority, memory_growth, memory_growth_limit, starts_at, ends_at,
+        reason, created_by
     ) VALUES (
         p_dag_name, p_job_name, p_cpu_request, p_cpu_limit, p_memory_request, p_memory_limit, p_batch_size,
         p_timeout_seconds, p_max_retries, p_retry_delay_minutes, p_retry_backoff_enabled, p_enabled, p_priority,
+        trim_scale(p_memory_growth), p_memory_growth_limit,
         greatest(p_starts_at, now()), p_ends_at, p_reason, left(coalesce(p_updated_by, session_user), 100)
     )
     RETURNING override_id INTO made;
@@ -315,9 +326,9 @@ BEGIN
     RETURN made;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone) IS 'Set some values of a job until p_ends_at; gives the override''s number.';
-REVOKE ALL ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone) TO dagconfig_editor;
+COMMENT ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) IS 'Set some values of a job until p_ends_at; gives the override''s number.';
+REVOKE ALL ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) TO dagconfig_editor;
 
 CREATE OR REPLACE FUNCTION financial_screener.end_override(p_override_id bigint, p_updated_by text DEFAULT 'system'::text, p_reason text DEFAULT NULL::text)
  RETURNS void

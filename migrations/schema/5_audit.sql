@@ -357,7 +357,7 @@ CREATE OR REPLACE FUNCTION financial_screener.dag_config_at(p_dag_name text, p_j
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET "TimeZone" TO 'UTC'
 AS $function$
-    SELECT financial_screener.dagconfig_row_at(
+    SELECT jsonb '{"memory_growth": null, "memory_growth_limit": null}' || financial_screener.dagconfig_row_at(
         'dag_configuration', p_dag_name, p_job_name, NULL, p_moment,
         (
             SELECT to_jsonb(c) FROM financial_screener.dag_configuration AS c

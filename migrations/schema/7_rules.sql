@@ -156,6 +156,16 @@ AS $function$
             'no more than memory_limit', '1Gi with a limit of 2Gi'
         ),
         (
+            'dag_configuration', '{memory_growth}', NULL,
+            'coalesce({} >= 1.1 AND {} <= 10 AND trunc({}, 2) = {}, true)',
+            'a factor from 1.1 to 10, with at most two decimals', '2'
+        ),
+        (
+            'dag_configuration', '{memory_growth_limit}', NULL,
+            'coalesce(financial_screener.quantity_value({}::text) BETWEEN 4194304 AND 70368744177664, {} IS NULL)',
+            'a Kubernetes quantity from 4Mi to 64Ti', '8Gi'
+        ),
+        (
             'dag_configuration', '{batch_size}', NULL,
             'coalesce({} BETWEEN 1 AND 1000000, false)',
             'a whole number from 1 to 1000000', '500'
@@ -430,6 +440,8 @@ ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_description
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_enabled CHECK ((enabled IS NOT NULL));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_job_name CHECK (financial_screener.dagconfig_is_name((job_name)::text));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_max_retries CHECK (COALESCE(((max_retries >= 0) AND (max_retries <= 10)), false));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_growth CHECK (COALESCE(((memory_growth >= 1.1) AND (memory_growth <= (10)::numeric) AND (trunc(memory_growth, 2) = memory_growth)), true));
+ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_growth_limit CHECK (COALESCE(((financial_screener.quantity_value((memory_growth_limit)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_growth_limit)::text) <= ('70368744177664'::bigint)::numeric)), (memory_growth_limit IS NULL)));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_limit CHECK (COALESCE(((financial_screener.quantity_value((memory_limit)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_limit)::text) <= ('70368744177664'::bigint)::numeric)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request CHECK (COALESCE(((financial_screener.quantity_value((memory_request)::text) >= (4194304)::numeric) AND (financial_screener.quantity_value((memory_request)::text) <= ('70368744177664'::bigint)::numeric)), false));
 ALTER TABLE financial_screener.dag_configuration ADD CONSTRAINT rule_memory_request_within_limit CHECK ((financial_screener.quantity_value((memory_request)::text) <= financial_screener.quantity_value((memory_limit)::text)));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from plugins.command_line import Answer
@@ -141,6 +142,8 @@ def test_every_column_can_be_set(store_cli: Run, migrated_database: Database) ->
         "enabled": False,
         "priority": 2,
         "description": "a = b, c",
+        "memory_growth": Decimal("1.5"),
+        "memory_growth_limit": "8Gi",
     }
 
     answer = store_cli("set", "calculate_indicators", *(f"{column}={value}" for column, value in values.items()))

@@ -25,6 +25,8 @@ VALUES = {
     "enabled": "false",
     "priority": "4",
     "description": "x",
+    "memory_growth": "1.5",
+    "memory_growth_limit": "16Gi",
     "display_name": "Another name",
     "exchanges": "NYSE,AMEX",
     "primary_timezone": "Europe/Paris",
@@ -83,9 +85,11 @@ def test_a_word_that_sets_nothing_is_refused_as_wrong_usage(store_cli: Run, comm
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"], ids=["nothing", "a blank", "white space"])
 def test_a_column_without_a_value_is_refused_as_wrong_usage(store_cli: Run, name: str, value: str) -> None:
-    """All but a description, which an empty value removes, and the times of a market, which nothing removes."""
+    """All but those that an empty value removes, where there is a row from which it does; a blank may be a description."""
     words, options = COMMANDS[name]
     may_be_none = {"description"} if value else {"description", "market_open_utc", "market_close_utc"}
+    if not value and name == "set":
+        may_be_none |= {"memory_growth", "memory_growth_limit"}
     for column in sorted(named_in_help(store_cli, name) - may_be_none):
         others = [word for word in words if not word.startswith(f"{column}=")]
         answer = store_cli(*others, f"{column}={value}", *options)

@@ -43,13 +43,13 @@ def test_every_text_comes_back_and_none_is_raw(dag: str, job: str, group: str, d
     assert [c for c in text if not c.isprintable() and c != "\n"] == []
     again = read_document(text, "the export")
     assert (again.jobs, again.groups) == (
-        {(dag, job): {"memory_limit": "4Gi", "description": description}},
+        # What is none is an empty text, which none of these can be.
+        {(dag, job): {"memory_limit": "4Gi", "description": description, "memory_growth": "", "memory_growth_limit": ""}},
         {
             group: {
                 "display_name": f"x{description}",
                 "exchanges": exchanges,
                 "description": description,
-                # None of their own: as an empty text, which none of them can be.
                 "market_open_utc": "",
                 "market_close_utc": "",
             }
@@ -91,6 +91,8 @@ jobs = st.fixed_dictionaries(
         "enabled": st.booleans(),
         "priority": st.integers(1, 10),
         "description": st.none() | names | st.just("x" * 4_000),
+        "memory_growth": st.none() | st.decimals("1.1", 10, places=2),
+        "memory_growth_limit": st.none() | quantities["memory"],
     }
 ).map(lambda job: {**job, "cpu_request": "100m", "memory_request": "16Mi"})
 times = st.none() | st.times().map(lambda at: at.replace(microsecond=0))

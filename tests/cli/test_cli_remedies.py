@@ -35,6 +35,8 @@ JOB = {
     "memory_limit": {"memory_limit": NO_MEMORY},
     "cpu_request_within_limit": {"cpu_request": ["'3'", "'8'"], "cpu_limit": ["'2'", "'100m'"]},
     "memory_request_within_limit": {"memory_request": ["'3Gi'", "'8Gi'"], "memory_limit": ["'2Gi'", "'512Mi'"]},
+    "memory_growth": {"memory_growth": ["1", "1.005", "'NaN'"]},
+    "memory_growth_limit": {"memory_growth_limit": ["'half'", "'65Ti'"]},
     "batch_size": {"batch_size": NO_NUMBER},
     "timeout_seconds": {"timeout_seconds": ["0", "NULL"]},
     "max_retries": {"max_retries": NO_NUMBER},

@@ -106,7 +106,7 @@ def test_airflows_user_can_read_with_the_documented_privileges_and_no_more(
 ) -> None:
     with migrated_database.role(*privileges("airflow")) as role:
         hook = hook_of(migrated_database, role, monkeypatch)
-        job, group, _ = hook.get_task_config("data_collection_equities", "us_markets", "us_markets")
+        job, group, *_ = hook.get_task_config("data_collection_equities", "us_markets", "us_markets")
         assert (job.batch_size, group and group.group_name) == (500, "us_markets")
         assert len(hook.get_exchange_groups()) == 4
         with pytest.raises(DagConfigNotAllowedError):

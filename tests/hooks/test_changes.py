@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -45,6 +46,8 @@ class TestJobs:
             enabled=False,
             priority=1,
             description="London",
+            memory_growth=1.5,
+            memory_growth_limit="16Gi",
             updated_by="ann",
             reason="new feed",
         )
@@ -54,12 +57,27 @@ class TestJobs:
         assert (config.memory_limit.text, config.batch_size, config.timeout_seconds) == ("4Gi", 7, 77)
         assert (config.max_retries, config.retry_delay_minutes, config.retry_backoff_enabled) == (0, 0, False)
         assert (config.enabled, config.priority, config.description) == (False, 1, "London")
+        assert (config.memory_growth, str(config.memory_growth_limit)) == (Decimal("1.5"), "16Gi")
         assert config.disabled_change == config.change
         assert config.change is not None
         assert (config.change.changed_by, config.change.reason, config.version) == ("ann", "new feed", 2)
 
     def test_an_empty_description_removes_it(self, hook: DagConfigHook) -> None:
         assert hook.update_dag_config(*JOB, description="").description is None
+
+    def test_an_empty_text_removes_the_growth_of_memory_and_its_limit(self, hook: DagConfigHook) -> None:
+        hook.update_dag_config(*JOB, memory_growth=Decimal("2.50"), memory_growth_limit="8Gi")
+        [entry] = hook.get_history(*JOB, limit=1)
+        assert entry.differences() == {"memory_growth": (None, 2.5), "memory_growth_limit": (None, "8Gi")}
+
+        config = hook.update_dag_config(*JOB, memory_growth="", memory_growth_limit="")
+
+        assert (config.memory_growth, config.memory_growth_limit) == (None, None)
+
+    @pytest.mark.parametrize("factor", [0, Decimal("0.00"), 1, 1.05, "1.005", 10.01, "NaN"])
+    def test_a_factor_that_is_none_is_refused(self, hook: DagConfigHook, factor: Any) -> None:
+        with pytest.raises(DagConfigInvalidError, match=r"memory_growth '.*' of data_collection_equities/lse must be a"):
+            hook.update_dag_config(*JOB, memory_growth=factor)
 
     def test_a_change_that_changes_nothing_is_none(self, hook: DagConfigHook) -> None:
         before = hook.get_dag_config(*JOB)
@@ -239,6 +257,8 @@ class TestOverrides:
             "retry_backoff_enabled": False,
             "enabled": False,
             "priority": 1,
+            "memory_growth": 1.1,
+            "memory_growth_limit": "16Gi",
         }
         override = hook.override_dag_config(*JOB, for_=timedelta(days=1), reason="all", **values)
 

@@ -118,7 +118,7 @@ def test_a_job_that_runs_again_was_switched_off_by_nobody(hook: DagConfigHook, m
 
 
 def test_a_job_and_its_group_come_together(hook: DagConfigHook) -> None:
-    config, group, _ = hook.get_task_config("data_collection_equities", "lse", "us_markets")
+    config, group, *_ = hook.get_task_config("data_collection_equities", "lse", "us_markets")
 
     assert config == hook.get_dag_config("data_collection_equities", "lse")
     assert group == hook.get_exchange_group("us_markets")
@@ -129,7 +129,7 @@ def test_a_job_without_a_group_has_none(hook: DagConfigHook) -> None:
 
 
 def test_a_group_of_a_job_without_a_row_is_found(hook: DagConfigHook) -> None:
-    config, group, _ = hook.get_task_config("new_dag", "lse", "lse")
+    config, group, *_ = hook.get_task_config("new_dag", "lse", "lse")
 
     assert config.origin.startswith("defaults: ")
     assert group is not None
@@ -281,7 +281,7 @@ def test_the_names_that_a_job_may_have_are_those_of_rows_and_groups(hook: DagCon
 def test_each_value_says_where_it_is_from(hook: DagConfigHook) -> None:
     override = hook.override_dag_config("calculate_indicators", for_="2h", reason="backfill", cpu_limit="5")
 
-    config, _, _ = hook.get_task_config("calculate_indicators", "all", None, {"batch_size": 100})
+    config, *_ = hook.get_task_config("calculate_indicators", "all", None, {"batch_size": 100})
 
     assert (config.cpu_limit.text, config.batch_size, config.timeout_seconds, config.version) == ("5", 100, 3600, 1)
     assert (config.sources["cpu_limit"], config.sources["batch_size"], config.sources["timeout_seconds"]) == (
@@ -309,7 +309,7 @@ def test_a_disabled_job_with_a_bad_row_is_not_run_with_defaults_by_a_run(hook: D
     break_rule("dag_configuration", "memory_limit", "'2 GB'")
 
     assert not hook.get_dag_config("calculate_indicators").enabled
-    config, _, _ = hook.get_task_config("calculate_indicators", "all", None, {"enabled": True})
+    config, *_ = hook.get_task_config("calculate_indicators", "all", None, {"enabled": True})
     assert not config.enabled
 
 

@@ -247,6 +247,6 @@ def test_a_new_value_that_is_taken_makes_a_row_that_runs(column: str, value: obj
         return
 
     # As request and limit at once, so that it has nothing to fit to but itself.
-    resource = column.partition("_")[0]
-    columns = (f"{resource}_request", f"{resource}_limit") if resource in ("cpu", "memory") else (column,)
+    resource, _, kind = column.partition("_")
+    columns = (f"{resource}_request", f"{resource}_limit") if kind in ("request", "limit") else (column,)
     assert config(**dict.fromkeys(columns, checked)).as_dict()[column] == checked

@@ -16,6 +16,7 @@ from airflow_provider_dagconfig.models import (
     OVERRIDE_COLUMNS,
     Change,
     DagConfig,
+    DecimalColumn,
     InvalidRowError,
     NumberColumn,
     Override,
@@ -66,12 +67,19 @@ def configs(draw: st.DrawFn) -> DagConfig:
         for name, column in CONFIG_COLUMNS.items()
         if isinstance(column, NumberColumn)
     }
+    decimals = {
+        name: draw(st.none() | st.decimals(column.least, column.most, places=2))
+        for name, column in CONFIG_COLUMNS.items()
+        if isinstance(column, DecimalColumn)
+    }
     return DagConfig(
         *(draw(st.text()), draw(st.text()), *cpu, *memory),
         **numbers,
+        **decimals,
         retry_backoff_enabled=draw(st.booleans()),
         enabled=draw(st.booleans()),
         description=draw(TEXTS),
+        memory_growth_limit=draw(st.none() | written(8_000, "Gi")),
         origin=draw(st.text()),
         updated_at=draw(st.none() | ANY_MOMENTS),
         change=draw(CHANGES),
@@ -115,7 +123,12 @@ def in_the_override(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        pytest.param({**OVERRIDDEN, "format": 3}, "in format 3 cannot be read: this version of .* reads format 2. Let", id="newer"),
+        pytest.param({**OVERRIDDEN, "format": 4}, "in format 4 cannot be read: this version of .* reads format 3. Let", id="newer"),
+        pytest.param(
+            without(without({**OVERRIDDEN, "format": 2}, "memory_growth"), "memory_growth_limit"),
+            "in format 2 cannot be read",
+            id="older, before memory grew",
+        ),
         pytest.param(without(OVERRIDDEN, "format"), "in format NULL cannot be read", id="no-format"),
         pytest.param(CONFIG.as_dict(), "in format NULL cannot be read", id="what-people-read"),
         pytest.param({**OVERRIDDEN, "format": True}, "in format True cannot be read", id="format-of-another-kind"),
@@ -125,6 +138,8 @@ def in_the_override(**values: Any) -> dict[str, Any]:
         pytest.param({**OVERRIDDEN, "batch_size": "5"}, "batch_size is '5', and no int", id="text-for-a-number"),
         pytest.param({**OVERRIDDEN, "batch_size": True}, "batch_size is True, and no int", id="truth-for-a-number"),
         pytest.param({**OVERRIDDEN, "batch_size": None}, "batch_size is NULL, and no int", id="null"),
+        pytest.param({**OVERRIDDEN, "memory_growth": "2"}, "memory_growth is '2', and no Decimal", id="text-for-a-decimal"),
+        pytest.param({**OVERRIDDEN, "memory_growth": True}, "memory_growth is True, and no Decimal", id="truth-for-a-decimal"),
         pytest.param({**OVERRIDDEN, "cpu_limit": 2}, "cpu_limit is 2, and no Quantity", id="number-for-a-quantity"),
         pytest.param({**OVERRIDDEN, "cpu_limit": "two"}, "cpu_limit: 'two' is no Kubernetes quantity", id="no-quantity"),
         pytest.param({**OVERRIDDEN, "updated_at": 5}, "updated_at is 5, and no datetime", id="number-for-a-moment"),

@@ -77,3 +77,12 @@ def test_where_metrics_are_off_nothing_is_said(tasks: Tasks) -> None:
     task = tasks.run("true")
     assert task.state == "success"
     assert not any("statsd" in line.lower() for line in task.log)
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="memory grows from Airflow 3.3 on")
+def test_a_try_that_had_more_memory_than_its_row_gives(tasks: Tasks, seen: Seen) -> None:
+    tasks.configure(memory_request="16Mi", memory_limit="32Mi", memory_growth=2)
+    tasks.run("tail", "/dev/zero", max_tries=10)
+    assert "dagconfig.memory.grown" not in seen.names()
+    tasks.run("true", try_number=2, max_tries=10)
+    assert seen.names().count("dagconfig.memory.grown") == 1

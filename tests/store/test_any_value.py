@@ -190,7 +190,7 @@ def new_store(
 
 
 def looking_works(store: Store) -> None:
-    config, group, _ = store.hook.get_task_config(DAG, "good", "good")
+    config, group, *_ = store.hook.get_task_config(DAG, "good", "good")
     assert config.enabled
     assert group in store.hook.get_exchange_groups()
     assert "good" in store.hook.get_exchange_group_names()

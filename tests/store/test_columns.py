@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -20,6 +21,7 @@ from airflow_provider_dagconfig.models import (
     BooleanColumn,
     Column,
     DagConfig,
+    DecimalColumn,
     ExchangeGroup,
     ExchangesColumn,
     NumberColumn,
@@ -179,6 +181,11 @@ def edges(column: Column) -> Iterator[tuple[Any, bool]]:
     yield None, column.is_nullable
     if isinstance(column, NumberColumn):
         yield from [(column.least, True), (column.most, True), (column.least - 1, False), (column.most + 1, False)]
+    elif isinstance(column, DecimalColumn):
+        finest = Decimal("0.01")
+        yield from [(column.least, True), (column.most, True), (column.least + finest, True), (Decimal("2.500"), True)]
+        yield from [(column.least - finest, False), (column.most + finest, False), (column.least + finest / 10, False)]
+        yield from [(Decimal("NaN"), False), (Decimal("Infinity"), False), (Decimal(-2), False)]
     elif isinstance(column, BooleanColumn):
         yield from [(True, True), (False, True)]
     elif isinstance(column, QuantityColumn):
@@ -190,8 +197,8 @@ def edges(column: Column) -> Iterator[tuple[Any, bool]]:
         # In steps of 1m of CPU; of memory there is no step.
         yield f"{float(least) * 1.5:.4f}", column.resource == "memory"
         assert column.length is not None
-        yield column.default.rjust(column.length, "0"), True
-        yield column.default.rjust(column.length + 1, "0"), False
+        yield column.example.rjust(column.length, "0"), True
+        yield column.example.rjust(column.length + 1, "0"), False
     elif isinstance(column, ExchangesColumn):
         yield from [(["LSE", "n.a_-5", "7"], True), (["LSE", "LSE"], False), ([], False), ([""], False), ([None], False)]
         yield from [
@@ -279,10 +286,10 @@ def test_a_name_has_at_most_these_characters(connection: psycopg.Connection[Any]
 @pytest.mark.parametrize(
     ("name", "other"),
     [
-        (name, other)
+        pair
         for name, column in QUANTITIES.items()
-        for other in QUANTITIES
-        if name != other and QUANTITIES[other].resource == column.resource
+        if column.within is not None
+        for pair in [(name, column.within), (column.within, name)]
     ],
 )
 def test_a_request_is_within_its_limit(connection: psycopg.Connection[Any], name: str, other: str) -> None:

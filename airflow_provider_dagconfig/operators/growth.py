@@ -1,0 +1,102 @@
+"""
+The memory of one try of a task that grows: what earlier tries left in Airflow's task state store, and what this one leaves there.
+
+Nothing is asked of Airflow where the job's row has no ``memory_growth``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_dagconfig.kubectl.annotations import try_number
+from airflow_provider_dagconfig.kubectl.ends import PodEnd, PodFailed
+from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, memory_limit_of, read_status
+from airflow_provider_dagconfig.memory_growth import Grown, grown, next_limit
+from airflow_provider_dagconfig.models import Quantity
+from airflow_provider_dagconfig.models.ceiling import binding
+from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
+from airflow_provider_dagconfig.operators.task_state_store import GROWTH, can_remember, recall, remember
+from airflow_provider_dagconfig.wording import printables
+
+
+class Growth:
+    """
+    The growth of one try.
+
+    :param context: the task's.
+    :param lookup: read what is in force by row, overrides and conf:
+    :param found: this.
+    :param log: the task's.
+    :raises Exception: Airflow's, where its API did not answer.
+    """
+
+    def __init__(self, context: Mapping[str, Any], lookup: Lookup, found: InForce, log: Any) -> None:
+        self._context, self._lookup, self._begun_with, self._log = context, lookup, found.config, log
+        self._ceiling = next((each for each in binding(found.ceilings) if each.name == "memory"), None)
+        self._grows = found.config.memory_growth is not None and found.config.enabled and can_remember(context)
+        self._kept = Grown.from_kept(recall(context, GROWTH)) if self._grows else None
+        self.in_force = replace(found, config=grown(found.config, self._kept, self._ceiling))
+        """What the try runs with."""
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the try has more memory than row, overrides and conf give it."""
+        return self.in_force.config.memory_limit != self._begun_with.memory_limit
+
+    def ended(self, end: PodEnd, container: str) -> Quantity | None:
+        """
+        Leave a larger limit to the next try where the job's container was OOMKilled.
+
+        :return: that limit; None where the end was another one, or memory does not grow, or no more.
+        """
+        if not isinstance(end, PodFailed) or end.outcome.end is not End.OUT_OF_MEMORY:
+            return None
+        return self._leave(end.ended.pod, container)
+
+    def replacing(self, pod: Mapping[str, Any], container: str) -> InForce | None:
+        """
+        Look at an earlier try's pod, before it is deleted: a worker that died may have left nothing of its end.
+
+        :return: what the try runs with from now on, where that pod was OOMKilled; None where nothing changes.
+        """
+        outcome = read_status(pod, container)
+        if isinstance(outcome, Outcome) and outcome.end is End.OUT_OF_MEMORY and self._leave(pod, container):
+            config = grown(self._begun_with, self._kept, self._ceiling)
+            if config != self.in_force.config:
+                self.in_force = replace(self.in_force, config=config)
+                return self.in_force
+        return None
+
+    def say_what_was_needed(self) -> None:
+        """Say, once the job has succeeded with more memory than it began with, how to write that into its row."""
+        config, row = self.in_force.config, self._begun_with
+        if self._kept is None or not self.has_grown:
+            return
+        values = [f"memory_request={config.memory_request}", f"memory_limit={config.memory_limit}"]
+        self._log.warning(
+            "%s/%s needed more memory than it is given: it succeeded with memory_limit %s instead of %s (%s). The next run begins"
+            " with %s again. To give it what it needed: %s",
+            *printables(config.dag_name, config.job_name, config.memory_limit, row.memory_limit, self._kept.why, row.memory_limit),
+            *printables(self._lookup.hook.store.location.command("set", config.dag_name, config.job_name, *values)),
+        )
+
+    def _leave(self, pod: Mapping[str, Any], container: str) -> Quantity | None:
+        if not self._grows:
+            return None
+        # What it really had: a pod that was adopted may be from before a change.
+        text = memory_limit_of(pod, container)
+        before = self.in_force.config.memory_limit if text is None else Quantity.parse(text)
+        limit = next_limit(self._begun_with, self._ceiling, before)
+        if limit is None:
+            return None
+        if self._kept is not None and self._kept.limit >= limit:
+            return grown(self._begun_with, self._kept, self._ceiling).memory_limit
+        self._kept = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
+        try:
+            remember(self._context, GROWTH, self._kept.as_dict())
+        except Exception as error:  # noqa: BLE001 - how the pod ended must not get lost
+            self._log.warning("Airflow did not keep memory_limit %s for the next try: %s", *printables(limit, error))
+            return None
+        return limit
