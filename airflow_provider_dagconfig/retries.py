@@ -172,10 +172,12 @@ class Decision:
 
     :param delay: until the next try; None for no other try.
     :param why: what happened, and how it counts; a clause.
+    :param next_has: what the next try has that this one had not: ``memory_limit 4Gi instead of 2Gi``.
     """
 
     delay: timedelta | None
     why: str
+    next_has: str = ""
 
     @property
     def retry(self) -> bool:
@@ -188,7 +190,9 @@ class Decision:
 
         :param due: when the next try is, where there is one: ``at 21:14 UTC``.
         """
-        return f"{self.why}; next {due}" if self.retry else f"no retry: {self.why}"
+        if not self.retry:
+            return f"no retry: {self.why}"
+        return f"{self.why}; next {due}" + (f", {self.next_has}" if self.next_has else "")
 
 
 def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allows: bool = True, spread: float = 0.0) -> Decision:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -22,14 +22,14 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.kubectl.release import Why
-from airflow_provider_dagconfig.models import InstallationError, in_force
+from airflow_provider_dagconfig.models import InstallationError
 from airflow_provider_dagconfig.operators.access import cluster_access
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, errors_fit_for_logs, skips
@@ -40,12 +40,13 @@ from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.parameters import check_parameters
 from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS, pod_request
-from airflow_provider_dagconfig.operators.ported_parameters import check_ported, is_ported, parameters_of_subclasses
+from airflow_provider_dagconfig.operators.ported_parameters import check_ported, defaults_of, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.operators.retrying import Retrying, is_from_row, with_retries
+from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_pod
 from airflow_provider_dagconfig.operators.texts import as_written, mask_listed_variables
 from airflow_provider_dagconfig.settings import configured_kubectl
-from airflow_provider_dagconfig.wording import printable, printables
+from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -290,10 +291,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         taken = {name: value for name, value in kwargs.items() if name in known or not is_ported(name)}
         partial = super().partial(task_id=task_id, **taken)
         check_unrendered({name: value for name, value in kwargs.items() if name in POD_PARAMETERS})
-        defaults: dict[str, Any] = {}
-        for place in (partial.kwargs["dag"], partial.kwargs["task_group"]):
-            defaults |= place.default_args if place else {}
-        defaults |= kwargs.get("default_args") or {}
+        defaults = defaults_of(partial.kwargs["dag"], partial.kwargs["task_group"], kwargs)
         check_ported(
             {name: value for name, value in kwargs.items() if name not in known},
             {name: value for name, value in defaults.items() if name not in known},
@@ -330,15 +328,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         """Render some fields as Airflow does, but texts as texts where the DAG renders natively."""
         given = {name: getattr(self, name) for name in names}
         super()._do_render_template_fields(self, given, context, jinja_env, seen_oids)
-        if isinstance(self.render_template("1", context, jinja_env), str):
-            return
-
-        def render(text: str) -> str:
-            template = jinja_env.from_string(text)
-            return "".join(map(str, template.root_render_func(template.new_context({**context}))))
-
-        for name, value in given.items():
-            setattr(self, name, as_written(name, value, getattr(self, name), render))
+        if not isinstance(self.render_template("1", context, jinja_env), str):
+            for name, value in given.items():
+                setattr(self, name, as_written(name, value, getattr(self, name), jinja_env, context))
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
@@ -355,8 +347,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._in_force is None:
             self._growth = Growth(context, lookup, lookup.read(context), self.log)
             self._in_force = self._retries(context).found = self._growth.in_force
-            told = in_force(self._in_force.config, self._in_force.group, datetime.now(timezone.utc))
-            self.log.info("%s", printable(told))
+            self._retries(context).end_groups()
+            tell_configuration(self.log, self._in_force.config, self._in_force.group)
         self.dag_config = self._in_force.config.as_dict()
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]
@@ -408,8 +400,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         except (ClusterAccessError, InstallationError, ManifestError) as error:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
-            limit = self._growth.ended(end, self.base_container_name)
             config = self._in_force.config
+            if (limit := self._growth.ended(end, self.base_container_name)) is not None:
+                self._retries(context).next_has = f"memory_limit {limit} instead of {config.memory_limit}"
             back = look_back(columns_behind(end, config), config, self._hook(), {**context})
             raise as_airflows(end, config, self.base_container_name, self.skip_on_exit_code, back, limit) from None
         assert self._run is not None
@@ -435,22 +428,16 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         def kubectl(pod: str) -> Kubectl:
             return Kubectl(environment, namespace, pod, self.base_container_name, configured_kubectl())
 
-        growth = self._growth
-        assert growth is not None
-
         def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
-            found = growth.replacing(pod, self.base_container_name)
+            assert self._growth is not None
+            found = self._growth.replacing(pod, self.base_container_name)
             if found is None:
                 return None
             self._in_force, self.dag_config = found, found.config.as_dict()
-            self.log.info("%s", printable(in_force(found.config, found.group, datetime.now(timezone.utc))))
+            tell_configuration(self.log, found.config, found.group)
             return build_pod(replace(request, dag_config=found.config))
 
-        self.log.info(
-            "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
-            *printables(name, namespace, config.cpu_request, config.cpu_limit),
-            *printables(config.memory_request, config.memory_limit, config.timeout_seconds),
-        )
+        tell_pod(self.log, manifest, config)
         self._retries(context).metrics = metrics = Metrics(self.dag_id, config.job_name, namespace)
         grace = self.termination_grace_period
         self._run = PodRun(
@@ -469,12 +456,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if self._killed:  # before there was anything to kill
             self._run.kill()
         try:
-            ended = self._run.run()
-            metrics.ended(ended, self.base_container_name)
-            return ended
-        except PodFailed as failed:
-            metrics.ended(failed.ended, self.base_container_name)
-            raise
+            return metrics.counted(self._run.run, self.base_container_name)
         except AirflowTaskTimeout:
             self._run.abandon(Why.TIMEOUT)
             raise
@@ -482,7 +464,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             self._run.abandon(Why.PERSON)
             raise
         finally:
-            if growth.has_grown:
+            if self._growth and self._growth.has_grown:
                 metrics.grown()
 
     def _finish(self, access: ClusterAccess) -> None:

@@ -7,7 +7,7 @@ metrics are off, nothing happens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_dagconfig.kubectl.claim import Step
-from airflow_provider_dagconfig.kubectl.ends import Ended
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodFailed
 from airflow_provider_dagconfig.kubectl.outcome import phases
 from airflow_provider_dagconfig.retries import Cause, Decision
 
@@ -52,6 +52,16 @@ class Metrics:
         for name, took in (("pending", pending), ("running", running)):
             if took is not None:
                 Stats.timing(f"dagconfig.pod.{name}", timedelta(seconds=took), tags=self._tags())
+
+    def counted(self, run: Callable[[], Ended], container: str) -> Ended:
+        """Let a pod run to its end, and count that, whichever it is; what is raised is :meth:`PodRun.run`'s."""
+        try:
+            ended = run()
+        except PodFailed as failed:
+            self.ended(failed.ended, container)
+            raise
+        self.ended(ended, container)
+        return ended
 
     def decided(self, cause: Cause, decision: Decision) -> None:
         """Count a failed try by whose fault it is and what follows: ``dagconfig.retries``, or ``dagconfig.no_retry``."""

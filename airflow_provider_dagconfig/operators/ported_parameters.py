@@ -131,6 +131,16 @@ def parameters_of_subclasses(operator: type, base: type) -> set[str]:
     return {name for init in inits for name in inspect.signature(init).parameters}
 
 
+def defaults_of(dag: DAG | None, task_group: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give the default arguments of a mapped task, as Airflow joins them.
+
+    :param arguments: of ``partial()``.
+    """
+    places = [place.default_args for place in (dag, task_group) if place]
+    return {name: value for given in (*places, arguments.get("default_args") or {}) for name, value in given.items()}
+
+
 def check_ported(
     arguments: Mapping[str, Any],
     default_args: Mapping[str, Any],

@@ -14,6 +14,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from textwrap import shorten
@@ -30,6 +31,7 @@ from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
+from airflow_provider_dagconfig.operators.task_log import end_groups, tell_failure
 from airflow_provider_dagconfig.operators.tries import Tries
 from airflow_provider_dagconfig.retries import (
     DOES_NOT_MEND,
@@ -93,7 +95,8 @@ class RowRetryPolicy(_Base):  # type: ignore[misc]
         if context is None or not hasattr(task, "after_failure"):
             if not isinstance(exception, ValueError | TypeError):
                 return RetryDecision.default()
-            tell(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"), open_groups=2)
+            end_groups(_LOG, 2)
+            tell(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"))
             return RetryDecision.fail()
         decision: Decision = task.after_failure(exception, context)
         return RetryDecision.fail() if decision.delay is None else RetryDecision.retry(delay=decision.delay)
@@ -154,6 +157,8 @@ class Retrying:
         """With the job and the namespace, once they are known."""
         self.open_groups = 1 if HAS_POLICIES else 0
         """How many of Airflow's groups of lines are open in the log: its page folds them. The first is of what precedes execute."""
+        self.next_has = ""
+        """What the next try has that this one had not, for the log."""
         self._disabled: str | None = None
 
     @cached_property
@@ -208,7 +213,7 @@ class Retrying:
             # What is next was decided elsewhere, and what is kept is another task instance's by now.
             return Decision(None, f"somebody ended the task or cleared it ({error.end.by})")
         cause, what = self._judge(error)
-        decision = self._decide(cause, what)
+        decision = replace(self._decide(cause, what), next_has=self.next_has)
         self.metrics.decided(cause, decision)
         return decision
 
@@ -251,6 +256,8 @@ class Retrying:
                 self.tell(decision)
             raise
         except (AirflowException, AirflowTaskTimeout) as error:
+            self.end_groups()
+            tell_failure(self._task.log, error)
             if HAS_POLICIES or not self._from_row:
                 raise
             decision = self.decide(error)
@@ -261,7 +268,12 @@ class Retrying:
 
     def tell(self, decision: Decision) -> None:
         """Write the line that says what is next, and why, outside of all groups."""
-        tell(self._task.log, decision, open_groups=self.open_groups, delay_below_3_3=self._task.retry_delay)
+        self.end_groups()
+        tell(self._task.log, decision, delay_below_3_3=self._task.retry_delay)
+
+    def end_groups(self) -> None:
+        """End Airflow's groups of lines: what follows is seen at once."""
+        end_groups(self._task.log, self.open_groups)
         self.open_groups = 0
 
     def _judge(self, error: BaseException) -> tuple[Cause, str]:
@@ -289,16 +301,13 @@ class Retrying:
         return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
 
 
-def tell(log: Any, decision: Decision, *, open_groups: int, delay_below_3_3: timedelta | None = None) -> None:
+def tell(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = None) -> None:
     """
     Write the line that says what is next, and why.
 
     :param log: the task's.
-    :param open_groups: how many of Airflow's groups of lines are open, and are ended before.
     :param delay_below_3_3: the task's static one.
     """
-    for _ in range(open_groups):
-        log.info("::endgroup::")
     due = f"after the DAG's retry_delay ({delay_below_3_3})"
     if HAS_POLICIES and decision.delay is not None:
         due = f"at {datetime.now(timezone.utc) + decision.delay:%H:%M} UTC"

@@ -10,10 +10,13 @@ where only a text will do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import redact
 from airflow.sdk.log import mask_secret
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEXTS = frozenset(
     {
@@ -27,14 +30,20 @@ OF_TEXTS = frozenset({"cmds", "arguments", "env_vars", "configmaps", "labels", "
 """Those that hold texts; one that is a template as a whole gives the structure."""
 
 
-def as_written(parameter: str, given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+def as_written(parameter: str, given: Any, rendered: Any, environment: jinja2.Environment, context: Mapping[str, Any]) -> Any:
     """
     Give a parameter with its texts as they are written.
 
     :param given: as the DAG's file has it.
     :param rendered: what became of it natively.
-    :param render: gives what a template makes in other DAGs.
+    :param environment: the DAG's, in which a text is rendered again, as in other DAGs.
+    :param context: the task's.
     """
+
+    def render(text: str) -> str:
+        template = environment.from_string(text)
+        return "".join(map(str, template.root_render_func(template.new_context({**context}))))
+
     if parameter in TEXTS:
         return _text(given, rendered, render)
     if parameter not in OF_TEXTS or isinstance(given, str):

@@ -273,7 +273,10 @@ def test_the_line_that_says_what_is_next_is_in_no_group(tasks: Tasks, monkeypatc
     assert [line for line in tasks.log if "group::" in line or "; next at " in line][-2] == "::endgroup::"
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", "postgresql://nobody@127.0.0.1:1/none")
     tasks.run("false", **ROUND)
-    assert tasks.log[-3:-1] == ["::endgroup::", "::endgroup::"]
+    *_, ended, error, ended_again, last = tasks.log
+    assert (ended, ended_again) == ("::endgroup::", "::endgroup::")
+    assert error.startswith("The configuration database cannot be reached"), "in one line, before Airflow's traceback"
+    assert "; next at " in last
 
 
 # --- a worker that died ---

@@ -1,0 +1,79 @@
+"""
+The log of a try as a page that somebody reads at night: what is in force first, what is looked up seldom in groups, the end last.
+
+Airflow's page folds what stands between ``::group::`` and ``::endgroup::``; an end too many is ignored there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from logging import DEBUG
+from typing import Any
+
+from airflow.providers.common.compat.sdk import redact
+
+from airflow_provider_dagconfig.models import CONFIG_COLUMNS, DagConfig, ExchangeGroup, in_force
+from airflow_provider_dagconfig.wording import printable, printables
+
+
+def tell_configuration(log: Any, config: DagConfig, group: ExchangeGroup | None) -> None:
+    """Write what is in force: in one line that is seen at once, and each value with where it is from in a group."""
+    log.info("%s", printable(in_force(config, group, datetime.now(timezone.utc))))
+    with _folded(log, "Configuration"):
+        for name in CONFIG_COLUMNS:
+            source = config.sources.get(name)
+            log.info("%s = %s%s", *printables(name, _shown(getattr(config, name)), f" ({source})" if source else ""))
+        if group is not None:
+            log.info("exchanges of %s = %s", *printables(group.group_name, ", ".join(group.exchanges)))
+
+
+def tell_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
+    """
+    Write which pod is asked for; at level DEBUG its manifest too, in a group.
+
+    The manifest is without the values of variables that are secret by their names.
+    """
+    metadata = manifest["metadata"]
+    log.info(
+        "Pod %s in namespace %s: cpu %s to %s, memory %s to %s, %s s at most",
+        *printables(metadata["name"], metadata["namespace"], config.cpu_request, config.cpu_limit),
+        *printables(config.memory_request, config.memory_limit, config.timeout_seconds),
+    )
+    if log.isEnabledFor(DEBUG):
+        with _folded(log, "Manifest"):
+            for line in json.dumps(_without_secrets(manifest), indent=2).splitlines():
+                log.info("%s", printable(line))
+
+
+def tell_failure(log: Any, error: BaseException) -> None:
+    """Write what an error says in one line, before Airflow's traceback has it whole."""
+    log.error("%s", printable(str(error).partition("\n")[0] or type(error).__name__))
+
+
+def end_groups(log: Any, number: int) -> None:
+    """End so many groups: what follows is seen at once."""
+    for _ in range(number):
+        log.info("::endgroup::")
+
+
+@contextmanager
+def _folded(log: Any, title: str) -> Iterator[None]:
+    log.info("::group::%s", printable(title))
+    yield
+    log.info("::endgroup::")
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        name = value.get("name")
+        if isinstance(name, str) and isinstance(value.get("value"), str):
+            return {**value, "value": redact(value["value"], name)}
+        return {key: _without_secrets(item) for key, item in value.items()}
+    return [_without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
