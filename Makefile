@@ -37,7 +37,7 @@ test: $(READY) kubectl
 
 # Only what runs on a real cluster, from KUBECONFIG. What freezes its components comes last, and alone.
 test-cluster: $(READY) kubectl
-	$(PYTEST) -n 2 -m "cluster and not faults and not chaos"
+	$(PYTEST) -n 3 -m "cluster and not faults and not chaos"
 	$(BIN)/python -m pytest -m faults
 
 # Faults at random on the cluster of KUBECONFIG: those of CHAOS_SEED, or of a seed that is printed, so that they can be had again.
