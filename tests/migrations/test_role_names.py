@@ -123,7 +123,7 @@ def test_a_store_of_an_earlier_build_gets_them_too(empty: Database, named: Names
 
     steps = migrate(empty.url, **named)
 
-    assert [step.action for step in steps] == ["renewed"] * 8 + ["granted"]
+    assert [step.action for step in steps] == ["renewed"] * 9 + ["granted"]
     assert (names_of(empty), granted_to(empty)) == (named, set(named.values()))
 
 

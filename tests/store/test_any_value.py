@@ -54,6 +54,7 @@ LISTS = [
     '{"a,b","\\"{"}',
     f"{{{'x' * 10**6}}}",
 ]
+FACTORS = ["NaN", "Infinity", "-Infinity", "0", "-1", "1", "1.005", "1e-300", "1e300", "2.000"]
 JSON = ["null", "[]", "{}", '"x"', "5", "[[{}]]", '{"enabled": {"a": [1]}}', '{"batch_size": "many", "version": null}']
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
@@ -67,6 +68,7 @@ def values_of(type_name: str, length: int | None, *, nullable: bool) -> st.Searc
         "int8": st.sampled_from([-(2**63), 2**63 - 1, 2**62, 0, -1]) | st.integers(1000, 2**63 - 1),
         "varchar": texts | st.just("x" * (length or 1)),
         "text": texts | st.just("x" * 10**6),
+        "numeric": st.sampled_from(FACTORS) | st.decimals(-5, 20, places=3),
         "bool": st.booleans(),
         "timestamptz": st.sampled_from(MOMENTS) | st.datetimes(timezones=st.just(timezone.utc)),
         "time": st.sampled_from(["24:00", "00:00", "23:59:59.999999"]) | st.times(),
