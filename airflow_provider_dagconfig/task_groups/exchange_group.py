@@ -7,6 +7,7 @@ What a group's job is configured with is not here: each task asks for its own ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,6 +16,7 @@ from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+from airflow_provider_dagconfig.retries import PAUSE
 from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
@@ -36,13 +38,23 @@ class ListExchangeGroupsOperator(BaseOperator):
     :param postgres_conn_id: the Airflow connection of the configuration store; (templated) default: as
         :class:`~airflow_provider_dagconfig.hooks.dag_config.DagConfigHook` has it.
     :param config_schema: the database schema of the configuration tables; (templated) default: the hook's.
+    :param retries: there is no row that says how often it is tried again, where the database is away.
+    :param retry_delay: between them.
     """
 
     template_fields: Sequence[str] = ("postgres_conn_id", "config_schema")
     ui_color = "#e8f0fe"
 
-    def __init__(self, *, postgres_conn_id: str | None = None, config_schema: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        postgres_conn_id: str | None = None,
+        config_schema: str | None = None,
+        retries: int | None = 3,
+        retry_delay: timedelta | float = PAUSE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         self.postgres_conn_id = postgres_conn_id
         self.config_schema = config_schema
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pendulum
@@ -222,6 +223,12 @@ def test_a_second_group_of_the_same_id_may_take_a_suffix() -> None:
             with ExchangeGroupTaskGroup("collect", add_suffix_on_collision=True) as group:
                 Job(task_id="run", exchange_group=group.exchange_group)
     assert {"collect.run", "collect__1.run", "collect__1_exchange_groups"} <= set(dag.task_ids)
+
+
+def test_the_list_task_is_tried_again_though_it_has_no_row() -> None:
+    with new_dag(), ExchangeGroupTaskGroup("collect") as group:
+        Job(task_id="run", exchange_group=group.exchange_group)
+    assert (group.list_task.retries, group.list_task.retry_delay) == (3, timedelta(minutes=1))
 
 
 def test_the_list_task_has_the_dags_and_the_groups_defaults() -> None:
