@@ -28,6 +28,7 @@ from plugins.processes import below, parent, task_processes
 from plugins.whole_demo import Demo, running_demo
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
+from airflow_provider_dagconfig.models import Quantity
 from demo import processes
 from demo.airflow import STOP_SECONDS, Airflow
 from demo.cluster import IMAGE, NAMESPACE, Cluster, watched_pods
@@ -165,17 +166,24 @@ def option(pod: dict[str, Any], name: str) -> str:
     return arguments[arguments.index(name) + 1]
 
 
+def amounts(*cells: str) -> list[list[Quantity]]:
+    """Requests and limits of cells of the table; an API server writes 2000m as 2."""
+    return [[Quantity.parse(text) for text in cell.split("/")] for cell in cells]
+
+
 def test_the_demo_shows_what_the_changed_rows_changed(system: System) -> None:
     told = system.demo.told()
     beginning, _, end = told.partition("Before and after")
     assert [("no Kubernetes" in text) for text in (beginning, end)] == [not system.cluster.is_kubernetes] * 2
     table = [line.split() for line in told.splitlines() if line.rstrip().endswith(tuple("0123456789-"))]
     rows = {tuple(cells[:2]) if cells[1] in ("before", "after") else cells[0]: cells for cells in table if len(cells) > 6}
-    assert rows["us_markets", "before"][3:7] == ["500m/2000m", "1Gi/2Gi", "500", "success"]
+    before = rows["us_markets", "before"]
+    assert (amounts(*before[3:5]), before[5:7]) == (amounts("500m/2000m", "1Gi/2Gi"), ["500", "success"])
     after = [cells for cells in table if cells[0] == "after"]
-    assert [cells[2:6] for cells in after[:1]] == [["500m/3000m", "1Gi/4Gi", "750", "success"]]
+    assert (amounts(*after[0][2:4]), after[0][4:6]) == (amounts("500m/3000m", "1Gi/4Gi"), ["750", "success"])
     assert ["after", "-", "-", "-", "-", "skipped", "-"] in after
-    assert rows["asian_markets", "after"][3:7] == ["500m/2000m", "1Gi/2Gi", "500", "success"]
+    unchanged = rows["asian_markets", "after"]
+    assert (amounts(*unchanged[3:5]), unchanged[5:7]) == (amounts("500m/2000m", "1Gi/2Gi"), ["500", "success"])
     assert "cpu_limit: 2000m → 3000m" in told
     assert "enabled: True → False" in told
 

@@ -26,7 +26,7 @@ from demo.airflow import Airflow, running_airflow
 from demo.cluster import PodWatch
 
 RUN = "retries"
-SECONDS = 240
+SECONDS = 600
 """Until a case has come as far as it has to, on a busy machine."""
 
 DAGS = """
