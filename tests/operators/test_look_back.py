@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from plugins.airflow_versions import AIRFLOW
 from plugins.command_line import Answer, dagconfig
 from plugins.local_pods import local_pods
 from plugins.postgres import Database
@@ -22,6 +23,7 @@ from airflow_provider_dagconfig.operators.look_back import look_back
 __all__ = ["dagconfig", "local_pods", "store"]
 
 TOO_MUCH = ("tail", "/dev/zero")
+has_commands = pytest.mark.skipif(AIRFLOW < (3, 2), reason="Airflow has its providers' commands from 3.2 on")
 LAST = datetime(2026, 11, 22, 2, tzinfo=timezone.utc)
 
 
@@ -43,6 +45,7 @@ def pasted(error: str, words: str) -> list[str]:
     return arguments
 
 
+@has_commands
 def test_a_lowered_limit_is_named_and_the_rollback_works_when_pasted(tasks: Tasks, hook: DagConfigHook, dagconfig: Any) -> None:
     change = hook.update_dag_config(DAG_ID, JOB, memory_limit="32Mi", updated_by="dba", reason="smaller nodes").change
     hook.update_dag_config(DAG_ID, JOB, batch_size=7, updated_by="ann")
@@ -57,6 +60,7 @@ def test_a_lowered_limit_is_named_and_the_rollback_works_when_pasted(tasks: Task
     assert (limit(hook), hook.get_dag_config(DAG_ID, JOB).batch_size) == ("128Mi", 7)
 
 
+@has_commands
 def test_an_override_is_named_and_ended_by_the_command(tasks: Tasks, hook: DagConfigHook, dagconfig: Any) -> None:
     hook.override_dag_config(DAG_ID, JOB, for_="2h", reason="small nodes", memory_limit="32Mi", updated_by="ann")
 
