@@ -170,8 +170,9 @@ def running_stand(postgres: Server, namespace: Namespace, folder: Path) -> Itera
 def _insert_job(rows: Database) -> None:
     rows.execute("""
         INSERT INTO financial_screener.dag_configuration
-            (dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, timeout_seconds)
-        VALUES ('chaos', 'counting', '10m', '200m', '16Mi', '32Mi', 300)
+            (dag_name, job_name, cpu_request, cpu_limit, memory_request, memory_limit, timeout_seconds,
+            max_retries, retry_delay_minutes, retry_backoff_enabled)
+        VALUES ('chaos', 'counting', '10m', '200m', '16Mi', '32Mi', 300, 9, 0, false)
     """)
 
 
