@@ -34,14 +34,14 @@ def describe(server: Server, kubeconfig: str | None) -> dict[str, str]:
     facts = {
         "machine": f"{_cpu()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}",
         "load at the beginning (1, 5 and 15 minutes)": load,
-        "system": f"{_system()}, Linux {platform.release()}",
+        "system": f"{_system()}, Linux {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         "airflow-provider-dagconfig": __version__,
     }
     facts |= {package: version(package) for package in _PACKAGES}
     facts["PostgreSQL"] = server.execute("SHOW server_version")[0][0]
     client = json.loads(subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, check=True).stdout)
-    facts["kubectl"] = client["clientVersion"]["gitVersion"]
+    facts["kubectl"] = client["clientVersion"]["gitVersion"].partition("-")[0]
     if kubeconfig:
         facts["Kubernetes"] = json.loads(kubectl(kubeconfig, "get", "--raw", "/version"))["gitVersion"]
         nodes = json.loads(kubectl(kubeconfig, "get", "--raw", "/api/v1/nodes"))["items"]
