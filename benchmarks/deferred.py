@@ -187,8 +187,20 @@ def _figures(
     def column(costs: dict[str, Cost], value: Callable[[Cost], float]) -> dict[str, list[float]]:
         return {who: [value(costs[who])] if who in costs else [] for who in WHO}
 
-    def shown(costs: dict[str, Cost], where: str, number: int) -> list[Figure]:
+    def latency(costs: dict[str, Cost], what: str, share: int, most: float) -> Figure:
         own = costs.get(OURS_DEFERRED)
+        return Figure(
+            f"pod's end to the trigger's event, {what}: p{share}",
+            "s",
+            column(costs, lambda cost: percentile(cost.latencies, share / 100)),
+            Goal(f"<= {most} s", most=most),
+            percentile(own.latencies, share / 100) if own else None,
+        )
+
+    def latencies(costs: dict[str, Cost], what: str) -> list[Figure]:
+        return [latency(costs, what, 50, 0.2), latency(costs, what, 99, 1.0)]
+
+    def shown(costs: dict[str, Cost], where: str, number: int) -> list[Figure]:
         return [
             ratio(
                 f"triggerer: memory of {number} {where} pods, above an empty one",
@@ -198,29 +210,14 @@ def _figures(
                 to=POD_DEFERRED,
             ),
             Figure(f"triggerer: a core's share for {number} {where} pods", "", column(costs, lambda cost: cost.cores)),
-            Figure(
-                f"pod's end to the trigger's event, {number} {where} pods: p50",
-                "s",
-                column(costs, lambda cost: statistics.median(cost.latencies)),
-                Goal("<= 0.2 s", most=0.2),
-                statistics.median(own.latencies) if own else None,
-            ),
-            Figure(
-                f"pod's end to the trigger's event, {number} {where} pods: p99",
-                "s",
-                column(costs, lambda cost: percentile(cost.latencies, 0.99)),
-                Goal("<= 1.0 s", most=1.0),
-                percentile(own.latencies, 0.99) if own else None,
-            ),
+            *latencies(costs, f"{number} {where} pods"),
         ]
 
     # 1,000 of ours are held against what the peer takes at 100: of those it would need ten times as much.
     a_pod = {OURS_DEFERRED: [many.megabytes / many.pods] if many else [], POD_DEFERRED: []}
     if POD_DEFERRED in played:
         a_pod[POD_DEFERRED] = [played[POD_DEFERRED].megabytes / sizes.played_pods]
-    both = {**played, **({OURS_DEFERRED: many} if many else {})}
-    if not many:
-        both.pop(OURS_DEFERRED, None)
+    both = {who: cost for who, cost in {**played, OURS_DEFERRED: many}.items() if cost}
     name = f"{sizes.many_played_pods} played pods (the peer: {sizes.played_pods})"
     figures = [
         Figure(
@@ -228,7 +225,7 @@ def _figures(
             "MB",
             {OURS_DEFERRED: [], POD_DEFERRED: [0.0]},
             Goal("0", most=0.0),
-            note="its process has ended",
+            note="not measured: its process has ended",
         ),
         *shown(real, "real", sizes.real_pods),
         *shown(played, "played", sizes.played_pods),
@@ -247,20 +244,7 @@ def _figures(
             many.cores if many else None,
         ),
         ratio(f"triggerer: memory a pod, {name}", "MB", a_pod, Goal("<= 0.3 of the peer's", most=0.3), to=POD_DEFERRED),
-        Figure(
-            f"pod's end to the trigger's event, {name}: p50",
-            "s",
-            column(both, lambda cost: statistics.median(cost.latencies)),
-            Goal("<= 0.2 s", most=0.2),
-            statistics.median(many.latencies) if many else None,
-        ),
-        Figure(
-            f"pod's end to the trigger's event, {name}: p99",
-            "s",
-            column(both, lambda cost: percentile(cost.latencies, 0.99)),
-            Goal("<= 1.0 s", most=1.0),
-            percentile(many.latencies, 0.99) if many else None,
-        ),
+        *latencies(both, name),
     ]
     if sizes.churn_minutes:
         figures.append(_flat(sizes.churn_minutes, sizes.churn_pods, churned))
@@ -269,13 +253,13 @@ def _figures(
 
 def _flat(minutes: int, pods: int, churned: dict[str, list[float]]) -> Figure:
     own = churned[OURS_DEFERRED]
-    third = max(len(own) // 5, 1)
+    fifth = max(len(own) // 5, 1)
     return Figure(
         f"triggerer: memory in {minutes} minutes of {pods} deferred tasks at a time, its end against its beginning",
         "MB",
         churned,
         Goal("flat: <= 1.05", most=1.05),
-        statistics.median(own[-third:]) / statistics.median(own[:third]) if own else None,
+        statistics.median(own[-fifth:]) / statistics.median(own[:fifth]) if own else None,
         is_ratio=True,
         note="without the first five minutes; medians of the first and the last fifth of the rest. Workers hold nothing",
     )

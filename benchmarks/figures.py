@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,9 +108,8 @@ def above(values: Mapping[str, Sequence[float]], ground: str) -> dict[str, list[
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of all does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    """The smallest value that so large a share of all does not exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
 def short(value: float) -> str:

@@ -192,16 +192,18 @@ class Claim:
         :raises KubectlError: something is refused that no waiting mends, or the name is another task's.
         """
         try:
-            self.may_exist = True
+            self.may_exist = self.may_exist or self._former is not None
             if (left := self._find_former()) is not None:
                 # One without an id is looked at by former_name alone.
                 is_ours = annotation(left, "installation") is not None
                 replace = is_ours and judge_existing(left, self._manifest) is Existing.REPLACE
                 return self._replace(left) if replace else self._adopt(left)
             self.kubectl, self._former = self._own, None
+            if self._permit.refusal is None:  # who takes note may fail, and then nothing is asked for
+                self._permit.told(Step.CREATING, self._manifest)
+            self.may_exist = True
             if self._permit.refusal is not None:
                 return self._take_existing()
-            self._permit.told(Step.CREATING, self._manifest)
             pod = self.kubectl.create(self._manifest)
             self._permit.told(Step.CREATED, pod)
             return pod

@@ -20,7 +20,7 @@ from functools import cached_property
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
@@ -255,7 +255,7 @@ class Retrying:
                 self.metrics.decided(Cause.FINAL, decision)
                 self.tell(decision)
             raise
-        except (AirflowException, AirflowTaskTimeout) as error:
+        except (Exception, AirflowTaskTimeout) as error:
             self.end_groups()
             tell_failure(self._task.log, error)
             if HAS_POLICIES or not self._from_row:

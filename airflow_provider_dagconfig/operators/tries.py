@@ -51,14 +51,14 @@ class Tries:
     def making(self) -> None:
         """Count a pod that is about to be made, once a try."""
         if not self._has_made:
-            self._has_made = True
             self._keep(self.used_up.made())
+            self._has_made = True
 
     def not_made(self) -> None:
         """Take that back."""
         if self._has_made:
-            self._has_made = False
             self._keep(self.used_up.unmade())
+            self._has_made = False
 
     def failed(self, cause: Cause, *, had_pod: bool) -> Round:
         """
@@ -69,10 +69,10 @@ class Tries:
         """
         if not can_remember(self._context):
             return _by_number(self._in_round)
-        if self._has_made and not had_pod:
-            self._known = self.used_up.unmade()
-        after = self.used_up.failed(cause, had_pod=had_pod)
-        self._keep(after)
+        was_unmade = self._has_made and not had_pod
+        after = (self.used_up.unmade() if was_unmade else self.used_up).failed(cause, had_pod=had_pod)
+        if after != self.used_up:
+            self._keep(after)
         return after
 
     @property
@@ -93,9 +93,9 @@ class Tries:
         return Round.from_dict(kept)
 
     def _keep(self, round: Round) -> None:
-        self._known = round
         if can_remember(self._context):
             remember(self._context, ROUND, {**round.as_dict(), _MAX_TRIES: self._ti.max_tries})
+        self._known = round
 
 
 def _by_number(tries: int) -> Round:

@@ -48,6 +48,8 @@ def test_what_all_need_anyway_is_taken_off() -> None:
 
 def test_a_percentile_is_one_of_the_values() -> None:
     assert [percentile([3.0, 1.0, 2.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 2.0, 3.0]
+    hundred = [float(number) for number in range(1, 101)]
+    assert (percentile(hundred, 0.5), percentile(hundred, 0.99)) == (50.0, 99.0)
 
 
 def test_the_page_shows_each_goal_with_its_verdict_and_a_picture(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What Airflow's metrics learn of a task's pods: as a StatsD server gets it."""
+"""What Airflow's Stats is told of a task's pods; what it makes of that is Airflow's."""
 
 from __future__ import annotations
 

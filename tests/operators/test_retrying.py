@@ -11,12 +11,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, TaskGroup
 from plugins.airflow_versions import AIRFLOW
 from plugins.cluster import is_running
-from plugins.tasks import DAG_ID, JOB, TaskResult, Tasks
+from plugins.tasks import DAG_ID, JOB, TaskResult, Tasks, TaskStateStore
 from plugins.workers import holding, worker
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.retrying import RowRetryPolicy
+from airflow_provider_dagconfig.operators.tries import Tries
+from airflow_provider_dagconfig.retries import Cause, Round
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
 POD: dict[str, Any] = {"task_id": "collect", "image": "busybox:latest"}
@@ -341,6 +343,34 @@ def test_a_try_that_adopts_costs_nothing(tasks: Tasks, tmp_path: Any) -> None:
     assert delay(tasks.run("false", try_number=3, **ROUND)) is None
 
 
+# --- Airflow's API is away ---
+
+
+@has_policies
+def test_where_a_pod_cannot_be_counted_none_is_made(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("Airflow's API is away")
+
+    monkeypatch.setattr(TaskStateStore, "set", refuse)
+    with pytest.raises(OSError, match="Airflow's API is away"):
+        tasks.run("true", run_once=True, **ROUND)
+    assert tasks.namespace.pods() == []
+    assert tasks.log[-1] == "Airflow's API is away", "in one line, before Airflow's traceback"
+
+
+@has_policies
+@pytest.mark.parametrize("cause", [Cause.NOBODY, Cause.JOB])
+def test_a_failure_that_changes_no_count_writes_none(cause: Cause) -> None:
+    """An earlier try that still runs when a later one has its pod may write nothing any more: Airflow answers 404."""
+
+    class ReadOnly:
+        def get(self, _: str) -> dict[str, int]:
+            return {"max_tries": 10, "pods": 1, "own": 1}
+
+    context = {"ti": SimpleNamespace(try_number=2, max_tries=10), "task_state_store": ReadOnly()}
+    assert Tries(context, 10).failed(cause, had_pod=True) == Round(pods=1, own=1)
+
+
 # --- run_once ---
 
 
@@ -376,6 +406,14 @@ def test_the_rows_number_counts_without_a_policy(tasks: Tasks) -> None:
     second = tasks.run("false", try_number=2, **ROUND)
     assert second.raised is AirflowFailException
     assert last_line(second, "no retry") == "no retry: try 2 of 2 failed (exit code 1)"
+
+
+@has_none
+def test_an_error_of_a_template_counts_too(tasks: Tasks) -> None:
+    tasks.configure(max_retries=0)
+    task = tasks.run("{{ nothing.there }}", **ROUND)
+    assert task.raised is AirflowFailException
+    assert last_line(task, "no retry") == "no retry: try 1 of 1 failed (UndefinedError)"
 
 
 @has_none
