@@ -9,8 +9,8 @@ import pytest
 from plugins.scripted import Asked, Scripted, ScriptedKubectl
 
 from airflow_provider_dagconfig.kubectl.annotations import PREFIX, annotation, task_annotations
-from airflow_provider_dagconfig.kubectl.claim import Claim, Existing, NotYet, judge_existing
-from airflow_provider_dagconfig.kubectl.ends import PodTakenOver
+from airflow_provider_dagconfig.kubectl.claim import Claim, Existing, NotYet, Permit, Step, judge_existing
+from airflow_provider_dagconfig.kubectl.ends import PodNotAllowed, PodTakenOver
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 
 COLLECTED = {f"{PREFIX}/collected": "true"}
@@ -116,10 +116,12 @@ def test_an_adopted_pod_is_counted_as_this_try_is() -> None:
 PASSING = (Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE)
 
 
-def claim(manifest: dict[str, Any] | None = None, notes: list[str] | None = None, **answers: list[Scripted]) -> tuple[Claim, Asked]:
+def claim(
+    manifest: dict[str, Any] | None = None, notes: list[str] | None = None, permit: Permit | None = None, **answers: list[Scripted]
+) -> tuple[Claim, Asked]:
     kubectl = ScriptedKubectl(**answers)
     note = [].append if notes is None else notes.append
-    return Claim(kubectl, manifest or pod(), note, lambda error: error.fault in PASSING), kubectl.asked
+    return Claim(kubectl, manifest or pod(), note, lambda error: error.fault in PASSING, permit=permit), kubectl.asked
 
 
 def test_a_task_that_has_no_pod_creates_one() -> None:
@@ -168,6 +170,70 @@ def test_a_pod_that_is_replaced_is_waited_for_until_it_is_gone() -> None:
         "create collect",
     ]
     assert notes == ["Replacing pod collect of an earlier try: it failed"]
+
+
+REFUSED = Permit("No pod is made: it was made before")
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded", "Failed"])
+def test_a_try_that_may_make_no_pod_goes_on_with_the_one_that_is_there(phase: str) -> None:
+    """There will be no other: also how one failed, while nobody looked, is this try's end."""
+    one, asked = claim(SECOND_TRY, permit=REFUSED, get=[pod(phase)])
+    assert not isinstance(one.attempt(), NotYet)
+    assert asked.requests == ["get collect", "replace collect"]
+
+
+@pytest.mark.parametrize("left", [Fault.NOT_FOUND, pod("Succeeded", ids(**COLLECTED))], ids=["none", "one that was reported"])
+def test_a_try_that_may_make_no_pod_ends_where_there_is_none_to_go_on_with(left: Scripted) -> None:
+    one, asked = claim(SECOND_TRY, permit=REFUSED, get=[left])
+    with pytest.raises(PodNotAllowed, match="No pod is made: it was made before"):
+        one.attempt()
+    assert (one.may_exist, asked.requests) == (False, ["get collect"])
+
+
+@pytest.mark.parametrize("answer", [pod(**DELETION), *PASSING], ids=["being deleted", *map(str, PASSING)])
+def test_a_try_that_may_make_no_pod_waits_until_it_is_known_whether_there_is_one(answer: Scripted) -> None:
+    one, _ = claim(SECOND_TRY, permit=REFUSED, get=[answer, Fault.NOT_FOUND])
+    assert isinstance(one.attempt(), NotYet)
+    with pytest.raises(PodNotAllowed):
+        one.attempt()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "answers", "steps"),
+    [
+        (pod(), {}, [Step.CREATING, Step.CREATED]),
+        (pod(), {"create": [Fault.ALREADY_EXISTS], "get": [pod()]}, [Step.CREATING, Step.CREATED]),
+        (SECOND_TRY, {"create": [Fault.ALREADY_EXISTS], "get": [pod()]}, [Step.CREATING, Step.ADOPTED]),
+        (SECOND_TRY, {"create": [Fault.ALREADY_EXISTS], "get": [pod("Failed")]}, [Step.CREATING, Step.REPLACED]),
+        (pod(), {"create": [Fault.UNREACHABLE]}, [Step.CREATING]),
+    ],
+    ids=["created", "created, and the answer was lost", "adopted", "replaced", "not created"],
+)
+def test_each_step_is_told(manifest: dict[str, Any], answers: dict[str, list[Scripted]], steps: list[Step]) -> None:
+    told: list[Step] = []
+    one, _ = claim(manifest, permit=Permit(told=lambda step, _: told.append(step)), **answers)
+    one.attempt()
+    assert told == steps
+
+
+def test_what_takes_the_place_of_a_pod_may_be_another_one() -> None:
+    larger = pod(annotations=ids(try_number=2, larger="yes"))
+    permit = Permit(replacing=lambda _: larger)
+    one, asked = claim(SECOND_TRY, permit=permit, create=[Fault.ALREADY_EXISTS, larger], get=[pod("Failed")])
+    one.attempt()
+    one.attempt()
+    assert asked.created == [SECOND_TRY, larger]
+
+
+def test_where_a_pod_cannot_be_counted_none_is_asked_for() -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("nobody takes note")
+
+    one, asked = claim(permit=Permit(told=refuse))
+    with pytest.raises(OSError, match="nobody takes note"):
+        one.attempt()
+    assert (one.may_exist, asked.requests) == (False, [])
 
 
 def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted() -> None:

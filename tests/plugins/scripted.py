@@ -18,6 +18,8 @@ class Asked:
     """The requests that were made, in order."""
 
     requests: list[str] = field(default_factory=list)
+    created: list[dict[str, Any]] = field(default_factory=list)
+    """What was sent with each create."""
     written: list[dict[str, Any]] = field(default_factory=list)
     """What was sent with each replace."""
     unchanged: list[bool] = field(default_factory=list)
@@ -57,6 +59,7 @@ class ScriptedKubectl(Kubectl):
         return answer
 
     def create(self, manifest: Any) -> dict[str, Any]:
+        self.asked.created.append(manifest)
         made = {**manifest, "metadata": {**manifest["metadata"], "uid": "made", "resourceVersion": "1"}}
         return self._answer("create", made)
 
