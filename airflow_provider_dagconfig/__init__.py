@@ -33,6 +33,12 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "triggers": [
+            {
+                "integration-name": "DAG configuration",
+                "python-modules": ["airflow_provider_dagconfig.triggers.pod"],
+            }
+        ],
         "integrations": [
             {
                 "integration-name": "DAG configuration",

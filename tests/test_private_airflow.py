@@ -35,7 +35,10 @@ PRIVATE: dict[str, list[str]] = {
     "airflow.sdk.definitions.edges": ["EdgeModifier"],
     "airflow.sdk.definitions.mappedoperator": ["OperatorPartial"],
     "airflow.sdk.definitions.taskgroup": ["MappedTaskGroup"],
+    "airflow.sdk.execution_time": ["task_runner"],
+    "airflow.sdk.execution_time.comms": ["GetTaskStates"],
     "airflow.sdk.log": ["mask_secret"],
+    "airflow.triggers.base": ["BaseTrigger", "TriggerEvent"],
     "airflow.utils": ["yaml"],
     "airflow.utils.cli": ["suppress_logs_and_warning"],
     "airflow.utils.session": ["create_session"],
@@ -53,6 +56,7 @@ FIRST = {
     "Stats": "1.12.0",
     "conf": "1.12.0",
     "redact": "1.11.0",
+    "timeout": "1.8.0",
 }
 """Names of that module to the first version of its provider that has them. A Python may have none of the newest."""
 

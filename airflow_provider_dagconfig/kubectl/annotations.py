@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 PREFIX = "airflow-provider-dagconfig"
 """Of the annotations that the operator writes."""
 
+IDENTITY = frozenset(
+    f"{PREFIX}/{name}"
+    for name in (
+        *("dag-id", "run-id", "task-id", "map-index", "try-number", "installation", "max-tries", "run-start", "run-clears"),
+        "collected",
+    )
+)
+"""The annotations that tell whose a pod is, and whether its end was reported; the others are for people."""
+
 
 def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
     """
@@ -70,6 +79,21 @@ def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> b
     """Whether two pods are of one task instance by their annotations, whichever installation's and try's they are."""
     ids = ("dag-id", "run-id", "task-id", "map-index")
     return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
+
+
+def identity(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give the parts of a pod, or of a manifest, that say whose it is: they go to who watches it.
+
+    Its job's container stands first in it, as in a manifest.
+    """
+    metadata = pod["metadata"]
+    known = {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata}
+    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key in IDENTITY}
+    return {
+        "metadata": {**known, "annotations": annotations},
+        "spec": {"containers": [{"name": pod["spec"]["containers"][0]["name"]}]},
+    }
 
 
 def annotation(pod: Mapping[str, Any], name: str) -> str | None:

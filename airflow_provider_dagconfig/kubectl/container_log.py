@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
@@ -37,9 +38,10 @@ class ContainerLog:
     One container's log, over as many requests as it takes.
 
     :param on_line: takes each line, once and in order.
+    :param position: how far others have read it, from :attr:`position`; None for the beginning.
     """
 
-    def __init__(self, kubectl: Kubectl, on_line: Callable[[str], None]) -> None:
+    def __init__(self, kubectl: Kubectl, on_line: Callable[[str], None], position: Mapping[str, Any] | None = None) -> None:
         self.stream: Stream | None = None
         """The open request; wait until it has something, then call :meth:`take` or :meth:`take_rest`."""
         self.is_whole = False
@@ -47,7 +49,7 @@ class ContainerLog:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._kubectl = kubectl
         self._on_line = on_line
-        self._lines = LogLines()
+        self._lines = LogLines(position)
         self._due = self._heard_at = self._opened_at = 0.0
         self._node_clock: float | None = None
         self._ended_at = float("-inf")
@@ -55,6 +57,11 @@ class ContainerLog:
         self._was_opened = False
         self._patience = _STALLS
         self._pauses = Pauses()
+
+    @property
+    def position(self) -> dict[str, Any] | None:
+        """How far it was read, as JSON values; None while nothing was."""
+        return self._lines.position
 
     # --- while the container runs ---
 

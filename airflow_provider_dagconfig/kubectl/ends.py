@@ -29,6 +29,21 @@ class Ended:
     last_lines: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Parting:
+    """
+    What another process needs to go on with a pod.
+
+    :param identity: whose pod it is, and its uid; from ``annotations.identity``.
+    :param begun_at: when the try began to create or adopt it, in seconds since 1970.
+    :param log: how far its log was read, as JSON values; None where nothing was.
+    """
+
+    identity: Mapping[str, Any]
+    begun_at: float
+    log: Mapping[str, Any] | None
+
+
 class PodEnd(Exception):
     """A run that brought no success. The message says what happened."""
 

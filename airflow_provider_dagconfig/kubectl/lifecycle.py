@@ -13,16 +13,18 @@ which adopts it, and to its own ``activeDeadlineSeconds``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl import outcome as outcomes
+from airflow_provider_dagconfig.kubectl.annotations import identity
 from airflow_provider_dagconfig.kubectl.claim import Claim, NotYet, Permit
 from airflow_provider_dagconfig.kubectl.client import Kubectl, Stream
 from airflow_provider_dagconfig.kubectl.container_log import ContainerLog
 from airflow_provider_dagconfig.kubectl.ends import (
     Ended,
+    Parting,
     PodFailed,
     PodNotCreated,
     PodOutOfReach,
@@ -36,7 +38,7 @@ from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running
 from airflow_provider_dagconfig.kubectl.patience import Patience, Pauses
 from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife, TakenOver, TooLate
-from airflow_provider_dagconfig.kubectl.release import Release, Why, is_kept
+from airflow_provider_dagconfig.kubectl.release import NOBODY_TO_ASK, Kill, Release, Why, is_kept
 from airflow_provider_dagconfig.kubectl.waiting import Waiter
 from airflow_provider_dagconfig.kubectl.watching import Watching
 
@@ -44,22 +46,6 @@ Pod = Mapping[str, Any]
 
 # Seconds of silence after which the rest of a log is fetched in a request of its own.
 _LOG_ENDS = 10.0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """
-    What a kill means for the pod.
-
-    :param unwanted: somebody decided that the pod's work is not wanted.
-    :param reason: who decided it, or why nobody did; a clause.
-    """
-
-    unwanted: bool
-    reason: str
-
-
-_NOBODY_TO_ASK = Verdict(True, "the task was told to stop")
 
 
 class PodRun:
@@ -74,6 +60,7 @@ class PodRun:
     :param on_line: takes each line of the container's log; None reads no log.
     :param note: takes what the run has to say.
     :param former: the task's name from before installations had ids, for a try that is to go on with a pod that has it.
+    :param log_position: how far an earlier process of this try has read the log, from :class:`Parting`.
     :param judge_kill: asked once after :meth:`kill`, from :meth:`run` and never from a signal handler: is the pod unwanted, or was
         only this process told to stop? It has to answer within three seconds. Without it every kill means the pod.
     """
@@ -88,12 +75,13 @@ class PodRun:
         on_line: Callable[[str], None] | None,
         note: Callable[[str], None],
         former: FormerName | None = None,
-        judge_kill: Callable[[], Verdict] = lambda: _NOBODY_TO_ASK,
+        judge_kill: Callable[[], Kill] = lambda: NOBODY_TO_ASK,
         permit: Permit | None = None,
+        log_position: Mapping[str, Any] | None = None,
     ) -> None:
         self._manifest, self._limits, self._note, self._judge_kill = manifest, limits, note, judge_kill
         self._container: str = manifest["spec"]["containers"][0]["name"]
-        self._on_finish_action, self._on_line = on_finish_action, on_line
+        self._on_finish_action, self._on_line, self._log_position = on_finish_action, on_line, log_position
         self._patience = Patience()
         self._claim = Claim(kubectl, manifest, note, self._may_pass, former, permit)
         self._release = Release(self._claim, manifest, note, self._may_pass)
@@ -104,6 +92,7 @@ class PodRun:
         self._log: ContainerLog | None = None  # None until there is a pod, and where none is read
         self._ended: Ended | None = None
         self._is_unwanted = False
+        self._begun_at = time.time()
 
         self._killed = False
         self._waiter = Waiter()
@@ -122,30 +111,76 @@ class PodRun:
         :raises PodStopped: after :meth:`kill`.
         :raises PodTakenOver: a later try has the pod.
         """
-        try:
+        self.start()
+        return self.go_on()
+
+    def start(self) -> bool:
+        """
+        Create the pod, or adopt the one that is there.
+
+        :return: whether its end is known already. :meth:`go_on` waits for it, or :meth:`part` lets another process do so.
+        :raises PodEnd: as :meth:`run`.
+        """
+        with self._ends():
             pod = self._start()
-            self._log = None if self._on_line is None else ContainerLog(self._kubectl, self._on_line)
+            self._open_log()
             self._see(pod)
-            outcome = self._follow()
-            self._collect_log()
-            # Where a line can't be written any more, the task's report is lost too, and the next try has to find the pod.
-            self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
-            self._ended = Ended(outcome, self._life.pod, () if self._log is None else tuple(self._log.last_lines))
-        except KubectlError as error:
-            self.abandon(Why.GIVEN_UP)
-            raise PodRefused(error) from None
-        except (PodNotCreated, PodOutOfReach):
-            self.abandon(Why.GIVEN_UP)
-            raise
-        except PodStopped as stopped:
-            stopped.by = self._obey()
-            raise
-        finally:
-            self._close()
+            return self._life.verdict(time.monotonic()) is not None
+
+    def go_on(self) -> Ended:
+        """
+        Wait for the end of a pod that was started, or that :meth:`meet` has met.
+
+        :raises PodEnd: as :meth:`run`.
+        """
+        with self._ends():
+            return self._end_with(self._follow())
+
+    def part(self) -> Parting:
+        """
+        Let go of a pod that goes on, so that somebody else waits for it.
+
+        :raises PodStopped: after :meth:`kill`.
+        """
+        with self._ends():
+            self._stop_if_killed()
+        self._close()
+        log = self._log_position if self._log is None else self._log.position
+        return Parting(identity(self._life.pod), self._begun_at, log)
+
+    def _open_log(self) -> None:
+        if self._log is None and self._on_line is not None:
+            self._log = ContainerLog(self._kubectl, self._on_line, self._log_position)
+
+    def _end_with(self, outcome: Outcome) -> Ended:
+        self._collect_log()
+        # Where a line can't be written any more, the task's report is lost too, and the next try has to find the pod.
+        self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
+        self._ended = Ended(outcome, self._life.pod, () if self._log is None else tuple(self._log.last_lines))
+        self._close()
         if outcome.end is not End.SUCCEEDED:
             self.finish()
             raise PodFailed(self._ended)
         return self._ended
+
+    @contextmanager
+    def _ends(self) -> Iterator[None]:
+        """See to the pod, and give back what is open, where it does not end well."""
+        try:
+            try:
+                yield
+            except KubectlError as error:
+                self.abandon(Why.GIVEN_UP)
+                raise PodRefused(error) from None
+            except (PodNotCreated, PodOutOfReach):
+                self.abandon(Why.GIVEN_UP)
+                raise
+            except PodStopped as stopped:
+                stopped.by = self._obey()
+                raise
+        except BaseException:
+            self._close()
+            raise
 
     def finish(self, environment: Mapping[str, str] | None = None) -> None:
         """
@@ -235,6 +270,7 @@ class PodRun:
     def _start(self) -> Pod:
         """Create the pod, or adopt the one that an earlier create made; never two."""
         begun_at, pauses = time.monotonic(), Pauses(5.0)
+        self._begun_at = time.time()
         self._life = PodLife(self._manifest, self._limits, begun_at)
         while True:
             self._stop_if_killed()
@@ -267,13 +303,16 @@ class PodRun:
         """The end, where it is known; waits that have become too long are ends too."""
         verdict = self._life.verdict(time.monotonic())
         if isinstance(verdict, TakenOver):
-            message = f"pod {self._kubectl.pod}: try {verdict.by_try} has adopted it, and goes on with it"
-            raise PodTakenOver(message, verdict.by_try)
+            raise self._taken_over(verdict)
         if not isinstance(verdict, TooLate):
             return verdict
         if self._watching.trouble is not None:
             raise PodOutOfReach(self._watching.trouble, verdict.limit, verdict.seconds)
         return self._with_events(verdict)
+
+    def _taken_over(self, by: TakenOver) -> PodTakenOver:
+        message = f"pod {self._kubectl.pod}: try {by.by_try} has adopted it, and goes on with it"
+        return PodTakenOver(message, by.by_try)
 
     def _with_events(self, late: TooLate) -> Outcome:
         """Add the last warning about a pod whose status has no sentence (a volume that can't be mounted)."""
@@ -376,8 +415,12 @@ class PodRun:
             if error.fault not in (Fault.NOT_READY, Fault.NOT_FOUND, Fault.INVALID) and not self._may_pass(error):
                 raise
 
-    def _collect_log(self) -> None:
-        """Read the log to its end, now that nothing more is written to it."""
+    def _collect_log(self, *, is_over: bool = True) -> None:
+        """
+        Read the log to its end.
+
+        :param is_over: nothing more is written to it. If not, a line that has no end yet is left for later.
+        """
         self._close_watch()
         log = self._log
         if log is None or self._life.is_replaced or not outcomes.has_run(self._life.pod, self._container):
@@ -405,7 +448,8 @@ class PodRun:
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
-        log.end()
+        if is_over:
+            log.end()
 
     def _is_ours(self) -> bool:
         """

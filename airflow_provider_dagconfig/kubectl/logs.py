@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from typing import Any
+from zlib import crc32
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 # A container runtime stores a long line in pieces of this size; kubelets before 1.27 set a time before each piece.
 _PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
 # stdout and stderr are stamped before they are written to the same file, so neighbours may be out of order by a little.
 OVERLAP_NS = 5 * 10**9
+_MOST_CARRIED = 500
+"""Lines that :attr:`LogLines.position` knows again at most. Where more came in five seconds, the overlap is as much shorter."""
 
 
 class Remark(str):
@@ -56,10 +60,17 @@ class LogLines:
     A line that is no UTF-8 keeps its bytes as ``\\xNN``. What others than the job have written is a :class:`Remark`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, position: Mapping[str, Any] | None = None) -> None:
+        """
+        Begin with the first line, or go on where others have ended.
+
+        :param position: from :attr:`position`.
+        """
         self._rest: list[bytes] = []
-        self._newest = 0
-        self._recent: deque[tuple[int, int]] = deque()
+        self._newest = int(position["newest"]) if position else 0
+        recent = position["recent"] if position else ()
+        self._recent: deque[tuple[int, int]] = deque((int(time), int(digest)) for time, digest in recent)
+        self._taken_until = self._recent[0][0] if position and self._recent else 0
         self._repeated: Counter[tuple[int, int]] = Counter()
         self._resume_from = 0
         self._joined = True
@@ -73,6 +84,13 @@ class LogLines:
         return datetime.fromtimestamp((self._newest - OVERLAP_NS) // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
+    def position(self) -> dict[str, Any] | None:
+        """How far the lines were delivered, as JSON values; None while none was."""
+        if not self._newest:
+            return None
+        return {"newest": self._newest, "recent": [list(key) for key in list(self._recent)[-_MOST_CARRIED:]]}
+
+    @property
     def newest(self) -> float | None:
         """The latest time of a line, by the node's clock, in seconds since 1970."""
         return self._newest / 10**9 if self._newest else None
@@ -81,7 +99,7 @@ class LogLines:
         """Start a request: an unfinished line of the one before is dropped, since it comes again in whole."""
         self._rest.clear()
         self._repeated = Counter(self._recent)
-        self._resume_from = self._newest - OVERLAP_NS
+        self._resume_from = max(self._newest - OVERLAP_NS, self._taken_until)
         self._joined = not self._recent
 
     def feed(self, chunk: bytes) -> Iterator[str]:
@@ -113,7 +131,7 @@ class LogLines:
         if stamp is None:
             yield from self._say(line.decode(errors="backslashreplace"))
             return
-        if self._is_repeated(_nanoseconds(stamp), hash(line)):
+        if self._is_repeated(_nanoseconds(stamp), crc32(line)):
             self._joined = True
             return
         if not self._joined:

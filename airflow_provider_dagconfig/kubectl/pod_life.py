@@ -218,7 +218,9 @@ class PodLife:
 
     def _ends_by(self) -> float:
         assert self._started_at is not None
-        return self._started_at + self.timeout + self.grace_period + self._limits.node_answers
+        # Who begins to look in the middle of its life, as a triggerer that was restarted, sees it start too late.
+        started_by = min(self._started_at, self._begun_at + self._limits.startup_timeout)
+        return started_by + self.timeout + self.grace_period + self._limits.node_answers
 
 
 def is_later_trys(pod: Pod, manifest: Pod) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.annotations import try_number
+from airflow_provider_dagconfig.kubectl.annotations import annotation, try_number
 from airflow_provider_dagconfig.kubectl.claim import Claim, marked
 from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running, is_terminal, read_status
@@ -32,10 +33,29 @@ class Why(Enum):
 
     PERSON = "a person decided so"
     """Deletes the task's pod, whatever it has done."""
+    DEFERRED = "a person decided so, while no worker had it"
+    """Leaves one whose end a worker has seen to: who decides may not know of that yet."""
     TIMEOUT = "the task's time is over"
     """Leaves a success to the next try, which collects it."""
     GIVEN_UP = "this try can't go on"
     """Leaves that too, and the pod of an earlier try that this one has not adopted."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """
+    What a kill means for the pod.
+
+    :param unwanted: somebody decided that the pod's work is not wanted.
+    :param reason: who decided it, or why nobody did; a clause.
+    """
+
+    unwanted: bool
+    reason: str
+
+
+NOBODY_TO_ASK = Kill(True, "the task was told to stop")
+"""What a kill means where there is no Airflow."""
 
 
 def is_kept(pod: Pod, outcome: Outcome, on_finish_action: str) -> bool:
@@ -126,7 +146,9 @@ class Release:
         name, namespace = self._claim.kubectl.pod, self._claim.kubectl.namespace
         if is_later_trys(pod, self._manifest):
             return f"Pod {name} is left to try {try_number(pod)}, which has adopted it"
-        if why is not Why.PERSON and _has_succeeded(pod, self._manifest):
+        if why is Why.DEFERRED and annotation(pod, "collected") is not None:
+            return f"Pod {name} in namespace {namespace} is left: its end was reported"
+        if why in (Why.TIMEOUT, Why.GIVEN_UP) and _has_succeeded(pod, self._manifest):
             return f"Pod {name} in namespace {namespace} has succeeded and is left: the next try collects its result"
         if why is Why.GIVEN_UP and try_number(pod) != try_number(self._manifest):
             return (

@@ -20,6 +20,9 @@ PATIENCE = 10
 WATCH_SECONDS = 300
 """Seconds after which the API server ends a watch; then it is opened anew."""
 
+MANAGED_BY = f"app.kubernetes.io/managed-by={PREFIX}"
+"""Selects the operator's pods, by the label that all of them have."""
+
 PAGE = 200
 """Pods that one answer to a list has at most: some 10 kB each."""
 
@@ -53,7 +56,7 @@ class PodPath(NamedTuple):
     @property
     def pods(self) -> str:
         """The path of all pods of the namespace."""
-        return f"/api/v1/namespaces/{self.namespace}/pods"
+        return pods_path(self.namespace)
 
     @property
     def uri(self) -> str:
@@ -125,11 +128,41 @@ def list_pods(namespace: str, installation: str, place: str | None = None, page:
     :param place: where the page begins, as the page before says (``metadata.continue``); None for the first one.
     :param page: how many there are in an answer at most.
     """
-    labels = {"app.kubernetes.io/managed-by": PREFIX, "installation": label_value(installation)}
-    query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items()), "limit": str(page)}
+    query = {"labelSelector": f"{MANAGED_BY},installation={label_value(installation)}", "limit": str(page)}
     if place:
         query["continue"] = place
-    return Request("list", "get", f"/api/v1/namespaces/{namespace}/pods?{urlencode(query)}")
+    return Request("list", "get", f"{pods_path(namespace)}?{urlencode(query)}")
+
+
+def pods_path(namespace: str | None) -> str:
+    """Give the path of all pods of a namespace, or of all namespaces."""
+    return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
+
+
+def list_all(namespace: str | None, place: str | None = None) -> Request:
+    """
+    The operator's pods, whichever Airflow's, of a namespace or of all of them; a page.
+
+    :param place: as in :func:`list_pods`.
+    """
+    query = {"labelSelector": MANAGED_BY, "limit": str(PAGE)} | ({"continue": place} if place else {})
+    return Request("list", "get", f"{pods_path(namespace)}?{urlencode(query)}")
+
+
+def watch_all(namespace: str | None, version: str, seconds: int = WATCH_SECONDS) -> Request:
+    """
+    Each change of these pods since a version; a JSON object a line.
+
+    A bookmark tells every minute or so which version all before it was told of, so that the next watch begins there.
+    """
+    query = {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "labelSelector": MANAGED_BY,
+        "resourceVersion": version,
+        "timeoutSeconds": str(seconds),
+    }
+    return Request("watch", "get", f"{pods_path(namespace)}?{urlencode(query)}", seconds=None)
 
 
 def server_version() -> Request:

@@ -94,6 +94,11 @@ def _read(kind: Any, value: Any, name: str) -> Any:
         return {key: _read(inner[1], item, f"{name}.{key}") for key, item in value.items()}
     if kind is datetime and isinstance(value, str):
         return read_moment(value)
+    if kind is time and isinstance(value, str):
+        try:
+            return time.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{name} is {shown(value)}, and no time of day") from None
     if kind is Decimal and isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     if kind is Quantity and isinstance(value, str):

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, ask_state
-from airflow_provider_dagconfig.operators.asking import NoAnswerError
+from airflow_provider_dagconfig.hooks.airflow_state import UNKNOWN, ask_state
+from airflow_provider_dagconfig.hooks.asking import NoAnswerError
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
@@ -29,21 +30,29 @@ class Growth:
     :param lookup: read what is in force by row, overrides and conf:
     :param found: this.
     :param log: the task's.
+    :param in_force: what the try runs with already, where it goes on after a deferral; None where that is to be found out.
     :raises Exception: Airflow's, where its API did not answer.
     """
 
-    def __init__(self, context: Mapping[str, Any], lookup: Lookup, found: InForce, log: Any) -> None:
-        self._context, self._lookup, self._begun_with, self._log = context, lookup, found.config, log
+    def __init__(
+        self, context: Mapping[str, Any], lookup: Lookup, found: InForce, log: Any, in_force: InForce | None = None
+    ) -> None:
+        self.begun_with = found.config
+        """What row, overrides and conf give it."""
+        self._context, self._lookup, self._log = context, lookup, log
         self._ceiling = next((each for each in binding(found.ceilings) if each.name == "memory"), None)
         self._grows = found.config.memory_growth is not None and found.config.enabled and can_remember(context)
-        self._kept = Grown.from_kept(recall(context, GROWTH)) if self._grows else None
-        self.in_force = replace(found, config=grown(found.config, self._kept, self._ceiling))
+        self.in_force = in_force or replace(found, config=grown(found.config, self._kept, self._ceiling))
         """What the try runs with."""
+
+    @cached_property
+    def _kept(self) -> Grown | None:
+        return Grown.from_kept(recall(self._context, GROWTH)) if self._grows else None
 
     @property
     def has_grown(self) -> bool:
         """Whether the try has more memory than row, overrides and conf give it."""
-        return self.in_force.config.memory_limit != self._begun_with.memory_limit
+        return self.in_force.config.memory_limit != self.begun_with.memory_limit
 
     def ended(self, end: PodEnd, container: str) -> Quantity | None:
         """
@@ -63,7 +72,7 @@ class Growth:
         """
         outcome = read_status(pod, container)
         if isinstance(outcome, Outcome) and outcome.end is End.OUT_OF_MEMORY and self._leave(pod, container):
-            config = grown(self._begun_with, self._kept, self._ceiling)
+            config = grown(self.begun_with, self._kept, self._ceiling)
             if config != self.in_force.config:
                 self.in_force = replace(self.in_force, config=config)
                 return self.in_force
@@ -71,7 +80,7 @@ class Growth:
 
     def say_what_was_needed(self) -> None:
         """Say, once the job has succeeded with more memory than it began with, how to write that into its row."""
-        config, row = self.in_force.config, self._begun_with
+        config, row = self.in_force.config, self.begun_with
         if self._kept is None or not self.has_grown:
             return
         values = [f"memory_request={config.memory_request}", f"memory_limit={config.memory_limit}"]
@@ -88,11 +97,11 @@ class Growth:
         # What it really had: a pod that was adopted may be from before a change.
         text = memory_limit_of(pod, container)
         before = self.in_force.config.memory_limit if text is None else Quantity.parse(text)
-        limit = next_limit(self._begun_with, self._ceiling, before)
+        limit = next_limit(self.begun_with, self._ceiling, before)
         if limit is None:
             return None
         if self._kept is not None and self._kept.limit >= limit:
-            return grown(self._begun_with, self._kept, self._ceiling).memory_limit
+            return grown(self.begun_with, self._kept, self._ceiling).memory_limit
         self._kept = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
         try:
             remember(self._context, GROWTH, self._kept.as_dict())

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.lifecycle import Verdict
-from airflow_provider_dagconfig.operators.airflow_state import UNKNOWN, ask_state
-from airflow_provider_dagconfig.operators.asking import NoAnswerError
+from airflow_provider_dagconfig.hooks.airflow_state import UNKNOWN, ask_state
+from airflow_provider_dagconfig.hooks.asking import NoAnswerError
+from airflow_provider_dagconfig.kubectl.release import Kill
 
 ANSWER_SECONDS = 3.0
 """Seconds that Airflow has to answer. After them the pod is left: the supervisor sends SIGKILL five seconds after SIGTERM."""
@@ -21,7 +21,7 @@ _DECIDED = ("success", "failed", "skipped", "removed", "restarting")
 """The states of a task that somebody ended or cleared. In every other one somebody else may go on with its pod, or nobody knows."""
 
 
-def judge_kill(ti: Any) -> Verdict:
+def judge_kill(ti: Any) -> Kill:
     """
     Ask Airflow whether somebody decided that the task's work is not wanted. Not for a signal handler, which could dead-lock.
 
@@ -32,9 +32,9 @@ def judge_kill(ti: Any) -> Verdict:
     try:
         state = ask_state(ti, ANSWER_SECONDS)
     except NoAnswerError as error:
-        return Verdict(False, f"the task was told to stop, and nobody says who decided that: {error}")
+        return Kill(False, f"the task was told to stop, and nobody says who decided that: {error}")
     if state == UNKNOWN:
-        return Verdict(True, "Airflow does not know this task instance any more")
+        return Kill(True, "Airflow does not know this task instance any more")
     if state in _DECIDED:
-        return Verdict(True, f"Airflow has the task as {state}")
-    return Verdict(False, f"the task was told to stop, but nobody decided that: Airflow has it as {state or 'not started'}")
+        return Kill(True, f"Airflow has the task as {state}")
+    return Kill(False, f"the task was told to stop, but nobody decided that: Airflow has it as {state or 'not started'}")

@@ -1,51 +1,37 @@
 """
 The operator that runs a job's pod with what the job's row says.
 
-It joins the parts and holds no rules of its own: what is in force is read in ``lookup``, the pod is made in
-``kubectl/manifest`` and lives in ``kubectl/lifecycle``, and which of Airflow's exceptions its end is, is in ``ends``.
+It joins the parts and holds no rules of its own: what is in force is read in ``lookup``, the pod is made and waited for in
+``task_pod``, and what a deferred task finds again is in ``deferral``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-)
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
-from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
-from airflow_provider_dagconfig.kubectl.former_name import FormerName
-from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
-from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, PodRequest, build_pod, check_unrendered
-from airflow_provider_dagconfig.kubectl.parameters import ManifestError, to_plain
-from airflow_provider_dagconfig.kubectl.pod_life import Limits
-from airflow_provider_dagconfig.kubectl.release import Why
-from airflow_provider_dagconfig.models import InstallationError
-from airflow_provider_dagconfig.operators.access import cluster_access
-from airflow_provider_dagconfig.operators.after_report import after_success
-from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, errors_fit_for_logs, skips
+from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess
+from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, check_unrendered
+from airflow_provider_dagconfig.kubectl.parameters import to_plain
+from airflow_provider_dagconfig.kubectl.report import Kind, Report
+from airflow_provider_dagconfig.operators.deferral import Deferral, NotFoundError, found_in
+from airflow_provider_dagconfig.operators.ends import errors_fit_for_logs
 from airflow_provider_dagconfig.operators.growth import Growth
-from airflow_provider_dagconfig.operators.kill_reason import judge_kill
-from airflow_provider_dagconfig.operators.look_back import look_back
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
-from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.parameters import check_parameters
-from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS, pod_request
+from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, defaults_of, is_ported, parameters_of_subclasses
-from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.operators.retrying import Retrying, is_from_row, with_retries
-from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_pod
+from airflow_provider_dagconfig.operators.task_log import tell_configuration
+from airflow_provider_dagconfig.operators.task_pod import TaskPod
 from airflow_provider_dagconfig.operators.texts import as_written, mask_listed_variables
-from airflow_provider_dagconfig.settings import configured_kubectl
 from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
@@ -54,11 +40,12 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import Installation
+    from airflow_provider_dagconfig.models import DagConfig
     from airflow_provider_dagconfig.retries import Decision
 
-_DEFAULT_GRACE_PERIOD = 30
-"""Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
+
+_TRIGGER_FAILED = "__fail__"
+"""Airflow's word, in the place of a method, for a task whose trigger failed."""
 
 
 class ConfiguredKubectlRunOperator(BaseOperator):
@@ -108,6 +95,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :param retries_from_row: whether ``max_retries``, ``retry_delay_minutes`` and ``retry_backoff_enabled`` of the row say whether
         and when the task is tried again, as they are when it fails; ``retries`` is only the ceiling then, 10 where it isn't given.
         Default: ``[dagconfig] retries_from_row``, which is True where it isn't set. Not where the task has a ``retry_policy``.
+    :param deferrable: whether the worker is free while the pod runs: the triggerer waits for it, by one watch for all. Default:
+        ``[operators] default_deferrable``. The row, its overrides and conf are read once a try all the same.
+    :param logging_interval: seconds after which a deferred task reads its pod's log, again and again; None: once, at its end.
     :param run_once: never make a second pod until a person clears the task, whatever became of the first. Needs Airflow 3.3.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
     :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong,
@@ -200,6 +190,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         on_finish_action: str = "delete_pod",
         do_xcom_push: bool = False,
         skip_on_exit_code: int | Container[int] | None = None,
+        deferrable: bool | None = None,
+        logging_interval: float | None = None,
         retries_from_row: bool | None = None,
         run_once: bool = False,
         retries: int | None = None,
@@ -218,7 +210,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             dag=kwargs.get("dag"),
         )
         check_unrendered({"image": image, "cmds": cmds, "arguments": arguments, "env_vars": env_vars})
-        check_parameters(on_finish_action, startup_timeout_seconds, skip_on_exit_code, in_cluster)
+        check_parameters(on_finish_action, startup_timeout_seconds, skip_on_exit_code, in_cluster, deferrable, logging_interval)
         given = {"retries": retries, "retry_delay": retry_delay, "retry_policy": retry_policy}
         given = with_retries(given, task_id=kwargs["task_id"], from_row=retries_from_row, run_once=run_once)
         given |= {name: value for name, value in kwargs.items() if not is_ported(name)}
@@ -274,14 +266,17 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.get_logs = get_logs
         self.on_finish_action = on_finish_action
         self.skip_on_exit_code = skip_on_exit_code
+        self.deferrable = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        self.logging_interval = logging_interval
         self.retries_from_row = retries_from_row
         self.run_once = run_once
         self.dag_config: dict[str, Any] | None = None
         """The configuration in force, once it is resolved; shown in the Rendered tab."""
         self._in_force: InForce | None = None
-        self._run: PodRun | None = None
-        self._retrying: Retrying | None = None
         self._growth: Growth | None = None
+        self._retrying: Retrying | None = None
+        self._left: Deferral | None = None
+        self._pod: TaskPod | None = None
         self._killed = False
 
     @classmethod
@@ -316,13 +311,40 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
+        rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
         with self._retries(context).failures_decided():
-            self._render_fields(self._selectors, context, jinja_env, seen_oids)
-            with errors_fit_for_logs(lines=False):
-                self._resolve(context)
-            rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
-            self._render_fields(rest, context, jinja_env, seen_oids)
+            if self._goes_on(context):
+                self._render_again(rest, context, jinja_env, seen_oids)
+            else:
+                self._render_fields(self._selectors, context, jinja_env, seen_oids)
+                with errors_fit_for_logs(lines=False):
+                    self._resolve(context)
+                self._render_fields(rest, context, jinja_env, seen_oids)
         mask_listed_variables(self.env_vars)
+
+    def _goes_on(self, context: Context) -> bool:
+        """Take what the task has left, where it was deferred and goes on: nothing is looked up then, and nothing skips it."""
+        if "ti" not in context:
+            return False
+        try:
+            self._left = found_in(context["ti"])
+        except NotFoundError as error:
+            self.log.warning("The configuration is read again: %s", printable(error))
+            self._retries(context).goes_on = True
+        if self._left is None:
+            return False
+        for name, value in self._left.selectors.items():
+            setattr(self, name, value)
+        self._retries(context).goes_on = True
+        self._take(context, self._left.in_force, self._left.begun_with)
+        return True
+
+    def _render_again(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
+        """Render for Airflow's Rendered tab, which is written anew; the pod's end does not depend on it."""
+        try:
+            self._render_fields(names, context, jinja_env, seen_oids)
+        except Exception as error:  # noqa: BLE001 - a skip, too, would lose the result
+            self.log.warning("A template could be rendered before the pod ran, and can't be now: %s", printable(error))
 
     def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
         """Render some fields as Airflow does, but texts as texts where the DAG renders natively."""
@@ -334,26 +356,54 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once a try, and put them at the templates' disposal."""
-        lookup = Lookup(
-            hook=self._hook(),
-            tasks=lambda: self.dag.tasks,
-            task_id=self.task_id,
-            dag_name=self.dag_name or self.dag_id,
-            job_name=self.job_name,
-            exchange_group=self.exchange_group,
-            allow_run_overrides=self.allow_run_overrides,
-        )
-        self._retries(context).lookup = lookup
         if self._in_force is None:
-            self._growth = Growth(context, lookup, lookup.read(context), self.log)
-            self._in_force = self._retries(context).found = self._growth.in_force
+            found = self._lookup(context).read(context)
+            self._take(context, found)
             self._retries(context).end_groups()
+            assert self._in_force is not None
             tell_configuration(self.log, self._in_force.config, self._in_force.group)
-        self.dag_config = self._in_force.config.as_dict()
+        else:
+            self._give(context, self._in_force)
+        self._retries(context).skip_if_disabled(self._lookup(context), self._in_force)
+
+    def _take(self, context: Context, found: InForce, begun_with: DagConfig | None = None) -> None:
+        """
+        Run with what was found.
+
+        :param begun_with: what row, overrides and conf give, where ``found`` is what the try runs with already.
+        """
+        lookup = self._lookup(context)
+        if begun_with is None:
+            self._growth = Growth(context, lookup, found, self.log)
+        else:
+            self._growth = Growth(context, lookup, replace(found, config=begun_with), self.log, found)
+        self._retries(context).found = self._growth.in_force
+        self._give(context, self._growth.in_force)
+
+    def _give(self, context: Context, found: InForce) -> None:
+        """Put what the try runs with at the templates' disposal."""
+        self.now_runs_with(found)
         # Context is a TypedDict; the names are this operator's.
-        context["dag_config"] = self._in_force.config  # type: ignore[typeddict-unknown-key]
-        context["exchange_group"] = self._in_force.group  # type: ignore[typeddict-unknown-key]
-        self._retries(context).skip_if_disabled(lookup, self._in_force)
+        context["dag_config"] = found.config  # type: ignore[typeddict-unknown-key]
+        context["exchange_group"] = found.group  # type: ignore[typeddict-unknown-key]
+
+    def now_runs_with(self, found: InForce) -> None:
+        """Take note of what the try runs with, for Airflow's Rendered tab too."""
+        self._in_force, self.dag_config = found, found.config.as_dict()
+
+    def _lookup(self, context: Context) -> Lookup:
+        retrying = self._retries(context)
+        if retrying.lookup is None:
+            retrying.lookup = Lookup(
+                hook=self._hook(),
+                tasks=lambda: self.dag.tasks,
+                task_id=self.task_id,
+                dag_name=self.dag_name or self.dag_id,
+                job_name=self.job_name,
+                exchange_group=self.exchange_group,
+                allow_run_overrides=self.allow_run_overrides,
+            )
+        return retrying.lookup
 
     def _hook(self) -> DagConfigHook:
         # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
@@ -363,14 +413,56 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Run the pod and wait for its end.
+        Run the pod and wait for its end, or, where the task is deferrable, have the triggerer wait for it.
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
+        with self._telling(context):
+            if self._in_force is None:  # executed without a rendering, as a test may do
+                self._resolve(context)
+            return self._task_pod(context).execute()
+
+    def execute_complete(self, context: Context, event: Any = None, deferral: str | None = None) -> Any:  # noqa: ARG002
+        """
+        Go on after a deferral: collect the end of the pod, or wait for it where the triggerer does not.
+
+        :param event: what the trigger fired, a :class:`~airflow_provider_dagconfig.kubectl.report.Report` as a dict.
+        :param deferral: what the task left; it was found before (``deferral.found_in``).
+        :return: as :meth:`execute`.
+        """
+        with self._telling(context):
+            report = Report.from_dict(event)
+            if self._left is not None:
+                return self._task_pod(context).complete(self._left, report)
+            if self._in_force is None:
+                self._resolve(context)
+            # Its pod is there under the same name.
+            self.log.warning("The pod is waited for in the worker: %s", printable(report.message))
+            return self._task_pod(context).execute(refusal="No pod is made: the task was deferred, and its pod is gone")
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, as Airflow does it; a trigger that failed is no end of the pod."""
+        if next_method != _TRIGGER_FAILED:
+            return super().resume_execution(next_method, next_kwargs, context)
+        given = next_kwargs or {}
+        why = "\n".join(given.get("traceback") or ()) or str(given.get("error", ""))
+        report = Report(Kind.NOT_WATCHED, message=f"its trigger failed: {why.strip()}")
+        return self.execute_complete(context, event=report.as_dict())
+
+    @contextmanager
+    def _telling(self, context: Context) -> Iterator[None]:
+        """Say what follows from a failure, outside of Airflow's groups of lines."""
         self._retries(context).open_groups = 0
         # What a pod ended with is told in several lines, each made of parts that are fit.
         with self._retries(context).failures_decided(), errors_fit_for_logs(lines=True):
-            return self._execute(context)
+            yield
+
+    def _task_pod(self, context: Context) -> TaskPod:
+        assert self._growth is not None
+        self._pod = TaskPod(self, context, self._growth, self._retries(context))
+        if self._killed:  # before there was anything to kill
+            self._pod.kill()
+        return self._pod
 
     def after_failure(self, error: BaseException, context: Context) -> Decision:
         """Decide whether and when the task is tried again after this error, count it, and say so; for the retry policy."""
@@ -386,30 +478,6 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             self._retrying = Retrying(self, context, from_row=is_row, run_once=self.run_once)
         return self._retrying
 
-    def _execute(self, context: Context) -> Any:
-        if self._in_force is None:  # executed without a rendering, as a test may do
-            self._resolve(context)
-        assert self._in_force is not None
-        assert self._growth is not None
-        try:
-            access = self._access()
-            request = pod_request(self, context, self._in_force, self.namespace or access.namespace or "default")
-            with access.environment() as environment:
-                ended = self._run_pod(context, request, environment, self._in_force.installation)
-                result = self._read_result(ended)
-        except (ClusterAccessError, InstallationError, ManifestError) as error:
-            raise AirflowFailException(str(error)) from None
-        except PodEnd as end:
-            config = self._in_force.config
-            if (limit := self._growth.ended(end, self.base_container_name)) is not None:
-                self._retries(context).next_has = f"memory_limit {limit} instead of {config.memory_limit}"
-            back = look_back(columns_behind(end, config), config, self._hook(), {**context})
-            raise as_airflows(end, config, self.base_container_name, self.skip_on_exit_code, back, limit) from None
-        assert self._run is not None
-        self._growth.say_what_was_needed()
-        after_success(self, context["ti"], lambda: self._finish(access), self._run.leave)
-        return result
-
     def on_kill(self) -> None:
         """
         Stop waiting for the pod; what becomes of it depends on why Airflow calls this (``kill_reason``).
@@ -418,78 +486,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         :meth:`execute` is over and the pod's deletion was asked for.
         """
         self._killed = True
-        if self._run is not None:
-            self._run.kill()
-
-    def _run_pod(self, context: Context, request: PodRequest, environment: Mapping[str, str], installation: Installation) -> Ended:
-        manifest, config = build_pod(request), request.dag_config
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-
-        def kubectl(pod: str) -> Kubectl:
-            return Kubectl(environment, namespace, pod, self.base_container_name, configured_kubectl())
-
-        def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
-            assert self._growth is not None
-            found = self._growth.replacing(pod, self.base_container_name)
-            if found is None:
-                return None
-            self._in_force, self.dag_config = found, found.config.as_dict()
-            tell_configuration(self.log, found.config, found.group)
-            return build_pod(replace(request, dag_config=found.config))
-
-        tell_pod(self.log, manifest, config)
-        self._retries(context).metrics = metrics = Metrics(self.dag_id, config.job_name, namespace)
-        grace = self.termination_grace_period
-        self._run = PodRun(
-            kubectl(name),
-            manifest,
-            Limits(self.startup_timeout_seconds, config.timeout_seconds, _DEFAULT_GRACE_PERIOD if grace is None else grace),
-            on_finish_action=self.on_finish_action,
-            # A pod's own line stays as it wrote it, with its colours: so it is with KubernetesPodOperator and `kubectl logs`.
-            on_line=(lambda line: self.log.info("%s", line)) if self.get_logs else None,
-            note=lambda text: self.log.info("%s", printable(text)),
-            former=FormerName.of(request, kubectl, installation.created_at),
-            judge_kill=lambda: judge_kill(context["ti"]),
-            permit=replace(self._retries(context).permit(config), replacing=replacing),
-        )
-        self._retries(context).run = self._run
-        if self._killed:  # before there was anything to kill
-            self._run.kill()
-        try:
-            return metrics.counted(self._run.run, self.base_container_name)
-        except AirflowTaskTimeout:
-            self._run.abandon(Why.TIMEOUT)
-            raise
-        except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
-            self._run.abandon(Why.PERSON)
-            raise
-        finally:
-            if self._growth and self._growth.has_grown:
-                metrics.grown()
-
-    def _finish(self, access: ClusterAccess) -> None:
-        """Have the pod deleted once Airflow has the success; the run's own credentials are gone by then."""
-        assert self._run is not None
-        with access.environment() as environment:
-            self._run.finish(environment)
-
-    def _read_result(self, ended: Ended) -> Any:
-        """Give what the task returns. A pod that skips its task, or whose result nobody can read, is deleted: it never succeeds."""
-        assert self._run is not None
-        try:
-            if skips(ended.outcome, self.skip_on_exit_code):
-                name = ended.pod["metadata"]["name"]
-                raise AirflowSkipException(f"Pod {name} ended with exit code 0, which skip_on_exit_code has")
-            return read_result(ended.outcome.result) if self.do_xcom_push else None
-        except AirflowException:
-            self._run.finish()
-            raise
+        if self._pod is not None:
+            self._pod.kill()
 
     def _access(self) -> ClusterAccess:
-        return cluster_access(
-            self.task_id,
-            self.kubernetes_conn_id,
-            config_file=self.config_file,
-            cluster_context=self.cluster_context,
-            in_cluster=self.in_cluster,
-        )
+        return ClusterParameters.of(self).access(self.task_id)

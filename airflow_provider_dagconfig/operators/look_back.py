@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_dagconfig.hooks.asking import NoAnswerError, Question
 from airflow_provider_dagconfig.kubectl.look_back import EarlierRun, LookBack, Past
 from airflow_provider_dagconfig.models import Unreadable
-from airflow_provider_dagconfig.operators.asking import NoAnswerError, Question
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook

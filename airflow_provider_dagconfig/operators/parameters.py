@@ -8,7 +8,14 @@ from typing import Any
 _ON_FINISH_ACTIONS = ("delete_pod", "delete_succeeded_pod", "delete_active_pod", "keep_pod")
 
 
-def check_parameters(on_finish_action: Any, startup_timeout_seconds: Any, skip_on_exit_code: Any, in_cluster: Any) -> None:
+def check_parameters(
+    on_finish_action: Any,
+    startup_timeout_seconds: Any,
+    skip_on_exit_code: Any,
+    in_cluster: Any,
+    deferrable: Any = None,
+    logging_interval: Any = None,
+) -> None:
     """
     Check some parameters of the operator; each argument has its parameter's name.
 
@@ -22,6 +29,11 @@ def check_parameters(on_finish_action: Any, startup_timeout_seconds: Any, skip_o
         raise ValueError(f"skip_on_exit_code is {skip_on_exit_code!r}; write a number, or a list of numbers")
     if in_cluster not in (None, True, False):
         raise ValueError(f"in_cluster is {in_cluster!r}; write True or False")
+    if deferrable not in (None, True, False):
+        raise ValueError(f"deferrable is {deferrable!r}; write True or False")
+    is_number = isinstance(logging_interval, int | float) and not isinstance(logging_interval, bool)
+    if logging_interval is not None and not (is_number and logging_interval > 0):
+        raise ValueError(f"logging_interval is {logging_interval!r}; write a number of seconds above 0, or None")
 
 
 def are_exit_codes(codes: Any) -> bool:

@@ -24,8 +24,7 @@ WITHOUT_EFFECT = frozenset(
         "base_container_status_polling_interval",
         "poll_interval",
         "startup_check_interval_seconds",
-        # They are for a task that is deferred, which one with deferrable=False isn't there either.
-        "logging_interval",
+        # The operator's own trigger takes none.
         "trigger_kwargs",
         # The error holds the kubelet's or the scheduler's message.
         "log_events_on_failure",
@@ -88,7 +87,6 @@ INSTEAD: Mapping[str, Instead] = {
     "active_deadline_seconds": Instead(_deadline),
     "callbacks": Instead(_CALLBACKS),
     "container_logs": Instead("the log is the base container's (base_container_name); take it out", accepted=("base", ["base"])),
-    "deferrable": Instead("the task waits for its pod in the worker; take it out", accepted=(False,)),
     "durable": Instead(_ADOPTS, accepted=(True,)),
     "full_pod_spec": Instead(_FIELDS),
     "init_container_logs": Instead("the log is the base container's; take it out"),

@@ -157,13 +157,15 @@ class Retrying:
         """With the job and the namespace, once they are known."""
         self.open_groups = 1 if HAS_POLICIES else 0
         """How many of Airflow's groups of lines are open in the log: its page folds them. The first is of what precedes execute."""
+        self.goes_on = False
+        """Whether the task was deferred, and goes on."""
         self.next_has = ""
         """What the next try has that this one had not, for the log."""
         self._disabled: str | None = None
 
     @cached_property
     def _tries(self) -> Tries:
-        return Tries(self._context, self._task.retries or 0)
+        return Tries(self._context, self._task.retries or 0, goes_on=self.goes_on)
 
     def skip_if_disabled(self, lookup: Lookup, found: InForce) -> None:
         """
@@ -175,7 +177,8 @@ class Retrying:
             lookup.skip_if_disabled(found, self._context)
         except AirflowSkipException as disabled:
             # A template may be rendered without a task instance.
-            if not self._from_row or "ti" not in self._context or self._tries.used_up == Round():
+            may_skip = not self._from_row or "ti" not in self._context or self._tries.used_up == Round()
+            if may_skip and not self.goes_on:
                 raise
             self._disabled = str(disabled)
 

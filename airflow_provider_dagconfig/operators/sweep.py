@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk import BaseOperator
 
+from airflow_provider_dagconfig.hooks.airflow_state import facts_of
+from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.errors import PASSING, KubectlError
 from airflow_provider_dagconfig.kubectl.listing import Done, InstallationPods, cannot_list
 from airflow_provider_dagconfig.kubectl.sweep import Fate, ListedPod, Verdict, judge
 from airflow_provider_dagconfig.models import InstallationError
-from airflow_provider_dagconfig.operators.access import cluster_access
-from airflow_provider_dagconfig.operators.airflow_state import facts_of
 from airflow_provider_dagconfig.operators.ends import errors_fit_for_logs
 from airflow_provider_dagconfig.settings import configured_installation, configured_kubectl
 from airflow_provider_dagconfig.wording import printables
@@ -142,13 +142,7 @@ class SweepPodsOperator(BaseOperator):
         return hook.get_installation().in_force(configured_installation())
 
     def _access(self) -> ClusterAccess:
-        return cluster_access(
-            self.task_id,
-            self.kubernetes_conn_id,
-            config_file=self.config_file,
-            cluster_context=self.cluster_context,
-            in_cluster=self.in_cluster,
-        )
+        return ClusterParameters.of(self).access(self.task_id)
 
 
 def now() -> datetime:

@@ -23,10 +23,11 @@ class Tries:
 
     :param context: the task's.
     :param retries: the task's static number, by which Airflow counts on when it clears a task.
+    :param goes_on: whether an earlier process of this try may have counted something.
     """
 
-    def __init__(self, context: Mapping[str, Any], retries: int) -> None:
-        self._context, self._retries = context, retries
+    def __init__(self, context: Mapping[str, Any], retries: int, *, goes_on: bool = False) -> None:
+        self._context, self._retries, self._goes_on = context, retries, goes_on
         self._ti = context["ti"]
         self._known: Round | None = None
         self._has_made = False
@@ -83,7 +84,7 @@ class Tries:
         return int(max(1, self._ti.try_number - first + 1))
 
     def _read(self) -> Round:
-        if self._ti.try_number == 1:  # a run that is deleted takes with it what was kept
+        if self._ti.try_number == 1 and not self._goes_on:  # a run that is deleted takes with it what was kept
             return Round()
         if not can_remember(self._context):
             return _by_number(self._in_round - 1)

@@ -6,28 +6,17 @@ One DAG a case, and all of them at once: a run takes as long as the longest. Eac
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from plugins.cluster import Namespace
-from plugins.postgres import Database, NewDatabase, Server, new_database
-from plugins.processes import below, task_processes
+from plugins.postgres import NewDatabase, Server
+from plugins.whole_runs import RUN, Runs, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
 from benchmarks.tcp_proxy import Proxy
-from demo import cluster as demo_cluster
-from demo.airflow import Airflow, running_airflow
-from demo.cluster import PodWatch
-
-RUN = "retries"
-SECONDS = 600
-"""Until a case has come as far as it has to, on a busy machine."""
 
 DAGS = """
 from datetime import timedelta
@@ -79,15 +68,6 @@ mapped("mapped", "sh", "-c", over={"arguments": [["exit 3"], ["exit 0"]]})
 mapped("mapped_not_rendered", "sh", "-c", over={"arguments": [["{{ nothing.there }}"]]})
 mapped("mapped_with_a_wrong_argument", *FAIL, over={"on_finish_action": ["nonsense"]})
 """
-PRELOAD = """
-# What each try, and each parsing, would import in a process of its own: they are forked.
-import sys
-
-if {"scheduler", "dag-processor"} & set(sys.argv):
-    import airflow.sdk.execution_time.task_runner
-    import airflow_provider_dagconfig.hooks.dag_config
-    import airflow_provider_dagconfig.operators.kubectl_run
-"""
 IDS = [line.split('"')[1] for line in DAGS.splitlines() if line.startswith(("job(", "mapped("))]
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -108,159 +88,23 @@ ROWS: dict[str, dict[str, Any]] = {
 """What differs from a job with no retry and no delay."""
 
 
-@dataclass
-class Runs:
-    """A run of each DAG in a whole Airflow."""
-
-    airflow: Airflow
-    database: Database
-    metadata: Database
-    namespace: Namespace
-    watch: PodWatch
-
-    def configure(self, dag_id: str, **columns: Any) -> None:
-        assignments = ", ".join(f"{column} = %({column})s" for column in columns)
-        statement = f"UPDATE financial_screener.dag_configuration SET {assignments} WHERE dag_name = %(dag)s"
-        self.database.execute(statement, {**columns, "dag": dag_id})
-
-    def task(self, dag_id: str, map_index: int = -1) -> tuple[str | None, int]:
-        """Give the state of a task and the number of its last try."""
-        [found] = self.metadata.execute(
-            "SELECT state, try_number FROM task_instance WHERE (dag_id, map_index) = (%s, %s)", (dag_id, map_index)
-        )
-        return (found[0], found[1])
-
-    def delay(self, dag_id: str) -> float | None:
-        """Give the seconds that Airflow was told to wait before the next try."""
-        [[seconds]] = self.metadata.execute("SELECT retry_delay_override FROM task_instance WHERE dag_id = %s", (dag_id,))
-        return None if seconds is None else float(seconds)
-
-    def wait_no_longer(self, dag_id: str) -> None:
-        """Let the time pass at once that Airflow waits before the next try."""
-        self.wait_for(dag_id, "up_for_retry")
-        self.metadata.execute("UPDATE task_instance SET retry_delay_override = 0 WHERE dag_id = %s", (dag_id,))
-
-    def wait_for(self, dag_id: str, state: str, try_number: int | None = None) -> None:
-        wanted = self.task(dag_id)[1] if try_number is None else try_number
-        self.wait_until(lambda: self.task(dag_id) == (state, max(1, wanted)), f"{dag_id}: {state}, now {self.task(dag_id)}")
-
-    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"not so after {SECONDS} s: {what}"
-            time.sleep(0.5)
-
-    def log(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
-        return self.airflow.task_log(dag_id, RUN, "run", map_index, try_number).splitlines()
-
-    def says(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Give the line of a try's log that says what is next; Airflow's page shows only what is in none of its groups."""
-        lines = self.log(dag_id, try_number, map_index)
-        told, depth = [], 0
-        for line in lines:
-            depth = max(0, depth + ("::group::" in line) - ("::endgroup::" in line))
-            if depth == 0 and (line.startswith("no retry: ") or "; next at " in line):
-                told.append(line)
-        assert len(told) == 1, "\n".join(lines)
-        return told[0]
-
-    def pods(self, dag_id: str, map_index: int = -1) -> list[dict[str, Any]]:
-        """Give the pods that were made, also those that are gone, in their order."""
-        return [
-            pod
-            for pod in self.watch.pods_by_uid().values()
-            if annotation(pod, "dag-id") == dag_id and (annotation(pod, "map-index") or "-1") == str(map_index)
-        ]
-
-    def running_pod(self, dag_id: str, number: int = 1) -> dict[str, Any]:
-        """Wait until the pod of this number runs; give it."""
-
-        def runs() -> bool:
-            pods = self.pods(dag_id)
-            return len(pods) == number and pods[-1]["status"]["phase"] == "Running"
-
-        self.wait_until(runs, f"pod {number} of {dag_id} runs")
-        return self.pods(dag_id)[-1]
-
-    def delete_pod(self, dag_id: str, number: int = 1) -> None:
-        """Delete a pod that runs, as a person does: the job failed, for its row's retries."""
-        name = self.running_pod(dag_id, number)["metadata"]["name"]
-        self.namespace.cluster.kubectl("delete", "--raw", f"{self.namespace.path}/{name}")
-
-    def fail_pod(self, dag_id: str, reason: str) -> None:
-        """Say of a pod that runs that its cluster ended it, as the kubelet or the node's controller does."""
-        pod = self.running_pod(dag_id)
-        path = f"{self.namespace.path}/{pod['metadata']['name']}/status"
-        failed = {**pod, "status": {**pod["status"], "phase": "Failed", "reason": reason, "message": "The node was low on memory."}}
-        failed["metadata"] = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
-        self.namespace.cluster.kubectl("replace", "--raw", path, "-f", "-", body=failed)
-
-    def kill_worker(self, dag_id: str, before: Callable[[], None] = lambda: None) -> None:
-        """
-        Kill the process that runs a task, and what it has started.
-
-        :param before: called once it can do nothing any more.
-        """
-        name = self.running_pod(dag_id)["metadata"]["name"]
-        found: set[int] = set()
-        self.wait_until(lambda: found.update(task_processes(name)) or found, f"the worker of {dag_id}")
-        process = found.pop()
-        os.kill(process, signal.SIGSTOP)
-        before()
-        for one in (*below(process), process):
-            os.kill(one, signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def runs(
     shared_namespace: Namespace, postgres: Server, new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runs]:
     """All runs, at their end."""
     folder = tmp_path_factory.mktemp("airflow")
-    (folder / "dags").mkdir()
-    (folder / "dags" / "retries.py").write_text(DAGS.replace("NAMESPACE", shared_namespace.name))
-    (folder / "home" / "config").mkdir(parents=True)
-    (folder / "home" / "config" / "airflow_local_settings.py").write_text(PRELOAD)
-    with ExitStack() as stack:
-        metadata = stack.enter_context(new_database(postgres))
-        database = stack.enter_context(new_migrated_database())
-        proxy = stack.enter_context(closing(Proxy(postgres.port)))
-        cluster = demo_cluster.Cluster(shared_namespace.kubeconfig, "", is_kubernetes=shared_namespace.cluster.is_real)
-        watch = stack.enter_context(closing(PodWatch(cluster, folder / "pods.log", shared_namespace.name)))
-        airflow = stack.enter_context(
-            running_airflow(
-                folder / "home",
-                database_url=metadata.url,
-                dags=folder / "dags",
-                environment={
-                    "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
-                    "AIRFLOW_CONN_THROUGH_PROXY": database.url.replace(f":{postgres.port}/", f":{proxy.port}/"),
-                    "KUBECONFIG": shared_namespace.kubeconfig,
-                    # Those that go on for a while may take no other's place.
-                    "AIRFLOW__CORE__PARALLELISM": "20",
-                    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
-                },
-            )
-        )
-        airflow.wait_for_dags(*IDS)
-        begun = Runs(airflow, database, metadata, shared_namespace, watch)
+    with whole_runs(folder, DAGS, shared_namespace, postgres, new_migrated_database) as (begun, proxy, stack):
+        begun.airflow.wait_for_dags(*IDS)
         begin(begun)
         meddle(begun, proxy, stack)
-        ends = {"failed", "success"}
-        everything = "SELECT dag_id, map_index, state, try_number FROM task_instance"
-        begun.wait_until(lambda: {task[2] for task in metadata.execute(everything)} <= ends, "the end of all runs")
+        begun.wait_for_all()
         yield begun
 
 
 def begin(runs: Runs) -> None:
     """Start a run of each DAG, with its row."""
-    common = {"cpu_request": "10m", "memory_request": "16Mi", "memory_limit": "128Mi", "max_retries": 0}
-    common |= {"retry_delay_minutes": 0, "retry_backoff_enabled": False}
-    for dag_id in IDS:
-        row = {"dag_name": dag_id, "job_name": "all", **common, **ROWS.get(dag_id, {})}
-        columns, values = ", ".join(row), ", ".join(f"%({column})s" for column in row)
-        runs.database.execute(f"INSERT INTO financial_screener.dag_configuration ({columns}) VALUES ({values})", row)
-        runs.airflow.trigger(dag_id, RUN)
+    runs.begin(IDS, ROWS)
     # As it was written before there was a rule against it.
     runs.database.execute("""
         ALTER TABLE financial_screener.dag_configuration DROP CONSTRAINT rule_memory_limit, DISABLE TRIGGER USER;

@@ -27,10 +27,10 @@ from airflow_provider_dagconfig.kubectl.ends import (
     PodTakenOver,
 )
 from airflow_provider_dagconfig.kubectl.errors import Fault
-from airflow_provider_dagconfig.kubectl.lifecycle import PodRun, Verdict
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
-from airflow_provider_dagconfig.kubectl.release import Why
+from airflow_provider_dagconfig.kubectl.release import Kill, Why
 
 LIMITS = Limits(startup_timeout=30, timeout=30)
 SPEC = {"containers": [{"name": "base", "image": "busybox"}]}
@@ -503,7 +503,7 @@ def test_a_kill_that_nobody_decided_leaves_the_pod_and_says_so(tmp_path: Path, m
         LIMITS,
         on_line=None,
         note=said.append,
-        judge_kill=lambda: Verdict(False, "Airflow has it as running"),
+        judge_kill=lambda: Kill(False, "Airflow has it as running"),
     )
     run_and_kill(running, tmp_path)
     assert not (tmp_path / "deleted").exists()
@@ -515,9 +515,9 @@ def test_a_kill_is_judged_by_the_run_and_not_by_the_signal_handler(tmp_path: Pat
     """What it interrupts may hold the lock that the question to Airflow needs."""
     asking, judged = threading.Lock(), []
 
-    def judge() -> Verdict:
+    def judge() -> Kill:
         judged.append(asking.acquire(timeout=1))
-        return Verdict(False, "nobody decided it")
+        return Kill(False, "nobody decided it")
 
     def interrupted(_: str) -> None:
         with asking:

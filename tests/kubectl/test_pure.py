@@ -11,7 +11,7 @@ from airflow_provider_dagconfig import kubectl
 
 FOLDER = Path(kubectl.__file__).parent
 ASKS = {"now", "utcnow", "today"}
-DRIVERS = {"client", "container_log", "lifecycle", "waiting"}
+DRIVERS = {"client", "container_log", "lifecycle", "resumption", "waiting", "watch_hub"}
 
 
 @pytest.mark.parametrize("module", sorted(set(FOLDER.glob("*.py"))), ids=lambda path: path.stem)

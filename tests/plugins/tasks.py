@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +41,34 @@ class TaskResult:
     raised: type[BaseException] | None = None
     decision: Any = None
     """What Airflow's retry policy says of a failure; None where it is not asked."""
+    left: Left | None = None
+    """What a deferred task has left."""
+
+
+@dataclass
+class Left:
+    """What Airflow keeps of a deferred task: it is JSON, or it would not come through."""
+
+    classpath: str
+    trigger: dict[str, Any]
+    method: str
+    kwargs: dict[str, Any]
+
+    def make_trigger(self) -> Any:
+        """Make the trigger anew, as a triggerer does that knows nothing else."""
+        module, _, name = self.classpath.rpartition(".")
+        return getattr(import_module(module), name)(**json.loads(json.dumps(self.trigger)))
+
+    def fire(self) -> dict[str, Any]:
+        """Let the trigger run to its event; gives that as Airflow keeps it."""
+
+        async def first() -> Any:
+            async for event in self.make_trigger().run():
+                return event.payload
+            raise AssertionError("the trigger did not fire")
+
+        event: dict[str, Any] = json.loads(json.dumps(asyncio.run(first())))
+        return event
 
 
 @dataclass
@@ -131,6 +161,8 @@ class Tasks:
         report: str | None = "success",
         max_tries: int = 0,
         dag_run: Any = None,
+        left: Left | None = None,
+        event: Any = None,
         **arguments: Any,
     ) -> TaskResult:
         """
@@ -139,8 +171,10 @@ class Tasks:
         :param while_running: is called in a thread beside it.
         :param state_in_airflow: what a kill learns.
         :param report: what Airflow has the task as after the report of a success.
+        :param left: of a deferral, after which it goes on.
+        :param event: what its trigger fired.
         """
-        from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+        from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
         operator = self.operator(*cmds, **arguments)
         key = operator.task_id if map_index < 0 else f"{operator.task_id}_{map_index}"
@@ -154,6 +188,9 @@ class Tasks:
             get_task_states=lambda **_: {run_id: {key: state_in_airflow}},
         )
         ti.task = operator
+        next_kwargs = {**(left.kwargs if left else {}), "event": event}
+        if left:
+            ti._ti_context_from_server = SimpleNamespace(next_method=left.method, next_kwargs=next_kwargs)
         context: Any = {"ti": ti, "run_id": run_id, "task": operator, **({"dag_run": dag_run} if dag_run else {})}
         if HAS_POLICIES:
             context["task_state_store"] = TaskStateStore(self.kept / f"{run_id} {operator.task_id} {map_index}")
@@ -166,10 +203,15 @@ class Tasks:
                 operator.render_template_fields(context)
                 if beside:
                     beside.start()
-                result = operator.execute(context)
+                result = operator.resume_execution(left.method, next_kwargs, context) if left else operator.execute(context)
                 ti.get_task_states = lambda **_: {run_id: {key: report}}
                 for callback in operator.on_success_callback:
                     callback(context)
+            except TaskDeferred as deferral:
+                classpath, given = deferral.trigger.serialize()
+                kwargs = json.loads(json.dumps(deferral.kwargs))
+                parts = Left(classpath, given, deferral.method_name, kwargs)
+                return TaskResult("deferred", "", self.log, None, operator, left=parts)
             except AirflowSkipException as exception:
                 state, error, raised = "skipped", str(exception), type(exception)
             except AirflowException as exception:
@@ -181,6 +223,27 @@ class Tasks:
                 if beside:
                     beside.join()
         return TaskResult(state, error, self.log, result, operator, raised, decision)
+
+    def run_deferred(
+        self, *cmds: str, between: Callable[[], None] = lambda: None, after: Callable[[], None] = lambda: None, **arguments: Any
+    ) -> TaskResult:
+        """
+        Run a task that is deferred, as often as it is, to its end; each part of it and each trigger on its own.
+
+        :param between: called each time it is deferred, before its trigger runs.
+        :param after: called each time its trigger has fired, before it goes on.
+        :return: the end, with the log of all parts.
+        """
+        task = self.run(*cmds, deferrable=True, **arguments)
+        log = list(task.log)
+        while task.left is not None:
+            between()
+            event = task.left.fire()
+            after()
+            task = self.run(*cmds, deferrable=True, left=task.left, event=event, **arguments)
+            log += task.log
+        task.log = log
+        return task
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugins.airflow_ids import keys, map_indexes, run_ids
 
+from airflow_provider_dagconfig.hooks.airflow_state import facts_of
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
-from airflow_provider_dagconfig.operators.airflow_state import facts_of
 
 States = dict[TaskId, str | None]
 

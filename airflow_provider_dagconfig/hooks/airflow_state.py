@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from airflow_provider_dagconfig.hooks.asking import NoAnswerError, Question
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
-from airflow_provider_dagconfig.operators.asking import Question
 
 UNKNOWN = "unknown"
 """Given for a task instance that Airflow does not know, or knows no more. No state has this name."""
@@ -39,6 +39,26 @@ def ask_state(ti: Any, seconds: float) -> str | None:
 
     answer = Question(ask, "Airflow").answer(seconds)
     return _state_in(answer, TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+
+
+async def ask_state_of(ti: Any) -> str | None:
+    """
+    Ask for the same from a trigger, which has nothing but ids of its task instance.
+
+    :param ti: the trigger's ``task_instance``.
+    :raises NoAnswerError: there is no answer that can be read.
+    """
+    # In the triggerer alone: a worker need not load it.
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    map_index = -1 if ti.map_index is None else int(ti.map_index)
+    question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
+    try:
+        answer: Any = await task_runner.SUPERVISOR_COMMS.asend(question)
+        return _state_in(answer.task_states, TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
+        raise NoAnswerError(f"Airflow did not say what it has the task as: {type(error).__name__}: {error}") from None
 
 
 def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:

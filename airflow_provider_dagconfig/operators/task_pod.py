@@ -1,0 +1,317 @@
+"""
+The pod of one try of a task: made or adopted, waited for here or by the triggerer, and its end told to Airflow.
+
+Each step of it is another module's: what a pod is made from, how it is driven, what its end means for the task.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    timeout,
+)
+
+from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
+from airflow_provider_dagconfig.kubectl.client import Kubectl
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
+from airflow_provider_dagconfig.kubectl.former_name import FormerName
+from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
+from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.parameters import ManifestError
+from airflow_provider_dagconfig.kubectl.pod_life import Limits
+from airflow_provider_dagconfig.kubectl.release import Why
+from airflow_provider_dagconfig.kubectl.report import Kind, Report
+from airflow_provider_dagconfig.kubectl.resumption import ResumedPodRun
+from airflow_provider_dagconfig.models import DagConfig, InstallationError
+from airflow_provider_dagconfig.operators.after_report import after_success
+from airflow_provider_dagconfig.operators.deferral import METHOD, Deferral
+from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, skips
+from airflow_provider_dagconfig.operators.growth import Growth
+from airflow_provider_dagconfig.operators.kill_reason import judge_kill
+from airflow_provider_dagconfig.operators.look_back import look_back
+from airflow_provider_dagconfig.operators.metrics import Metrics
+from airflow_provider_dagconfig.operators.pod_request import pod_request
+from airflow_provider_dagconfig.operators.result import read_result
+from airflow_provider_dagconfig.operators.retrying import Retrying
+from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_pod
+from airflow_provider_dagconfig.settings import configured_kubectl
+from airflow_provider_dagconfig.wording import printable, printables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Context
+
+    from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+_DEFAULT_GRACE_PERIOD = 30
+"""Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
+
+
+class TaskPod:
+    """
+    The pod of one try.
+
+    :param task: the operator, rendered.
+    :param growth: what the try runs with.
+    """
+
+    def __init__(self, task: ConfiguredKubectlRunOperator, context: Context, growth: Growth, retrying: Retrying) -> None:
+        self._task, self._context, self._growth, self._retrying = task, context, growth, retrying
+        self._run: PodRun | None = None
+        self._killed = False
+
+    @property
+    def _config(self) -> DagConfig:
+        return self._growth.in_force.config
+
+    def execute(self, *, refusal: str | None = None) -> Any:
+        """
+        Make the pod or adopt it, and wait for its end, or let the triggerer do so.
+
+        :param refusal: why no pod may be made, beside what the row says; None where one may.
+        :return: what the task returns.
+        :raises TaskDeferred: the triggerer waits.
+        :raises AirflowException: whichever the pod's end is.
+        """
+        with self._ends():
+            access = self._task._access()
+            namespace = self._task.namespace or access.namespace or "default"
+            request = pod_request(self._task, self._context, self._growth.in_force, namespace)
+            with access.environment() as environment:
+                run = self._make(request, environment, refusal)
+                if not self._started(run) and self._task.deferrable and refusal is None:
+                    self._defer(self._leave(run))
+                ended = self._counted(run.go_on)
+                result = self._read_result(ended)
+        return self._succeeded(access, result)
+
+    def complete(self, left: Deferral, report: Report) -> Any:
+        """
+        Go on with a pod that was deferred.
+
+        :param left: what the task left.
+        :param report: what was seen of the pod meanwhile.
+        :return: as :meth:`execute`.
+        """
+        with self._ends():
+            access = left.cluster.access(self._task.task_id)
+            with access.environment() as environment:
+                run = self._meet(left, environment)
+                result = self._read_result(self._met(run, report, left))
+        return self._succeeded(access, result)
+
+    def kill(self) -> None:
+        """Stop waiting; fit for a signal handler."""
+        self._killed = True
+        if self._run is not None:
+            self._run.kill()
+
+    # --- making and meeting ---
+
+    def _limits(self, config: DagConfig) -> Limits:
+        grace = self._task.termination_grace_period
+        grace = _DEFAULT_GRACE_PERIOD if grace is None else grace
+        return Limits(self._task.startup_timeout_seconds, config.timeout_seconds, grace)
+
+    def _make(self, request: PodRequest, environment: Mapping[str, str], refusal: str | None) -> PodRun:
+        manifest, config, log = build_pod(request), request.dag_config, self._task.log
+
+        def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            found = self._growth.replacing(pod, self._task.base_container_name)
+            if found is None:
+                return None
+            self._task.now_runs_with(found)
+            tell_configuration(log, found.config, found.group)
+            return build_pod(replace(request, dag_config=found.config))
+
+        tell_pod(log, manifest, config)
+        namespace = manifest["metadata"]["namespace"]
+        permit = replace(self._retrying.permit(config), replacing=replacing)
+        former = FormerName.of(
+            request, lambda pod: self._kubectl(environment, namespace, pod), self._growth.in_force.installation.created_at
+        )
+        return self._drive(
+            PodRun,
+            environment,
+            manifest,
+            self._limits(config),
+            former=former,
+            permit=permit if refusal is None else replace(permit, refusal=permit.refusal or refusal),
+        )
+
+    def _meet(self, left: Deferral, environment: Mapping[str, str]) -> ResumedPodRun:
+        # Its template may not have been rendered again.
+        self._task.base_container_name = left.parting.identity["spec"]["containers"][0]["name"]
+        run = self._drive(ResumedPodRun, environment, left.parting.identity, left.limits, log_position=left.parting.log)
+        assert isinstance(run, ResumedPodRun)
+        return run
+
+    def _drive(
+        self, driver: type[PodRun], environment: Mapping[str, str], manifest: Mapping[str, Any], limits: Limits, **more: Any
+    ) -> PodRun:
+        metadata, task, ti = manifest["metadata"], self._task, self._context["ti"]
+        self._retrying.metrics = Metrics(task.dag_id, self._config.job_name, metadata["namespace"])
+        self._run = run = driver(
+            self._kubectl(environment, metadata["namespace"], metadata["name"]),
+            manifest,
+            limits,
+            on_finish_action=task.on_finish_action,
+            # A pod's own line stays as it wrote it, with its colours: so it is with KubernetesPodOperator and `kubectl logs`.
+            on_line=(lambda line: task.log.info("%s", line)) if task.get_logs else None,
+            note=lambda text: task.log.info("%s", printable(text)),
+            judge_kill=lambda: judge_kill(ti),
+            **more,
+        )
+        self._retrying.run = run
+        if self._killed:  # before there was anything to kill
+            run.kill()
+        return run
+
+    def _kubectl(self, environment: Mapping[str, str], namespace: str, pod: str) -> Kubectl:
+        return Kubectl(environment, namespace, pod, self._task.base_container_name, configured_kubectl())
+
+    # --- waiting ---
+
+    def _started(self, run: PodRun) -> bool:
+        """Make the pod, or adopt it; gives whether its end is known already."""
+        try:
+            with self._abandoning(run):
+                return run.start()
+        finally:
+            if self._growth.has_grown:
+                self._retrying.metrics.grown()
+
+    def _counted(self, wait: Callable[[], Ended]) -> Ended:
+        assert self._run is not None
+        with self._abandoning(self._run):
+            return self._retrying.metrics.counted(wait, self._task.base_container_name)
+
+    @contextmanager
+    def _abandoning(self, run: PodRun) -> Iterator[None]:
+        """Have the pod deleted where the time of the task is over, or who runs it by hand wants no more."""
+        try:
+            yield
+        except AirflowTaskTimeout:
+            run.abandon(Why.TIMEOUT)
+            raise
+        except KeyboardInterrupt:  # Ctrl-C in `airflow dags test`; a worker's task process does not get this exception
+            run.abandon(Why.PERSON)
+            raise
+
+    def _deadline(self) -> float | None:
+        """When the task's execution_timeout is over: Airflow itself does not hold a deferred task to it."""
+        began, most = getattr(self._context["ti"], "start_date", None), self._task.execution_timeout
+        if most is None:
+            return None
+        return (began.timestamp() if began else time.time()) + float(most.total_seconds())
+
+    def _leave(self, run: PodRun) -> Deferral:
+        """Let go of the pod, and give what the task needs to go on with it."""
+        task, found = self._task, self._growth.in_force
+        return Deferral(
+            found,
+            self._growth.begun_with,
+            {name: getattr(task, name) for name in task._selectors},
+            ClusterParameters.of(task),
+            run.part(),
+            self._limits(found.config),
+            self._deadline(),
+        )
+
+    def _defer(self, left: Deferral) -> NoReturn:
+        """Leave the pod to the triggerer."""
+        from airflow_provider_dagconfig.triggers.pod import VERSION, PodTrigger, Watched
+
+        task, metadata = self._task, left.parting.identity["metadata"]
+        log_every = task.logging_interval if task.get_logs else None
+        watched = Watched(left.parting.identity, left.limits, left.parting.begun_at, left.cluster, left.deadline, log_every)
+        task.log.info(
+            "Pod %s in namespace %s goes on without this worker: the triggerer waits for it",
+            *printables(metadata["name"], metadata["namespace"]),
+        )
+        task.defer(trigger=PodTrigger(VERSION, watched.as_dict()), method_name=METHOD, kwargs=left.leave(self._context["ti"]))
+        raise AssertionError("a deferral raises")
+
+    def _met(self, run: ResumedPodRun, report: Report, left: Deferral) -> Ended:
+        """Collect the end of the pod; where it goes on, defer again, or end it where the task's time is over."""
+
+        def meet() -> Ended:
+            if (ended := run.meet(report, left.parting.begun_at)) is None:
+                raise _GoesOn
+            return ended
+
+        try:
+            with self._waiting_here(left.deadline, report.message) if report.kind is Kind.NOT_WATCHED else nullcontext():
+                return self._counted(meet)
+        except _GoesOn:
+            pass
+        if report.kind is not Kind.TIMEOUT:
+            self._defer(replace(left, parting=run.part()))
+        run.abandon(Why.TIMEOUT)
+        most = self._task.execution_timeout
+        raise AirflowTaskTimeout(f"execution_timeout = {most} is over, and the pod has not ended")
+
+    @contextmanager
+    def _waiting_here(self, deadline: float | None, why: str) -> Iterator[None]:
+        """Say that the pod is waited for in the worker, and hold that to what is left of the execution_timeout."""
+        self._task.log.warning(
+            "The triggerer does not watch the pod, so this task waits for it in its worker from now on: %s", printable(why)
+        )
+        with nullcontext() if deadline is None else timeout(max(1, int(deadline - time.time()))):  # type: ignore[no-untyped-call]
+            yield
+
+    # --- the end ---
+
+    @contextmanager
+    def _ends(self) -> Iterator[None]:
+        """Make Airflow's exceptions of what the pod ends with."""
+        try:
+            yield
+        except (ClusterAccessError, InstallationError, ManifestError) as error:
+            raise AirflowFailException(str(error)) from None
+        except PodEnd as end:
+            config, task = self._config, self._task
+            if (limit := self._growth.ended(end, task.base_container_name)) is not None:
+                self._retrying.next_has = f"memory_limit {limit} instead of {config.memory_limit}"
+            back = look_back(columns_behind(end, config), config, task._hook(), {**self._context})
+            raise as_airflows(end, config, task.base_container_name, task.skip_on_exit_code, back, limit) from None
+
+    def _succeeded(self, access: ClusterAccess, result: Any) -> Any:
+        run = self._run
+        assert run is not None
+
+        def finish() -> None:
+            """Have the pod deleted; the run's own credentials are gone by then."""
+            with access.environment() as environment:
+                run.finish(environment)
+
+        self._growth.say_what_was_needed()
+        after_success(self._task, self._context["ti"], finish, run.leave)
+        return result
+
+    def _read_result(self, ended: Ended) -> Any:
+        """Give what the task returns. A pod that skips its task, or whose result nobody can read, is deleted: it never succeeds."""
+        assert self._run is not None
+        try:
+            if skips(ended.outcome, self._task.skip_on_exit_code):
+                name = ended.pod["metadata"]["name"]
+                raise AirflowSkipException(f"Pod {name} ended with exit code 0, which skip_on_exit_code has")
+            return read_result(ended.outcome.result) if self._task.do_xcom_push else None
+        except AirflowException:
+            self._run.finish()
+            raise
+
+
+class _GoesOn(Exception):
+    """The pod has not ended."""

@@ -1,0 +1,1 @@
+"""What waits for pods of deferred tasks, in Airflow's triggerer."""

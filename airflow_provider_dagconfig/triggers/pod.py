@@ -1,0 +1,268 @@
+"""
+The trigger of a deferred pod: it waits, in the triggerer, until something follows from what is seen of the pod, and says what.
+
+It drives one pure life (``kubectl/pod_life``) with what the triggerer's one watch of the namespace tells (``kubectl/watch_hub``).
+The worker collects the log and the result when the task goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_dagconfig.hooks.airflow_state import UNKNOWN, ask_state_of
+from airflow_provider_dagconfig.hooks.asking import NoAnswerError
+from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
+from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
+from airflow_provider_dagconfig.kubectl.claim import Claim
+from airflow_provider_dagconfig.kubectl.client import Client, Kubectl
+from airflow_provider_dagconfig.kubectl.errors import KubectlError
+from airflow_provider_dagconfig.kubectl.events import Event
+from airflow_provider_dagconfig.kubectl.outcome import Running
+from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife, TooLate
+from airflow_provider_dagconfig.kubectl.release import Release, Why
+from airflow_provider_dagconfig.kubectl.report import Kind, Report
+from airflow_provider_dagconfig.kubectl.watch_hub import Sight, WatchHub
+from airflow_provider_dagconfig.settings import configured_kubectl
+from airflow_provider_dagconfig.wording import printable
+
+VERSION = 1
+"""Of the trigger's arguments. A later wheel reads this one's; of a later one's this wheel only says that it can't."""
+
+ANSWER_SECONDS = 10.0
+"""Seconds that Airflow has to say what a cancelled task is by now. After them the pod is left."""
+
+_DECIDED = ("success", "failed", "skipped", "removed", UNKNOWN)
+"""
+The states in which somebody ended a deferred task. A task that goes on is none, scheduled, queued or running, and one that was
+cleared too: whether it was, its next try sees by the pod.
+"""
+
+_HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+"""Whether Airflow says when a task was cancelled, as from 3.3 on; below, any end of a trigger may be that."""
+
+_LONGEST_WAIT = 3600.0
+"""Seconds; a life may have no deadline."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """
+    A pod to wait for. All times are seconds, moments since 1970.
+
+    :param identity: whose pod it is, with its uid; from ``annotations.identity``.
+    :param limits: how long things may take.
+    :param begun_at: when its try began.
+    :param cluster: which parameters of the task choose the cluster.
+    :param deadline: when the task's execution_timeout is over; None for none.
+    :param log_every: how often its log is to be read while it goes on; None for never.
+    """
+
+    identity: Mapping[str, Any]
+    limits: Limits
+    begun_at: float
+    cluster: ClusterParameters
+    deadline: float | None = None
+    log_every: float | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The pod's."""
+        return str(self.identity["metadata"]["namespace"])
+
+    @property
+    def pod(self) -> str:
+        """The pod's name."""
+        return str(self.identity["metadata"]["name"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values; :meth:`from_dict` makes the same of them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Watched:
+        """
+        Read what :meth:`as_dict` gave.
+
+        :raises TypeError: something is missing, or there is something that this version does not know.
+        :raises KeyError: the same.
+        """
+        return cls(**{**values, "limits": Limits(**values["limits"]), "cluster": ClusterParameters(**values["cluster"])})
+
+
+class PodEvent(TriggerEvent):
+    """An event that the triggerer's log tells in a few words."""
+
+    def __repr__(self) -> str:
+        report = Report.from_dict(self.payload)
+        return f"{report.kind.value}{f': {report.outcome.reason}' if report.outcome else ''}"
+
+
+class PodTrigger(BaseTrigger):
+    """
+    Waits for a pod of a ConfiguredKubectlRunOperator. It fires once, with a :class:`~..kubectl.report.Report` as a dict.
+
+    :param version: of ``watched``.
+    :param watched: a :class:`Watched`, as a dict.
+    """
+
+    def __init__(self, version: int, watched: dict[str, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.version, self.watched = version, watched
+        self._has_fired = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give what makes the same trigger in another process."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"version": self.version, "watched": self.watched}
+
+    def __repr__(self) -> str:
+        return f"<PodTrigger of {self.watched.get('identity', {}).get('metadata', {}).get('name')}>"
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and fire."""
+        report = await self._report()
+        # What is cancelled from now on has its end: the pod is the worker's.
+        self._has_fired = True
+        yield PodEvent(payload=report.as_dict())
+
+    async def _report(self) -> Report:
+        if self.version != VERSION:
+            message = (
+                f"the triggerer's version of airflow-provider-dagconfig reads version {VERSION} of what a task leaves, and not "
+                f"{self.version}: let all of Airflow's processes have the same one"
+            )
+            return Report(Kind.NOT_WATCHED, message=message)
+        try:
+            return await self._wait(Watched.from_dict(self.watched))
+        except (KubectlError, ClusterAccessError) as error:
+            return Report(Kind.NOT_WATCHED, message=getattr(error, "message", str(error)))
+        except Exception as error:
+            self.log.exception("The pod can't be watched")
+            return Report(Kind.NOT_WATCHED, message=f"{type(error).__name__}: {error}")
+
+    async def _wait(self, watched: Watched) -> Report:
+        # Steps of the wall clock are none of the pod's business.
+        ahead = time.time() - time.monotonic()
+        life = PodLife(watched.identity, watched.limits, watched.begun_at)
+        log_at: float | None = None
+        with hub_of(watched.cluster).pod(watched.namespace, watched.pod, watched.identity["metadata"].get("uid")) as sight:
+            while True:
+                now = time.monotonic() + ahead
+                verdict = life.verdict(now)
+                if isinstance(verdict, TooLate) and sight.trouble is None and await self._has_looked(sight, life, ahead):
+                    verdict = life.verdict(time.monotonic() + ahead)
+                if verdict is not None:
+                    return Report.of(verdict, sight.trouble)
+                if watched.deadline is not None and now >= watched.deadline:
+                    return Report(Kind.TIMEOUT)
+                if watched.log_every is not None and isinstance(life.view, Running):
+                    log_at = log_at or now + watched.log_every
+                    if now >= log_at:
+                        return Report(Kind.LOG_DUE)
+                steps = [life.next_deadline(), watched.deadline, log_at, now + _LONGEST_WAIT]
+                wait = min(step for step in steps if step is not None) - now + 0.01
+                self._take(await sight.next(wait), life, time.monotonic() + ahead)
+
+    async def _has_looked(self, sight: Sight, life: PodLife, ahead: float) -> bool:
+        """Look at the pod itself before it is too late: the watch may have been silent for another reason."""
+        event = await sight.look()
+        self._take(event, life, time.monotonic() + ahead)
+        return event is not None
+
+    def _take(self, event: Event | str | None, life: PodLife, now: float) -> None:
+        if isinstance(event, str):
+            self.log.info("%s", printable(event))
+        elif event is not None:
+            if event.pod and (note := life.saw(event.pod, now)):
+                self.log.info("%s", printable(note))
+            if event.kind == "DELETED":
+                life.vanished()
+
+    async def on_kill(self) -> None:
+        """
+        Delete the pod where somebody ended the task.
+
+        Airflow calls this, from 3.3 on, when it wants the trigger no more: also where nobody ended anything, as when another
+        triggerer has it now. So Airflow is asked first.
+        """
+        await self._end_if_decided()
+
+    async def cleanup(self) -> None:
+        """Below Airflow 3.3, do what :meth:`on_kill` does."""
+        if not _HAS_ON_KILL:
+            await self._end_if_decided()
+
+    async def _end_if_decided(self) -> None:
+        if self._has_fired or self.task_instance is None or self.version != VERSION:
+            return
+        watched = Watched.from_dict(self.watched)
+        try:
+            state = await asyncio.wait_for(ask_state_of(self.task_instance), ANSWER_SECONDS)
+        except (NoAnswerError, asyncio.TimeoutError) as error:
+            self._left(watched, str(error) or f"Airflow did not answer in {ANSWER_SECONDS:g} s")
+            return
+        if state not in _DECIDED:
+            self._left(watched, f"Airflow has the task as {state or 'not started'}")
+            return
+        try:
+            access = await watched.cluster.aaccess(self.task_instance.task_id)
+            told = await asyncio.to_thread(self._delete, watched, access)
+        except (KubectlError, ClusterAccessError) as error:
+            told = (
+                f"Pod {watched.pod} in namespace {watched.namespace} could not be deleted: {getattr(error, 'message', error)}. It "
+                f"ends by itself after {watched.limits.timeout:g} s (activeDeadlineSeconds)"
+            )
+        if told:
+            self.log.info("%s", printable(told))
+
+    def _left(self, watched: Watched, why: str) -> None:
+        self.log.info("%s", printable(f"Pod {watched.pod} in namespace {watched.namespace} is left as it is: {why}"))
+
+    def _delete(self, watched: Watched, access: ClusterAccess) -> str | None:
+        """Delete the pod, unless it is a later try's, or its end was seen to."""
+        container = watched.identity["spec"]["containers"][0]["name"]
+        notes: list[str] = []
+        with access.environment() as environment:
+            kubectl = Kubectl(environment, watched.namespace, watched.pod, container, configured_kubectl())
+            claim = Claim(kubectl, watched.identity, notes.append, lambda _: False)
+            release = Release(claim, watched.identity, notes.append, lambda _: False)
+            return release.unwanted(None, watched.limits.grace_period, time.monotonic, Why.DEFERRED)
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClusterParameters, WatchHub]] = weakref.WeakKeyDictionary()
+"""All triggers of a triggerer run in one loop; in `airflow dags test` each has its own."""
+
+
+def hub_of(cluster: ClusterParameters) -> WatchHub:
+    """Give the one hub of a cluster in this triggerer."""
+    hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
+    if cluster not in hubs:
+        hubs[cluster] = WatchHub(_Connection(cluster).client)
+    return hubs[cluster]
+
+
+class _Connection:
+    """The credentials of a cluster, read once in a process, and again where they were not taken."""
+
+    def __init__(self, cluster: ClusterParameters) -> None:
+        self._cluster = cluster
+        self._access: ClusterAccess | None = None
+
+    async def client(self, is_stale: bool) -> AbstractContextManager[Client]:
+        """Look them up, and give a client as a context in which they last."""
+        if self._access is None or is_stale:
+            self._access = await self._cluster.aaccess("the triggerer")
+        return _connected(self._access)
+
+
+@contextmanager
+def _connected(access: ClusterAccess) -> Iterator[Client]:
+    with access.environment() as environment:
+        yield Client(environment, configured_kubectl())

@@ -1,0 +1,226 @@
+"""
+Deferred tasks in a whole Airflow: scheduler, API server, LocalExecutor and triggerers. One DAG a case, and all of them at once.
+
+What the cases are about is what users of KubernetesPodOperator reported: apache/airflow 62398, 44014, 37263, 67227 and 38003.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.cluster import Namespace
+from plugins.postgres import NewDatabase, Server
+from plugins.processes import below, requests_of
+from plugins.whole_runs import RUN, Runs, whole_runs
+
+from airflow_provider_dagconfig.kubectl.annotations import annotation
+from benchmarks.tcp_proxy import Proxy
+
+DAGS = """
+from datetime import timedelta
+
+from airflow.sdk import DAG
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+POD = {
+    "task_id": "run", "namespace": "NAMESPACE", "image": "busybox:latest", "image_pull_policy": "IfNotPresent",
+    "termination_grace_period": 1, "deferrable": True, "retry_delay": timedelta(seconds=1),
+}
+
+
+def job(dag_id, *cmds, **given):
+    with DAG(dag_id, schedule=None):
+        ConfiguredKubectlRunOperator(**POD | {"cmds": list(cmds)} | given)
+
+
+def mapped(dag_id, *cmds, over, **given):
+    with DAG(dag_id, schedule=None):
+        ConfiguredKubectlRunOperator.partial(**POD | {"cmds": list(cmds)} | given).expand(**over)
+
+
+LINES = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 1; done")
+FOR_EVER = ("sleep", "600")
+A_WHILE = ("sh", "-c", "sleep 30; echo the end")
+
+job("lines", *LINES)
+job("lines_meanwhile", *LINES, logging_interval=3)
+job("result", "sh", "-c", "sleep 2; echo '[7]' > /airflow/xcom/return.json", do_xcom_push=True)
+job("exit_3", "sh", "-c", "exit 3")
+job("skipped", "sh", "-c", "exit 99", skip_on_exit_code=99)
+job("marked_failed", *FOR_EVER)
+job("marked_success", *FOR_EVER)
+job("cleared", *FOR_EVER)
+job("run_deleted", *FOR_EVER)
+job("too_long", *FOR_EVER, execution_timeout=timedelta(seconds=12))
+job("not_started", *FOR_EVER, startup_timeout_seconds=8, node_selector={"there": "is-none"})
+job("changed_meanwhile", "sh", "-c", "sleep 20; echo batch $BATCH", env_vars={"BATCH": "{{ dag_config.batch_size }}"},
+    postgres_conn_id="through_proxy")
+job("triggerer_died", *A_WHILE)
+mapped("mapped", "sh", "-c", over={"arguments": [["sleep 3; exit 3"], ["sleep 3; exit 0"]]})
+"""
+IDS = [line.split('"')[1] for line in DAGS.splitlines() if line.startswith(("job(", "mapped("))]
+
+ROWS: dict[str, dict[str, Any]] = {"exit_3": {"max_retries": 1}, "changed_meanwhile": {"batch_size": 321}}
+
+
+@pytest.fixture(scope="module")
+def runs(
+    shared_namespace: Namespace, postgres: Server, new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
+    """All runs, at their end."""
+    folder = tmp_path_factory.mktemp("airflow")
+    with whole_runs(folder, DAGS, shared_namespace, postgres, new_migrated_database) as (begun, proxy, _):
+        begun.airflow.wait_for_dags(*IDS)
+        begun.begin(IDS, ROWS)
+        begun.airflow.unpause(*IDS)
+        meddle(begun, proxy)
+        begun.wait_for_all()
+        yield begun
+
+
+def meddle(runs: Runs, proxy: Proxy) -> None:
+    """Do what happens to the runs."""
+    for dag_id in ("marked_failed", "marked_success", "cleared", "run_deleted", "changed_meanwhile", "triggerer_died"):
+        see_running(runs, dag_id)
+    runs.airflow.set_state("marked_failed", RUN, "run", "failed")
+    runs.airflow.set_state("marked_success", RUN, "run", "success")
+    runs.airflow.clear("cleared", RUN, "run")
+    runs.airflow.request("PATCH", f"/dags/run_deleted/dagRuns/{RUN}", {"state": "failed"})
+    runs.airflow.request("DELETE", f"/dags/run_deleted/dagRuns/{RUN}")
+    runs.configure("changed_meanwhile", batch_size=5, enabled=False)
+    with proxy.away():
+        runs.wait_for("changed_meanwhile", "success")
+
+    see_running(runs, "cleared", 2)
+    runs.airflow.set_state("cleared", RUN, "run", "failed")
+    # A triggerer that is killed at that moment deletes nothing, and no other does: that is for the sweep.
+    runs.wait_until(lambda: is_gone(runs, "cleared"), "its pods are deleted")
+    replace_triggerer(runs)
+
+
+def see_running(runs: Runs, dag_id: str, number: int = 1) -> None:
+    """Wait until the pod of this number runs, and its trigger has seen it: what happens before that no trigger is told of."""
+    runs.running_pod(dag_id, number)
+    runs.wait_until(lambda: any(" runs on " in line for line in runs.log(dag_id, number)), f"the trigger of {dag_id}")
+
+
+def triggerer_of(runs: Runs) -> tuple[int, dict[str, str], list[str]]:
+    """The process of this Airflow's triggerer, with its environment and its command line."""
+    home = f"AIRFLOW_HOME={runs.airflow.home}"
+    for pid in below(os.getpid()):
+        with suppress(OSError):
+            variables = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
+            words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+            if home in variables and "triggerer" in words:
+                return pid, dict(variable.split("=", 1) for variable in variables), words
+    raise AssertionError("there is no triggerer")
+
+
+def replace_triggerer(runs: Runs) -> None:
+    """Kill the triggerer with all it has started but the watch, which has to end by itself; and start another one."""
+    pid, environment, words = triggerer_of(runs)
+    watches = set(requests_of(f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"))
+    assert watches, "the triggerer has no watch"
+    for one in [*below(pid), pid]:
+        if one not in watches:
+            os.kill(one, signal.SIGKILL)
+    runs.wait_until(lambda: not any(Path(f"/proc/{watch}").exists() for watch in watches), "the watch ends")
+    with (runs.airflow.home / "logs" / "triggerer-2.log").open("wb") as log:
+        subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
+def lines(runs: Runs, dag_id: str) -> list[str]:
+    """What a job wrote."""
+    return [line for line in runs.log(dag_id) if re.fullmatch(r"line \d+|the end", line)]
+
+
+def is_gone(runs: Runs, dag_id: str) -> bool:
+    """Whether each pod of the DAG was deleted."""
+    names = {pod["metadata"]["name"] for pod in runs.pods(dag_id)}
+    return not names & set(runs.namespace.left())
+
+
+@pytest.mark.parametrize("dag_id", ["lines", "lines_meanwhile"])
+def test_each_line_of_the_log_is_there_once_and_in_order(runs: Runs, dag_id: str) -> None:
+    assert runs.task(dag_id) == ("success", 1)
+    assert lines(runs, dag_id) == [f"line {number}" for number in range(1, 9)]
+    assert len(runs.pods(dag_id)) == 1
+    assert is_gone(runs, dag_id)
+
+
+def test_a_task_that_goes_on_has_the_pods_result(runs: Runs) -> None:
+    assert runs.task("result") == ("success", 1)
+    found = runs.airflow.request(
+        "GET", f"/dags/result/dagRuns/{RUN}/taskInstances/run/xcomEntries/return_value", deserialize="true"
+    )
+    assert found["value"] in ([7], "[7]")
+
+
+def test_a_deferred_task_has_the_rows_retries(runs: Runs) -> None:
+    assert runs.task("exit_3") == ("failed", 2)
+    assert [annotation(pod, "try-number") for pod in runs.pods("exit_3")] == ["1", "2"]
+    assert runs.says("exit_3", 1).startswith("try 1 of 2 failed (exit code 3); next at ")
+    assert runs.says("exit_3", 2) == "no retry: try 2 of 2 failed (exit code 3)"
+
+
+def test_an_exit_code_skips_a_deferred_task(runs: Runs) -> None:
+    assert runs.task("skipped") == ("skipped", 1)
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_a_task_that_is_marked_while_it_is_deferred_leaves_no_pod(runs: Runs, state: str) -> None:
+    assert runs.task(f"marked_{state}")[0] == state
+    runs.wait_until(lambda: is_gone(runs, f"marked_{state}"), "its pod is deleted")
+
+
+def test_a_run_that_is_deleted_while_its_task_is_deferred_leaves_no_pod(runs: Runs) -> None:
+    runs.wait_until(lambda: is_gone(runs, "run_deleted"), "its pod is deleted")
+
+
+def test_a_task_that_is_cleared_while_it_is_deferred_begins_anew(runs: Runs) -> None:
+    first, second = runs.pods("cleared")
+    assert (annotation(first, "try-number"), annotation(second, "try-number")) == ("1", "2")
+
+
+def test_an_execution_timeout_holds_while_a_task_is_deferred(runs: Runs) -> None:
+    assert runs.task("too_long") == ("failed", 1)
+    assert runs.says("too_long") == "no retry: try 1 of 1 failed (execution_timeout)"
+    assert is_gone(runs, "too_long")
+
+
+def test_a_startup_timeout_holds_while_a_task_is_deferred(runs: Runs) -> None:
+    assert runs.task("not_started") == ("failed", 1)
+    assert is_gone(runs, "not_started")
+
+
+def test_a_row_that_is_changed_and_switched_off_and_a_database_that_is_away(runs: Runs) -> None:
+    assert runs.task("changed_meanwhile") == ("success", 1)
+    assert "batch 321" in runs.log("changed_meanwhile")
+    [[rendered]] = runs.metadata.execute(
+        "SELECT rendered_fields FROM rendered_task_instance_fields WHERE dag_id = 'changed_meanwhile'"
+    )
+    assert "321" in str(rendered)
+    assert "'batch_size': 5," not in str(rendered)
+
+
+def test_another_triggerer_goes_on(runs: Runs) -> None:
+    assert runs.task("triggerer_died") == ("success", 1)
+    assert lines(runs, "triggerer_died") == ["the end"]
+    assert len(runs.pods("triggerer_died")) == 1
+
+
+def test_each_index_of_a_deferred_mapped_task_has_its_own_end(runs: Runs) -> None:
+    assert (runs.task("mapped", 0)[0], runs.task("mapped", 1)[0]) == ("failed", "success")
+
+
+def test_no_watch_is_left_once_nobody_waits(runs: Runs) -> None:
+    watches = f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"
+    runs.wait_until(lambda: not set(requests_of(watches)) & set(below(os.getpid())), "the watch ends")

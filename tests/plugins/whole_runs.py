@@ -1,0 +1,203 @@
+"""A run of each of some DAGs in a whole Airflow: where they stand, and what happens to them. Imported, and no pytest plugin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plugins.cluster import Namespace
+from plugins.postgres import Database, NewDatabase, Server, new_database
+from plugins.processes import below, task_processes
+
+from airflow_provider_dagconfig.kubectl.annotations import annotation
+from benchmarks.tcp_proxy import Proxy
+from demo import cluster as demo_cluster
+from demo.airflow import Airflow, running_airflow
+from demo.cluster import PodWatch
+
+RUN = "the_run"
+SECONDS = 600
+"""Until a case has come as far as it has to, on a busy machine."""
+
+PRELOAD = """
+# What each try, and each parsing, would import in a process of its own: they are forked.
+import sys
+
+if {"scheduler", "dag-processor"} & set(sys.argv):
+    import airflow.sdk.execution_time.task_runner
+    import airflow_provider_dagconfig.hooks.dag_config
+    import airflow_provider_dagconfig.operators.kubectl_run
+"""
+
+
+@dataclass
+class Runs:
+    """A run of each DAG in a whole Airflow."""
+
+    airflow: Airflow
+    database: Database
+    metadata: Database
+    namespace: Namespace
+    watch: PodWatch
+
+    def configure(self, dag_id: str, **columns: Any) -> None:
+        assignments = ", ".join(f"{column} = %({column})s" for column in columns)
+        statement = f"UPDATE financial_screener.dag_configuration SET {assignments} WHERE dag_name = %(dag)s"
+        self.database.execute(statement, {**columns, "dag": dag_id})
+
+    def task(self, dag_id: str, map_index: int = -1) -> tuple[str | None, int]:
+        """Give the state of a task and the number of its last try."""
+        [found] = self.metadata.execute(
+            "SELECT state, try_number FROM task_instance WHERE (dag_id, map_index) = (%s, %s)", (dag_id, map_index)
+        )
+        return (found[0], found[1])
+
+    def delay(self, dag_id: str) -> float | None:
+        """Give the seconds that Airflow was told to wait before the next try."""
+        [[seconds]] = self.metadata.execute("SELECT retry_delay_override FROM task_instance WHERE dag_id = %s", (dag_id,))
+        return None if seconds is None else float(seconds)
+
+    def wait_no_longer(self, dag_id: str) -> None:
+        """Let the time pass at once that Airflow waits before the next try."""
+        self.wait_for(dag_id, "up_for_retry")
+        self.metadata.execute("UPDATE task_instance SET retry_delay_override = 0 WHERE dag_id = %s", (dag_id,))
+
+    def wait_for(self, dag_id: str, state: str, try_number: int | None = None) -> None:
+        wanted = self.task(dag_id)[1] if try_number is None else try_number
+        self.wait_until(lambda: self.task(dag_id) == (state, max(1, wanted)), f"{dag_id}: {state}, now {self.task(dag_id)}")
+
+    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"not so after {SECONDS} s: {what}"
+            time.sleep(0.5)
+
+    def log(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
+        return self.airflow.task_log(dag_id, RUN, "run", map_index, try_number).splitlines()
+
+    def says(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Give the line of a try's log that says what is next; Airflow's page shows only what is in none of its groups."""
+        lines = self.log(dag_id, try_number, map_index)
+        told, depth = [], 0
+        for line in lines:
+            depth = max(0, depth + ("::group::" in line) - ("::endgroup::" in line))
+            if depth == 0 and (line.startswith("no retry: ") or "; next at " in line):
+                told.append(line)
+        assert len(told) == 1, "\n".join(lines)
+        return told[0]
+
+    def pods(self, dag_id: str, map_index: int = -1) -> list[dict[str, Any]]:
+        """Give the pods that were made, also those that are gone, in their order."""
+        return [
+            pod
+            for pod in self.watch.pods_by_uid().values()
+            if annotation(pod, "dag-id") == dag_id and (annotation(pod, "map-index") or "-1") == str(map_index)
+        ]
+
+    def running_pod(self, dag_id: str, number: int = 1) -> dict[str, Any]:
+        """Wait until the pod of this number runs; give it."""
+
+        def runs() -> bool:
+            pods = self.pods(dag_id)
+            return len(pods) == number and pods[-1]["status"]["phase"] == "Running"
+
+        self.wait_until(runs, f"pod {number} of {dag_id} runs")
+        return self.pods(dag_id)[-1]
+
+    def delete_pod(self, dag_id: str, number: int = 1) -> None:
+        """Delete a pod that runs, as a person does: the job failed, for its row's retries."""
+        name = self.running_pod(dag_id, number)["metadata"]["name"]
+        self.namespace.cluster.kubectl("delete", "--raw", f"{self.namespace.path}/{name}")
+
+    def fail_pod(self, dag_id: str, reason: str) -> None:
+        """Say of a pod that runs that its cluster ended it, as the kubelet or the node's controller does."""
+        pod = self.running_pod(dag_id)
+        path = f"{self.namespace.path}/{pod['metadata']['name']}/status"
+        failed = {**pod, "status": {**pod["status"], "phase": "Failed", "reason": reason, "message": "The node was low on memory."}}
+        failed["metadata"] = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
+        self.namespace.cluster.kubectl("replace", "--raw", path, "-f", "-", body=failed)
+
+    def kill_worker(self, dag_id: str, before: Callable[[], None] = lambda: None) -> None:
+        """
+        Kill the process that runs a task, and what it has started.
+
+        :param before: called once it can do nothing any more.
+        """
+        name = self.running_pod(dag_id)["metadata"]["name"]
+        found: set[int] = set()
+        self.wait_until(lambda: found.update(task_processes(name)) or found, f"the worker of {dag_id}")
+        process = found.pop()
+        os.kill(process, signal.SIGSTOP)
+        before()
+        for one in (*below(process), process):
+            os.kill(one, signal.SIGKILL)
+
+    def begin(self, dag_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """
+        Make each DAG's row, and its run; none of them starts yet.
+
+        :param rows: what differs from a job with no retry and no delay.
+        """
+        common = {"cpu_request": "10m", "memory_request": "16Mi", "memory_limit": "128Mi", "max_retries": 0}
+        common |= {"retry_delay_minutes": 0, "retry_backoff_enabled": False}
+        for dag_id in dag_ids:
+            row = {"dag_name": dag_id, "job_name": "all", **common, **rows.get(dag_id, {})}
+            columns, values = ", ".join(row), ", ".join(f"%({column})s" for column in row)
+            self.database.execute(f"INSERT INTO financial_screener.dag_configuration ({columns}) VALUES ({values})", row)
+            self.airflow.trigger(dag_id, RUN)
+
+    def wait_for_all(self) -> None:
+        """Wait until each task has ended."""
+        everything = "SELECT state FROM task_instance"
+        self.wait_until(
+            lambda: {state for [state] in self.metadata.execute(everything)} <= {"failed", "success", "skipped"},
+            "the end of all runs",
+        )
+
+
+@contextmanager
+def whole_runs(
+    folder: Path,
+    dags: str,
+    namespace: Namespace,
+    postgres: Server,
+    new_migrated_database: NewDatabase,
+    **settings: str,
+) -> Iterator[tuple[Runs, Proxy, ExitStack]]:
+    """
+    Run an Airflow with a file of DAGs.
+
+    :param dags: the file's text; NAMESPACE stands for the namespace.
+    :param settings: more environment variables of Airflow's.
+    :return: the runs; a proxy before the database, which Airflow's connection ``through_proxy`` goes through; and what is undone at
+        the end.
+    """
+    (folder / "dags").mkdir()
+    (folder / "dags" / "runs.py").write_text(dags.replace("NAMESPACE", namespace.name))
+    (folder / "home" / "config").mkdir(parents=True)
+    (folder / "home" / "config" / "airflow_local_settings.py").write_text(PRELOAD)
+    with ExitStack() as stack:
+        metadata = stack.enter_context(new_database(postgres))
+        database = stack.enter_context(new_migrated_database())
+        proxy = stack.enter_context(closing(Proxy(postgres.port)))
+        cluster = demo_cluster.Cluster(namespace.kubeconfig, "", is_kubernetes=namespace.cluster.is_real)
+        watch = stack.enter_context(closing(PodWatch(cluster, folder / "pods.log", namespace.name)))
+        environment = {
+            "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
+            "AIRFLOW_CONN_THROUGH_PROXY": database.url.replace(f":{postgres.port}/", f":{proxy.port}/"),
+            "KUBECONFIG": namespace.kubeconfig,
+            # Those that go on for a while may take no other's place.
+            "AIRFLOW__CORE__PARALLELISM": "20",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
+            **settings,
+        }
+        airflow = stack.enter_context(
+            running_airflow(folder / "home", database_url=metadata.url, dags=folder / "dags", environment=environment)
+        )
+        yield Runs(airflow, database, metadata, namespace, watch), proxy, stack
