@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from benchmarks.cluster import kubectl, new_namespace, observed, write_kubeconfig
 from benchmarks.figures import Figure, Goal, percentile, ratio
-from benchmarks.peers import CONTAINER, IMAGE, LIMITS, OURS_DEFERRED, POD_DEFERRED, REQUESTS, TRIGGERS
+from benchmarks.peers import CONTAINER, IMAGE, LABELS, LIMITS, OURS_DEFERRED, POD_DEFERRED, REQUESTS
 from benchmarks.played_pods import NAMESPACE, PlayedPods, played_pods
 from benchmarks.process_tree import sampled
 from benchmarks.runner_process import RunnerProcess, running_triggers
@@ -50,19 +50,18 @@ class Cost:
 def measure(place: Workplace) -> list[Figure]:
     """Real pods first, then played ones, then such as come and go."""
     sizes = place.sizes
-    there = [who for who in WHO if TRIGGERS[who] is not None]
     real: dict[str, Cost] = {}
     played: dict[str, Cost] = {}
     churned: dict[str, list[float]] = {who: [] for who in WHO}
-    for who in there:
+    for who in WHO:
         real[who] = _real(place, who, sizes.real_pods)
         say(f"{who}: {sizes.real_pods} real pods: {_shown(real[who])}")
-    for who in there:
+    for who in WHO:
         played[who] = _played(place, who, sizes.played_pods)
         say(f"{who}: {sizes.played_pods} played pods: {_shown(played[who])}")
-    many = _played(place, OURS_DEFERRED, sizes.many_played_pods) if OURS_DEFERRED in there else None
+    many = _played(place, OURS_DEFERRED, sizes.many_played_pods)
     if sizes.churn_minutes:
-        for who in there:
+        for who in WHO:
             churned[who] = _churn(place, who)
     return _figures(place, real, played, many, churned)
 
@@ -121,7 +120,7 @@ def _pod(name: str, script: str) -> dict[str, object]:
         "resources": {"requests": REQUESTS, "limits": LIMITS},
     }
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": LABELS}, "spec": spec}
 
 
 def _played(place: Workplace, who: str, number: int) -> Cost:
@@ -180,7 +179,7 @@ def _churn(place: Workplace, who: str) -> list[float]:
 
 
 def _figures(
-    place: Workplace, real: dict[str, Cost], played: dict[str, Cost], many: Cost | None, churned: dict[str, list[float]]
+    place: Workplace, real: dict[str, Cost], played: dict[str, Cost], many: Cost, churned: dict[str, list[float]]
 ) -> list[Figure]:
     sizes = place.sizes
 
@@ -214,7 +213,7 @@ def _figures(
         ]
 
     # 1,000 of ours are held against what the peer takes at 100: of those it would need ten times as much.
-    a_pod = {OURS_DEFERRED: [many.megabytes / many.pods] if many else [], POD_DEFERRED: []}
+    a_pod = {OURS_DEFERRED: [many.megabytes / many.pods], POD_DEFERRED: list[float]()}
     if POD_DEFERRED in played:
         a_pod[POD_DEFERRED] = [played[POD_DEFERRED].megabytes / sizes.played_pods]
     both = {who: cost for who, cost in {**played, OURS_DEFERRED: many}.items() if cost}
@@ -223,8 +222,9 @@ def _figures(
         Figure(
             "memory on the worker while a task is deferred",
             "MB",
-            {OURS_DEFERRED: [], POD_DEFERRED: [0.0]},
+            {OURS_DEFERRED: [0.0], POD_DEFERRED: [0.0]},
             Goal("0", most=0.0),
+            0.0,
             note="not measured: its process has ended",
         ),
         *shown(real, "real", sizes.real_pods),
@@ -234,14 +234,14 @@ def _figures(
             "",
             column(both, lambda cost: cost.requests or 0.0),
             Goal("<= 0.1", most=0.1),
-            many.requests if many else None,
+            many.requests,
         ),
         Figure(
             f"triggerer: a core's share, {name}",
             "",
             column(both, lambda cost: cost.cores),
             Goal("<= 0.05", most=0.05),
-            many.cores if many else None,
+            many.cores,
         ),
         ratio(f"triggerer: memory a pod, {name}", "MB", a_pod, Goal("<= 0.3 of the peer's", most=0.3), to=POD_DEFERRED),
         *latencies(both, name),

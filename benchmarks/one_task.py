@@ -38,17 +38,20 @@ def execute(operator: Any, run_id: str, deferral: Path | None, event: Path | Non
         get_task_states=lambda **_: {run_id: {"work": "success"}},
     )
     context: Any = {"ti": task_instance, "run_id": run_id, "task": operator, "dag": dag}
+    found = None if event is None else pickle.loads(event.read_bytes())
+    if found is not None:  # what the API server sends with a task that goes on
+        task_instance._ti_context_from_server = SimpleNamespace(next_method=found["method"], next_kwargs=found["arguments"])
     operator.render_template_fields(context)
     try:
-        if event is None:
+        if found is None:
             operator.execute(context)
         else:
-            found = pickle.loads(event.read_bytes())
-            getattr(operator, found["method"])(context, event=found["payload"])
+            getattr(operator, found["method"])(context, event=found["payload"], **found["arguments"])
     except TaskDeferred as deferred:
         assert deferral is not None
         classpath, arguments = deferred.trigger.serialize()
-        deferral.write_bytes(pickle.dumps({"method": deferred.method_name, "classpath": classpath, "kwargs": arguments}))
+        left = {"method": deferred.method_name, "arguments": deferred.kwargs or {}}
+        deferral.write_bytes(pickle.dumps({**left, "classpath": classpath, "kwargs": arguments}))
         return
     # Airflow calls them once it has the success; ours has the pod deleted then.
     for callback in operator.on_success_callback or ():

@@ -7,7 +7,8 @@ What a process needs of an operator is imported when it is asked for: the import
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 OURS = "ConfiguredKubectlRunOperator"
@@ -21,6 +22,8 @@ DAG_NAME = "benchmark"
 IMAGE = "busybox:latest"
 REQUESTS, LIMITS = {"cpu": "10m", "memory": "16Mi"}, {"cpu": "500m", "memory": "64Mi"}
 CONTAINER = "base"
+LABELS = {"app.kubernetes.io/managed-by": "airflow-provider-dagconfig"}
+"""Of pods that the benchmark makes itself for triggers: ours watches by them."""
 
 SETTINGS = {
     "all": (
@@ -34,6 +37,7 @@ SETTINGS = {
         "startup_check_interval_seconds=5, base_container_status_polling_interval=1, do_xcom_push=False; CPU and memory are in the "
         "DAG's file, so no database is asked"
     ),
+    OURS_DEFERRED: "the same, with deferrable=True: the log is read when the pod has ended",
     POD_DEFERRED: "the same, with deferrable=True, poll_interval=2, logging_interval=None: the log is read when the pod has ended",
     BASH: (
         "the pattern of the migration guide with what does not work in it mended: resources by --overrides, since kubectl run has "
@@ -82,7 +86,7 @@ def import_operator(name: str) -> None:
         from airflow.providers.standard.operators.bash import BashOperator  # noqa: F401
 
 
-def _configured(namespace: str, seconds: int) -> Any:
+def _configured(namespace: str, seconds: int, **more: Any) -> Any:
     from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
     return ConfiguredKubectlRunOperator(
@@ -92,7 +96,12 @@ def _configured(namespace: str, seconds: int) -> Any:
         image=IMAGE,
         image_pull_policy="IfNotPresent",
         cmds=command(seconds),
+        **more,
     )
+
+
+def _deferred_configured(namespace: str, seconds: int) -> Any:
+    return _configured(namespace, seconds, deferrable=True)
 
 
 def _kubernetes_pod(namespace: str, seconds: int, **more: Any) -> Any:
@@ -133,6 +142,7 @@ _OPERATORS: dict[str, Callable[[str, int], Any]] = {
     OURS: _configured,
     POD: _kubernetes_pod,
     BASH: _bash,
+    OURS_DEFERRED: _deferred_configured,
     POD_DEFERRED: _deferred_kubernetes_pod,
 }
 
@@ -151,9 +161,35 @@ def _kubernetes_pod_trigger(namespace: str, pod: str) -> Any:
     raise AssertionError("the operator did not defer")
 
 
-TRIGGERS: dict[str, Callable[[str, str], Any] | None] = {
+def _configured_trigger(namespace: str, pod: str) -> Any:
+    """What the operator defers with, for a pod that is there."""
+    from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
+    from airflow_provider_dagconfig.kubectl.annotations import task_annotations
+    from airflow_provider_dagconfig.kubectl.pod_life import Limits
+    from airflow_provider_dagconfig.triggers.pod import VERSION, PodTrigger, Watched
+
+    annotations = task_annotations(DAG_NAME, f"manual__{pod}", "work", installation="benchmark", max_tries=0)
+    identity = {
+        "metadata": {"name": pod, "namespace": namespace, "annotations": annotations},
+        "spec": {"containers": [{"name": CONTAINER}]},
+    }
+    watched = Watched(identity, Limits(120, 86_400), time.time(), ClusterParameters("kubernetes_default"))
+    return PodTrigger(VERSION, watched.as_dict())
+
+
+TRIGGERS: dict[str, Callable[[str, str], Any]] = {
     # A function from namespace and pod to the trigger that its operator defers with.
-    OURS_DEFERRED: None,
+    OURS_DEFERRED: _configured_trigger,
     POD_DEFERRED: _kubernetes_pod_trigger,
 }
-"""What watches a deferred pod, by the operator; None for one that is not there yet."""
+"""What watches a deferred pod, by the operator."""
+
+
+def pod_of(trigger: Mapping[str, Any]) -> str:
+    """Give the name of the pod that a trigger with these arguments watches."""
+    return str(trigger["watched"]["identity"]["metadata"]["name"] if "watched" in trigger else trigger["pod_name"])
+
+
+def has_succeeded(payload: Mapping[str, Any]) -> bool:
+    """Whether a trigger has seen a pod's success, by its event's payload."""
+    return payload.get("status") == "success" or (payload.get("outcome") or {}).get("end") == "succeeded"

@@ -66,11 +66,9 @@ class Runner(TriggerRunner):
             asked = json.loads(line)
             if "deferral" in asked:
                 left = pickle.loads(Path(asked["deferral"]).read_bytes())
-                self._add(left["kwargs"]["pod_name"], left["classpath"], left["kwargs"])
+                self._add(peers.pod_of(left["kwargs"]), left["classpath"], left["kwargs"])
             for pod in asked.get("pods", ()):
-                make = peers.TRIGGERS[self._operator]
-                assert make is not None, "its trigger is not there yet"
-                self._add(pod, *make(self._namespace, pod).serialize())
+                self._add(pod, *peers.TRIGGERS[self._operator](self._namespace, pod).serialize())
                 await asyncio.sleep(0)
         self._handle_signal(0, None)
         # The runner takes the end of this task for a lost supervisor.

@@ -190,7 +190,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         on_finish_action: str = "delete_pod",
         do_xcom_push: bool = False,
         skip_on_exit_code: int | Container[int] | None = None,
-        deferrable: bool | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         logging_interval: float | None = None,
         retries_from_row: bool | None = None,
         run_once: bool = False,
@@ -266,7 +266,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.get_logs = get_logs
         self.on_finish_action = on_finish_action
         self.skip_on_exit_code = skip_on_exit_code
-        self.deferrable = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        self.deferrable = deferrable
         self.logging_interval = logging_interval
         self.retries_from_row = retries_from_row
         self.run_once = run_once

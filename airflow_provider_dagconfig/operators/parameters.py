@@ -13,7 +13,7 @@ def check_parameters(
     startup_timeout_seconds: Any,
     skip_on_exit_code: Any,
     in_cluster: Any,
-    deferrable: Any = None,
+    deferrable: Any = False,
     logging_interval: Any = None,
 ) -> None:
     """
@@ -29,7 +29,7 @@ def check_parameters(
         raise ValueError(f"skip_on_exit_code is {skip_on_exit_code!r}; write a number, or a list of numbers")
     if in_cluster not in (None, True, False):
         raise ValueError(f"in_cluster is {in_cluster!r}; write True or False")
-    if deferrable not in (None, True, False):
+    if deferrable not in (True, False):
         raise ValueError(f"deferrable is {deferrable!r}; write True or False")
     is_number = isinstance(logging_interval, int | float) and not isinstance(logging_interval, bool)
     if logging_interval is not None and not (is_number and logging_interval > 0):

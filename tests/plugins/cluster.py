@@ -176,6 +176,12 @@ def real_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
     yield from _new_namespace(real_cluster)
 
 
+@pytest.fixture(scope="module")
+def real_cluster_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
+    """As `real_namespace`, one for all tests of a file."""
+    yield from _new_namespace(real_cluster)
+
+
 @dataclass
 class Components:
     """Faults of the cluster's components."""
