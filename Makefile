@@ -57,7 +57,7 @@ bench-long: $(READY) kubectl
 # Each version has the versions of everything else that it works with in tests/airflow/: the newest do not suit an older Airflow.
 AIRFLOW ?= 3.1.8
 OLDER := .venv-airflow-$(AIRFLOW)
-CORE := tests/operators tests/hooks tests/task_groups tests/kubectl/test_manifest.py tests/kubectl/test_environment.py \
+CORE := tests/operators tests/triggers tests/hooks tests/task_groups tests/kubectl/test_manifest.py tests/kubectl/test_environment.py \
   tests/example_dags/test_parsing.py tests/test_private_airflow.py
 
 test-airflow: $(READY) kubectl
@@ -65,7 +65,7 @@ test-airflow: $(READY) kubectl
 	$(BIN)/uv venv --quiet --allow-existing $(OLDER)
 	$(BIN)/uv pip sync --quiet $(COMPILED) --python $(OLDER)/bin/python tests/airflow/$(AIRFLOW).txt
 	$(BIN)/uv pip install --quiet --python $(OLDER)/bin/python --no-deps --editable .
-	$(OLDER)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CORE)
+	$(OLDER)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(CORE)
 
 lint: $(READY)
 	$(BIN)/ruff check .

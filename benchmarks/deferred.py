@@ -30,8 +30,6 @@ BUDGET = 1200
 NEEDS_CLUSTER = True
 
 WHO = (OURS_DEFERRED, POD_DEFERRED)
-SETTLE_SECONDS = 15
-"""Until all triggers have looked at their pods for the first time."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,13 @@ def _real(place: Workplace, who: str, number: int) -> Cost:
         running_triggers(who, namespace, place.environment()) as runner,
     ):
         # They start at some two a second, and know when to end.
-        ends_at = time.time() + 20 + number * 1.0 + SETTLE_SECONDS + quiet
+        ends_at = time.time() + 20 + number * 1.0 + place.sizes.settle_seconds + quiet
         manifests = [_pod(name, f"sleep $(({ends_at + index * 0.5:.0f} - $(date +%s)))") for index, name in enumerate(names)]
         pods = {"apiVersion": "v1", "kind": "List", "items": manifests}
         kubectl(place.kubeconfig, "create", "--namespace", namespace, "--filename", "-", body=pods)
         observer.wait_for(lambda seen: sum(pod.running is not None for pod in seen.values()) == number, 240, "the pods to run")
         runner.send(pods=names)
-        time.sleep(min(SETTLE_SECONDS, max(0.0, ends_at - time.time() - quiet)))
+        time.sleep(min(place.sizes.settle_seconds, max(0.0, ends_at - time.time() - quiet)))
         rest = ends_at - time.time() - 1
         if rest < quiet / 2:
             raise RuntimeError(f"the pods took so long to start that only {rest:.0f} quiet seconds are left")
@@ -132,7 +130,7 @@ def _played(place: Workplace, who: str, number: int) -> Cost:
         kubeconfig = write_kubeconfig(place.folder / "played", pods.address)
         with running_triggers(who, NAMESPACE, place.environment(kubeconfig=kubeconfig)) as runner:
             runner.send(pods=names)
-            time.sleep(min(SETTLE_SECONDS, place.sizes.quiet_seconds) + number / 50)
+            time.sleep(place.sizes.settle_seconds + number / 50)
             megabytes, cores, begin, end = _quiet(runner, place.sizes.quiet_seconds)
             requests = len(pods.asked_between(begin, end)) / number / (end - begin) * 60
             ended = _finish_all(pods, names, 30.0)

@@ -47,6 +47,8 @@ class Sizes:
     many_played_pods: int = 1_000
     """The same, for this provider alone."""
     quiet_seconds: int = 180
+    settle_seconds: int = 15
+    """Until all triggers have looked at their pods for the first time."""
     churn_minutes: int = 0
     """How long deferred tasks come and go; 0: not at all."""
     churn_pods: int = 50
@@ -80,4 +82,5 @@ SMOKE = Sizes(
     played_pods=3,
     many_played_pods=5,
     quiet_seconds=3,
+    settle_seconds=3,
 )

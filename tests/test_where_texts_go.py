@@ -20,7 +20,7 @@ PRINTS = "cli/output.py"
 """The one module that prints."""
 HELP = {"cli/parser.py": ["sys.stderr"]}
 """What the parser prints by itself is its help, which has no text of others."""
-AS_IT_IS = 'self.log.info("%s", line)'
+AS_IT_IS = 'task.log.info("%s", line)'
 """A pod's own line."""
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
@@ -54,7 +54,7 @@ def test_what_goes_into_a_log_is_made_fit_for_it(module: str) -> None:
         fit = [ast.unparse(value).lstrip("*").partition("(")[0] in ("printable", "printables") for value in values]
         if not isinstance(first, ast.Constant) or not all(fit):
             raw.append(ast.unparse(node).replace("'", '"'))
-    assert raw == ([AS_IT_IS] if module == "operators/kubectl_run.py" else [])
+    assert raw == ([AS_IT_IS] if module == "operators/task_pod.py" else [])
 
 
 TEXTS = st.text(st.characters() | st.sampled_from("\x1b\x07\x9b\x7f\u202e\u2028\r\n\ud800"))

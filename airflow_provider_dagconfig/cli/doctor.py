@@ -42,7 +42,7 @@ _NEEDED = (
 )
 _USEFUL = (
     ("list", "events", "", "say why a pod does not start"),
-    ("list", "pods", "", "show and sweep pods: airflow dagconfig pods and sweep, and SweepPodsOperator"),
+    ("list", "pods", "", "watch the pods of deferrable tasks, in the triggerer; show and sweep pods"),
 )
 
 
@@ -322,7 +322,7 @@ def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
     try:
         yield Finding("kubectl", "ok", questions.client_version())
     except KubectlError as error:
-        yield Finding("kubectl", "fail", error.message, "Install kubectl where the tasks run")
+        yield Finding("kubectl", "fail", error.message, "Install kubectl where the tasks run, and where the triggerer does")
         return
     try:
         access = cluster_of(args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from plugins.cluster import Components, Namespace, is_running
+from plugins.reference import MIGRATION, section
 from plugins.tasks import Tasks
 
 from airflow_provider_dagconfig.kubectl import container_log
@@ -35,6 +38,25 @@ TICKING = ("sh", "-c", "i=0; while [ $i -lt 60 ]; do echo tick $i; i=$((i+1)); s
 # --- rights ---
 
 
+def request_token(namespace: Namespace, account: str) -> str:
+    path = f"/api/v1/namespaces/{namespace.name}/serviceaccounts/{account}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token: str = json.loads(namespace.cluster.kubectl("create", "--raw", path, "-f", "-", body=request))["status"]["token"]
+    return token
+
+
+def documented_account(namespace: Namespace) -> str:
+    """The service account of the documents, with what they bind to it, as it stands but for names; and a token of it."""
+    for block in re.findall(r"^```yaml\n(.*?)^```", section(MIGRATION, "### Rights"), re.DOTALL | re.MULTILINE):
+        for document in yaml.safe_load_all(block.replace("financial-screener", namespace.name)):
+            if document["kind"] == "Namespace":
+                continue
+            if document["kind"].startswith("ClusterRole"):  # they are in no namespace
+                document = json.loads(json.dumps(document).replace("dagconfig-triggerer", f"dagconfig-{namespace.name}"))
+            namespace.cluster.kubectl("apply", "-f", "-", body=document)
+    return request_token(namespace, "airflow-worker")
+
+
 def token_of(namespace: Namespace, rights: dict[str, list[str]]) -> str:
     """A service account with these rights on its namespace, and a token of it."""
     kubectl, name = namespace.cluster.kubectl, "worker"
@@ -43,10 +65,7 @@ def token_of(namespace: Namespace, rights: dict[str, list[str]]) -> str:
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
     kubectl("-n", namespace.name, "apply", "-f", "-", body=role)
     kubectl("-n", namespace.name, "create", "rolebinding", name, f"--role={name}", f"--serviceaccount={namespace.name}:{name}")
-    path = f"/api/v1/namespaces/{namespace.name}/serviceaccounts/{name}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token: str = json.loads(kubectl("create", "--raw", path, "-f", "-", body=request))["status"]["token"]
-    return token
+    return request_token(namespace, name)
 
 
 def cluster_of(namespace: Namespace) -> Any:
@@ -55,11 +74,15 @@ def cluster_of(namespace: Namespace) -> Any:
 
 
 def log_in(tasks: Tasks, rights: dict[str, list[str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in_with(token_of(tasks.namespace, rights), tasks, folder, monkeypatch)
+
+
+def log_in_with(token: str, tasks: Tasks, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "c", "cluster": cluster_of(tasks.namespace)}],
-        "users": [{"name": "u", "user": {"token": token_of(tasks.namespace, rights)}}],
+        "users": [{"name": "u", "user": {"token": token}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
@@ -74,6 +97,29 @@ def test_the_documented_rights_are_enough(real_tasks: Tasks, tmp_path: Path, mon
         task = real_tasks.run("echo", "allowed", run_id=f"run-{number}", on_finish_action=action)
         assert (task.state, task.error, task.log.count("allowed")) == ("success", "", 1)
     assert not [line for line in task.log if "could not" in line]
+
+
+def test_the_roles_of_the_documents_are_enough(real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace = real_tasks.namespace
+    log_in_with(documented_account(namespace), real_tasks, tmp_path, monkeypatch)
+    try:
+        for number, run in enumerate([real_tasks.run, real_tasks.run_deferred]):
+            task = run("sh", "-c", "sleep 2; echo allowed", run_id=f"run-{number}")
+            assert (task.state, task.error, task.log.count("allowed")) == ("success", "", 1)
+            assert not [line for line in task.log if "could not" in line or "does not watch" in line]
+    finally:
+        for kind in ("clusterrolebinding", "clusterrole"):
+            namespace.cluster.kubectl("delete", kind, f"airflow-provider-dagconfig-{namespace.name}")
+
+
+def test_a_deferred_task_whose_triggerer_may_not_list_pods_waits_in_its_worker(
+    real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(real_tasks, ALL_RIGHTS, tmp_path, monkeypatch)
+    task = real_tasks.run_deferred("sh", "-c", "sleep 3; echo allowed")
+    assert (task.state, task.log.count("allowed")) == ("success", 1)
+    [why] = [line for line in task.log if "does not watch the pod" in line]
+    assert 'cannot list resource "pods"' in why
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,9 @@ NOT_COMPARED = {
     "in_cluster",
     # Both write the container's lines into the task's log; this one is the log itself, which other tests read.
     "get_logs",
+    # They change who waits for the pod, and nothing of it: tests/operators/test_deferrable.py.
+    "deferrable",
+    "logging_interval",
 }
 
 

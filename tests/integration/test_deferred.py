@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from plugins.whole_runs import RUN, Runs, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
 from benchmarks.tcp_proxy import Proxy
+from demo import processes
 
 DAGS = """
 from datetime import timedelta
@@ -79,7 +79,10 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def runs(
-    real_cluster_namespace: Namespace, postgres: Server, new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+    real_cluster_namespace: Namespace,
+    postgres: Server,
+    new_migrated_database: NewDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Runs]:
     """All runs, at their end."""
     folder = tmp_path_factory.mktemp("airflow")
@@ -91,22 +94,22 @@ def runs(
         # worker's supervisor may tell it so many seconds late; no pod here ends as soon as that.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
-    with whole_runs(folder, DAGS, real_cluster_namespace, postgres, new_migrated_database, **settings) as (begun, proxy, _):
+    with whole_runs(folder, DAGS, real_cluster_namespace, postgres, new_migrated_database, **settings) as (begun, proxy, stack):
         begun.airflow.wait_for_dags(*IDS)
         begun.begin(IDS, ROWS)
         begun.airflow.unpause(*IDS)
-        meddle(begun, proxy)
+        meddle(begun, proxy, stack)
         begun.wait_for_all()
         yield begun
 
 
-def meddle(runs: Runs, proxy: Proxy) -> None:
+def meddle(runs: Runs, proxy: Proxy, stack: ExitStack) -> None:
     """Do what happens to the runs."""
     for dag_id in ("changed_meanwhile", *MEDDLED, "triggerer_died"):
         see_running(runs, dag_id)
     runs.configure("changed_meanwhile", batch_size=5, enabled=False)
     with proxy.away():
-        replace_triggerer(runs)
+        replace_triggerer(runs, stack)
         runs.wait_for("changed_meanwhile", "success")
 
     # A task that is ended while no triggerer has its trigger leaves its pod to the sweep.
@@ -140,7 +143,7 @@ def triggerer_of(runs: Runs) -> tuple[int, dict[str, str], list[str]]:
     raise AssertionError("there is no triggerer")
 
 
-def replace_triggerer(runs: Runs) -> None:
+def replace_triggerer(runs: Runs, stack: ExitStack) -> None:
     """Kill the triggerer with all it has started but the watch, which has to end by itself; and start another one."""
     pid, environment, words = triggerer_of(runs)
     watches = set(requests_of(f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"))
@@ -149,8 +152,8 @@ def replace_triggerer(runs: Runs) -> None:
         if one not in watches:
             os.kill(one, signal.SIGKILL)
     runs.wait_until(lambda: not any(Path(f"/proc/{watch}").exists() for watch in watches), "the watch ends")
-    with (runs.airflow.home / "logs" / "triggerer-2.log").open("wb") as log:
-        subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    another = processes.start(words, runs.airflow.home / "logs" / "triggerer-2.log", environment)
+    stack.callback(processes.stop, [another], signal.SIGTERM, 20)
 
 
 def lines(runs: Runs, dag_id: str) -> list[str]:

@@ -88,13 +88,19 @@ ROWS: dict[str, dict[str, Any]] = {
 """What differs from a job with no retry and no delay."""
 
 
+pytestmark = pytest.mark.cluster
+
+
 @pytest.fixture(scope="module")
 def runs(
-    shared_namespace: Namespace, postgres: Server, new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+    real_cluster_namespace: Namespace,
+    postgres: Server,
+    new_migrated_database: NewDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Runs]:
     """All runs, at their end."""
     folder = tmp_path_factory.mktemp("airflow")
-    with whole_runs(folder, DAGS, shared_namespace, postgres, new_migrated_database) as (begun, proxy, stack):
+    with whole_runs(folder, DAGS, real_cluster_namespace, postgres, new_migrated_database) as (begun, proxy, stack):
         begun.airflow.wait_for_dags(*IDS)
         begin(begun)
         meddle(begun, proxy, stack)
