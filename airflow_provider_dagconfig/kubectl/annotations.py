@@ -81,18 +81,18 @@ def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> b
     return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
 
 
-def identity(pod: Mapping[str, Any]) -> dict[str, Any]:
+def identity(pod: Mapping[str, Any], container: str) -> dict[str, Any]:
     """
-    Give the parts of a pod, or of a manifest, that say whose it is: they go to who watches it.
+    Give the parts of a pod that say whose it is: they go to who watches it.
 
-    Its job's container stands first in it, as in a manifest.
+    :param container: the job's, which stands first in a manifest, and need not in a pod that a webhook has put another into.
     """
     metadata = pod["metadata"]
     known = {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata}
     annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key in IDENTITY}
     return {
         "metadata": {**known, "annotations": annotations},
-        "spec": {"containers": [{"name": pod["spec"]["containers"][0]["name"]}]},
+        "spec": {"containers": [{"name": container}]},
     }
 
 

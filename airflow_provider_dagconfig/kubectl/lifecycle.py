@@ -146,7 +146,7 @@ class PodRun:
             self._stop_if_killed()
         self._close()
         log = self._log_position if self._log is None else self._log.position
-        return Parting(identity(self._life.pod), self._begun_at, log)
+        return Parting(identity(self._life.pod, self._container), self._begun_at, log)
 
     def _open_log(self) -> None:
         if self._log is None and self._on_line is not None:

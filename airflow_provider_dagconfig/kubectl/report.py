@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import Outcome
 from airflow_provider_dagconfig.kubectl.pod_life import TakenOver, TooLate
 
@@ -25,9 +25,9 @@ class Kind(Enum):
     ENDED = "ended"
     """The pod has ended: ``outcome``."""
     TOO_LATE = "too late"
-    """Its start or end was not seen in time: ``limit``, ``seconds``, ``outcome``, ``events_may_tell``."""
+    """Its start or end was not seen in time: ``limit``, ``seconds``."""
     OUT_OF_REACH = "out of reach"
-    """The API server was away when it was due: ``limit``, ``seconds``, ``fault``, ``message``."""
+    """The API server was away when it was due: ``limit``, ``seconds``, ``message``."""
     TAKEN_OVER = "taken over"
     """A later try has it: ``by_try``."""
     NOT_WATCHED = "not watched"
@@ -46,8 +46,6 @@ class Report:
     outcome: Outcome | None = None
     limit: str = ""
     seconds: float = 0.0
-    events_may_tell: bool = False
-    fault: Fault | None = None
     message: str = ""
     by_try: int | None = None
 
@@ -64,8 +62,8 @@ class Report:
             return cls(Kind.TAKEN_OVER, by_try=verdict.by_try)
         limit, seconds = verdict.limit, verdict.seconds
         if trouble is not None:
-            return cls(Kind.OUT_OF_REACH, limit=limit, seconds=seconds, fault=trouble.fault, message=trouble.message)
-        return cls(Kind.TOO_LATE, verdict.outcome, limit, seconds, verdict.events_may_tell)
+            return cls(Kind.OUT_OF_REACH, limit=limit, seconds=seconds, message=trouble.message)
+        return cls(Kind.TOO_LATE, limit=limit, seconds=seconds)
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as JSON values; :meth:`from_dict` makes the same report of them."""
@@ -73,8 +71,6 @@ class Report:
         given |= {"kind": self.kind.value, "format": FORMAT}
         if self.outcome is not None:
             given["outcome"] = self.outcome.as_dict()
-        if self.fault is not None:
-            given["fault"] = self.fault.value
         return given
 
     @classmethod
@@ -86,8 +82,6 @@ class Report:
                 raise ValueError("another format")
             if given.get("outcome") is not None:
                 given["outcome"] = Outcome.from_dict(given["outcome"])
-            if given.get("fault") is not None:
-                given["fault"] = Fault(given["fault"])
             return cls(**{**given, "kind": Kind(given["kind"])})
         except (KeyError, TypeError, ValueError):
             return cls(
@@ -95,14 +89,3 @@ class Report:
                 message="what the triggerer reports cannot be read: let all of Airflow's processes have the same version of "
                 "airflow-provider-dagconfig",
             )
-
-    @property
-    def error(self) -> KubectlError:
-        """Why the API server could not be reached."""
-        return KubectlError(self.fault or Fault.UNREACHABLE, self.message)
-
-    @property
-    def too_late(self) -> TooLate:
-        """The limit that is over, as it was seen."""
-        assert self.outcome is not None
-        return TooLate(self.limit, self.seconds, self.outcome, self.events_may_tell)

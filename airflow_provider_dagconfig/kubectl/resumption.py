@@ -12,7 +12,6 @@ import time
 from airflow_provider_dagconfig.kubectl.ends import Ended, PodOutOfReach
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
-from airflow_provider_dagconfig.kubectl.outcome import Outcome
 from airflow_provider_dagconfig.kubectl.patience import Pauses
 from airflow_provider_dagconfig.kubectl.pod_life import PodLife, TakenOver
 from airflow_provider_dagconfig.kubectl.report import Kind, Report
@@ -30,9 +29,9 @@ class ResumedPodRun(PodRun):
 
         :param report: what was seen of it.
         :param begun_at: from the :class:`Parting`.
-        :return: a success, as of :meth:`run`; None for a pod that goes on, whose log was read as far as it was written.
-        :raises PodOutOfReach: the API server was away when the pod was due, whose deletion was asked for then; or it is away now,
-            and the pod is left to the next try.
+        :return: a success, as of :meth:`run`; None for a pod that goes on: its log was due, and was read as far as it was written,
+            or what was reported of it is not so any more.
+        :raises PodOutOfReach: the API server is away, and the pod is left to the next try.
         :raises PodEnd: as :meth:`run`.
         """
         self._begun_at, self._claim.may_exist = begun_at, True
@@ -40,22 +39,17 @@ class ResumedPodRun(PodRun):
         with self._ends():
             if report.kind is Kind.TAKEN_OVER:
                 raise self._taken_over(TakenOver(report.by_try))
-            if report.kind is Kind.OUT_OF_REACH:
-                raise PodOutOfReach(report.error, report.limit, report.seconds)
             self._look_again()
             if isinstance(verdict := self._life.verdict(time.monotonic()), TakenOver):
                 raise self._taken_over(verdict)
             self._open_log()
             if report.kind is Kind.ENDED and report.outcome is not None:
                 return self._end_with(report.outcome)
-            if report.kind is Kind.TOO_LATE and not isinstance(verdict, Outcome):
-                return self._end_with(self._with_events(report.too_late))
-            if report.kind is Kind.LOG_DUE and verdict is None:
+            if verdict is not None or report.kind is Kind.NOT_WATCHED:
+                return self._end_with(self._follow())
+            if report.kind is Kind.LOG_DUE:
                 self._collect_log(is_over=False)
-                return None
-            if report.kind is Kind.TIMEOUT and verdict is None:
-                return None
-            return self._end_with(self._follow())
+            return None
 
     def _look_again(self) -> None:
         """Look how the pod is by now; where it is gone, what was reported of it stands."""
@@ -73,5 +67,5 @@ class ResumedPodRun(PodRun):
                     raise
                 if time.monotonic() > deadline:
                     self._claim.may_exist = False  # to be left, whatever it has done: the next try collects it
-                    raise PodOutOfReach(error, "the end of the pod, which was reported", _LOOKS_AGAIN) from None
+                    raise PodOutOfReach(error, "seconds that a task waits that goes on", _LOOKS_AGAIN) from None
             self._pause(pauses.next())

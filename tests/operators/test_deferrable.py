@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from plugins.cluster import is_running
 from plugins.tasks import DAG_ID, JOB, Tasks
 
-from airflow_provider_dagconfig.kubectl.annotations import annotation
+from airflow_provider_dagconfig.kubectl.annotations import annotation, identity
+from airflow_provider_dagconfig.kubectl.report import Kind, Report
 
 
 def test_a_deferred_task_has_its_log_and_its_result_once(tasks: Tasks) -> None:
@@ -120,6 +122,27 @@ def test_the_next_try_of_a_lost_worker_adopts_the_deferred_pod(tasks: Tasks) -> 
     assert any("Adopting pod" in line for line in task.log)
     # The first try's trigger leaves the pod alone.
     assert first.left.fire()["kind"] in ("taken over", "ended")
+
+
+@pytest.mark.parametrize("kind", [Kind.TOO_LATE, Kind.OUT_OF_REACH])
+def test_a_pod_that_runs_all_the_same_is_deferred_again(tasks: Tasks, kind: Kind) -> None:
+    """The triggerer did not see it in time; by now it runs."""
+    first = tasks.run("sleep", "60", deferrable=True)
+    tasks.namespace.wait_for_pod(is_running)
+    report = Report(kind, limit="startup_timeout_seconds", seconds=120.0, message="refused")
+    task = tasks.run("sleep", "60", deferrable=True, left=first.left, event=report.as_dict())
+    assert task.state == "deferred"
+    assert len(tasks.namespace.left()) == 1
+
+
+def test_the_jobs_container_need_not_stand_first(tasks: Tasks) -> None:
+    """A webhook may put another one before it."""
+    first = tasks.run("sh", "-c", "echo done", deferrable=True)
+    assert first.left is not None
+    [pod] = tasks.namespace.pods()
+    pod["spec"]["containers"].insert(0, {"name": "injected", "image": "busybox"})
+    assert identity(pod, "base")["spec"]["containers"] == [{"name": "base"}]
+    assert first.left.trigger["watched"]["identity"]["spec"]["containers"] == [{"name": "base"}]
 
 
 def test_the_pod_says_whose_it_is(tasks: Tasks) -> None:
