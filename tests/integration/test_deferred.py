@@ -146,8 +146,9 @@ def triggerer_of(runs: Runs) -> tuple[int, dict[str, str], list[str]]:
 def replace_triggerer(runs: Runs, stack: ExitStack) -> None:
     """Kill the triggerer with all it has started but the watch, which has to end by itself; and start another one."""
     pid, environment, words = triggerer_of(runs)
-    watches = set(requests_of(f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"))
-    assert watches, "the triggerer has no watch"
+    watches: set[int] = set()
+    path = f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"
+    runs.wait_until(lambda: watches.update(requests_of(path)) or watches, "the triggerer has a watch")
     for one in [*below(pid), pid]:
         if one not in watches:
             os.kill(one, signal.SIGKILL)
