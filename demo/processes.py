@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_PORT = 15_000
 
 
 def start(
@@ -64,10 +66,23 @@ def stop(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals, s
 
 
 def free_port() -> int:
-    """Find a port of the loopback address that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """
+    Find a port of the loopback address that nobody listens on now, and that no connection takes by chance before it is used.
+
+    The system gives connections theirs from a range, where it says which (Linux); this one is below.
+    """
+    for _ in range(100):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(_FIRST_PORT, _first_of_connections())))  # noqa: S311
+            return int(listener.getsockname()[1])
+    raise OSError("no port of the loopback address is free")
+
+
+def _first_of_connections() -> int:
+    try:
+        return max(_FIRST_PORT + 1000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
+    except OSError:
+        return 32_768
 
 
 def _end_with_parent() -> None:

@@ -26,7 +26,7 @@ from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import DagConfig
-from airflow_provider_dagconfig.operators import kubectl_run
+from airflow_provider_dagconfig.operators import task_pod
 
 pytestmark = pytest.mark.cluster
 
@@ -257,7 +257,7 @@ def later(seconds: float, action: Callable[[], object]) -> Callable[[object], No
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a lost node is given beyond its time, half a minute twice, is less here: CI waits for it."""
-    monkeypatch.setattr(kubectl_run, "Limits", partial(Limits, node_answers=8.0))
+    monkeypatch.setattr(task_pod, "Limits", partial(Limits, node_answers=8.0))
     monkeypatch.setattr(container_log, "GIVEN_UP", 8.0)
 
 
