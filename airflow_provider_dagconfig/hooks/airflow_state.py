@@ -32,13 +32,9 @@ def ask_state(ti: Any, seconds: float) -> str | None:
     :return: such as ``running`` or ``success``; None for one that is not started; :data:`UNKNOWN`.
     :raises NoAnswerError: there is no answer in time.
     """
-    map_index = -1 if ti.map_index is None else int(ti.map_index)
-
-    def ask() -> Any:
-        return ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
-
-    answer = Question(ask, "Airflow").answer(seconds)
-    return _state_in(answer, TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+    task = _task_of(ti)
+    answer = Question(lambda: ti.get_task_states(**_question(task)), "Airflow").answer(seconds)
+    return _state_in(answer, task)
 
 
 async def ask_state_of(ti: Any) -> str | None:
@@ -52,11 +48,10 @@ async def ask_state_of(ti: Any) -> str | None:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetTaskStates
 
-    map_index = -1 if ti.map_index is None else int(ti.map_index)
-    question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
+    task = _task_of(ti)
     try:
-        answer: Any = await task_runner.SUPERVISOR_COMMS.asend(question)
-        return _state_in(answer.task_states, TaskId(ti.dag_id, ti.run_id, ti.task_id, map_index))
+        answer: Any = await task_runner.SUPERVISOR_COMMS.asend(GetTaskStates(**_question(task)))
+        return _state_in(answer.task_states, task)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
         raise NoAnswerError(f"Airflow did not say what it has the task as: {type(error).__name__}: {error}") from None
 
@@ -82,6 +77,15 @@ def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
             states = {task: _state_in(answer, task) for task in some}
             found |= {task: TaskFacts(state) for task, state in states.items() if state != UNKNOWN}
     return found
+
+
+def _task_of(ti: Any) -> TaskId:
+    return TaskId(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else int(ti.map_index))
+
+
+def _question(task: TaskId) -> dict[str, Any]:
+    """Give the arguments of the Task SDK's question for one task's state."""
+    return {"dag_id": task.dag_id, "task_ids": [task.task_id], "run_ids": [task.run_id], "map_index": task.map_index}
 
 
 def _state_in(answer: Any, task: TaskId) -> str | None:

@@ -108,7 +108,7 @@ def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcom
     if ended := _ended_by_the_pod(pod, container, terminated):
         return ended
     if phase == "Failed":
-        return _ended_by_the_container(terminated) if terminated else _failed_without_container(status)
+        return _ended_by_the_container(terminated) if terminated else _failed_without_container(pod)
     if terminated:
         return Running(ended=_ended_by_the_container(terminated))
     if "running" in state or (phase == "Running" and not state):
@@ -219,12 +219,16 @@ def _ended_by_the_container(terminated: Mapping[str, Any]) -> Outcome:
     return Outcome(End.EXITED, terminated.get("reason") or "Error", message or "", exit_code)
 
 
-def _failed_without_container(status: Mapping[str, Any]) -> Outcome:
+def _failed_without_container(pod: Pod) -> Outcome:
+    status = pod.get("status", {})
     for container in status.get("initContainerStatuses", ()):
         terminated = container.get("state", {}).get("terminated")
         if terminated and terminated["exitCode"]:
             reason = f"{terminated.get('reason') or 'Error'}, exit code {terminated['exitCode']}"
             return Outcome(End.EXITED, f"init container {container['name']}: {reason}", terminated.get("message", ""))
+    if pod["metadata"].get("deletionTimestamp") and not status.get("reason"):
+        # The runtime had removed the container before the kubelet looked how it ended.
+        return Outcome(End.CLUSTER, "Deleted", "somebody deleted it, and not this task")
     return Outcome(End.CLUSTER, status.get("reason") or "Failed", status.get("message", ""))
 
 

@@ -6,8 +6,8 @@ each state of it that is seen; whoever has it drives a pure life with that (``po
 :class:`Watch` lists the operator's pods once, then follows their changes from the list's version on, by one kubectl, and keeps the
 essentials of each pod, so that a sight that begins later has its state at once. Where a stream breaks, stalls, or ends, the next
 begins at the last version that was told; after an error the pods are listed anew, and what differs is told, so that no change is
-missed and none is told twice. A second namespace of the same cluster is watched together with all
-others, where that is allowed, else by a kubectl of its own.
+missed and none is told twice. A second namespace of the same cluster is watched together with all others, where that is allowed,
+else by a kubectl of its own.
 
 What blocks (a list, a look at one pod) runs in threads: nothing here holds up the loop.
 """

@@ -18,36 +18,15 @@ import pytest
 from plugins.cluster import Namespace
 from plugins.postgres import NewDatabase, Server
 from plugins.processes import below, requests_of
-from plugins.whole_runs import RUN, Runs, whole_runs
+from plugins.whole_runs import RUN, Runs, ids_of, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
 from benchmarks.tcp_proxy import Proxy
 from demo import processes
 
 DAGS = """
-from datetime import timedelta
-
-from airflow.sdk import DAG
-from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-POD = {
-    "task_id": "run", "namespace": "NAMESPACE", "image": "busybox:latest", "image_pull_policy": "IfNotPresent",
-    "termination_grace_period": 1, "deferrable": True, "retry_delay": timedelta(seconds=1),
-}
-
-
-def job(dag_id, *cmds, **given):
-    with DAG(dag_id, schedule=None):
-        ConfiguredKubectlRunOperator(**POD | {"cmds": list(cmds)} | given)
-
-
-def mapped(dag_id, *cmds, over, **given):
-    with DAG(dag_id, schedule=None):
-        ConfiguredKubectlRunOperator.partial(**POD | {"cmds": list(cmds)} | given).expand(**over)
-
-
+POD |= {"deferrable": True, "retry_delay": timedelta(seconds=1)}
 LINES = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 1; done")
-FOR_EVER = ("sleep", "600")
 A_WHILE = ("sh", "-c", "sleep 30; echo the end")
 
 job("lines", *LINES)
@@ -66,7 +45,7 @@ job("changed_meanwhile", "sh", "-c", "sleep 20; echo batch $BATCH", env_vars={"B
 job("triggerer_died", *A_WHILE)
 mapped("mapped", "sh", "-c", over={"arguments": [["sleep 8; exit 3"], ["sleep 8; exit 0"]]})
 """
-IDS = [line.split('"')[1] for line in DAGS.splitlines() if line.startswith(("job(", "mapped("))]
+IDS = ids_of(DAGS)
 
 MEDDLED = ("marked_failed", "marked_success", "cleared", "run_failed")
 """DAGs whose task somebody ends while it is deferred."""

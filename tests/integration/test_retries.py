@@ -13,38 +13,16 @@ from typing import Any
 import pytest
 from plugins.cluster import Namespace
 from plugins.postgres import NewDatabase, Server
-from plugins.whole_runs import RUN, Runs, whole_runs
+from plugins.whole_runs import RUN, Runs, ids_of, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
 from benchmarks.tcp_proxy import Proxy
 
 DAGS = """
-from datetime import timedelta
-
-from airflow.sdk import DAG
-from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-POD = {
-    "task_id": "run", "namespace": "NAMESPACE", "image": "busybox:latest", "image_pull_policy": "IfNotPresent",
-    "termination_grace_period": 1,
-}
 # After a worker that died nobody asks the policy.
 SOON = timedelta(seconds=1)
-
-
-def job(dag_id, *cmds, **given):
-    with DAG(dag_id, schedule=None):
-        ConfiguredKubectlRunOperator(**POD | {"cmds": list(cmds)} | given)
-
-
-def mapped(dag_id, *cmds, over, **given):
-    with DAG(dag_id, schedule=None):
-        ConfiguredKubectlRunOperator.partial(**POD | {"cmds": list(cmds)} | given).expand(**over)
-
-
 FAIL = ("sh", "-c", "exit 3")
 FOR_A_WHILE = ("sleep", "25")
-FOR_EVER = ("sleep", "600")
 
 job("worker_died", *FOR_A_WHILE, retry_delay=SOON)
 job("worker_died_once", *FOR_A_WHILE, retry_delay=SOON, run_once=True)
@@ -68,7 +46,7 @@ mapped("mapped", "sh", "-c", over={"arguments": [["exit 3"], ["exit 0"]]})
 mapped("mapped_not_rendered", "sh", "-c", over={"arguments": [["{{ nothing.there }}"]]})
 mapped("mapped_with_a_wrong_argument", *FAIL, over={"on_finish_action": ["nonsense"]})
 """
-IDS = [line.split('"')[1] for line in DAGS.splitlines() if line.startswith(("job(", "mapped("))]
+IDS = ids_of(DAGS)
 
 ROWS: dict[str, dict[str, Any]] = {
     "out_of_memory": {"memory_limit": "32Mi"},

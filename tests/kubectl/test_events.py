@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
-from airflow_provider_dagconfig.kubectl.events import Event, WatchBytes, read_json, read_pod
+from airflow_provider_dagconfig.kubectl.events import Event, WatchBytes, essentials, read_json, read_pod
+from airflow_provider_dagconfig.kubectl.outcome import read_status
 
 
 def pod(version: int) -> dict[str, Any]:
@@ -71,3 +72,27 @@ def test_an_answer_that_is_no_pod_is_no_answer_of_an_api_server(answer: Any) -> 
 def test_an_answer_that_is_no_json_is_shown() -> None:
     with pytest.raises(KubectlError, match="the answer to create is no JSON: '<html>a proxy"):
         read_json(b"<html>a proxy</html>", "create")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
+        {"phase": "Pending", "initContainerStatuses": [{"name": "prepare", "state": {}, "started": True}]},
+        {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]},
+        {"phase": "Failed", "containerStatuses": [{"name": "base", "state": {"terminated": {"exitCode": 3}}}]},
+        {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."},
+    ],
+)
+def test_the_essentials_of_a_pod_tell_how_far_it_is_and_no_secret(status: dict[str, Any]) -> None:
+    whole = {
+        "metadata": {"name": "collect", "uid": "1", "resourceVersion": "7", "managedFields": ["s3cret"], "labels": {"a": "s3cret"}},
+        "spec": {
+            "nodeName": "n1",
+            "containers": [{"name": "base", "env": [{"name": "TOKEN", "value": "s3cret"}], "args": ["s3cret"]}],
+            "initContainers": [{"name": "prepare", "restartPolicy": "Always", "command": ["s3cret"]}],
+        },
+        "status": status,
+    }
+    assert read_status(essentials(whole)) == read_status(whole)
+    assert "s3cret" not in json.dumps(essentials(whole))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -40,6 +41,30 @@ def test_half_a_line_of_a_broken_request_is_dropped_since_it_comes_again_in_whol
     log = LogLines()
     assert read(log, stamp(0) + b"one\n" + stamp(1) + b"tw") == ["one"]
     assert read(log, stamp(0) + b"one\n" + stamp(1) + b"two\n") == ["two"]
+
+
+def carried(log: LogLines) -> LogLines:
+    """What another process makes of how far this one has read."""
+    return LogLines(json.loads(json.dumps(log.position)))
+
+
+def test_another_process_goes_on_where_one_has_ended() -> None:
+    first = LogLines()
+    lines = [stamp(number) + b"line %d\n" % number for number in range(20)]
+    assert len(read(first, *lines[:10], lines[10][:-1])) == 10
+    second = carried(first)
+    assert second.since == first.since
+    assert read(second, *lines) == [f"line {number}" for number in range(10, 20)]
+    assert read(carried(carried(second)), *lines) == []
+    assert LogLines().position is None
+
+
+def test_of_more_lines_than_are_carried_none_comes_twice() -> None:
+    first = LogLines()
+    lines = [stamp(number) + b"line %d\n" % number for number in range(2000)]
+    read(first, *lines[:1999])
+    assert len(json.dumps(first.position)) < 20_000
+    assert read(carried(first), *lines) == ["line 1999"]
 
 
 NOT_FOUND = 'rpc error: code = NotFound desc = an error occurred when try to find container "5f": not found'

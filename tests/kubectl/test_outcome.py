@@ -335,3 +335,26 @@ def test_no_more_time_is_advised_than_the_rules_allow(seconds: int, says: str) -
     view = read_status(made)
     assert isinstance(view, Outcome)
     assert explain(view, made, CONFIG).endswith(says)
+
+
+def test_a_container_that_was_gone_before_its_end_was_seen_says_that_somebody_deleted_the_pod() -> None:
+    """What the kubelet of 1.20 tells on a busy node, where the runtime has removed the container first."""
+    unknown = {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was deleted.  The container used to be Running",
+        "startedAt": None,
+        "finishedAt": None,
+    }
+    state = {"waiting": {"reason": "ContainerCreating"}}
+    found: dict[str, Any] = {
+        "metadata": {"name": "collect", "deletionTimestamp": "2026-11-30T18:33:17Z", "deletionGracePeriodSeconds": 1},
+        "status": {
+            "phase": "Failed",
+            "containerStatuses": [{"name": "base", "state": state, "lastState": {"terminated": unknown}}],
+        },
+    }
+    assert read_status(found) == Outcome(End.CLUSTER, "Deleted", "somebody deleted it, and not this task")
+    # An eviction says so, deleted afterwards or not.
+    evicted = {**found, "status": {**found["status"], "reason": "Evicted", "message": "low on memory"}}
+    assert read_status(evicted) == Outcome(End.CLUSTER, "Evicted", "low on memory")

@@ -185,3 +185,12 @@ def test_a_thousand_lives_need_one_loop() -> None:
     assert {one.verdict(599) for one in lives} == {None}
     lives[17].saw(pod({"phase": "Succeeded"}, uid="17"), 600)
     assert [number for number, one in enumerate(lives) if isinstance(one.verdict(600), Outcome)] == [17]
+
+
+def test_who_sees_the_pod_late_does_not_wait_longer_for_its_end() -> None:
+    """As a triggerer that was restarted: the try began at 0, so that the pod ran by 30 at the latest."""
+    late = life(startup_timeout=30, timeout=600, grace_period=30)
+    late.saw(pod(RUNNING), 500)
+    assert late.next_deadline() == 30 + 600 + 30 + 30
+    assert late.verdict(690) is None
+    assert isinstance(late.verdict(691), TooLate)

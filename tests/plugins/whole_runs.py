@@ -25,6 +25,30 @@ RUN = "the_run"
 SECONDS = 600
 """Until a case has come as far as it has to, on a busy machine."""
 
+BEGINNING = """
+from datetime import timedelta
+
+from airflow.sdk import DAG
+from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+POD = {
+    "task_id": "run", "namespace": "NAMESPACE", "image": "busybox:latest", "image_pull_policy": "IfNotPresent",
+    "termination_grace_period": 1,
+}
+FOR_EVER = ("sleep", "600")
+
+
+def job(dag_id, *cmds, **given):
+    with DAG(dag_id, schedule=None):
+        ConfiguredKubectlRunOperator(**POD | {"cmds": list(cmds)} | given)
+
+
+def mapped(dag_id, *cmds, over, **given):
+    with DAG(dag_id, schedule=None):
+        ConfiguredKubectlRunOperator.partial(**POD | {"cmds": list(cmds)} | given).expand(**over)
+"""
+"""Begins each file of DAGs: a DAG of one task, by its id."""
+
 PRELOAD = """
 # What each try, and each parsing, would import in a process of its own: they are forked.
 import sys
@@ -34,6 +58,11 @@ if {"scheduler", "dag-processor"} & set(sys.argv):
     import airflow_provider_dagconfig.hooks.dag_config
     import airflow_provider_dagconfig.operators.kubectl_run
 """
+
+
+def ids_of(dags: str) -> list[str]:
+    """Give the ids of the DAGs in a file's text."""
+    return [line.split('"')[1] for line in dags.splitlines() if line.startswith(("job(", "mapped("))]
 
 
 @dataclass
@@ -173,13 +202,13 @@ def whole_runs(
     """
     Run an Airflow with a file of DAGs.
 
-    :param dags: the file's text; NAMESPACE stands for the namespace.
+    :param dags: what follows in the file on :data:`BEGINNING`.
     :param settings: more environment variables of Airflow's.
     :return: the runs; a proxy before the database, which Airflow's connection ``through_proxy`` goes through; and what is undone at
         the end.
     """
     (folder / "dags").mkdir()
-    (folder / "dags" / "runs.py").write_text(dags.replace("NAMESPACE", namespace.name))
+    (folder / "dags" / "runs.py").write_text(f"{BEGINNING}{dags}".replace("NAMESPACE", namespace.name))
     (folder / "home" / "config").mkdir(parents=True)
     (folder / "home" / "config" / "airflow_local_settings.py").write_text(PRELOAD)
     with ExitStack() as stack:
