@@ -25,6 +25,12 @@ PHASE_FOLLOWS = 5.0
 NODE_ANSWERS = 30.0
 """Seconds after the time that a node had for a deletion or a deadline. Then the node is taken for lost."""
 
+KUBELET_LOOKS_AGAIN = 60.0
+"""
+Seconds. A kubelet that was creating the container when the pod was deleted may first notice at its next look (syncFrequency, a minute),
+so a pod that has not run has that much longer before its node is taken for lost.
+"""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -172,6 +178,8 @@ class PodLife:
     def _of_the_start(self, view: Waiting, now: float) -> Outcome | TooLate | None:
         if view.hopeless:
             return outcomes.not_started(view)
+        if self._deleting_at is not None:
+            return None  # it starts no more: its end is waited for
         seconds = self._limits.startup_timeout
         if now > self._begun_at + seconds:
             return TooLate("startup_timeout_seconds", seconds, outcomes.not_started(view, seconds), view.events_may_tell)
@@ -180,7 +188,7 @@ class PodLife:
     def next_deadline(self) -> float:
         """When :meth:`verdict` may change though nothing happens."""
         steps = []
-        if isinstance(self.view, Waiting):
+        if isinstance(self.view, Waiting) and self._deleting_at is None:
             steps.append(self._begun_at + self._limits.startup_timeout)
         if self._container_ended_at is not None:
             steps.append(self._phase_follows_by())
@@ -214,7 +222,8 @@ class PodLife:
 
     def _deleted_by(self) -> float:
         assert self._deleting_at is not None
-        return self._deleting_at + self.grace_period + self._limits.node_answers
+        noticed_late = 0.0 if self._started_at is not None else KUBELET_LOOKS_AGAIN
+        return self._deleting_at + self.grace_period + noticed_late + self._limits.node_answers
 
     def _ends_by(self) -> float:
         assert self._started_at is not None

@@ -157,6 +157,17 @@ def test_a_pod_that_is_deleted_with_more_grace_is_waited_for() -> None:
     assert (lost.reason, lost.message.endswith("which was due 31 s ago")) == ("NodeLost", True)
 
 
+def test_a_pod_that_is_deleted_before_it_runs_is_waited_for_until_its_kubelet_looks_again() -> None:
+    """As a kubelet of 1.20 does it to a pod that is deleted while its container is being created: up to a minute passes."""
+    one = life(startup_timeout=30, grace_period=1)
+    one.saw(pod(PENDING), 0)
+    one.saw(pod(PENDING, deletionTimestamp="2026-11-23T02:00:02Z", deletionGracePeriodSeconds=1), 1)
+    assert (one.verdict(1 + 1 + 60 + 30), one.next_deadline()) == (None, 92)
+    assert outcome(one, 93).reason == "NodeLost"
+    one.vanished()
+    assert (outcome(one, 62).reason, outcome(one, 62).message) == ("Deleted", "somebody deleted it before it ran, and not this task")
+
+
 # --- pods that are not this try's ---
 
 

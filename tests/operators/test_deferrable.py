@@ -105,8 +105,8 @@ def test_a_trigger_that_failed_is_no_end_of_the_pod(tasks: Tasks) -> None:
 
 def test_a_pod_that_somebody_deletes_while_its_task_is_deferred(tasks: Tasks) -> None:
     def delete() -> None:
-        [name] = tasks.namespace.left()
-        tasks.namespace.cluster.kubectl("delete", "--raw", f"{tasks.namespace.path}/{name}")
+        pod = tasks.namespace.wait_for_pod(is_running)
+        tasks.namespace.cluster.kubectl("delete", "--raw", f"{tasks.namespace.path}/{pod['metadata']['name']}")
 
     task = tasks.run_deferred("sleep", "60", termination_grace_period=1, between=delete)
     assert task.state == "failed"
