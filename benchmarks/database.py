@@ -3,8 +3,8 @@ What a large store costs, against one that has only the nine rows of the migrati
 
 Two databases of one PostgreSQL, asked in turn on open connections. The large one is filled as the triggers would have written it,
 but with the triggers off, then analyzed. Updates: pgbench with eight clients, each statement its own transaction, on one of 1,000
-rows at random; "bare" is the same table in another database with its triggers off. PostgreSQL has its defaults: each commit
-waits for the disk.
+rows at random; "bare" is the same table in another database with its triggers off; "the simplest audit" is that with one trigger
+that writes both states of the row into a table. PostgreSQL has its defaults: each commit waits for the disk.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BUDGET = 480
 NEEDS_CLUSTER = False
 
 SMALL, LARGE = "nine rows", "large"
-AUDITED, BARE = "audited", "bare"
+AUDITED, BARE, SIMPLEST = "audited", "bare", "bare with the simplest audit"
 CLIENTS = 8
 UPDATED_ROWS = 1_000
 JOB = ("calculate_indicators", "all")
@@ -63,6 +63,18 @@ FILL_HISTORY = """
     FROM financial_screener.dag_configuration WHERE dag_name LIKE 'dag\\_%' ORDER BY id LIMIT {overrides};
 """
 GET_DAG_CONFIG = "SELECT * FROM financial_screener.get_dag_config('{}', '{}')".format(*JOB)
+_SIMPLEST_AUDIT = """
+    CREATE TABLE simplest (
+        audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, before jsonb, after jsonb, by text, at timestamptz
+    );
+    CREATE FUNCTION simplest() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.simplest (before, after, by, at) VALUES (to_jsonb(OLD), to_jsonb(NEW), session_user, now());
+        RETURN NULL;
+    END
+    $$;
+    CREATE TRIGGER simplest AFTER UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION simplest();
+"""
 _UPDATE = f"""\
 \\set id random(1, {UPDATED_ROWS})
 UPDATE financial_screener.dag_configuration SET batch_size = 1 + (random() * 999999)::integer WHERE id = :id;
@@ -133,6 +145,17 @@ def _explained(server: Server, figure: Figure, url: str) -> Figure:
     return replace(figure, note=note)
 
 
+def planned_and_run(server: Server, url: str) -> tuple[float, float]:
+    """Give the milliseconds for which PostgreSQL plans and runs a task's query, medians of new sessions."""
+    statement, times = _sent_by_task(server, url), []
+    for _ in range(5):
+        with psycopg.connect(url) as connection:
+            [(plans,)] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}".encode())
+            times.append((plans[0]["Planning Time"], plans[0]["Execution Time"]))
+    planning, running = zip(*times, strict=True)
+    return statistics.median(planning), statistics.median(running)
+
+
 def _sent_by_task(server: Server, url: str) -> str:
     """Read the query of a task in PostgreSQL's log; before it, in the same message, are the bounds of the transaction."""
     before = server.log.stat().st_size
@@ -170,12 +193,16 @@ def _listing(place: Workplace) -> list[Figure]:
 def _updates(place: Workplace) -> list[Figure]:
     sizes, rows = place.sizes, FILL_ROWS.format(rows=UPDATED_ROWS - 9)
     off = "ALTER TABLE financial_screener.dag_configuration DISABLE TRIGGER USER"
-    urls = {AUDITED: _database(place, "audited", rows), BARE: _database(place, "bare", rows, off)}
+    urls = {
+        AUDITED: _database(place, "audited", rows),
+        BARE: _database(place, "bare", rows, off),
+        SIMPLEST: _database(place, "simplest", rows, off, _SIMPLEST_AUDIT),
+    }
     script = place.folder / "update.sql"
     script.write_text(_UPDATE)
     program = pgbench(place.server)
-    values: dict[str, list[float]] = {AUDITED: [], BARE: []}
-    for _, who in place.in_turn(sizes.update_rounds, (AUDITED, BARE)):
+    values: dict[str, list[float]] = {who: [] for who in urls}
+    for _, who in place.in_turn(sizes.update_rounds, tuple(urls)):
         command: list[str | Path] = [
             program,
             "-n",

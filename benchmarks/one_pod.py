@@ -6,7 +6,8 @@ traffic; a deferrable one is two such processes, and Airflow's trigger runner be
 notes when the pod was created, runs and has ended. Memory is the PSS of the process and of all that it has started, with kubectl:
 the median of what was seen while the pod ran. CPU is user and system time of the same processes, import included, and of a deferred
 task also what its trigger took in the runner, which has the trigger's code loaded already. Requests are counted by a proxy before
-the API server, in tasks of their own, so that its delay is in no other figure.
+the API server, in tasks of their own, so that its delay is in no other figure. "Airflow alone" is a task that has no pod and sleeps
+as long: no operator can take less.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from pathlib import Path
 
 from benchmarks.cluster import Seen, new_namespace, observed, write_kubeconfig
 from benchmarks.counting_proxy import counting_proxy
-from benchmarks.figures import Figure, Goal, ratio
-from benchmarks.peers import BASH, OURS, OURS_DEFERRED, POD, POD_DEFERRED, has_succeeded
+from benchmarks.figures import Figure, Goal, ratio, short
+from benchmarks.peers import AIRFLOW, BASH, OURS, OURS_DEFERRED, POD, POD_DEFERRED, has_succeeded
 from benchmarks.process_tree import Samples
 from benchmarks.processes import run, run_sampled
 from benchmarks.runner_process import RunnerProcess, running_triggers
@@ -50,21 +51,29 @@ def measure(place: Workplace) -> list[Figure]:
 def _costs(place: Workplace, store: str, namespace: str) -> dict[str, list[dict[str, float]]]:
     """Run tasks, and give what each cost."""
     assert place.kubeconfig is not None
-    costs: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
+    costs: dict[str, list[dict[str, float]]] = {who: [] for who in (*WHO, AIRFLOW)}
     environment = place.environment(store)
     with (
         observed(place.kubeconfig, namespace) as observer,
         running_triggers(OURS_DEFERRED, namespace, environment) as ours,
         running_triggers(POD_DEFERRED, namespace, environment) as theirs,
     ):
-        for number, who in place.in_turn(place.sizes.warm_ups + place.sizes.tasks, WHO):
+        for number, who in place.in_turn(place.sizes.warm_ups + place.sizes.tasks, tuple(costs)):
             before = set(observer.pods)
             task = _Task(who, namespace, place.sizes.pod_seconds, environment, place.folder)
             done, samples = task.run(ours if who == OURS_DEFERRED else theirs)
-            pod = observer.end_of_another(before, 30)
+            if who == AIRFLOW:
+                cost = _cost_without_pod(done, samples, place.sizes.pod_seconds)
+            else:
+                cost = _cost(done, samples, observer.end_of_another(before, 30))
             if number >= place.sizes.warm_ups:
-                costs[who].append(_cost(done, samples, pod))
+                costs[who].append(cost)
     return costs
+
+
+def _cost_without_pod(done: Mapping[str, float], samples: Samples, seconds: int) -> dict[str, float]:
+    seen = samples.between(done["ends"] - seconds, done["ends"])
+    return {"CPU s": done["CPU s"], **({"MB": statistics.median(seen)} if seen else {})}
 
 
 def _cost(done: Mapping[str, float], samples: Samples, pod: Seen) -> dict[str, float]:
@@ -154,11 +163,19 @@ def _figures(
         ratio(
             "memory of the whole process tree while the pod runs",
             "MB",
-            column("MB"),
+            column("MB", (*SYNC, AIRFLOW)),
             Goal("<= 0.7 of KubernetesPodOperator", most=0.7),
             to=POD,
+            note=_least(column("MB", (AIRFLOW, POD))),
         ),
-        ratio("CPU of a task, import included", "CPU s", column("CPU s"), cpu, to=POD),
+        ratio(
+            "CPU of a task, import included",
+            "CPU s",
+            column("CPU s", (*SYNC, AIRFLOW)),
+            cpu,
+            to=POD,
+            note=_least(column("CPU s", (AIRFLOW, POD))),
+        ),
         ratio(
             "CPU of a deferred task, imports included",
             "CPU s",
@@ -198,6 +215,12 @@ def _figures(
             )
         )
     return figures
+
+
+def _least(values: Mapping[str, Sequence[float]]) -> str:
+    """Say below which ratio no operator can be."""
+    alone = ratio("", "", values, None, to=POD).judged
+    return "" if alone is None else f"Airflow alone takes {short(alone)} of what KubernetesPodOperator does"
 
 
 def _listed(requests: list[str], what: str) -> str:

@@ -39,6 +39,7 @@ SETTINGS = {
     ),
     OURS_DEFERRED: "the same, with deferrable=True: the log is read when the pod has ended",
     POD_DEFERRED: "the same, with deferrable=True, poll_interval=2, logging_interval=None: the log is read when the pod has ended",
+    AIRFLOW: "no pod and no database: where a task is run, a BashOperator that sleeps as long as the others' pods run",
     BASH: (
         "the pattern of the migration guide with what does not work in it mended: resources by --overrides, since kubectl run has "
         "no flags for them any more, and the pod's phase asked for once a second, since a pod never has the condition `complete`. "
@@ -138,12 +139,20 @@ def _bash(namespace: str, seconds: int) -> Any:
     return BashOperator(task_id="work", bash_command=_BASH, env=variables, append_env=True)
 
 
+def _sleeping(_: str, seconds: int) -> Any:
+    """Give a task that has no pod: what it costs is Airflow's own."""
+    from airflow.providers.standard.operators.bash import BashOperator
+
+    return BashOperator(task_id="work", bash_command=f"sleep {seconds}")
+
+
 _OPERATORS: dict[str, Callable[[str, int], Any]] = {
     OURS: _configured,
     POD: _kubernetes_pod,
     BASH: _bash,
     OURS_DEFERRED: _deferred_configured,
     POD_DEFERRED: _deferred_kubernetes_pod,
+    AIRFLOW: _sleeping,
 }
 
 

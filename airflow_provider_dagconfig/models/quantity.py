@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 _QUANTITY = re.compile(
@@ -54,25 +55,31 @@ class Quantity:
         :param resource: of what it is one, for the message.
         :raises ValueError: names the text and what to write instead.
         """
-        match = _QUANTITY.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is no Kubernetes quantity; write {_suggestion(text, resource)}")
-        number, suffix, exponent = match["number"], match["suffix"], match["exponent"]
-        if exponent is None:
-            factor = _FACTORS[suffix or ""]
-        elif len(exponent.lstrip("+-").lstrip("0")) <= _LONGEST_EXPONENT:
-            factor = Fraction(10) ** int(exponent)
-        else:
-            raise ValueError(f"{text!r} is out of range; Kubernetes' quantities go up to 2^63-1 in steps of 1n")
-        value = Fraction(Decimal(number)) * factor
-        if abs(value) > _LARGEST:
-            raise ValueError(f"{text!r} is more than 2^63-1, which Kubernetes would cap silently; write a smaller one")
-        if value % _FINEST:
-            raise ValueError(f"{text!r} is finer than 1n, which Kubernetes would round up silently; write fewer digits")
-        return cls(value=value, text=text)
+        return cls(value=_amount(text, resource), text=text)
 
     def __str__(self) -> str:
         return self.text
+
+
+# Hot: a listing reads four of each job, and jobs have the same few amounts.
+@lru_cache(maxsize=1024)
+def _amount(text: str, resource: Resource | None) -> Fraction:
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no Kubernetes quantity; write {_suggestion(text, resource)}")
+    number, suffix, exponent = match["number"], match["suffix"], match["exponent"]
+    if exponent is None:
+        factor = _FACTORS[suffix or ""]
+    elif len(exponent.lstrip("+-").lstrip("0")) <= _LONGEST_EXPONENT:
+        factor = Fraction(10) ** int(exponent)
+    else:
+        raise ValueError(f"{text!r} is out of range; Kubernetes' quantities go up to 2^63-1 in steps of 1n")
+    value = Fraction(Decimal(number)) * factor
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{text!r} is more than 2^63-1, which Kubernetes would cap silently; write a smaller one")
+    if value % _FINEST:
+        raise ValueError(f"{text!r} is finer than 1n, which Kubernetes would round up silently; write fewer digits")
+    return value
 
 
 _EXAMPLES: dict[Resource | None, str] = {
@@ -125,12 +132,12 @@ LEAST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1m"), "memory": Qua
 """What a container needs to start; the store's rules allow no less."""
 MOST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1024"), "memory": Quantity.parse("64Ti")}
 """More than any machine has: whoever writes more means another unit. The store's rules allow no more."""
-_FINEST_CPU = Fraction(1, 1000)
+_STEPS_OF_A_CORE = 1000
 
 
 def is_too_fine(quantity: Quantity, resource: Resource) -> bool:
     """Say whether Kubernetes would round an amount up: of CPU to whole thousandths of a core."""
-    return resource == "cpu" and quantity.value % _FINEST_CPU != 0
+    return resource == "cpu" and _STEPS_OF_A_CORE % quantity.value.denominator != 0
 
 
 def is_in_bytes(quantity: Quantity, resource: Resource) -> bool:

@@ -41,7 +41,7 @@ _CONFIGS = sql.SQL("""
         installation.installation_id, installation.created_at AS installed_at,
         asked.dag_name, asked.job_name, config.id, config.updated_at, config.version, effective.sources, active.overrides,
         bounds.ceilings,
-        {effective_columns}, {row_columns}, exchange_group.group_name AS group_group_name, {group_columns},
+        {effective_columns}, {row_columns}, {group_columns},
         change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name,
         disabled.audit_id AS disabled_audit_id, disabled.changed_by AS disabled_by, disabled.changed_at AS disabled_at,
         disabled.reason AS disabled_reason, disabled.session_user_name AS disabled_session,
@@ -115,19 +115,20 @@ _ALL_JOBS = sql.SQL("""
     FROM {schema}.dag_configuration_override_periods AS o
     WHERE (%(dag_name)s::text IS NULL OR o.dag_name = %(dag_name)s::text) AND o.in_force @> now()
 """)
+_GROUP_VALUES = ("group_name", *GROUP_COLUMNS, "version")
 _GROUPS = sql.SQL("""
-    SELECT exchange_group.group_name AS group_group_name, {columns}
+    SELECT {columns}
     FROM {schema}.exchange_groups AS exchange_group
     WHERE enabled ORDER BY priority DESC NULLS LAST, group_name
 """)
 _GROUP = sql.SQL("""
-    SELECT exchange_group.group_name AS group_group_name, {columns}
+    SELECT {columns}
     FROM {schema}.exchange_groups AS exchange_group
     WHERE group_name = %(group_name)s
 """)
 _ALL_GROUPS = sql.SQL("""
     SELECT
-        exchange_group.group_name AS group_group_name, {columns}, exchange_group.updated_at,
+        {columns}, exchange_group.updated_at,
         change.audit_id, change.changed_by, change.changed_at, change.reason, change.session_user_name
     FROM {schema}.exchange_groups AS exchange_group
     LEFT JOIN LATERAL (
@@ -206,7 +207,7 @@ class ReadingStore(ConnectedStore):
             if exchange_group is not None and row["group_group_name"] is None:
                 raise self._group_not_found(session, exchange_group)
         config = self._config(row, run_overrides or {})
-        group = None if exchange_group is None else self._group(_prefixed(row, "group_"))
+        group = None if exchange_group is None else self._group(_values(row, "group_", _GROUP_VALUES))
         ceilings = _ceilings(row)
         if group is None or group.enabled:
             self._see_that_it_is_within(config, ceilings)
@@ -255,7 +256,7 @@ class ReadingStore(ConnectedStore):
 
         A group that cannot be used is left out, and the log says which and why; ``get_all_exchange_groups`` has it, too.
         """
-        values = [_prefixed(row, "group_") for row in self._group_rows(_GROUPS)]
+        values = [_values(row, "group_", _GROUP_VALUES) for row in self._group_rows(_GROUPS)]
         problems = {row["group_name"]: self._group_problem(row) for row in values}
         for problem in filter(None, problems.values()):
             _log.error("An exchange group is left out (%s): %s", *printables(self.location, problem))
@@ -293,7 +294,7 @@ class ReadingStore(ConnectedStore):
             rows = session.rows(self._groups_query(_GROUP), {"group_name": name})
             if not rows:
                 raise self._group_not_found(session, name)
-        return self._group(_prefixed(rows[0], "group_"))
+        return self._group(_values(rows[0], "group_", _GROUP_VALUES))
 
     def _configs_query(self, asked: sql.SQL) -> sql.Composed:
         return _CONFIGS.format(
@@ -301,14 +302,14 @@ class ReadingStore(ConnectedStore):
             overridden_columns=_select(CONFIG_COLUMNS, "overridden"),
             effective_columns=_select(CONFIG_COLUMNS, "effective", "config_"),
             row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
-            group_columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"),
+            group_columns=_select(_GROUP_VALUES, "exchange_group", "group_"),
             configurable=sql.SQL(", ").join(map(sql.Literal, CONFIG_COLUMNS)),
             asked=asked.format(schema=self._schema),
             schema=self._schema,
         )
 
     def _groups_query(self, query: sql.SQL) -> sql.Composed:
-        return query.format(columns=_select((*GROUP_COLUMNS, "version"), "exchange_group", "group_"), schema=self._schema)
+        return query.format(columns=_select(_GROUP_VALUES, "exchange_group", "group_"), schema=self._schema)
 
     def _group_rows(self, query: sql.SQL) -> list[dict[str, Any]]:
         with self._open() as session:
@@ -333,7 +334,7 @@ class ReadingStore(ConnectedStore):
         try:
             return DagConfig.from_row(
                 {
-                    **_prefixed(row, "config_"),
+                    **_values(row, "config_"),
                     **run_overrides,
                     "dag_name": row["dag_name"],
                     "job_name": row["job_name"],
@@ -361,8 +362,8 @@ class ReadingStore(ConnectedStore):
         return JobRow(
             dag_name=row["dag_name"],
             job_name=row["job_name"],
-            row=None if row["id"] is None else _as_json_has_it(_prefixed(row, "row_")),
-            values=_as_json_has_it(_prefixed(row, "config_")),
+            row=None if row["id"] is None else _as_json_has_it(_values(row, "row_")),
+            values=_as_json_has_it(_values(row, "config_")),
             sources=_sources(row, overrides),
             version=row["version"],
             updated_at=row["updated_at"],
@@ -379,7 +380,7 @@ class ReadingStore(ConnectedStore):
             raise DagConfigInvalidError(f"{str(error).removesuffix(error.remedy)}{remedy}") from error
 
     def _group_row(self, row: Mapping[str, Any]) -> GroupRow:
-        values = _prefixed(row, "group_")
+        values = _values(row, "group_", _GROUP_VALUES)
         return GroupRow(
             group_name=values["group_name"],
             row={column: values[column] for column in GROUP_COLUMNS},
@@ -438,8 +439,9 @@ def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Compose
     )
 
 
-def _prefixed(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+def _values(row: Mapping[str, Any], prefix: str, columns: Iterable[str] = CONFIG_COLUMNS) -> dict[str, Any]:
+    """Take the columns of one table out of a row of a query, by their own names."""
+    return {column: row[prefix + column] for column in columns}
 
 
 def _ceilings(row: Mapping[str, Any]) -> tuple[Ceiling, ...]:
