@@ -27,8 +27,8 @@ NODE_ANSWERS = 30.0
 
 KUBELET_LOOKS_AGAIN = 60.0
 """
-Seconds. A kubelet that was creating the container when the pod was deleted may first notice at its next look (syncFrequency, a minute),
-so a pod that has not run has that much longer before its node is taken for lost.
+Seconds. A kubelet that was creating the container when the pod was deleted may notice it only when it looks again (syncFrequency, a
+minute). So the node of a pod that has not run is taken for lost that much later.
 """
 
 
