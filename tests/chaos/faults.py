@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chaos.stand import Key, Stand
-from plugins.processes import below, parent, task_processes
+from chaos.stand import SECONDS, Key, Stand
+from plugins.processes import below, parent, requests_of, task_processes
 
 FROZEN_SECONDS = 28
 """Longer than the heartbeat's timeout: Airflow starts another try, and the frozen one goes on beside it."""
@@ -56,19 +56,21 @@ class Faults:
 
     def a_running_pod(self) -> tuple[Key, str] | None:
         """Choose a pod that runs, of a task that should succeed and that no person has marked."""
-        marked = {hit.instance for hit in self.hits if hit.fault.startswith("mark_")}
-        candidates = sorted(
-            (key, pod["metadata"]["name"]) for key, pod in self.stand.running().items() if key[1] == "job" and key not in marked
-        )
+        candidates = self.running_pods()
         return self.random.choice(candidates) if candidates else None
 
+    def running_pods(self) -> list[tuple[Key, str]]:
+        """The pods of which one is chosen."""
+        marked = {hit.instance for hit in self.hits if hit.fault.startswith("mark_")}
+        return sorted(
+            (key, pod["metadata"]["name"]) for key, pod in self.stand.running().items() if key[1] in SECONDS and key not in marked
+        )
+
     def a_task(self) -> tuple[Key, int] | None:
-        """Choose a task that waits for its pod, and that is supervised; gives its process, too."""
-        if (chosen := self.a_running_pod()) is None:
-            return None
+        """Choose a task that waits for its pod in a worker, and that is supervised; gives its process, too."""
         ours = set(below(os.getpid()))
-        waiting = sorted(pid for pid in task_processes(chosen[1]) if parent(pid) in ours)
-        return (chosen[0], self.random.choice(waiting)) if waiting else None
+        waiting = [(key, pid) for key, pod in self.running_pods() for pid in sorted(task_processes(pod)) if parent(pid) in ours]
+        return self.random.choice(waiting) if waiting else None
 
     def later_thaw(self, pids: list[int]) -> None:
         timer = threading.Timer(FROZEN_SECONDS, send, (pids, signal.SIGCONT))
@@ -137,6 +139,24 @@ def frozen(faults: Faults) -> Key | None:
     return key
 
 
+def triggerer_frozen(faults: Faults) -> Key | None:
+    """A triggerer with its kubectl, frozen until another one has its triggers, and thawed beside it."""
+    pids = faults.random.choice(faults.stand.triggerers()).tree
+    send(pids, signal.SIGSTOP)
+    faults.later_thaw(pids)
+    return None
+
+
+def triggerer_killed(faults: Faults) -> Key | None:
+    """A triggerer and all it has started, but its kubectl, which has to end by itself. Then another one is started."""
+    triggerer = faults.random.choice(faults.stand.triggerers())
+    watches = set(requests_of("labelSelector="))
+    send([pid for pid in triggerer.tree if pid not in watches], signal.SIGKILL)
+    time.sleep(2)
+    faults.stand.start_triggerer()
+    return None
+
+
 def pod_deleted(faults: Faults) -> Key | None:
     """``kubectl delete pod``, by a person."""
     if (chosen := faults.a_running_pod()) is None:
@@ -181,6 +201,8 @@ FAULTS: dict[str, Fault] = {
     "task_told_to_stop": signalled(signal.SIGTERM),
     "supervisor_killed": signalled(signal.SIGKILL, supervisor=True),
     "task_frozen": frozen,
+    "triggerer_killed": triggerer_killed,
+    "triggerer_frozen": triggerer_frozen,
     "pod_deleted": pod_deleted,
     "mark_failed": marked("failed"),
     "mark_success": marked("success"),

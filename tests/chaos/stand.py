@@ -1,8 +1,13 @@
-"""An Airflow with LocalExecutor between proxies, whose tasks run pods that write numbered lines; and what became of each."""
+"""
+An Airflow with LocalExecutor and two triggerers between proxies, whose tasks run pods that write numbered lines, half of them
+deferred; and what became of each.
+"""
 
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 from plugins.cluster import Namespace
 from plugins.postgres import Database, Server, new_database
+from plugins.triggerers import Triggerer, start_another, triggerers_of
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
 from benchmarks.tcp_proxy import Proxy, proxy
@@ -22,8 +28,8 @@ from demo.airflow import Airflow, running_airflow
 from demo.cluster import Cluster, PodWatch
 
 DAG_ID = "chaos"
-SECONDS = (5, 9, 14, 20, 27)
-"""How long the pods of a run's task ``job`` write, by map index; that of ``failing`` ends with code 3 after five seconds."""
+SECONDS = {"job": (5, 14, 27), "deferred": (9, 20, 27)}
+"""How long the pods of a run's mapped tasks write, by map index; that of ``failing`` ends with code 3 after five seconds."""
 
 DAG_FILE = """
 from datetime import timedelta
@@ -40,7 +46,10 @@ POD = {{
 }}
 
 with DAG("chaos", schedule=None, max_active_runs=50, max_active_tasks=50):
-    ConfiguredKubectlRunOperator.partial(task_id="job", retries=9, **POD).expand(arguments=[[str(s), "0"] for s in {seconds}])
+    for name, seconds in {seconds}.items():
+        ConfiguredKubectlRunOperator.partial(task_id=name, retries=9, deferrable=name == "deferred", **POD).expand(
+            arguments=[[str(one), "0"] for one in seconds]
+        )
     ConfiguredKubectlRunOperator(task_id="failing", retries=1, arguments=["5", "3"], **POD)
 """
 _LINE = re.compile(r"line (\d+) of (\d+) of pod (\S+)")
@@ -71,7 +80,21 @@ class Stand:
     watch: PodWatch
     ways: Mapping[str, Proxy]
     """The tasks' ways to the Kubernetes API (``kubernetes``), to Airflow's (``airflow``) and to the rows (``store``)."""
+    first_triggerer: Triggerer
+    """The one that the Airflow has begun with; others are started like it."""
     runs: list[str] = field(default_factory=list)
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """The triggerers beside the one that the Airflow has begun with."""
+
+    def triggerers(self) -> list[Triggerer]:
+        """Those that run, or are frozen."""
+        return triggerers_of(self.airflow)
+
+    def start_triggerer(self) -> None:
+        self._started.append(start_another(self.airflow, self.first_triggerer, f"triggerer-{len(self._started) + 2}"))
+
+    def stop_triggerers(self) -> None:
+        processes.stop(self._started, signal.SIGTERM, 20)
 
     def trigger(self) -> None:
         run_id = f"run{len(self.runs)}"
@@ -158,13 +181,22 @@ def running_stand(postgres: Server, namespace: Namespace, folder: Path) -> Itera
                     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{ways['airflow'].port}/execution/",
                     "AIRFLOW__CORE__PARALLELISM": "32",
                     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+                    # Seconds without a word of a triggerer, after which another one has its triggers.
+                    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+                    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+                    # A deferred task that resumes within this time of its deferral is taken for lost by Airflow 3.3.2.
+                    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
                     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
                 },
             )
         )
         airflow.wait_for_dags(DAG_ID)
         airflow.unpause(DAG_ID)
-        yield Stand(airflow, cluster, namespace, watch, ways)
+        [triggerer] = triggerers_of(airflow)
+        stand = Stand(airflow, cluster, namespace, watch, ways, triggerer)
+        stack.callback(stand.stop_triggerers)
+        stand.start_triggerer()
+        yield stand
 
 
 def _insert_job(rows: Database) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from plugins.cluster import Namespace
 from plugins.postgres import NewDatabase, Server
 from plugins.processes import below, requests_of
+from plugins.triggerers import start_another, triggerers_of
 from plugins.whole_runs import RUN, Runs, ids_of, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
@@ -110,29 +111,17 @@ def see_running(runs: Runs, dag_id: str, number: int = 1, triggerers: int = 1) -
     runs.wait_until(lambda: sum(line.startswith(seen) for line in runs.log(dag_id, number)) >= triggerers, told)
 
 
-def triggerer_of(runs: Runs) -> tuple[int, dict[str, str], list[str]]:
-    """The process of this Airflow's triggerer, with its environment and its command line."""
-    home = f"AIRFLOW_HOME={runs.airflow.home}"
-    for pid in below(os.getpid()):
-        with suppress(OSError):
-            variables = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
-            words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
-            if home in variables and "triggerer" in words:
-                return pid, dict(variable.split("=", 1) for variable in variables), words
-    raise AssertionError("there is no triggerer")
-
-
 def replace_triggerer(runs: Runs, stack: ExitStack) -> None:
     """Kill the triggerer with all it has started but the watch, which has to end by itself; and start another one."""
-    pid, environment, words = triggerer_of(runs)
+    [triggerer] = triggerers_of(runs.airflow)
     watches: set[int] = set()
     path = f"namespaces/{runs.namespace.name}/pods?watch=true&allowWatchBookmarks"
     runs.wait_until(lambda: watches.update(requests_of(path)) or watches, "the triggerer has a watch")
-    for one in [*below(pid), pid]:
+    for one in triggerer.tree:
         if one not in watches:
             os.kill(one, signal.SIGKILL)
     runs.wait_until(lambda: not any(Path(f"/proc/{watch}").exists() for watch in watches), "the watch ends")
-    another = processes.start(words, runs.airflow.home / "logs" / "triggerer-2.log", environment)
+    another = start_another(runs.airflow, triggerer, "triggerer-2")
     stack.callback(processes.stop, [another], signal.SIGTERM, 20)
 
 
