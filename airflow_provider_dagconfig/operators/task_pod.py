@@ -58,6 +58,10 @@ _DEFAULT_GRACE_PERIOD = 30
 """Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
 
 
+WAITS_HERE = "The triggerer does not watch the pod, so this task waits for it in its worker from now on: %s"
+"""The line of the log, with why."""
+
+
 class TaskPod:
     """
     The pod of one try.
@@ -265,9 +269,7 @@ class TaskPod:
     @contextmanager
     def _waiting_here(self, deadline: float | None, why: str) -> Iterator[None]:
         """Say that the pod is waited for in the worker, and hold that to what is left of the execution_timeout."""
-        self._task.log.warning(
-            "The triggerer does not watch the pod, so this task waits for it in its worker from now on: %s", printable(why)
-        )
+        self._task.log.warning(WAITS_HERE, printable(why))
         with nullcontext() if deadline is None else timeout(max(1, int(deadline - time.time()))):  # type: ignore[no-untyped-call]
             yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 from collections.abc import Callable
@@ -16,13 +17,16 @@ import pytest
 import structlog
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk import DAG, Connection
+from airflow.triggers.base import BaseTrigger
 from plugins.earlier_builds import build
 from plugins.postgres import PASSWORD, Database
 from plugins.scripted import ScriptedKubectl
 
+from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 from airflow_provider_dagconfig.kubectl import outcome
 from airflow_provider_dagconfig.kubectl.access import resolve_access
+from airflow_provider_dagconfig.kubectl.annotations import identity
 from airflow_provider_dagconfig.kubectl.claim import Claim
 from airflow_provider_dagconfig.kubectl.client import SCRIPT
 from airflow_provider_dagconfig.kubectl.ends import PodNotCreated, PodOutOfReach, PodRefused, PodStopped
@@ -41,9 +45,12 @@ from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.result import read_result
+from airflow_provider_dagconfig.operators.task_pod import WAITS_HERE
 from airflow_provider_dagconfig.retries import Cause, Round, Rules, decide
 from airflow_provider_dagconfig.settings import configured_installation
 from airflow_provider_dagconfig.store import migrate as migrations
+from airflow_provider_dagconfig.triggers import pod as triggers
+from airflow_provider_dagconfig.triggers.pod import VERSION, PodTrigger, Watched
 
 ROOT = Path(__file__).parents[2]
 JOB = ("data_collection_equities", "us_markets")
@@ -544,7 +551,37 @@ def cut_result(_: Database) -> Any:
     return read_result('["' + "x" * 4094)
 
 
+def watched_by_an_older_triggerer(_: Database) -> str:
+    trigger = PodTrigger(VERSION + 1, {})
+    return WAITS_HERE % asyncio.run(anext(aiter(trigger.run()))).payload["message"]
+
+
+def cancelled(state: str | None, *, no_answer: bool = False) -> Say:
+    """What a trigger says that Airflow wants no more, which then has the task in a state, or does not answer."""
+
+    async def ask(_: Any) -> str | None:
+        if no_answer:
+            raise TimeoutError
+        return state
+
+    def say(_: Database) -> str:
+        made = pod()
+        made["metadata"]["namespace"] = "financial-screener"
+        watched = Watched(identity(made, "base"), Limits(120, 600), 0.0, ClusterParameters("kubernetes_default"))
+        trigger = PodTrigger(VERSION, watched.as_dict())
+        trigger.task_instance = SimpleNamespace(task_id="collect")
+        with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as log:
+            patch.setattr(triggers, "ask_state_of", ask)
+            asyncio.run(trigger.on_kill() if hasattr(BaseTrigger, "on_kill") else trigger.cleanup())
+        return str(log[0]["event"])
+
+    return say
+
+
 SAYINGS: dict[str, Say] = {
+    "not watched": watched_by_an_older_triggerer,
+    "a trigger that is wanted no more": cancelled("queued"),
+    "a trigger that gets no answer": cancelled(None, no_answer=True),
     "tried again": tried_again,
     "not tried again": not_tried_again,
     "refused quantity": writing("memory_limit = '2 GB'"),
