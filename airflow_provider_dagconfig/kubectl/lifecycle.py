@@ -316,12 +316,14 @@ class PodRun:
 
     def _with_events(self, late: TooLate) -> Outcome:
         """Add the last warning about a pod whose status has no sentence (a volume that can't be mounted)."""
-        if not late.events_may_tell:
-            return late.outcome
+        return outcomes.told_by_events(late.outcome, late.seconds, self.events()) if late.events_may_tell else late.outcome
+
+    def events(self) -> list[dict[str, Any]]:
+        """List what happened to the pod; nothing where the API server does not tell."""
         try:
-            return outcomes.told_by_events(late.outcome, late.seconds, self._kubectl.events())
+            return self._kubectl.events()
         except KubectlError:
-            return late.outcome
+            return []
 
     def _seconds_to_next_step(self) -> float:
         now = time.monotonic()

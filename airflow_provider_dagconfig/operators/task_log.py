@@ -7,7 +7,7 @@ Airflow's page folds what stands between ``::group::`` and ``::endgroup::``; an 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from logging import DEBUG
@@ -46,6 +46,27 @@ def tell_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
         with _folded(log, "Manifest"):
             for line in json.dumps(_without_secrets(manifest), indent=2).splitlines():
                 log.info("%s", printable(line))
+
+
+def tell_events(log: Any, events: Iterable[Mapping[str, Any]]) -> None:
+    """
+    Write what happened to a pod, in a group, the oldest first.
+
+    :param events: as the API server lists them.
+    """
+
+    def last_seen(event: Mapping[str, Any]) -> str:
+        series = event.get("series") or {}
+        times = (event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"))
+        return str(next(filter(None, times), event.get("metadata", {}).get("creationTimestamp", "")))
+
+    if not (ordered := sorted(events, key=last_seen)):
+        return
+    with _folded(log, "Events of the pod"):
+        for event in ordered:
+            count = event.get("count") or (event.get("series") or {}).get("count") or 1
+            what = " ".join(filter(None, (last_seen(event), event.get("type"), event.get("reason"))))
+            log.info("%s%s: %s", *printables(what, f" ({count} times)" if count > 1 else "", event.get("message", "")))
 
 
 def tell_failure(log: Any, error: BaseException) -> None:

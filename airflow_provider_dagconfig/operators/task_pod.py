@@ -23,10 +23,11 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
 from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd
+from airflow_provider_dagconfig.kubectl.ends import Ended, PodEnd, PodFailed
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
 from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
+from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.parameters import ManifestError
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.kubectl.release import Why
@@ -43,7 +44,7 @@ from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.pod_request import pod_request
 from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.operators.retrying import Retrying
-from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_pod
+from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_events, tell_pod
 from airflow_provider_dagconfig.settings import configured_kubectl
 from airflow_provider_dagconfig.wording import printable, printables
 
@@ -199,7 +200,12 @@ class TaskPod:
     def _counted(self, wait: Callable[[], Ended]) -> Ended:
         assert self._run is not None
         with self._abandoning(self._run):
-            return self._retrying.metrics.counted(wait, self._task.base_container_name)
+            try:
+                return self._retrying.metrics.counted(wait, self._task.base_container_name)
+            except PodFailed as end:
+                if end.outcome.end is End.NOT_STARTED:
+                    tell_events(self._task.log, self._run.events())
+                raise
 
     @contextmanager
     def _abandoning(self, run: PodRun) -> Iterator[None]:

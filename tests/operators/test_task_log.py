@@ -6,6 +6,7 @@ import logging
 import re
 
 import pytest
+import structlog
 from plugins.airflow_versions import AIRFLOW
 from plugins.documents import ROOT
 from plugins.tasks import DAG_ID, JOB, Tasks
@@ -60,9 +61,41 @@ def test_the_manifest_is_told_on_request_and_hides_what_is_secret(tasks: Tasks, 
 
 def test_each_value_says_where_it_is_from(tasks: Tasks) -> None:
     DagConfigHook().override_dag_config(DAG_ID, JOB, for_="2h", reason="month's end", batch_size=7)
-    log = tasks.run("true", exchange_group="us_markets").log
-    folded = log[log.index("::group::Configuration") + 1 :]
-    folded = folded[: folded.index("::endgroup::")]
-    assert "cpu_request = 50m (row)" in folded
-    assert any(re.fullmatch(r"batch_size = 7 \(override \d+ until .*\)", line) for line in folded)
-    assert any(line.startswith("exchanges of us_markets = ") for line in folded)
+    configuration = folded(tasks.run("true", exchange_group="us_markets").log, "Configuration")
+    assert "cpu_request = 50m (row)" in configuration
+    assert any(re.fullmatch(r"batch_size = 7 \(override \d+ until .*\)", line) for line in configuration)
+    assert any(line.startswith("exchanges of us_markets = ") for line in configuration)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_events_of_a_pod_that_did_not_start_are_in_the_log(tasks: Tasks, deferrable: bool) -> None:
+    run = tasks.run_deferred if deferrable else tasks.run
+    task = run("true", startup_timeout_seconds=4, node_selector={"there": "is-none"})
+    assert task.state == "failed"
+    assert [line for line in folded(task.log, "Events of the pod") if re.search(r"Z Warning FailedScheduling.*: 0/1 nodes", line)]
+
+
+def test_a_pod_that_ran_is_not_asked_for_its_events(tasks: Tasks) -> None:
+    assert "::group::Events of the pod" not in tasks.run("false").log
+
+
+def test_events_are_in_the_order_in_which_they_happened() -> None:
+    """As the API of events has them since 1.19, and as it had them before; and the one has control characters in it."""
+    events = [
+        {"lastTimestamp": "2026-11-23T02:00:09Z", "type": "Warning", "reason": "Failed", "message": "no image\x1b[31m", "count": 3},
+        {"eventTime": "2026-11-23T02:00:01.5Z", "lastTimestamp": None, "type": "Normal", "reason": "Scheduled", "message": "to n1"},
+        {"metadata": {"creationTimestamp": "2026-11-23T02:00:05Z"}, "reason": "Pulling"},
+    ]
+    with structlog.testing.capture_logs() as log:
+        task_log.tell_events(structlog.get_logger(), events)
+    assert [entry["event"] for entry in log[1:-1]] == [
+        "2026-11-23T02:00:01.5Z Normal Scheduled: to n1",
+        "2026-11-23T02:00:05Z Pulling: ",
+        "2026-11-23T02:00:09Z Warning Failed (3 times): no image\\x1b[31m",
+    ]
+
+
+def folded(log: list[str], title: str) -> list[str]:
+    """The lines of a group."""
+    lines = log[log.index(f"::group::{title}") + 1 :]
+    return lines[: lines.index("::endgroup::")]
