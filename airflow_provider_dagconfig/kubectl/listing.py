@@ -22,7 +22,7 @@ from airflow_provider_dagconfig.kubectl.sweep import MARK, Fate, ListedPod, Verd
 
 _ATTEMPTS = 3
 """
-Attempts to read a list of several pages. The API server forgets the place in a list after some five minutes; then it is reread.
+Attempts to read a list of several pages: the API server forgets the place in it after some five minutes. Then the error is raised.
 """
 
 

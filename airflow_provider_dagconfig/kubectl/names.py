@@ -16,9 +16,7 @@ import re
 import unicodedata
 
 MAX_LABEL_LENGTH = 63
-"""
-Characters (Kubernetes: Names, RFC 1123 label); longer texts are shortened. Label values and the names of keys have this limit.
-"""
+"""Characters (Kubernetes: Names, RFC 1123 label); longer texts are shortened. Label values and keys' names have this limit."""
 
 _DIGEST_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """The alphabet of Kubernetes' own suffixes (apimachinery, util/rand): no vowels, so no words, and no easily confused characters."""
