@@ -196,7 +196,7 @@ class Watch:
                     await self._lost(error)
         except KubectlError as error:
             self.hub.refused(self, error)
-        except Exception as error:  # noqa: BLE001 - all who wait have to hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - all sights must receive it, whatever it is
             self.hub.refused(self, KubectlError(Fault.MISCONFIGURED, f"{type(error).__name__}: {error}", "watch"))
 
     async def _lost(self, error: KubectlError) -> None:

@@ -105,7 +105,7 @@ class Growth:
         self._kept = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
         try:
             remember(self._context, GROWTH, self._kept.as_dict())
-        except Exception as error:  # noqa: BLE001 - how the pod ended must not get lost
+        except Exception as error:  # noqa: BLE001 - the report of the pod's end must not be lost
             self._log.warning("Airflow did not keep memory_limit %s for the next try: %s", *printables(limit, error))
             return None
         return limit

@@ -86,7 +86,7 @@ class RowRetryPolicy(_Base):  # type: ignore[misc]
     def evaluate(
         self,
         exception: BaseException,
-        try_number: int,  # noqa: ARG002 - the round's are counted, not the task's
+        try_number: int,  # noqa: ARG002 - the round's tries are counted, not the task's
         max_tries: int,  # noqa: ARG002
         context: Context | None = None,
     ) -> Any:
