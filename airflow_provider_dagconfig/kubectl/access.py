@@ -1,10 +1,8 @@
 """
-Resolves which cluster kubectl talks to and with which credentials: from the task's parameters, the Airflow connection or
-KUBECONFIG.
+Resolves which cluster kubectl talks to, with which credentials: from the task's parameters, its connection or KUBECONFIG.
 
 The fields and their order are those of the Kubernetes provider's connection (``in_cluster``, ``kube_config_path``,
-``kube_config``, ``cluster_context``, ``namespace``, ``disable_verify_ssl``). This module reads them without importing that
-provider.
+``kube_config``, ``cluster_context``, ``namespace``, ``disable_verify_ssl``). This module does not import that provider.
 """
 
 from __future__ import annotations

@@ -210,8 +210,7 @@ class ContainerLog:
 
     def _broke_before(self, finished_at: float | None) -> bool:
         """
-        Return whether the followed log ended before the container: a kubelet that stops lets the API server end it without an
-        error, too.
+        Return whether the followed log ended before the container. If a kubelet stops, the log ends without an error, too.
 
         If no line has shown the node's clock, return False: the suspicion would cost every short task a request.
         """

@@ -1,6 +1,5 @@
 """
-Reads the answers of the API server: the bytes of a watch become events, and an answer is accepted as a pod only if it is one.
-Pure.
+Reads the API server's answers: the bytes of a watch become events, and an answer is accepted as a pod only if it is one. Pure.
 
 A proxy may answer with a web page, and a connection may break in the middle of a line.
 """

@@ -452,7 +452,7 @@ class PodRun:
 
     def _is_ours(self) -> bool:
         """
-        Return whether the pod that has the name is the one that this run watches.
+        Return whether the pod with the name is still this run's pod.
 
         Called after the log was reopened and before it is read: the pod that has the name now also had it when the log was
         reopened.

@@ -61,8 +61,7 @@ class InstallationPods:
 
     def all(self) -> list[ListedPod]:
         """
-        Return all pods in order of their names, including those that have ended. Only one page of whole pods is in memory at a
-        time.
+        Return all pods in order of their names, including those that have ended. At most one page of whole pods is in memory.
 
         :raises KubectlError: there is no answer, or it is a refusal.
         """

@@ -1,5 +1,5 @@
 """
-Tells where a value comes from that ended a pod, and the two remedies: take the change back, or set another value. Pure.
+Tells the origin of a value that ended a pod, and the two remedies: take the change back, or set another value. Pure.
 
 ``operators/look_back`` asks for the facts; this module reports them. Facts that could not be obtained do not hold up the rest.
 """
@@ -113,7 +113,7 @@ def amount(column: str, value: Any) -> Fraction | None:
 
 def remedies(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequence[Remedy]) -> str:
     """
-    Return where values come from and how to fix them, as lines that follow the line that says what happened.
+    Return the origin of values and their remedies, as lines that follow the line about the failure.
 
     :param back: what was found out; None if nobody asked.
     :param aim: the purpose of the statements: ``To give it more``.

@@ -1,6 +1,7 @@
 """
-Reads the parameters of a pod: texts, lists, dicts and the kubernetes client's models become plain data. If that is not possible,
-an error names the parameter and what to write instead. Pure.
+Reads the parameters of a pod: texts, lists, dicts and the kubernetes client's models become plain data. Pure.
+
+For an invalid parameter, an error names it and what to write instead.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ NODE_ANSWERS = 30.0
 
 KUBELET_LOOKS_AGAIN = 60.0
 """
-Seconds, in addition, for a pod that is deleted before it has run; then its node counts as lost. A kubelet that was creating the
-container may notice the deletion only at its next check (syncFrequency, one minute).
+Seconds, in addition, for a pod that is deleted before it has run. Then its node counts as lost.
+
+A kubelet that was creating the container may notice the deletion only at its next check (syncFrequency, one minute).
 """
 
 

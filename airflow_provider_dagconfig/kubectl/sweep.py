@@ -1,6 +1,5 @@
 """
-Decides which pods are orphaned. The input is a pod, what Airflow knows of its task instance, and the time; the output is what
-becomes of the pod, and why. Pure.
+Decides which pods are orphaned, from the pod, Airflow's facts about its task instance, and the time; and says why. Pure.
 
 A pod outlives its task if a worker was lost and no later try came. Only Airflow can prove that its work is not wanted: it counts
 the task instance as finished, and has done so for a while. To a task that asks, Airflow does not say for how long; then the time

@@ -1,9 +1,8 @@
 """
-Decides when a watch is opened, given up and reopened, and when the pod is requested first. Pure: the caller reports what it
-observed, and when.
+Decides when a watch is opened, given up and reopened, and when the pod is requested first. Pure.
 
-A watch begins with the present state of the pod, but says nothing about a pod that is gone. So after a watch was lost, the pod is
-requested before the next watch is opened.
+The caller reports its observations and their times. A watch begins with the present state of the pod, but says nothing about a pod
+that is gone. So after a watch was lost, the pod is requested before the next watch is opened.
 """
 
 from __future__ import annotations

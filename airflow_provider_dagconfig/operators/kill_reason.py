@@ -23,8 +23,7 @@ _DECIDED = ("success", "failed", "skipped", "removed", "restarting")
 
 def judge_kill(ti: Any) -> Kill:
     """
-    Ask Airflow whether somebody decided that the task's work is not wanted. A signal handler must not call this: it could
-    deadlock.
+    Ask Airflow whether somebody decided that the task's work is not wanted. Not for a signal handler, which could deadlock.
 
     :param ti: the task instance in the context, with ``get_task_states``.
     :return: unwanted if the task instance is a success, failed, skipped, removed or cleared, or if Airflow does not know it. Not

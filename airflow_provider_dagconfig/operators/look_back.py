@@ -1,8 +1,8 @@
 """
-Finds out, after a task has failed, where the values come from that ended its pod: asks the audit, and asks Airflow for an earlier
-run that succeeded.
+Finds out, after a task has failed, the origin of the values that ended its pod.
 
-This takes a few seconds at most. The message omits facts that could not be obtained in that time.
+It asks the audit, and asks Airflow for an earlier run that succeeded. This takes a few seconds at most. The message omits facts
+that could not be obtained in that time.
 """
 
 from __future__ import annotations

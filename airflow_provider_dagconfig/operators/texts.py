@@ -1,10 +1,9 @@
 """
-Keeps texts as they are written in a DAG with ``render_template_as_native_obj=True``, where a process, a label or an image's name
-needs a text. It also masks the values of variables whose names suggest a secret.
+Keeps texts as they are written in a DAG with ``render_template_as_native_obj=True``, and masks variables with secret names.
 
 In such a DAG a template's result is read as Python: the text ``1.10`` becomes the number 1.1, ``1e3`` becomes 1000.0, ``1,2``
 becomes a tuple, and ``'x'`` loses its quotes. That is intended for a structure (a dict of ``env_vars``, a list of ``arguments``, a
-volume), but never for a parameter that must be a text.
+volume), but never for a process, a label or an image's name, which need a text.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ ANSWER_SECONDS = 10.0
 
 _DECIDED = ("success", "failed", "skipped", "removed", UNKNOWN)
 """
-The states in which somebody ended a deferred task. A task that resumes is None, scheduled, queued or running, and so is a task
-that was cleared: its next try sees that by the pod.
+The states in which somebody ended a deferred task.
+
+A task that resumes is None, scheduled, queued or running. So is a task that was cleared: its next try sees that by the pod.
 """
 
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
