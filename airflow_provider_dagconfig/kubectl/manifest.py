@@ -72,8 +72,9 @@ class PodRequest:
     :param arguments: the entrypoint's arguments, instead of the image's. Numbers become text.
     :param env_vars: a dict of texts, or a list of ``V1EnvVar``. A value may refer to a secret's variable as ``$(DATABASE_URL)``.
     :param configmaps: names of config maps whose entries become environment variables
-    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields: ``{"deploy_type": "env", "deploy_target":
-        "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod holds references, never a value.
+    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields:
+        ``{"deploy_type": "env", "deploy_target": "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod
+        holds references, never a value.
     :param labels: keys must be valid. Values are made valid, as those of the ids are (:func:`names.label_value`): they come from
         templates, and a group's name or a run's id must not keep a job from running. The operator's own keys (dag_id, run_id,
         task_id, map_index, try_number, job_name, exchange_group, installation, app.kubernetes.io/managed-by) keep the operator's

@@ -115,7 +115,7 @@ def _previous(context: Mapping[str, Any]) -> Any:
     last_run = ti.get_previous_dagrun(state="success")
     if last_run is not None and last_run.run_id == previous.run_id:
         return None if (last_run.conf or {}).get("dagconfig") else previous
-    # The conf of this run is unknown, but a scheduled run has none.
+    # The conf of the previous run is unknown, but a scheduled run has none.
     return previous if previous.run_id.startswith("scheduled__") else None
 
 

@@ -36,8 +36,8 @@ class SweepPodsOperator(BaseOperator):
     It needs the right to list pods, beside those that each task needs.
 
     :param namespace: the pods' namespace; default: the connection's, else ``default``. (templated)
-    :param postgres_conn_id: the connection of the configuration's database, which knows the installation; default: ``[dagconfig]
-        postgres_conn_id``, or ``postgres_default`` if that is not set. (templated)
+    :param postgres_conn_id: the connection of the configuration's database, which knows the installation; default:
+        ``[dagconfig] postgres_conn_id``, or ``postgres_default`` if that is not set. (templated)
     :param config_schema: its schema; default: ``[dagconfig] schema``, or ``financial_screener`` if that is not set. (templated)
     :param kubernetes_conn_id: the Kubernetes provider's connection; if there is none, KUBECONFIG, ``~/.kube/config`` and the pod's
         own service account are tried in this order. (templated)
