@@ -1,8 +1,8 @@
 """
-Which cluster kubectl talks to, and with whose credentials: from the task's parameters, the Airflow connection, KUBECONFIG.
+Resolves which cluster kubectl talks to, with which credentials: from the task's parameters, its connection or KUBECONFIG.
 
-The words and their order are those of the Kubernetes provider's connection (``in_cluster``, ``kube_config_path``, ``kube_config``,
-``cluster_context``, ``namespace``, ``disable_verify_ssl``), read without importing it.
+The fields and their order are those of the Kubernetes provider's connection (``in_cluster``, ``kube_config_path``,
+``kube_config``, ``cluster_context``, ``namespace``, ``disable_verify_ssl``). This module does not import that provider.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class ClusterAccessError(ValueError):
-    """No usable credentials: names where they were looked for and what to do. Never shows them."""
+    """No usable credentials were found. The message names the places that were searched and the remedy, never the credentials."""
 
 
 @dataclass(frozen=True)
 class ClusterAccess:
     """
-    One way to a cluster.
+    One way to reach a cluster.
 
-    :param source: where it comes from, for error messages.
-    :param kubeconfig: the path of a kubeconfig, or several joined with ``:``; None where ``content`` holds it.
-    :param content: a kubeconfig as JSON; kept out of the repr, and while a task runs in a file that has no name and only its user
-        can read.
-    :param context: the context in the kubeconfig; None is its current one.
+    :param source: where the credentials come from, for error messages.
+    :param kubeconfig: the path of a kubeconfig, or several paths joined with ``:``; None if ``content`` holds the kubeconfig.
+    :param content: a kubeconfig as JSON. The repr does not show it. While a task runs, it is in a file without a name that only
+        the task's user can read.
+    :param context: the context in the kubeconfig; None for the current context.
     :param namespace: the connection's namespace.
     :param verify: whether kubectl verifies the server's certificate.
     """
@@ -49,7 +49,7 @@ class ClusterAccess:
 
     @contextmanager
     def environment(self) -> Iterator[dict[str, str]]:
-        """The environment that ``kubectl.sh`` reads; a temporary kubeconfig is gone when the block ends."""
+        """Return the environment that ``kubectl.sh`` reads. A temporary kubeconfig is deleted when the block ends."""
         variables = {}
         if self.context:
             variables[f"{PREFIX}CONTEXT"] = self.context
@@ -65,13 +65,13 @@ class ClusterAccess:
 
 
 def _may_be_nameless(kubeconfig: str) -> bool:
-    """Whether kubectl only reads it: what an ``auth-provider`` is given in exchange for an old token, it writes beside the old."""
+    """Return whether a nameless file will do: on Linux, unless kubectl writes to the file, as it does with an ``auth-provider``."""
     return sys.platform == "linux" and '"auth-provider"' not in kubeconfig
 
 
 @contextmanager
 def _nameless_file(content: str) -> Iterator[str]:
-    """A file that no directory has: it is gone with the last process that has it open, however that ends."""
+    """Write a file that no directory lists. It is deleted when the last process that has it open ends, for whatever reason."""
     with tempfile.TemporaryFile("w") as file:
         file.write(content)
         file.flush()
@@ -80,7 +80,7 @@ def _nameless_file(content: str) -> Iterator[str]:
 
 @contextmanager
 def _private_file(content: str) -> Iterator[str]:
-    """A file of mode 0600; a process that is killed outright leaves it."""
+    """Write a file of mode 0600. The file remains if the process is killed with SIGKILL."""
     with tempfile.TemporaryDirectory(prefix="dagconfig-") as directory:  # mode 0700
         path = os.path.join(directory, "kubeconfig")
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -98,16 +98,16 @@ def resolve_access(
     service_account: Path = SERVICE_ACCOUNT,
 ) -> ClusterAccess:
     """
-    Choose the credentials: the task's parameters first, then the connection, then KUBECONFIG or kubectl's own defaults.
+    Choose the credentials: first from the task's parameters, then from the connection, then from KUBECONFIG or kubectl's defaults.
 
-    :param extra: the connection's extra fields; empty where there is no connection.
+    :param extra: the connection's extra fields; empty if there is no connection.
     :param connection: the connection's id, for messages.
-    :param service_account: where Kubernetes mounts a pod's own credentials.
-    :raises ClusterAccessError: for fields that exclude each other, a file that is not there, a kubeconfig that is no JSON object.
+    :param service_account: the directory in which Kubernetes mounts a pod's own credentials.
+    :raises ClusterAccessError: if fields exclude each other, a file does not exist, or a kubeconfig is not a JSON object.
     """
 
     def field_of(name: str) -> Any:
-        # Connections made before Airflow 2.3 carry a prefix.
+        # Connections made before Airflow 2.3 prefix their fields.
         value = extra.get(name, extra.get(f"extra__kubernetes__{name}"))
         return None if value == "" else value
 
@@ -151,9 +151,9 @@ def _default(service_account: Path, context: str | None, namespace: str | None, 
 
 def _existing(paths: str, what: str) -> str:
     """
-    Give the paths with the worker's home directory in place of ``~``, which kubectl does not know.
+    Return the paths with the worker's home directory in place of ``~``, which kubectl does not expand.
 
-    :param paths: one, or several joined with ``:``; of several, one that is missing is no matter, as for kubectl.
+    :param paths: one path, or several joined with ``:``. If one of several is missing, it is ignored, as kubectl does.
     """
     found = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
     files = [path for path in found if os.path.isfile(path)]
@@ -188,7 +188,7 @@ def _kubeconfig_json(value: Any, named: str, context: str | None) -> str:
 
 
 def _relative_paths(kubeconfig: Mapping[str, Any], context: str | None) -> Iterator[tuple[str, str]]:
-    """Find what kubectl would look for beside the kubeconfig: files, and a plugin's command that has a ``/`` in it."""
+    """Find the paths that kubectl would resolve relative to the kubeconfig: files, and a plugin command that contains a ``/``."""
     used = _entry(kubeconfig, "context", context or kubeconfig.get("current-context"))
     cluster, user = (_entry(kubeconfig, kind, used.get(kind)) for kind in ("cluster", "user"))
     files = {name: cluster.get(name) for name in ("certificate-authority",)}
@@ -199,7 +199,7 @@ def _relative_paths(kubeconfig: Mapping[str, Any], context: str | None) -> Itera
 
 
 def _entry(kubeconfig: Mapping[str, Any], kind: str, name: str | None) -> Mapping[str, Any]:
-    """Give a context, cluster or user by its name; kubectl says it where there is none."""
+    """Return a context, cluster or user by its name; empty if there is none, since kubectl reports that itself."""
     named = (entry for entry in kubeconfig.get(f"{kind}s") or () if isinstance(entry, Mapping) and entry.get("name") == name)
     return next(named, {}).get(kind) or {}
 
@@ -226,7 +226,7 @@ def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> C
                 },
             }
         ],
-        # A file, not its content: Kubernetes renews the token.
+        # Refer to the token's file, not its content: Kubernetes renews the token.
         "users": [{"name": "in-cluster", "user": {"tokenFile": str(token)}}],
         "contexts": [{"name": "in-cluster", "context": {"cluster": "in-cluster", "user": "in-cluster"}}],
         "current-context": "in-cluster",

@@ -1,7 +1,7 @@
 """
-What the operator writes on a pod about whose it is, and reads back: the annotations with our prefix. Pure.
+The annotations with our prefix. The operator writes them on a pod to record its owner, and reads them back. Pure.
 
-A task instance's ids stand there in full, which a label has no room for, and the configuration that the pod was made with.
+They hold the task instance's ids in full, for which a label is too short, and the configuration that the pod was made with.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 
 PREFIX = "airflow-provider-dagconfig"
-"""Of the annotations that the operator writes."""
+"""Prefix of the annotations that the operator writes."""
 
 IDENTITY = frozenset(
     f"{PREFIX}/{name}"
@@ -23,15 +23,15 @@ IDENTITY = frozenset(
         "collected",
     )
 )
-"""The annotations that tell whose a pod is, and whether its end was reported; the others are for people."""
+"""The annotations that identify the owner of a pod and say whether its end was reported. The others are for people."""
 
 
 def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | None = None) -> dict[str, str]:
     """
-    Write a configuration as annotations, with the names that templates use for its values.
+    Return a configuration as annotations, with the names that templates use for its values.
 
-    ``airflow-provider-dagconfig/memory_limit``, and with the same prefix ``origin``, ``change.changed_by``,
-    ``exchange_group.exchanges``. What is None is left out; lists are joined with commas.
+    Examples: ``airflow-provider-dagconfig/memory_limit``, and with the same prefix ``origin``, ``change.changed_by``,
+    ``exchange_group.exchanges``. Values that are None are omitted; lists are joined with commas.
     """
     values = dag_config.as_dict()
     if exchange_group is not None:
@@ -52,14 +52,14 @@ def task_annotations(
     run_clears: int | None = None,
 ) -> dict[str, str]:
     """
-    Write a task instance's ids in full, and what tells it from another one with the same ids.
+    Return the annotations that identify a task instance: its full ids, and values that distinguish another one with the same ids.
 
-    ``airflow-provider-dagconfig/dag-id``, and with the same prefix ``run-id``, ``task-id``, ``map-index``, ``try-number``,
-    ``installation``, ``max-tries``, ``run-start`` and ``run-clears``. What is None is left out.
+    The names are ``airflow-provider-dagconfig/dag-id``, and with the same prefix ``run-id``, ``task-id``, ``map-index``,
+    ``try-number``, ``installation``, ``max-tries``, ``run-start`` and ``run-clears``. Values that are None are omitted.
 
-    :param max_tries: how many retries Airflow counts it to; it grows when the task is cleared.
-    :param run_start: when the dag run began to run; a run that is deleted and made anew begins later.
-    :param run_clears: how often tasks of the run were cleared; when a finished run is cleared it begins anew, too.
+    :param max_tries: Airflow's ``max_tries``; it grows when the task is cleared.
+    :param run_start: when the dag run started; a run that is deleted and made anew starts later.
+    :param run_clears: how often tasks of the run were cleared; clearing a finished run starts it anew, too.
     """
     ids = {
         "dag-id": readable(dag_id),
@@ -76,16 +76,17 @@ def task_annotations(
 
 
 def is_same_task_instance(pod: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two pods are of one task instance by their annotations, whichever installation's and try's they are."""
+    """Return whether two pods have the annotations of the same task instance. Installation and try may differ."""
     ids = ("dag-id", "run-id", "task-id", "map-index")
     return all(annotation(pod, name) == annotation(other, name) is not None for name in ids)
 
 
 def identity(pod: Mapping[str, Any], container: str) -> dict[str, Any]:
     """
-    Give the parts of a pod that say whose it is: they go to who watches it.
+    Return the parts of a pod that identify its owner, for the process that watches it.
 
-    :param container: the job's, which stands first in a manifest, and need not in a pod that a webhook has put another into.
+    :param container: the name of the job's container. It is the first in a manifest, but not always in a pod that a webhook has
+        changed.
     """
     metadata = pod["metadata"]
     known = {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata}
@@ -98,26 +99,26 @@ def identity(pod: Mapping[str, Any], container: str) -> dict[str, Any]:
 
 def annotation(pod: Mapping[str, Any], name: str) -> str | None:
     """
-    Read one of our annotations of a pod, by its name without the prefix: ``annotation(pod, "try-number")``.
+    Return one of our annotations of a pod, by its name without the prefix: ``annotation(pod, "try-number")``.
 
-    :param pod: a manifest, or what the API server answered
+    :param pod: a manifest, or a pod as the API server returned it
     """
     value = ((pod.get("metadata") or {}).get("annotations") or {}).get(f"{PREFIX}/{name}")
     return None if value is None else str(value)
 
 
 def try_number(pod: Mapping[str, Any]) -> int | None:
-    """Read which try has a pod: the one that made it, or has adopted it; None where the pod doesn't say."""
+    """Return the number of the try that made or adopted the pod; None if the pod does not say."""
     return _number(pod, "try-number")
 
 
 def max_tries(pod: Mapping[str, Any]) -> int | None:
-    """Read how many retries Airflow counted the task to when the pod was made or adopted; None where the pod doesn't say."""
+    """Return Airflow's ``max_tries`` when the pod was made or adopted; None if the pod does not say."""
     return _number(pod, "max-tries")
 
 
 def run_of(pod: Mapping[str, Any]) -> tuple[datetime, int] | None:
-    """Read when the pod's dag run began and how often it had been cleared; None where the pod doesn't say."""
+    """Return when the pod's dag run started and how often the run had been cleared; None if the pod does not say."""
     clears = _number(pod, "run-clears")
     try:
         start = datetime.fromisoformat(annotation(pod, "run-start") or "")
@@ -132,7 +133,7 @@ def _number(pod: Mapping[str, Any], name: str) -> int | None:
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Give each value that isn't None with its dotted name, as text."""
+    """Yield each value that is not None as text, with its dotted name."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{path}{name}.")
@@ -143,5 +144,5 @@ def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]
 
 
 def readable(text: str) -> str:
-    r"""Write a lone surrogate, which is in no valid UTF-8, as the six characters ``\udce9``."""
+    r"""Replace each lone surrogate, which no valid UTF-8 contains, by six characters such as ``\udce9``."""
     return str.__str__(text).encode("utf-8", "backslashreplace").decode()

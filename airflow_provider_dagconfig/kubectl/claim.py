@@ -1,9 +1,9 @@
 """
-One pod for one task instance: it is created, or the one that is there already is adopted or replaced.
+One pod for one task instance: creates the pod, or adopts or replaces the existing one.
 
-The pod's name is a function of the task instance, so the API server refuses a second one. What is to be done about the one that is
-there is :func:`judge_existing`, which is pure; :class:`Claim` makes the requests for it. It waits for nothing and knows no clock:
-who drives it makes another attempt later.
+The pod's name is a function of the task instance, so the API server refuses a second pod. :func:`judge_existing`, which is pure,
+decides about an existing pod; :class:`Claim` makes the requests. It does not wait and knows no clock: its caller makes the next
+attempt later.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class Existing(Enum):
 
 def judge_existing(pod: Pod, manifest: Pod) -> Existing:
     """
-    Decide about a pod that is there.
+    Decide what to do about an existing pod.
 
-    :param pod: as the API server gave it.
-    :param manifest: the pod that this try would create; its annotations say whose it is.
+    :param pod: as the API server returned it.
+    :param manifest: the pod that this try would create; its annotations identify the owner.
     """
     if not is_same_task(pod, manifest):
         return Existing.ANOTHERS
     if pod["metadata"].get("deletionTimestamp"):
         return Existing.WAIT
-    # A pod that was kept, and does not say which run it is of, may be of one that was deleted.
+    # A pod that was kept and does not name its run may belong to a deleted run.
     is_left_over = annotation(pod, "collected") is not None and run_of(pod) is None
     if is_later_trys(pod, manifest) and not is_left_over:
         return Existing.LEAVE_TO_LATER_TRY
@@ -63,10 +63,10 @@ def judge_existing(pod: Pod, manifest: Pod) -> Existing:
 
 def why_replaced(pod: Pod, manifest: Pod) -> str | None:
     """
-    Say why a pod of this task, and of no later try, is of no use to this try; None where it is.
+    Return why this try cannot use a pod that its own task made, in this or an earlier try; None if it can.
 
-    A clear starts the work anew, and is known by Airflow's counting to another number of tries. A pod that has succeeded is
-    collected all the same: had Airflow heard of its success, it would be gone or marked.
+    Clearing a task starts the work anew; this shows in Airflow's ``max_tries``. But a pod that has succeeded is still collected:
+    if Airflow had recorded its success, the pod would be deleted or marked.
     """
     if annotation(pod, "collected") is not None:
         return "its end was reported"
@@ -85,9 +85,9 @@ def why_replaced(pod: Pod, manifest: Pod) -> str | None:
 
 def _is_of_a_deleted_run(pod: Pod, manifest: Pod) -> bool:
     """
-    Whether the run of a pod was deleted before this try's, with the same id, began.
+    Return whether the run of a pod was deleted, and this try's run was made later with the same id.
 
-    A finished run begins anew too when its tasks are cleared. Then it was cleared more often, and its tries are counted further.
+    A finished run that is cleared also gets a new start. But then it has more clears, and its try numbers continue.
     """
     run, before = run_of(manifest), run_of(pod)
     if run is None or before is None or run[0] <= before[0]:
@@ -96,18 +96,18 @@ def _is_of_a_deleted_run(pod: Pod, manifest: Pod) -> bool:
 
 
 def is_same_task(pod: Pod, manifest: Pod) -> bool:
-    """Whether a pod is this task instance's, of this installation."""
+    """Return whether a pod belongs to this task instance of this installation."""
     return is_same_task_instance(pod, manifest) and annotation(pod, "installation") == annotation(manifest, "installation")
 
 
 def marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
-    """Give the pod with one more of our annotations, or with another text in it."""
+    """Return the pod with one of our annotations added or replaced."""
     metadata = pod["metadata"]
     return {**pod, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), f"{PREFIX}/{name}": text}}}
 
 
 def adopted(pod: Pod, manifest: Pod) -> dict[str, Any]:
-    """Give the pod with what tells this try, its run and its installation in place of what it has."""
+    """Return the pod with the annotations and labels of this try, its run and its installation in place of the earlier ones."""
     taken = dict(pod)
     for name in ("try-number", "installation", "max-tries", "run-start", "run-clears"):
         if (text := annotation(manifest, name)) is not None:
@@ -121,13 +121,13 @@ def adopted(pod: Pod, manifest: Pod) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class NotYet:
-    """An attempt that has to be made again. ``waits_for`` says why, as a clause."""
+    """The attempt has to be repeated. ``waits_for`` says why, as a clause."""
 
     waits_for: str
 
 
 class Step(Enum):
-    """What a claim does, or has done."""
+    """A step that a claim takes or has taken."""
 
     CREATING = "creating"
     CREATED = "created"
@@ -138,12 +138,13 @@ class Step(Enum):
 @dataclass(frozen=True)
 class Permit:
     """
-    Whether a try may make a pod, and who takes note of what becomes of that.
+    Whether a try may create a pod, and the callbacks that record each step.
 
-    :param refusal: why it may not, as a sentence; None where it may. One that is there is gone on with all the same.
-    :param told: takes each step, before a pod is created (more than once where it takes several requests), and after it was
-        created, adopted or deleted to be replaced; with the pod as it is, or was found.
-    :param replacing: called with an earlier try's pod before it is deleted; gives another manifest for what takes its place, or
+    :param refusal: why the try may not create a pod, as a sentence; None if it may. An existing pod is adopted in either case.
+    :param told: receives each step: before a pod is created (several times if that takes several requests), and after a pod was
+        created, adopted, or deleted to be replaced. Its second argument is the manifest, the new pod, or the existing pod as it
+        was found.
+    :param replacing: called with an earlier try's pod before that is deleted. Returns another manifest for its replacement, or
         None.
     """
 
@@ -156,12 +157,12 @@ class Claim:
     """
     The pod of one try.
 
-    :param kubectl: the requests about the pod.
-    :param manifest: the pod to create; its annotations say whose it is.
-    :param note: takes what is worth a line in the log.
-    :param may_pass: whether to ask again after an error.
-    :param former: the task's name from before installations had ids, for a try that is to go on with a pod that has it.
-    :param permit: whether it may be created.
+    :param kubectl: makes the requests about the pod.
+    :param manifest: the pod to create; its annotations identify the owner.
+    :param note: receives messages for the log.
+    :param may_pass: returns whether to retry a request after its error.
+    :param former: where to look for a pod whose name is from before installations had ids; None if this try may not adopt one.
+    :param permit: whether the pod may be created.
     """
 
     def __init__(
@@ -174,9 +175,9 @@ class Claim:
         permit: Permit | None = None,
     ) -> None:
         self.kubectl = kubectl
-        """The requests about the pod under the name that it has."""
+        """Makes the requests about the pod, under its present name."""
         self.may_exist = False
-        """Whether there may be a pod of this task: from the first attempt on, until it is known that there is none."""
+        """Whether a pod of this task may exist: True from the first attempt on, until it is known that none exists."""
         self._own, self._manifest, self._note, self._may_pass = kubectl, manifest, note, may_pass
         self._former = former  # None once it is known whether a pod has that name
         self._permit = permit or Permit()
@@ -184,22 +185,22 @@ class Claim:
 
     def attempt(self) -> Pod | NotYet:
         """
-        Try to create or adopt the pod, once.
+        Try once to create or adopt the pod.
 
-        :return: the pod, which is this try's.
-        :raises PodTakenOver: a later try has it.
-        :raises PodNotAllowed: there is none to go on with, and none may be made.
-        :raises KubectlError: something is refused that no waiting mends, or the name is another task's.
+        :return: the pod, which this try now owns.
+        :raises PodTakenOver: a later try owns the pod.
+        :raises PodNotAllowed: no pod exists to adopt, and none may be created.
+        :raises KubectlError: a request was refused and a retry would not help, or another task uses the name.
         """
         try:
             self.may_exist = self.may_exist or self._former is not None
             if (left := self._find_former()) is not None:
-                # One without an id is looked at by former_name alone.
+                # A pod without an installation id was judged by former_name alone.
                 is_ours = annotation(left, "installation") is not None
                 replace = is_ours and judge_existing(left, self._manifest) is Existing.REPLACE
                 return self._replace(left) if replace else self._adopt(left)
             self.kubectl, self._former = self._own, None
-            if self._permit.refusal is None:  # who takes note may fail, and then nothing is asked for
+            if self._permit.refusal is None:  # the callback may raise; then no request is made
                 self._permit.told(Step.CREATING, self._manifest)
             self.may_exist = True
             if self._permit.refusal is not None:
@@ -210,7 +211,8 @@ class Claim:
         except KubectlError as error:
             if error.fault is Fault.ALREADY_EXISTS:
                 return self._take_existing()
-            # In conflict with another pod about the namespace's quota; or a pod has changed, or gone, while it was adopted.
+            # CONFLICT: another pod changed the namespace's quota at the same time. Or the pod changed, or vanished, during its
+            # adoption.
             if error.fault is Fault.CONFLICT or (error.fault is Fault.NOT_FOUND and self._former is not None):
                 return NotYet(error.message)
             if not self._may_pass(error):
@@ -224,10 +226,10 @@ class Claim:
 
     def find(self, seconds: int) -> Pod | None:
         """
-        Look whether there is a pod of this task, and change nothing.
+        Return this task's pod, or None if the name is another task's. Change nothing.
 
-        :param seconds: how long each of the two requests takes at most.
-        :raises KubectlError: there is none (NOT_FOUND), or no answer.
+        :param seconds: timeout of each of the two requests.
+        :raises KubectlError: there is no pod (NOT_FOUND), or no answer.
         """
         if (former := self._find_former(seconds)) is not None:
             return former
@@ -236,9 +238,9 @@ class Claim:
 
     def _is_there(self) -> bool:
         """
-        Look, after a refusal, for a pod that an earlier try left, or a create whose answer was lost.
+        After a refusal, check whether a pod exists: one of an earlier try, or one whose create request lost its answer.
 
-        The API server asks quotas, policies and webhooks before it sees that a name is taken; the pod may itself use up the quota.
+        The API server checks quotas, policies and webhooks before it checks the name, and the pod itself may use up the quota.
         """
         if not self._answer_was_lost and (try_number(self._manifest) or 1) == 1:
             return False
@@ -248,7 +250,7 @@ class Claim:
             return False
 
     def _take_existing(self) -> Pod | NotYet:
-        """Look at the pod that has the name: go on with it, or see it off and say what is to be waited for."""
+        """Adopt the pod that has the name; or delete it, or wait for its deletion, and return what the next attempt waits for."""
         name, namespace = self.kubectl.pod, self.kubectl.namespace
         try:
             pod = self.kubectl.get()
@@ -265,14 +267,14 @@ class Claim:
             if error.fault is Fault.NOT_FOUND and self._permit.refusal is not None:
                 self.may_exist = False
                 raise PodNotAllowed(self._permit.refusal) from None
-            if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):  # it has changed since, or is gone
+            if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):  # the pod has changed, or is gone
                 return NotYet(error.message)
             if self._may_pass(error):
                 return NotYet(error.trouble if error.fault in PASSING else error.message)
             raise
 
     def _adopt(self, pod: Pod) -> Pod | NotYet:
-        """Go on with a pod of this task; an earlier try's becomes this one's."""
+        """Continue with a pod of this task. A pod of an earlier try becomes this try's."""
         name = self.kubectl.pod
         if pod["metadata"].get("deletionTimestamp"):
             return self._still_being_deleted()
@@ -288,10 +290,10 @@ class Claim:
                 f"Adopting pod {name}, made by try {try_number(pod)}: it keeps the configuration it was made with "
                 f"({annotation(pod, 'origin')})"
             )
-            # The worker of the earlier try may still live, and be told to stop: then it leaves this pod alone.
+            # The worker of the earlier try may still run and be told to stop. It then leaves this pod alone.
             found, pod = pod, self.kubectl.replace(adopted(pod, self._manifest))
             self._permit.told(Step.ADOPTED, found)
-        else:  # the answer to its creation was lost
+        else:  # this try created it, and the answer was lost
             self._permit.told(Step.CREATED, pod)
         self._former = None
         return pod
@@ -299,7 +301,7 @@ class Claim:
     def _replace(self, pod: Pod) -> Pod | NotYet:
         if self._permit.refusal is not None:
             if pod.get("status", {}).get("phase") == "Failed":
-                return self._adopt(pod)  # there will be no other: how it failed is this task's end
+                return self._adopt(pod)  # no other pod will be created: this pod's failure is the task's
             self.may_exist = False
             raise PodNotAllowed(self._permit.refusal)
         self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
@@ -312,7 +314,7 @@ class Claim:
         return NotYet(f"pod {self.kubectl.pod} of an earlier try is still being deleted")
 
     def _find_former(self, seconds: int = 10) -> Pod | None:
-        """Look for a pod under the task's former name, unless that was done, and turn to the name if there is one to go on with."""
+        """Look once for a pod under the task's former name. If the try can continue with it, use that name from then on."""
         if self._former is None:
             return None
         pod = self._former.find(self._manifest, self._note, seconds)

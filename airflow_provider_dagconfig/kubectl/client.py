@@ -1,8 +1,8 @@
 """
-The only place where processes are started: ``kubectl.sh`` in bash, one request a process.
+Runs ``kubectl.sh`` in bash, one process for each request. No other module starts a process.
 
-What is asked is described in ``requests``, what an error means in ``errors``. Each request is in the log at level DEBUG: which one,
-and after how many seconds what came back; never what was sent or received, since a pod may hold a secret.
+``requests`` describes the requests, ``errors`` interprets their errors. Each request is logged at level DEBUG: its verb and path,
+and its result after how many seconds. Contents are never logged, since a pod may hold a secret.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from airflow_provider_dagconfig.kubectl.requests import PATIENCE, PodPath, Reque
 from airflow_provider_dagconfig.wording import printables
 
 SCRIPT = Path(__file__).with_name("kubectl.sh")
-# -p: no file of BASH_ENV and no function of the environment is taken.
+# -p: bash ignores the file in BASH_ENV and functions in the environment.
 _BASH = ("bash", "-p", str(SCRIPT))
-# Seconds. kubectl gives a request up itself; this is for what hangs before it asks (a credential plugin), which is ended then.
+# Seconds; after them the process is ended. kubectl has a timeout for its request; this one is for what hangs before the request,
+# such as a credential plugin.
 _PROCESS_TIMEOUT = 60
 
 _PLUGIN = Request("plugin", "plugin", "")
@@ -41,9 +42,9 @@ log = logging.getLogger(__name__)
 
 class Stream:
     """
-    A request whose answer is read as it comes; :meth:`fileno` makes it fit for ``selectors``.
+    A request whose answer is read as it arrives. :meth:`fileno` lets ``selectors`` wait for it.
 
-    :param complete: adds to an error what the request alone does not tell.
+    :param complete: adds details to an error that need another request.
     """
 
     def __init__(
@@ -60,17 +61,17 @@ class Stream:
         log.debug("%s %s: opened", *printables(request.verb, request.uri))
 
     def fileno(self) -> int:
-        """The descriptor to wait on."""
+        """Return the file descriptor to wait on."""
         return self._stdout.fileno()
 
     def read(self) -> bytes:
-        """What has come; empty at the end."""
+        """Return the bytes that have arrived; empty at the end."""
         chunk = os.read(self.fileno(), 1 << 16)
         self._bytes += len(chunk)
         return chunk
 
     def error(self) -> KubectlError | None:
-        """Wait for the end, after :meth:`read` gave nothing; None for a good end."""
+        """Wait for the end, after :meth:`read` returned nothing. Return the error; None if kubectl succeeded."""
         exit_code = self._process.wait()
         self._lifeline.close()
         self._stdout.close()
@@ -100,8 +101,9 @@ class Client:
     """
     Makes requests.
 
-    :param environment: from :meth:`ClusterAccess.environment`; added to what ``settings`` leave of this process's own.
-    :param settings: which kubectl is run, and what it gets of this process's environment.
+    :param environment: from :meth:`ClusterAccess.environment`; added to the variables of this process that ``settings`` let
+        through.
+    :param settings: which kubectl runs, and which of this process's variables it gets.
     """
 
     def __init__(self, environment: Mapping[str, str], settings: KubectlSettings | None = None) -> None:
@@ -109,9 +111,9 @@ class Client:
 
     def ask(self, request: Request) -> bytes:
         """
-        Make a request and wait for its answer.
+        Make a request and return its answer.
 
-        :raises KubectlError: there is none, or it is no.
+        :raises KubectlError: there is no answer, or it is a refusal.
         """
         begun = time.monotonic()
         try:
@@ -126,14 +128,14 @@ class Client:
 
     def ask_json(self, request: Request) -> dict[str, Any]:
         """
-        Make a request whose answer is a JSON object.
+        Make a request and return its answer, a JSON object.
 
-        :raises KubectlError: there is none, or it is no.
+        :raises KubectlError: there is no answer, or it is a refusal.
         """
         return read_json(self.ask(request), request.verb)
 
     def open(self, request: Request) -> Stream:
-        """Make a request whose answer is read as it comes."""
+        """Make a request whose answer is read as it arrives."""
         return Stream(request, self._of(request), self._with_plugin)
 
     def _of(self, request: Request) -> dict[str, str]:
@@ -158,7 +160,7 @@ class Client:
         return answer
 
     def _with_plugin(self, error: KubectlError) -> KubectlError:
-        """Name the credential plugin where kubectl does not; that asks no server, and runs no plugin."""
+        """Add the credential plugin's name to an error that lacks it. The request for it asks no server and runs no plugin."""
         if PLUGIN not in error.message or error.verb == _PLUGIN.verb:
             return error
         try:
@@ -172,11 +174,12 @@ class Kubectl(Client):
     """
     The requests about one pod.
 
-    :param environment: from :meth:`ClusterAccess.environment`; added to what ``settings`` leave of this process's own.
+    :param environment: from :meth:`ClusterAccess.environment`; added to the variables of this process that ``settings`` let
+        through.
     :param namespace: the pod's namespace.
     :param pod: the pod's name.
     :param container: the container whose log is read.
-    :param settings: which kubectl is run, and what it gets of this process's environment.
+    :param settings: which kubectl runs, and which of this process's variables it gets.
     """
 
     def __init__(
@@ -194,54 +197,54 @@ class Kubectl(Client):
 
     def within(self, environment: Mapping[str, str]) -> Kubectl:
         """
-        Give the same requests with credentials that were made anew: a temporary kubeconfig does not outlast its block.
+        Return the same requests with renewed credentials: a temporary kubeconfig does not outlast its block.
 
-        :param environment: from :meth:`ClusterAccess.environment`; stands above what was given before.
+        :param environment: from :meth:`ClusterAccess.environment`; overrides the variables that were given before.
         """
         renewed = copy(self)
         renewed._environment = {**self._environment, **environment}
         return renewed
 
     def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """POST the manifest; the pod as the API server took it."""
+        """POST the manifest, and return the pod as the API server stored it."""
         return self._ask_pod(requests.create(self._path, manifest))
 
     def get(self, seconds: int = PATIENCE) -> dict[str, Any]:
-        """The pod as it is now; takes so many seconds at most."""
+        """Return the current state of the pod; ``seconds`` is the request's timeout."""
         return self._ask_pod(requests.get(self._path, seconds))
 
     def replace(self, pod: Mapping[str, Any]) -> dict[str, Any]:
-        """PUT the pod, whose ``resourceVersion`` must be the current one."""
+        """PUT the pod, whose ``resourceVersion`` must be the current one, and return the new state."""
         return self._ask_pod(requests.replace(self._path, pod))
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened to the pod, as the API server lists it."""
+        """Return the pod's events, as the API server lists them."""
         items: list[dict[str, Any]] = self.ask_json(requests.events(self._path)).get("items", [])
         return items
 
     def delete(self, pod: Mapping[str, Any], seconds: int = PATIENCE, *, unchanged: bool = False) -> None:
         """
-        Ask for the deletion of this pod, and of no other that has its name; no error where it is gone.
+        Request the deletion of exactly this pod, not of another pod with its name. If the pod is gone, that is no error.
 
-        :param pod: as the API server gave it.
-        :param seconds: how long it takes at most.
-        :param unchanged: only if nothing about it has changed since.
-        :raises KubectlError: CONFLICT, where another has the name or something has changed.
+        :param pod: as the API server returned it.
+        :param seconds: the request's timeout.
+        :param unchanged: delete the pod only if it has not changed since.
+        :raises KubectlError: CONFLICT if another pod has the name, or if the pod has changed.
         """
         try:
             answer = self.ask(requests.delete(self._path, pod, seconds, unchanged=unchanged))
             if answer.strip():
-                read_json(answer, "delete")  # a page of a proxy's deletes nothing
+                read_json(answer, "delete")  # raises if the answer is no JSON: a proxy's page deletes nothing
         except KubectlError as error:
             if error.fault is not Fault.NOT_FOUND:
                 raise
 
     def watch(self) -> Stream:
-        """The pod as it is, where there is one, then each change; a JSON object a line."""
+        """Stream the present state of the pod, if it exists, then each change, one JSON object per line."""
         return self.open(requests.watch(self._path))
 
     def log(self, since: str | None, *, follow: bool) -> Stream:
-        """The container's log with times, from a moment (RFC 3339), and what is still to come where it is followed."""
+        """Stream the container's log with times, from a moment (RFC 3339) on; with ``follow``, new lines as well."""
         return self.open(requests.log(self._path, since, follow=follow))
 
     def _ask_pod(self, request: Request) -> dict[str, Any]:
@@ -249,7 +252,7 @@ class Kubectl(Client):
 
 
 def _start(request: Request, environment: Mapping[str, str], **streams: Any) -> tuple[subprocess.Popen[bytes], Lifeline]:
-    """Start kubectl.sh, which ends with this process, however that ends."""
+    """Start kubectl.sh. It is ended when this process ends, for whatever reason."""
     lifeline = Lifeline()
     try:
         process = subprocess.Popen(  # noqa: S603
@@ -270,7 +273,7 @@ def _start(request: Request, environment: Mapping[str, str], **streams: Any) -> 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End kubectl and what it has started: a credential plugin that hangs would go on for ever."""
+    """End kubectl and the processes that it has started: a credential plugin that hangs would run forever."""
     for signal_number, seconds in ((signal.SIGTERM, 1), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal_number)
@@ -279,7 +282,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _beside(process: subprocess.Popen[bytes]) -> list[str]:
-    """Give the names of the programs that kubectl has started and that still run, where the system tells (Linux)."""
+    """Return the names of the running programs that kubectl has started; empty if the system does not list them (not Linux)."""
     names = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -291,7 +294,7 @@ def _beside(process: subprocess.Popen[bytes]) -> list[str]:
 
 
 def _hangs(verb: str, stderr: bytes, hanging: list[str]) -> KubectlError:
-    """The API server would have been given up sooner."""
+    """Return the error of a request that timed out. A server that does not answer is not the cause: kubectl gives up sooner."""
     said = without_log(stderr.decode(errors="replace"))
     why = f"hangs ({', '.join(hanging)})" if hanging else "hangs, or the server asks again and again for patience"
     return KubectlError(

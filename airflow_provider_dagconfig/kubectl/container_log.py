@@ -1,8 +1,8 @@
 """
-The log of a pod's container: followed while it runs, asked for anew where it breaks or stalls, read to its end.
+The log of a pod's container: followed while the container runs, requested again if it breaks or stalls, read to its end.
 
-It makes the requests and takes what they bring. Who waits for them, when the container has ended, and what a refused request means
-for the task, is ``lifecycle``'s; how bytes become lines is in ``logs``.
+This module makes the requests and takes their answers. ``lifecycle`` waits for the requests, decides when the container has ended,
+and decides what a refused request means for the task. ``logs`` turns bytes into lines.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from airflow_provider_dagconfig.kubectl.logs import LogLines, Remark
 from airflow_provider_dagconfig.kubectl.patience import Pauses
 
 LAST_LINES = 10
-"""How many of the log's last lines an error shows."""
+"""Lines from the end of the log that an error shows."""
 
 GIVEN_UP = 30.0
-"""Seconds of silence. After them nobody waits for the rest of the log."""
+"""Seconds of silence. After them the rest of the log is given up."""
 
-# A followed log that is silent may have stalled (old kubelets go on with the file that was rotated away): it is asked for anew,
-# soon after so many bytes that a rotation is likely (the kubelet's default is 10 MiB), else ever more seldom.
+# Bytes, and seconds of silence. A followed log that is silent may have stalled, since old kubelets keep reading a file that was
+# rotated away. After so many bytes a rotation is likely (the kubelet's default is 10 MiB), and the log is requested again after
+# _STALLS_SOON. Otherwise it is requested again after _STALLS, which doubles each time up to _STALLS_MOST.
 _ROTATES, _STALLS_SOON = 1 << 20, 4.0
 _STALLS, _STALLS_MOST = 60.0, 600.0
-# After so long a followed log has brought what was there before; from then on a line comes as it is written.
+# Seconds. After them a followed log has delivered its old lines; from then on each line arrives when it is written.
 _CAUGHT_UP = 2.0
-# The moment that the pod's status takes to say that the container has ended, once its log has.
+# Seconds that the pod's status may take to report the container's end, after its log has ended. Then the log is requested again.
 _STATUS_FOLLOWS = 3.0
 
 
@@ -37,15 +38,15 @@ class ContainerLog:
     """
     One container's log, over as many requests as it takes.
 
-    :param on_line: takes each line, once and in order.
-    :param position: how far others have read it, from :attr:`position`; None for the beginning.
+    :param on_line: receives each line, once and in order.
+    :param position: how far another process has read the log, from :attr:`position`; None for the beginning.
     """
 
     def __init__(self, kubectl: Kubectl, on_line: Callable[[str], None], position: Mapping[str, Any] | None = None) -> None:
         self.stream: Stream | None = None
-        """The open request; wait until it has something, then call :meth:`take` or :meth:`take_rest`."""
+        """The open request. Wait until it has data, then call :meth:`take` or :meth:`take_rest`."""
         self.is_whole = False
-        """Whether all of it was taken."""
+        """Whether the log was read to its end."""
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._kubectl = kubectl
         self._on_line = on_line
@@ -60,23 +61,23 @@ class ContainerLog:
 
     @property
     def position(self) -> dict[str, Any] | None:
-        """How far it was read, as JSON values; None while nothing was."""
+        """How far the log was read, as JSON values; None if nothing was read."""
         return self._lines.position
 
     # --- while the container runs ---
 
     @property
     def next_step(self) -> float:
-        """When :meth:`follow` or :meth:`close_if_stalled` has something to do, by ``time.monotonic``."""
+        """The time at which :meth:`follow` or :meth:`close_if_stalled` must be called next, by ``time.monotonic``."""
         if self.stream is not None:
             return self._heard_at + self._patience
         return float("inf") if self.is_whole else self._due
 
     def follow(self) -> bool:
         """
-        Open the log where it is closed, and it is time to.
+        Open the log if it is closed and its pause is over.
 
-        :return: whether it was opened again. It is asked for by the pod's name, which may be another pod's by now.
+        :return: whether the log was reopened. The request names the pod, and another pod may have that name now.
         """
         now = time.monotonic()
         if self.stream is not None or self.is_whole or now < self._due:
@@ -85,22 +86,22 @@ class ContainerLog:
         return self._open(follow=True)
 
     def postpone(self) -> None:
-        """Close the log that was opened, and open it again after a pause."""
+        """Close the log that was just opened, and reopen it after a pause."""
         self.close()
         self._due = time.monotonic() + self._pauses.next()
 
     def retry_now(self) -> None:
-        """Ask anew at the next :meth:`follow`, without the rest of a pause: the API server is back."""
+        """Let the next :meth:`follow` reopen the log without a pause, since the API server answers again."""
         self._due = 0.0
         self._pauses.reset()
 
     def take(self, *, has_ended: bool) -> None:
         """
-        Take what has come of the followed log.
+        Read the data that the followed log has delivered.
 
-        :param has_ended: the container is known to have ended. A good end of the log of one that goes on is none: the kubelet went
-            away.
-        :raises KubectlError: the request failed. :meth:`follow` makes the next after a pause.
+        :param has_ended: whether the container is known to have ended. If it still runs, a log that ends without an error is not
+            complete: its kubelet stopped.
+        :raises KubectlError: the request failed. :meth:`follow` makes the next one after a pause.
         """
         if size := self._take_lines():
             self._bytes += size
@@ -116,7 +117,7 @@ class ContainerLog:
         self._ended_at, self._due = now, now + _STATUS_FOLLOWS
 
     def close_if_stalled(self) -> None:
-        """Close a log that has been silent for long, so that it is asked for anew."""
+        """Close a log that has been silent for too long, so that :meth:`follow` requests it again."""
         now = time.monotonic()
         if self.stream is not None and now - self._heard_at > self._patience:
             self.close()
@@ -127,9 +128,9 @@ class ContainerLog:
 
     def begin_rest(self, finished_at: float | None) -> None:
         """
-        See what is still to come, now that nothing more is written.
+        Decide whether a rest of the log is missing, now that the container writes no more.
 
-        :param finished_at: when the container ended, by its node's clock, in whole seconds since 1970; None where nobody knows.
+        :param finished_at: when the container ended, by its node's clock, in whole seconds since 1970; None if unknown.
         """
         now = time.monotonic()
         ended_by_itself = self.stream is None and now - self._ended_at < _STATUS_FOLLOWS
@@ -139,20 +140,20 @@ class ContainerLog:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the rest has been silent for too long to wait for it."""
+        """Whether the rest has been silent for so long that it is given up."""
         return time.monotonic() - self._heard_at > GIVEN_UP
 
     def ask_for_rest(self) -> bool:
         """
-        Go on with the open request, or make one for what is still to come.
+        Continue with the open request, or make one for the rest.
 
-        :return: as :meth:`follow`.
+        :return: as for :meth:`follow`.
         """
         return self.stream is None and self._open(follow=False)
 
     def take_rest(self) -> None:
         """
-        Take what has come of the rest.
+        Read the data that the request for the rest has delivered.
 
         :raises KubectlError: the request failed.
         """
@@ -160,12 +161,12 @@ class ContainerLog:
             return
         if error := self._end():
             raise error
-        # What was followed may have been a file that was rotated away; the rest is in the newest.
+        # The followed file may have been rotated away; then the rest is in the newest file.
         self.is_whole = not self._may_have_rotated()
         self._bytes = 0
 
     def end(self) -> None:
-        """Take what stands after the last line end."""
+        """Deliver a last line that has no line end."""
         for line in self._lines.end():
             self._deliver(line)
 
@@ -186,7 +187,7 @@ class ContainerLog:
         return is_again
 
     def _take_lines(self) -> int:
-        """Take a piece, and give its size in bytes; 0 at the end of the request."""
+        """Read a piece and return its size in bytes; 0 at the end of the request."""
         assert self.stream is not None
         chunk = self.stream.read()
         if chunk:
@@ -201,7 +202,7 @@ class ContainerLog:
         return error
 
     def _read_node_clock(self) -> None:
-        """Learn how far the node's clock is from ours: the closest of all lines that came as they were written."""
+        """Estimate the difference between the node's clock and ours, from the line that arrived soonest after it was written."""
         now = time.monotonic()
         if self._lines.newest is not None and now - self._opened_at > _CAUGHT_UP:
             ahead = self._lines.newest - now
@@ -209,9 +210,9 @@ class ContainerLog:
 
     def _broke_before(self, finished_at: float | None) -> bool:
         """
-        Whether the followed log ended before the container did: the API server ends it well too when the kubelet goes away.
+        Return whether the followed log ended before the container. If a kubelet stops, the log ends without an error, too.
 
-        Without a line that tells the node's clock it is not suspected: that would cost every short task a request.
+        If no line has shown the node's clock, return False: the suspicion would cost every short task a request.
         """
         if finished_at is None or self._node_clock is None:
             return False

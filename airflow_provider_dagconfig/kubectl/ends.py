@@ -1,7 +1,7 @@
 """
-How a pod's run ends: with :class:`Ended` where the job succeeded, else with one of these exceptions. Pure.
+The ends of a pod's run: :class:`Ended` if the job succeeded, otherwise one of these exceptions. Pure.
 
-They say what happened, and know nothing of what a task makes of it.
+They say what happened, and know nothing of its meaning for a task.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from airflow_provider_dagconfig.kubectl.outcome import Outcome
 @dataclass(frozen=True)
 class Ended:
     """
-    The end of a pod that was seen.
+    The observed end of a pod.
 
     :param outcome: how it ended.
-    :param pod: as it was last seen.
+    :param pod: the pod as last observed.
     :param last_lines: the last lines of its log.
     """
 
@@ -32,11 +32,11 @@ class Ended:
 @dataclass(frozen=True)
 class Parting:
     """
-    What another process needs to go on with a pod.
+    The information with which another process can continue with a pod.
 
-    :param identity: whose pod it is, and its uid; from ``annotations.identity``.
+    :param identity: the pod's owner and uid; from ``annotations.identity``.
     :param begun_at: when the try began to create or adopt it, in seconds since 1970.
-    :param log: how far its log was read, as JSON values; None where nothing was.
+    :param log: how far its log was read, as JSON values; None if nothing was read.
     """
 
     identity: Mapping[str, Any]
@@ -45,11 +45,11 @@ class Parting:
 
 
 class PodEnd(Exception):
-    """A run that brought no success. The message says what happened."""
+    """A run without success. The message says what happened."""
 
 
 class PodFailed(PodEnd):
-    """The pod's end was seen, and it is no success."""
+    """The pod's end was observed, and it is not a success."""
 
     def __init__(self, ended: Ended) -> None:
         super().__init__(f"{ended.outcome.end.value} ({ended.outcome.reason})")
@@ -62,7 +62,7 @@ class PodFailed(PodEnd):
 
 
 class PodRefused(PodEnd):
-    """The API server, or kubectl, refused something that no waiting mends. The deletion of a pod that was there was asked for."""
+    """The API server or kubectl refused a request, and a retry would not help. If a pod existed, its deletion was requested."""
 
     def __init__(self, error: KubectlError) -> None:
         super().__init__(error.message)
@@ -70,7 +70,7 @@ class PodRefused(PodEnd):
 
 
 class PodNotCreated(PodEnd):
-    """The API server had not taken the pod by ``startup_timeout_seconds``: it was away, or an earlier try's pod was in the way."""
+    """The API server did not accept the pod within ``startup_timeout_seconds``: it was away, or an earlier try's pod remained."""
 
     def __init__(self, seconds: float, waited_for: str) -> None:
         super().__init__(f"not created in startup_timeout_seconds = {seconds:g}: {waited_for}")
@@ -78,14 +78,14 @@ class PodNotCreated(PodEnd):
 
 
 class PodNotAllowed(PodEnd):
-    """A pod would have to be made, and none may be made any more; nothing was deleted."""
+    """A pod would have to be created, but no more pods may be; nothing was deleted."""
 
 
 class PodOutOfReach(PodEnd):
     """
-    The pod was there, and the API server was away when its start or its end was due.
+    The pod existed, and the API server was away when the pod's start or end was due.
 
-    How the pod ended is not known; its deletion was asked for, and it ends at its own deadline.
+    How the pod ended is not known. Its deletion was requested, and it ends at its own deadline.
     """
 
     def __init__(self, error: KubectlError, limit: str, seconds: float) -> None:
@@ -96,7 +96,7 @@ class PodOutOfReach(PodEnd):
 
 
 class PodTakenOver(PodEnd):
-    """The pod is a later try's, which goes on with it."""
+    """A later try owns the pod and continues with it."""
 
     def __init__(self, message: str, by_try: int | None) -> None:
         super().__init__(message)
@@ -105,9 +105,9 @@ class PodTakenOver(PodEnd):
 
 class PodStopped(PodEnd):
     """
-    The run was told to stop. What became of the pod was said by ``note``.
+    The run was told to stop. ``note`` received what became of the pod.
 
-    :param by: who decided that the pod's work is not wanted, as a clause; None where nobody did.
+    :param by: who decided that the pod's work is not wanted, as a clause; None if nobody did.
     """
 
     def __init__(self, message: str, by: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Which kubectl is run, and which variables of this process's environment it and its credential plugins get."""
+"""Settings: which kubectl runs, and which variables of this process's environment it and its credential plugins get."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 PREFIX = "DAGCONFIG_"
-"""Begins the name of each variable that ``kubectl.sh`` reads, but for KUBECONFIG, which is kubectl's."""
+"""Prefix of the variables that ``kubectl.sh`` reads. Only KUBECONFIG, which is kubectl's own, lacks it."""
 
 DESCRIPTORS = "/proc/self/fd/"
-"""Linux's folder of a process's open files: a KUBECONFIG there is an open file of this process, which kubectl gets too."""
+"""Linux's directory of a process's open files. If KUBECONFIG names a file there, kubectl inherits that open file."""
 
-# They change what bash does, or what the names in a script mean; no credential plugin needs them.
+# Variables that change what bash does or what names in a script mean. No credential plugin needs them.
 _SHELL = (
-    "BASH*",  # BASH_ENV, BASHOPTS, and BASH_FUNC_exec%%: a function in place of a command
+    "BASH*",  # BASH_ENV, BASHOPTS, and BASH_FUNC_exec%%, which replaces a command by a function
     "CDPATH",
     "ENV",
     "EXECIGNORE",
@@ -28,7 +28,7 @@ _SHELL = (
     "SHELLOPTS",
     "TMOUT",
 )
-# What Airflow and its executors put there, the passwords of its databases among it; a plugin is another's program.
+# Variables of Airflow and its executors, including the passwords of its databases. A plugin is a third party's program.
 _AIRFLOW = (
     "AIRFLOW*",
     "_AIRFLOW*",
@@ -50,9 +50,9 @@ class KubectlSettings:
     """
     How kubectl is run.
 
-    :param program: its name, looked for in PATH, or its path; ``~`` is this user's home.
-    :param keep: names and globs of variables that kubectl gets though they look like Airflow's. Never the shell's.
-    :param drop: names and globs of more variables that it does not get; ``keep`` stands above it.
+    :param program: its path, or its name, which is searched in PATH; ``~`` is this user's home.
+    :param keep: names and globs of variables that kubectl gets although they look like Airflow's. The shell's are never passed.
+    :param drop: names and globs of further variables that it does not get; ``keep`` takes precedence.
     """
 
     program: str = "kubectl"
@@ -61,7 +61,7 @@ class KubectlSettings:
 
     def environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """
-        Give the part of an environment that kubectl gets, and the program's name for ``kubectl.sh``.
+        Return the part of an environment that kubectl gets, with the program's name for ``kubectl.sh``.
 
         :param environ: default: this process's environment.
         """
@@ -78,7 +78,7 @@ class KubectlSettings:
 
 
 def named_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
-    """Give the open files of this process that a kubectl with this environment is to find under their numbers."""
+    """Return the open files of this process that kubectl must inherit in this environment."""
     directory, _, name = environment.get("KUBECONFIG", "").rpartition("/")
     return (int(name),) if f"{directory}/" == DESCRIPTORS and name.isdecimal() else ()
 

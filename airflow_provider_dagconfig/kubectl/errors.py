@@ -1,7 +1,7 @@
 """
-What kubectl says where a request did not go through, read: which kind of no it is, and whether asking again may help. Pure.
+Interprets the errors of kubectl: the kind of a fault, and whether it is transient. Pure.
 
-The texts are those of kubectl 1.20 to 1.37; an answer of the API server stands in them with its reason and its sentence.
+The texts are those of kubectl 1.20 to 1.37. If the API server answered, they contain the answer's reason and sentence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_dagconfig.wording import without_user_information
 
 
 class Fault(Enum):
-    """What kind of no kubectl brought back."""
+    """The kind of fault that kubectl reported."""
 
     ALREADY_EXISTS = "already exists"
     CONFLICT = "conflict"
@@ -31,10 +31,10 @@ class Fault(Enum):
 
 
 PASSING = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
-"""What may be over a moment later, without anybody having changed the task: it is asked again until a deadline."""
+"""Transient faults: they may pass without a change to the task, so the request is retried until a deadline."""
 
 PLUGIN = "the kubeconfig's credential plugin"
-"""Where a message has these words, it lacks the plugin's command: who can ask for that puts it behind them."""
+"""If a message contains these words, the plugin's command is missing. A caller that can ask for the command adds it after them."""
 
 _WORDS = {
     Fault.CREDENTIALS: "kubectl can't make the request",
@@ -59,7 +59,7 @@ _BY_REASON = {
     "Unauthorized": Fault.UNAUTHORIZED,
     "UnsupportedMediaType": Fault.NOT_SUPPORTED,
 }
-# What kubectl makes of an answer that holds no Status, so that no API server gave it: a proxy's, or another service's.
+# kubectl's sentences for an answer without a Status. It is not from an API server, but from a proxy or another service.
 _NO_STATUS = {
     "the server could not find the requested resource": Fault.UNREACHABLE,
     "the server reported a conflict": Fault.CONFLICT,
@@ -69,7 +69,7 @@ _BY_CODE = {"410": Fault.EXPIRED, "413": Fault.INVALID}
 
 # A line of kubectl's own log, such as a warning about a deprecated plugin: "W1125 06:12:57.694534   12413 loader.go:223] ..."
 _LOG_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] .*\n?", re.MULTILINE)
-# Where kubectl begins to say why it ends. Before it stands what a credential plugin wrote, which may look the same.
+# Beginnings of kubectl's final error. The text before it is a credential plugin's, and may look the same.
 _LAST_WORD = re.compile(
     r"^(?:Error from server|error: |Unable to connect to the server|The connection to the server|Error in configuration|"
     r"The (?:request|\S+ \".*?\") is invalid)",
@@ -77,7 +77,7 @@ _LAST_WORD = re.compile(
 )
 _STATUS = re.compile(r"Error from server(?: \((\w+)\))?: ?(.*)", re.DOTALL)
 _UNAUTHORIZED = re.compile(r"error: You must be logged in to the server")
-# kubectl has words of its own for 422.
+# kubectl writes its own sentence for status 422.
 _INVALID = re.compile(r"The (?:request|\S+ \".*?\") is invalid")
 _PLUGIN = re.compile(
     r"Unable to connect to the server: (?=(?:.*: )?(?:getting credentials|failed to refresh token|No valid id-token))", re.DOTALL
@@ -85,11 +85,11 @@ _PLUGIN = re.compile(
 _PLUGIN_UNUSABLE = re.compile(
     r"executable .* not found|fork/exec .*: (?:no such file|permission denied|exec format error)|is configured to use API version"
 )
-# What kubectl says of one that ended well and printed nothing, or JSON without an apiVersion.
+# kubectl's text for a plugin that succeeded and printed nothing, or JSON without an apiVersion.
 _PLUGIN_SILENT = "plugin returned version client.authentication.k8s.io/__internal"
-# How many of the last lines of what a plugin wrote are shown: it may be a traceback.
+# Lines, from the end of a plugin's output; the message shows no more of it, which may be a traceback.
 _PLUGIN_LINES = 10
-# What kubectl says before it has reached any server, or of a server that is not the kubeconfig's; waiting does not mend it.
+# kubectl's errors before it has reached a server, or about a server that is not the kubeconfig's. Waiting does not help.
 _MISCONFIGURED = re.compile(
     r"context .* does not exist|context was not found|error loading config|Error in configuration|"
     r"no configuration has been provided|invalid configuration|must be a URL|invalid 'proxy-url'|unknown (?:flag|command)|"
@@ -102,10 +102,10 @@ _MISCONFIGURED = re.compile(
 
 class KubectlError(Exception):
     """
-    A request that kubectl could not make, or that the API server refused.
+    kubectl could not make a request, or the API server refused it.
 
-    :param fault: what kind of no it was.
-    :param message: kubectl's sentence, which holds the API server's; the passwords in the kubeconfig's URLs are taken out.
+    :param fault: the kind of fault.
+    :param message: kubectl's sentence, which contains the API server's, without the passwords in the kubeconfig's URLs.
     :param verb: the request's name in ``requests``.
     """
 
@@ -118,7 +118,7 @@ class KubectlError(Exception):
 
     @property
     def words(self) -> str:
-        """What does not work, for a request that is made again."""
+        """What does not work, for a request that is retried."""
         return _WORDS.get(self.fault, "the API server refuses it")
 
     @property
@@ -128,12 +128,12 @@ class KubectlError(Exception):
 
 
 def without_log(stderr: str) -> str:
-    """Give what was written to standard error, without the lines of kubectl's own log."""
+    """Return what was written to standard error, without the lines of kubectl's own log."""
     return _LOG_LINE.sub("", stderr).strip()
 
 
 def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
-    """Read what kubectl wrote to standard error. What is not known is taken for a server out of reach, and tried again."""
+    """Interpret what kubectl wrote to standard error. An unknown text counts as an unreachable server, and is retried."""
     text = without_log(stderr) or stderr.strip()
     signal_number = _ended_by(exit_code)
     if signal_number:
@@ -146,7 +146,7 @@ def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
 
 
 def _ended_by(exit_code: int) -> int:
-    """Give the signal that ended kubectl, or the kubectl that a script runs; 0 for none."""
+    """Return the signal that ended kubectl, or the kubectl that a script runs; 0 if there is none."""
     return -exit_code if exit_code < 0 else exit_code - 128 if 128 < exit_code <= 192 else 0
 
 
@@ -171,7 +171,7 @@ def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
 
 
 def _read_plugin(said: str, cause: str) -> tuple[Fault, str]:
-    """Tell what a credential plugin's failure means, in kubectl's words and with the end of the plugin's own."""
+    """Interpret a credential plugin's failure. The message has kubectl's words and the last lines of the plugin's output."""
     fault = Fault.MISCONFIGURED if _PLUGIN_UNUSABLE.search(cause) else Fault.CREDENTIALS
     if _PLUGIN_SILENT in cause:
         fault, cause = Fault.CREDENTIALS, f"{PLUGIN} printed no credentials ({cause})"
@@ -182,7 +182,7 @@ def _read_plugin(said: str, cause: str) -> tuple[Fault, str]:
 
 
 def _read_status(reason: str | None, sentence: str) -> Fault:
-    """Tell what an answer of the API server, or of a proxy before it, means."""
+    """Interpret an answer of the API server, or of a proxy before it."""
     if sentence in _NO_STATUS:
         return _NO_STATUS[sentence]
     if reason is None and (match := _NO_STATUS_CODE.match(sentence)):

@@ -1,7 +1,7 @@
 """
-What the API server sends, read: the bytes of a watch become events, and an answer is taken for a pod only if it is one. Pure.
+Reads the API server's answers: the bytes of a watch become events, and an answer is accepted as a pod only if it is one. Pure.
 
-Who answers may be a proxy with a page, and a connection may break in the middle of a line.
+A proxy may answer with a web page, and a connection may break in the middle of a line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Event(NamedTuple):
     """One event of a watch."""
 
     kind: str
-    """ADDED, MODIFIED or DELETED; or BOOKMARK, whose object has nothing but a ``resourceVersion``."""
+    """ADDED, MODIFIED, DELETED or BOOKMARK; the object of a BOOKMARK has only a ``resourceVersion``."""
     pod: Mapping[str, Any]
 
 
@@ -30,13 +30,13 @@ class WatchBytes:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """
-        Take a piece, and an empty one at the end of the watch.
+        Receive the next bytes; at the end of the watch, empty bytes.
 
-        :return: the events whose lines it completes; half of a line waits for the next piece.
+        :return: the events whose lines these bytes complete. Half a line waits for the next bytes.
         :raises KubectlError: as :func:`read_event` does, after the events before that line.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if not chunk and self._rest:  # a line that was cut, or a page without a line end
+        if not chunk and self._rest:  # a line that was cut off, or a page without a line end
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
@@ -47,8 +47,8 @@ def read_event(line: bytes) -> Event:
     """
     Read a line of a watch.
 
-    :raises KubectlError: the version that was asked for is too old (EXPIRED); the API server can't go on (SERVER_ERROR); or the
-        line is no event, as what a proxy says, or half of a line (UNREACHABLE).
+    :raises KubectlError: the requested version is too old (EXPIRED); the API server can't continue (SERVER_ERROR); or the line is
+        not an event, but a proxy's answer or half a line (UNREACHABLE).
     """
     try:
         event = json.loads(line)
@@ -65,10 +65,10 @@ def read_event(line: bytes) -> Event:
 
 def read_pod(document: Any, verb: str) -> dict[str, Any]:
     """
-    Take a document for a pod if it has what all API servers give a pod.
+    Return a document that has the parts which every API server gives a pod.
 
     :param verb: the request that it answers, for the message.
-    :raises KubectlError: it is no pod (UNREACHABLE).
+    :raises KubectlError: it is not a pod (UNREACHABLE).
     """
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(metadata, dict) or "name" not in metadata or "resourceVersion" not in metadata:
@@ -81,8 +81,8 @@ def read_pods(document: Any, verb: str) -> tuple[list[dict[str, Any]], str]:
     Read one page of a list of pods.
 
     :param verb: the request that it answers, for the message.
-    :return: the pods, and the place where the next page begins; empty after the last one.
-    :raises KubectlError: it is no list of pods (UNREACHABLE).
+    :return: the pods, and the place where the next page begins; empty after the last page.
+    :raises KubectlError: it is not a list of pods (UNREACHABLE).
     """
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list):
@@ -96,9 +96,9 @@ _SPEC = ("nodeName", "activeDeadlineSeconds", "terminationGracePeriodSeconds")
 
 def essentials(pod: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give the parts of a pod from which it is known whose it is and how far it is: a tenth of it, for who holds many pods.
+    Return the parts of a pod that show its owner and its progress: a tenth of it, for a process that holds many pods.
 
-    Without a variable's value, a volume, or the API server's own notes.
+    They contain no variable's value, no volume, and none of the API server's own notes.
     """
     metadata, spec = pod["metadata"], pod.get("spec", {})
     annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key in IDENTITY}
@@ -116,9 +116,9 @@ def essentials(pod: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_json(answer: bytes, verb: str) -> dict[str, Any]:
     """
-    Read an answer.
+    Return an answer's JSON.
 
-    :raises KubectlError: it is no JSON (UNREACHABLE).
+    :raises KubectlError: it is not JSON (UNREACHABLE).
     """
     try:
         document: dict[str, Any] = json.loads(answer)

@@ -1,4 +1,4 @@
-"""What a person is told about a pod's end: what happened, whose fault it was, which change is behind it, and what to do. Pure."""
+"""Explains a pod's end to a person: what happened, whose fault it was, which change caused it, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS: Mapping[End, str] = {End.OUT_OF_MEMORY: "memory_limit", End.DEADLINE_E
 
 
 def column_behind(outcome: Outcome) -> str | None:
-    """Give the column whose value such an end is about; None where it is about none."""
+    """Return the column whose value caused such an end; None if no column did."""
     return _COLUMNS.get(outcome.end)
 
 
@@ -31,15 +31,15 @@ def explain(
     next_limit: Quantity | None = None,
 ) -> str:
     """
-    Say what happened, whose fault it was and what to do, for the task's log.
+    Return what happened, whose fault it was and what to do, for the task's log.
 
-    :param pod: the pod as it was last seen: the limits it really had are read from it.
-    :param config: the row in force; its name and remedy go into the text.
+    :param pod: the pod as last observed; the limits that it really had are read from it.
+    :param config: the row in force; the text contains its name and remedy.
     :param last_lines: the last lines of the container's log.
-    :param container: the job's container; others may be before it.
-    :param back: what was found out about where the value is from; None where nobody asked.
-    :param next_limit: the memory limit that the next try has, where it grows.
-    :return: the outcome in the first line; what mends it in the last ones.
+    :param container: the job's container; others may come before it.
+    :param back: what is known about the origin of the value; None if nobody asked.
+    :param next_limit: the memory limit of the next try, if it grows.
+    :return: the outcome in the first line, the remedy in the last lines.
     """
     name = f"Pod {pod['metadata']['name']}"
     job = printable(f"{config.dag_name}/{config.job_name} ({config.origin})")
@@ -65,8 +65,8 @@ def explain(
             f"{name} was ended by the cluster ({outcome.reason}){detail}. The job itself did not fail; it can run again."
             f"{_tail(last_lines)}"
         )
-    # Without a message of its own, the kubelet gives the log's end as one.
-    # An init container's message is the end of its log (terminationMessagePolicy), many lines as a rule.
+    # If the container wrote no message, the kubelet uses the end of its log (terminationMessagePolicy). For an init container that
+    # is usually many lines.
     if detail and "\n" in message:
         detail = _tail(message.splitlines())
     code = "" if outcome.exit_code is None else f" with exit code {_shown_code(outcome.exit_code)}"

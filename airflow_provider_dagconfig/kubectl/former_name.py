@@ -1,8 +1,8 @@
 """
-A pod from before installations had ids: it runs under the task's former name, and a later try is to go on with it.
+A pod from before installations had ids: it has the task's former name, and a later try may continue with it.
 
-Such a pod may be another Airflow's, with the same DAG, run and task, so little is taken for the task's own. Who adopts it, and what
-follows, is ``claim``'s.
+Such a pod may belong to another Airflow with the same DAG, run and task, so only few of them are accepted. ``claim`` adopts the
+pod.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from airflow_provider_dagconfig.kubectl.outcome import is_terminal
 @dataclass(frozen=True)
 class FormerName:
     """
-    Where to look for it.
+    Where to look for such a pod.
 
-    :param kubectl: the requests about the pod of the former name.
-    :param older_than: when the store's id was made. A younger pod without an id is another installation's.
+    :param kubectl: makes the requests about the pod with the former name.
+    :param older_than: when the store's id was made. A younger pod without an id belongs to another installation.
     """
 
     kubectl: Kubectl
@@ -34,10 +34,10 @@ class FormerName:
     @classmethod
     def of(cls, request: PodRequest, kubectl: Callable[[str], Kubectl], created_at: datetime | None) -> FormerName | None:
         """
-        Say where a try looks: only an earlier one can have left a pod there, so the first does not look.
+        Return where a try looks; None for the first try, since only an earlier one can have left a pod there.
 
-        :param kubectl: gives the requests about the pod of a name.
-        :param created_at: when the store's id was made; None where nobody knows, and no pod is older.
+        :param kubectl: returns the requests about the pod with a name.
+        :param created_at: when the store's id was made; None if unknown, and then no pod counts as older.
         """
         if request.try_number == 1 or created_at is None:
             return None
@@ -47,11 +47,11 @@ class FormerName:
         """
         Look once.
 
-        :param manifest: the pod that the try would make; its annotations say whose it is.
-        :param note: is told why a pod is left alone.
-        :param seconds: how long the request takes at most.
-        :return: the pod that is this task's to go on with, adopted already or not; None where there is none.
-        :raises KubectlError: the API server gave no answer, or refused one.
+        :param manifest: the pod that the try would make; its annotations identify the owner.
+        :param note: receives the reason why a pod is left alone.
+        :param seconds: the request's timeout.
+        :return: this task's pod, adopted already or not; None if there is none.
+        :raises KubectlError: the API server gave no answer, or a refusal.
         """
         try:
             pod = self.kubectl.get(seconds)
@@ -79,9 +79,9 @@ class FormerName:
         return None
 
     def _why_not_adopted(self, pod: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
-        """Say why a pod without an id is not to be adopted."""
+        """Return why a pod without an id must not be adopted; None if it may be."""
         created_at = datetime.fromisoformat(pod["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
-        # Kubernetes cuts the parts of a second off.
+        # Kubernetes cuts off fractions of a second.
         if created_at >= self.older_than.replace(microsecond=0):
             return "it has no installation's id, and is not older than the store's id"
         if (try_number(pod) or 0) >= (try_number(manifest) or 0):

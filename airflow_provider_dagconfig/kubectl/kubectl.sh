@@ -17,7 +17,7 @@
 # kubectl's exit code and standard error are passed on; 127 means that there is no kubectl.
 set -euo pipefail
 
-# A byte says that this ends with who started it; none comes of one that was killed before it could see to that.
+# A byte means that this process is tied to its parent. If the pipe ends without one, the parent was killed before.
 if [[ -n ${DAGCONFIG_LIFELINE:-} ]]; then
   read -r -n 1 -u "$DAGCONFIG_LIFELINE" || exit 1
   exec {DAGCONFIG_LIFELINE}<&-
@@ -39,7 +39,7 @@ case ${1:-} in
   client) exec "$kubectl" version --client --output json ;;
   plugin) exec "$kubectl" "${flags[@]}" config view --minify --output 'jsonpath={.users[0].user.exec.command}' ;;
   get) exec "$kubectl" "${flags[@]}" get --raw "${DAGCONFIG_URI:?the path of what is asked}" ;;
-  # Without --validate, a kubectl before 1.25 first reads the API's whole description, and fails where it can't.
+  # Without --validate=false, kubectl before 1.25 first reads the API's whole description, and fails if it can't.
   replace) exec "$kubectl" "${flags[@]}" replace --validate=false --raw "${DAGCONFIG_URI:?the path of what is put}" -f - ;;
   create | delete) exec "$kubectl" "${flags[@]}" "$1" --raw "${DAGCONFIG_URI:?the path of what is meant}" -f - ;;
   *)

@@ -1,13 +1,13 @@
 """
-Drives one pod's life in the worker: waiting, the log, what is said, and a kill.
+Drives one pod's life in the worker: it waits, reads the log, writes notes, and obeys a kill.
 
-One thread waits on kubectl's output. No decision is made here: what a status means is in ``outcome``, what follows from what was
-seen in ``pod_life``, how the pod is made or adopted in ``claim``, when it is watched in ``watching``, how its log is followed in
-``container_log``, what becomes of it in ``release``. Nothing here knows Airflow or the database.
+One thread waits for kubectl's output. Other modules decide: ``outcome`` interprets a status, ``pod_life`` says what follows from
+it, ``claim`` creates or adopts the pod, ``watching`` times the watch, ``container_log`` follows the log, ``release`` deletes or
+keeps the pod. Nothing here knows Airflow or the database.
 
-A pod is worth more than the process that watches it. It is deleted where somebody decided that its work is not wanted: the API
-server refused something, a deadline is over, or a kill whose reason was asked for. Any other exception leaves it to the next try,
-which adopts it, and to its own ``activeDeadlineSeconds``.
+A pod is worth more than the process that watches it. It is deleted only if its work is not wanted: the API server refused
+something, a deadline has passed, or ``judge_kill`` said so. After any other exception it is left to the next try, which adopts it,
+and to its own ``activeDeadlineSeconds``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from airflow_provider_dagconfig.kubectl.watching import Watching
 
 Pod = Mapping[str, Any]
 
-# Seconds of silence after which the rest of a log is fetched in a request of its own.
+# Seconds of silence. After them the rest of a log is fetched by another request.
 _LOG_ENDS = 10.0
 
 
@@ -52,17 +52,17 @@ class PodRun:
     """
     One pod, from its manifest to its end.
 
-    :param kubectl: the requests about the pod.
-    :param manifest: the pod to create; its annotations say whose it is.
-    :param limits: how long things may take.
+    :param kubectl: makes the requests about the pod.
+    :param manifest: the pod to create; its annotations identify the owner.
+    :param limits: the time limits.
     :param on_finish_action: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod`` or ``keep_pod``, for a pod that has
-        ended. One that has not is always deleted.
-    :param on_line: takes each line of the container's log; None reads no log.
-    :param note: takes what the run has to say.
-    :param former: the task's name from before installations had ids, for a try that is to go on with a pod that has it.
+        ended. A pod that has not ended is always deleted.
+    :param on_line: receives each line of the container's log; None to read no log.
+    :param note: receives messages about the run.
+    :param former: where to look for a pod whose name is from before installations had ids, if this try may adopt one.
     :param log_position: how far an earlier process of this try has read the log, from :class:`Parting`.
-    :param judge_kill: asked once after :meth:`kill`, from :meth:`run` and never from a signal handler: is the pod unwanted, or was
-        only this process told to stop? It has to answer within three seconds. Without it every kill means the pod.
+    :param judge_kill: returns whether the pod is unwanted, or only this process was told to stop. :meth:`run` calls it once after
+        :meth:`kill`, never from a signal handler. It must answer within three seconds. By default the pod is unwanted.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PodRun:
         self._watching = Watching()
         self._watch: Stream | None = None
         self._watch_bytes = WatchBytes()
-        self._log: ContainerLog | None = None  # None until there is a pod, and where none is read
+        self._log: ContainerLog | None = None  # None until there is a pod, and if no log is read
         self._ended: Ended | None = None
         self._is_unwanted = False
         self._begun_at = time.time()
@@ -101,25 +101,24 @@ class PodRun:
         """
         Run the pod to its end.
 
-        :return: a success. Its pod is left until :meth:`finish`: where the success gets lost, the next try collects it.
-        :raises PodFailed: it ended otherwise. There is nothing to collect, so it is deleted, or kept as ``on_finish_action`` says.
-        :raises PodRefused: the API server refused something.
-        :raises PodNotAllowed: there was no pod to go on with, and the permit refused another one.
-        :raises PodNotCreated: it did not take the pod in time.
-        :raises PodOutOfReach: it was away when the pod's start or end was due. As with the two before, the deletion of this try's
-            pod was asked for.
+        :return: a success. Its pod remains until :meth:`finish`: if the success is lost, the next try collects it.
+        :raises PodFailed: the pod ended otherwise. There is no result, so it is deleted, or kept as ``on_finish_action`` says.
+        :raises PodRefused: the API server refused something. The deletion of this try's pod was requested.
+        :raises PodNotAllowed: no pod exists to adopt, and the permit refused another one.
+        :raises PodNotCreated: the API server did not accept the pod in time. The deletion of this try's pod was requested.
+        :raises PodOutOfReach: the API server was away when the pod's start or end was due. Its deletion was requested.
         :raises PodStopped: after :meth:`kill`.
-        :raises PodTakenOver: a later try has the pod.
+        :raises PodTakenOver: a later try owns the pod.
         """
         self.start()
         return self.go_on()
 
     def start(self) -> bool:
         """
-        Create the pod, or adopt the one that is there.
+        Create the pod, or adopt the existing one.
 
-        :return: whether its end is known already. :meth:`go_on` waits for it, or :meth:`part` lets another process do so.
-        :raises PodEnd: as :meth:`run`.
+        :return: whether its end is already known. Next, :meth:`go_on` waits for it, or :meth:`part` lets another process wait.
+        :raises PodEnd: as for :meth:`run`.
         """
         with self._ends():
             pod = self._start()
@@ -129,16 +128,16 @@ class PodRun:
 
     def go_on(self) -> Ended:
         """
-        Wait for the end of a pod that was started, or that :meth:`meet` has met.
+        Wait for the end of a pod that :meth:`start` or :meth:`meet` has found.
 
-        :raises PodEnd: as :meth:`run`.
+        :raises PodEnd: as for :meth:`run`.
         """
         with self._ends():
             return self._end_with(self._follow())
 
     def part(self) -> Parting:
         """
-        Let go of a pod that goes on, so that somebody else waits for it.
+        Stop watching a pod that still runs, so that another process can wait for it.
 
         :raises PodStopped: after :meth:`kill`.
         """
@@ -154,7 +153,7 @@ class PodRun:
 
     def _end_with(self, outcome: Outcome) -> Ended:
         self._collect_log()
-        # Where a line can't be written any more, the task's report is lost too, and the next try has to find the pod.
+        # This raises if the log can't be written any more. The task's report is then lost too, and the next try must find the pod.
         self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
         self._ended = Ended(outcome, self._life.pod, () if self._log is None else tuple(self._log.last_lines))
         self._close()
@@ -165,7 +164,7 @@ class PodRun:
 
     @contextmanager
     def _ends(self) -> Iterator[None]:
-        """See to the pod, and give back what is open, where it does not end well."""
+        """If the block raises, delete or keep the pod as the exception demands, and close what is open."""
         try:
             try:
                 yield
@@ -184,9 +183,9 @@ class PodRun:
 
     def finish(self, environment: Mapping[str, str] | None = None) -> None:
         """
-        Delete a pod whose success was reported, or mark it as collected where it is to be kept; say what can't be done.
+        Delete a pod whose success was reported, or mark it as collected if it is kept. Log a failure.
 
-        :param environment: the credentials made anew, where those of the run are gone; from :meth:`ClusterAccess.environment`.
+        :param environment: renewed credentials, if those of the run are gone; from :meth:`ClusterAccess.environment`.
         """
         if self._ended is None or self._life.is_gone:
             return
@@ -197,9 +196,9 @@ class PodRun:
 
     def leave(self, reason: str) -> None:
         """
-        Say that a pod whose success may not have been reported is left as it is.
+        Log that a pod is left as it is, because its success may not have been reported.
 
-        :param reason: why nobody knows; a clause.
+        :param reason: why nobody knows, as a clause.
         """
         self._note(
             f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} has succeeded and is left: the next try collects its "
@@ -208,18 +207,18 @@ class PodRun:
 
     def kill(self) -> None:
         """
-        End it from outside, fit for a signal handler: it only wakes :meth:`run`, which raises :class:`PodStopped`.
+        Stop the run. A signal handler may call this: it only wakes :meth:`run`, which raises :class:`PodStopped`.
 
-        What becomes of the pod is ``judge_kill``'s to say. After the end of :meth:`run` nothing happens.
+        ``judge_kill`` decides what becomes of the pod. After the end of :meth:`run`, this has no effect.
         """
         self._killed = True
         self._waiter.wake()
 
     def abandon(self, why: Why) -> None:
         """
-        Ask for the deletion of a pod whose work is not wanted, its grace period respected; say what came of it.
+        Request the deletion of a pod whose work is not wanted, with its grace period, and log the result.
 
-        :param why: what is left to the next try.
+        :param why: the reason, which determines the pods that are left to the next try.
         """
         if not self._claim.may_exist or self._life.is_gone or self._ended is not None:
             return
@@ -236,10 +235,10 @@ class PodRun:
             self._note(told)
 
     def _obey(self) -> str | None:
-        """Find out what a kill means, and do that; say who decided that the pod's work is not wanted, None where nobody did."""
+        """Ask what a kill means, and obey. Return who decided that the pod's work is not wanted; None if nobody did."""
         verdict = self._judge_kill()
         if verdict.unwanted:
-            # This try may not have looked at the pod of an earlier one yet.
+            # This try may not have looked for an earlier try's pod yet.
             self._claim.may_exist = True
             self.abandon(Why.PERSON)
             return verdict.reason
@@ -253,12 +252,12 @@ class PodRun:
 
     @property
     def had_pod(self) -> bool:
-        """Whether the run has, or may have, made or adopted a pod."""
+        """Whether the run has, or may have, created or adopted a pod."""
         return self._claim.may_exist
 
     @property
     def may_go_on(self) -> bool:
-        """Whether there may be a pod that has not ended, and that nobody asked to delete."""
+        """Whether a pod may exist that has not ended and whose deletion nobody requested."""
         return self._claim.may_exist and not (self._life.is_gone or self._is_unwanted) and self._ended is None
 
     @property
@@ -268,7 +267,7 @@ class PodRun:
     # --- starting ---
 
     def _start(self) -> Pod:
-        """Create the pod, or adopt the one that an earlier create made; never two."""
+        """Create the pod, or adopt the one that an earlier create request made; never make two."""
         begun_at, pauses = time.monotonic(), Pauses(5.0)
         self._begun_at = time.time()
         self._life = PodLife(self._manifest, self._limits, begun_at)
@@ -300,7 +299,7 @@ class PodRun:
                 self._log.close_if_stalled()
 
     def _decide(self) -> Outcome | None:
-        """The end, where it is known; waits that have become too long are ends too."""
+        """Return the end if it is known. A wait that has exceeded its limit is an end, too."""
         verdict = self._life.verdict(time.monotonic())
         if isinstance(verdict, TakenOver):
             raise self._taken_over(verdict)
@@ -315,11 +314,11 @@ class PodRun:
         return PodTakenOver(message, by.by_try)
 
     def _with_events(self, late: TooLate) -> Outcome:
-        """Add the last warning about a pod whose status has no sentence (a volume that can't be mounted)."""
+        """Add the pod's last warning event if its status gives no reason, as for a volume that can't be mounted."""
         return outcomes.told_by_events(late.outcome, late.seconds, self.events()) if late.events_may_tell else late.outcome
 
     def events(self) -> list[dict[str, Any]]:
-        """List what happened to the pod; nothing where the API server does not tell."""
+        """Return the pod's events, as the API server lists them; none if it does not."""
         try:
             return self._kubectl.events()
         except KubectlError:
@@ -335,12 +334,12 @@ class PodRun:
         return max(0.0, min(steps) - now) + 0.01
 
     def _see(self, pod: Pod) -> None:
-        """Take a newer state of the pod."""
+        """Record a newer state of the pod."""
         if note := self._life.saw(pod, time.monotonic()):
             self._note(note)
 
     def _connect(self) -> None:
-        """Open what is closed and due: the watch, and the log once there is one."""
+        """Reopen what is closed and due: the watch, and the log once it exists."""
         if self._watching.is_deaf(time.monotonic()):
             self._close_watch()
             self._watching.ended(time.monotonic())
@@ -368,7 +367,7 @@ class PodRun:
                 if event.kind == "DELETED":
                     self._life.vanished()
                 if isinstance(self._life.view, Outcome):
-                    return  # what comes after the end is not listened to
+                    return  # events after the end are ignored
         except KubectlError as no_event:
             error = (watch.error() if not chunk else None) or no_event
             self._close_watch()
@@ -388,7 +387,7 @@ class PodRun:
             self._watch = None
 
     def _lost(self, error: KubectlError) -> None:
-        """Go on after a watch, or a look at the pod, that failed."""
+        """Handle the failure of a watch, or of a request for the pod's state."""
         if error.fault is Fault.NOT_FOUND:
             self._life.vanished()
         elif error.fault is not Fault.EXPIRED and not self._may_pass(error):
@@ -397,7 +396,7 @@ class PodRun:
             self._note(note)
 
     def _heard(self, verb: str) -> None:
-        """Take note of a good answer: what is lost next is looked for soon again."""
+        """Record that the API server answered, and reset the backoff."""
         self._patience.was_answered(verb)
         if self._watching.heard():
             self._note("The API server answers again")
@@ -421,7 +420,7 @@ class PodRun:
         """
         Read the log to its end.
 
-        :param is_over: nothing more is written to it. If not, a line that has no end yet is left for later.
+        :param is_over: whether the container writes no more. If False, a line that has no end yet is left for later.
         """
         self._close_watch()
         log = self._log
@@ -455,9 +454,10 @@ class PodRun:
 
     def _is_ours(self) -> bool:
         """
-        Look whether the pod that has the name is the one that is followed.
+        Return whether the pod with the name is still this run's pod.
 
-        This is asked after a log was opened again, and before any of it is taken: whose the name is now, its it was then.
+        Called after the log was reopened and before it is read: the pod that has the name now also had it when the log was
+        reopened.
         """
         try:
             pod = self._kubectl.get()
@@ -484,7 +484,7 @@ class PodRun:
         return [stream for stream in (self._watch, log) if stream is not None]
 
     def _pause(self, seconds: float) -> None:
-        """Sleep, but not through :meth:`kill`."""
+        """Sleep, but wake up for :meth:`kill`."""
         self._waiter.wait((), seconds)
         self._stop_if_killed()
 

@@ -1,9 +1,9 @@
 """
-What ends kubectl where this process is killed and can't do it: the kernel, by a signal at the end of a pipe. No process more.
+Ends kubectl if this process is killed and can't do so itself. The kernel sends the signal, through a pipe.
 
-The pipe's reading end is kubectl's, which never reads it, and its writing end this process's. Once nobody can write any more, the
-kernel sends the signal to all of kubectl's process group, a credential plugin among it (fcntl(2): O_ASYNC, F_SETOWN, F_SETSIG).
-PR_SET_PDEATHSIG is not it: that means the thread that started kubectl, and forgets what kubectl itself has started.
+kubectl inherits the pipe's reading end and never reads it; this process holds the writing end. When no process holds the writing
+end any more, the kernel signals all of kubectl's process group, including a credential plugin (fcntl(2): O_ASYNC, F_SETOWN,
+F_SETSIG). PR_SET_PDEATHSIG would not do: it acts when the thread that started kubectl ends, and ignores kubectl's own children.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if sys.platform == "linux":
 
 class Lifeline:
     """
-    A pipe from this process to one that it starts, with a process group of its own.
+    A pipe from this process to a process that it starts, which has its own process group.
 
-    A second pipe holds the new process up until it is tied to this one: a byte in it says so, and an end without a byte that this
-    process was killed before. Elsewhere than on Linux there are no pipes, and a kubectl whose parent was killed ends with its
+    A second pipe makes the new process wait until it is tied to this one. A byte in it says that it is; an end without a byte says
+    that this process was killed first. Only Linux has these pipes. Elsewhere, a kubectl whose parent was killed ends with its
     request: a watch after five minutes, a log with its next line.
     """
 
     def __init__(self) -> None:
         self.descriptors: tuple[int, ...] = ()
-        """What the new process has to get: the pipe, and the one that it waits on."""
+        """The descriptors that the new process must inherit: the pipe, and the one that it waits on."""
         self._writing: list[int] = []
         if sys.platform == "linux":
             (reading, writing), (waiting, telling) = os.pipe(), os.pipe()
@@ -36,23 +36,23 @@ class Lifeline:
 
     @property
     def waits_on(self) -> str:
-        """The descriptor that the new process waits on, for a variable; empty for none."""
+        """The descriptor that the new process waits on, for an environment variable; empty if there is none."""
         return str(self.descriptors[1]) if self.descriptors else ""
 
     def tie(self, process_group: int) -> None:
-        """Let the group end with this process, from now on; the new process has what it needs, and goes on."""
+        """Let the process group end with this process from now on, and let the new process continue."""
         if sys.platform == "linux" and self.descriptors:
-            with suppress(OSError):  # a kernel that can't; all else works
+            with suppress(OSError):  # not every kernel can do this; all else still works
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETOWN, -process_group)
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETSIG, signal.SIGTERM)
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETFL, fcntl.fcntl(self.descriptors[0], fcntl.F_GETFL) | os.O_ASYNC)
             telling = self._writing.pop()
-            os.write(telling, b".")  # this process has the other end open too: no broken pipe
+            os.write(telling, b".")  # this process has the other end open too, so the pipe is not broken
             os.close(telling)
         self._close_reading()
 
     def close(self) -> None:
-        """Give the pipes back, once the process has ended; may be called more than once."""
+        """Close the pipes after the process has ended; may be called more than once."""
         self._close_reading()
         while self._writing:
             os.close(self._writing.pop())

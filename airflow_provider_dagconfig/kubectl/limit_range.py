@@ -1,8 +1,8 @@
 """
-A pod that a LimitRange of its namespace forbids: which of the row's values are beyond it, and the statements that mend them. Pure.
+A LimitRange of the namespace forbids a pod. Finds the values of the row that violate it, and the statements that fix them. Pure.
 
-The sentences are the API server's (Kubernetes: plugin/pkg/admission/limitranger). They name the bound and a container's amount, and
-neither the LimitRange nor the container.
+The sentences are the API server's (Kubernetes: plugin/pkg/admission/limitranger). They name the bound and a container's amount,
+but neither the LimitRange nor the container.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _RATIO = re.compile(r"(?P<resource>[\w.-]+) max limit to request ratio per (?:Co
 
 
 def limit_range_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
-    """Give the columns whose values a LimitRange forbids, by the API server's sentence."""
+    """Return the columns whose values a LimitRange forbids, according to the API server's sentence."""
     return tuple(dict.fromkeys(column for column, _ in _that_fit(sentence, config)))
 
 
 def limit_range_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
     """
-    Say what to do about a LimitRange.
+    Return what to do about a LimitRange.
 
-    :param sentence: the API server's, which forbids the pod.
+    :param sentence: the API server's sentence, which forbids the pod.
     :param config: the configuration that the pod was made with.
-    :param back: what was found out about where the values are from; None where nobody asked.
-    :return: sentences that end the message; an empty text where no LimitRange is meant.
+    :param back: what is known about the origin of the values; None if nobody asked.
+    :return: sentences that end the message; an empty text if the sentence is not about a LimitRange.
     """
     if not (_BOUND.search(sentence) or _RATIO.search(sentence)):
         return ""
@@ -56,13 +56,13 @@ def _remedy(column: str, fits: str, config: DagConfig) -> Remedy:
 
 
 def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
-    """Give columns with a value that fits, in an order in which each statement keeps a request below its limit."""
+    """Yield columns and values that fit, in an order in which each statement keeps a request below its limit."""
     for match in _BOUND.finditer(sentence):
         if match["resource"] not in ("cpu", "memory") or match["amount"] is None:
             continue
         columns = [f"{match['resource']}_{kind}" for kind in ("request", "limit")]
         if Quantity.parse(match["amount"]) not in [getattr(config, column) for column in columns]:
-            continue  # another container's, or that of several
+            continue  # the amount of another container, or of several
         bound, is_most = Quantity.parse(match["bound"]), match["which"] == "maximum"
         for column in columns if is_most else reversed(columns):
             amount = getattr(config, column)
@@ -78,5 +78,5 @@ def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
 
 
 def _written(resource: str, amount: Fraction) -> str:
-    """Write an amount, rounded up to what a row may hold."""
+    """Return an amount as text, rounded up to a unit that a row may hold."""
     return f"{math.ceil(amount * 1000)}m" if resource == "cpu" else f"{math.ceil(amount / 2**20)}Mi"

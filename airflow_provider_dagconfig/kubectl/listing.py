@@ -1,7 +1,8 @@
 """
-The pods of one installation, whichever tasks' they are: they are listed, and dealt with as a sweep has decided.
+Lists the pods of one installation, of all its tasks, and carries out the decisions of a sweep about them.
 
-A pod is deleted or marked only as it was seen: what has changed since is refused by the API server, and said.
+A pod is deleted or marked only in the state in which it was seen: if it has changed since, the API server refuses, and that is
+reported.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from airflow_provider_dagconfig.kubectl.events import read_pods
 from airflow_provider_dagconfig.kubectl.sweep import MARK, Fate, ListedPod, Verdict, mark
 
 _ATTEMPTS = 3
-"""A list of several pages is begun so often at most, where the API server forgets its place meanwhile (after some five minutes)."""
+"""
+Attempts to read a list of several pages: the API server forgets the place in it after some five minutes. Then the error is raised.
+"""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What was done with a pod, and why, as a sentence without its full stop."""
+    """What was done with a pod, and why, as a sentence without a full stop."""
 
     pod: str
     did: Literal["deleted", "kept", "would", "failed"]
-    """``would``: be deleted, were it not only tried."""
+    """``would``: the pod would be deleted, but this is a dry run."""
     why: str
 
 
@@ -38,10 +41,10 @@ class InstallationPods:
     The pods of an installation in a namespace.
 
     :param environment: from :meth:`ClusterAccess.environment`.
-    :param namespace: where the pods run.
-    :param installation: the id that is on the pods.
-    :param settings: which kubectl is run, and what it gets of this process's environment.
-    :param page: how many pods one answer has at most.
+    :param namespace: the pods' namespace.
+    :param installation: the installation's id on the pods.
+    :param settings: which kubectl runs, and which of this process's variables it gets.
+    :param page: the maximum number of pods in one answer.
     """
 
     def __init__(
@@ -58,9 +61,9 @@ class InstallationPods:
 
     def all(self) -> list[ListedPod]:
         """
-        Give all of them, those that have ended too, in order of their names. No more than a page of whole ones is held.
+        Return all pods in order of their names, including those that have ended. At most one page of whole pods is in memory.
 
-        :raises KubectlError: there is no answer, or it is no.
+        :raises KubectlError: there is no answer, or it is a refusal.
         """
         attempts = 1
         while True:
@@ -84,13 +87,14 @@ class InstallationPods:
         self, pod: ListedPod, verdict: Verdict, now: datetime, *, unknown: bool = False, only_tried: bool = False
     ) -> Done:
         """
-        Do what was decided about a pod: delete it, mark it, or leave it.
+        Carry out a decision about a pod: delete it, mark it, or leave it.
 
-        :param now: when it was decided.
-        :param unknown: whether a pod that may be another Airflow's is deleted too.
-        :param only_tried: change nothing.
-        :return: what was done; a pod that has changed since it was listed is kept, and one that may not be deleted says so.
-        :raises KubectlError: the API server does not answer: no other pod need be tried now.
+        :param now: when the decision was made.
+        :param unknown: whether to delete a pod even if it may be another Airflow's.
+        :param only_tried: change nothing (a dry run).
+        :return: what was done. A pod that has changed since it was listed is kept. If the deletion is forbidden, the result says
+            so.
+        :raises KubectlError: the API server does not answer, so other pods need not be tried now.
         """
         if verdict.fate is Fate.DELETE_UNKNOWN and not unknown:
             command = f"airflow dagconfig sweep --namespace {self._namespace} --unknown"
@@ -117,7 +121,7 @@ class InstallationPods:
         return Done(pod.name, "kept" if is_to_be_marked else "deleted", verdict.why)
 
     def _mark(self, pod: ListedPod, now: datetime) -> None:
-        """Write on a pod that its task was seen to be finished."""
+        """Record on a pod that its task was seen to be finished."""
         kubectl = self._kubectl(pod)
         whole = kubectl.get()
         if (whole["metadata"].get("uid"), whole["metadata"]["resourceVersion"]) != (pod.uid, pod.resource_version):
@@ -130,9 +134,9 @@ class InstallationPods:
 
 def cannot_list(error: KubectlError, namespace: str, source: str) -> str:
     """
-    Say that the pods could not be listed, and what to do.
+    Return the message that the pods could not be listed, with the remedy.
 
-    :param source: where the credentials are from.
+    :param source: where the credentials come from.
     """
     cause = error.trouble
     if error.fault is Fault.FORBIDDEN:
@@ -145,5 +149,5 @@ def _to_the_role(verb: str) -> str:
 
 
 def _as_it_was_seen(pod: ListedPod) -> Mapping[str, Mapping[str, str]]:
-    """What a deletion needs of a pod."""
+    """Return the parts of a pod that its deletion needs."""
     return {"metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version}}

@@ -1,10 +1,10 @@
 """
-The bytes of log requests turned into lines, each once and in order. Pure: no process, no clock.
+Turns the bytes of log requests into lines, each once and in order. Pure: no process, no clock.
 
-A log is asked for with ``timestamps=true``, so that a request made after a lost connection can be matched with what was
-delivered before: the kubelet sets an RFC 3339 time before each line (source: Kubernetes API, ``PodLogOptions``). A line without one
-is not the job's: where the kubelet can't go on, it ends an answer with its own sentence, or with the runtime's ("rpc error: code =
-NotFound desc = an error occurred when try to find container ...").
+The log is requested with ``timestamps=true``: the kubelet puts an RFC 3339 time before each line (source: Kubernetes API,
+``PodLogOptions``). So a request after a lost connection can be matched with the lines that were already delivered. A line without
+a time is not the job's: a kubelet that can't continue ends an answer with its own sentence, or with the runtime's ("rpc error:
+code = NotFound desc = an error occurred when try to find container ...").
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from typing import Any
 from zlib import crc32
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
-# A container runtime stores a long line in pieces of this size; kubelets before 1.27 set a time before each piece.
+# Bytes. A container runtime splits a longer line into pieces of this size; kubelets before 1.27 put a time before each piece.
 _PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
-# stdout and stderr are stamped before they are written to the same file, so neighbours may be out of order by a little.
+# Nanoseconds that lines may be out of order: stdout and stderr get their times before they are written to the same file. The next
+# request repeats this much of the log.
 OVERLAP_NS = 5 * 10**9
 _MOST_CARRIED = 500
-"""Lines that :attr:`LogLines.position` knows again at most. Where more came in five seconds, the overlap is as much shorter."""
+"""Maximum number of lines in :attr:`LogLines.position`. If more lines came in five seconds, the overlap is shorter."""
 
 
 class Remark(str):
-    """A sentence about the log, and no line of the job's."""
+    """A sentence about the log that is not a line of the job's."""
 
     __slots__ = ()
 
@@ -56,13 +57,13 @@ class LogLines:
     """
     The lines of one container's log over as many requests as it takes.
 
-    Call :meth:`begin` before each request, :meth:`feed` with what it sends, :meth:`end` when the log is complete.
-    A line that is no UTF-8 keeps its bytes as ``\\xNN``. What others than the job have written is a :class:`Remark`.
+    Call :meth:`begin` before each request, :meth:`feed` with its data, :meth:`end` when the log is complete. A line that is not
+    valid UTF-8 keeps its bytes as ``\\xNN``. A text that the job did not write is a :class:`Remark`.
     """
 
     def __init__(self, position: Mapping[str, Any] | None = None) -> None:
         """
-        Begin with the first line, or go on where others have ended.
+        Begin with the first line, or continue after another process.
 
         :param position: from :attr:`position`.
         """
@@ -78,14 +79,14 @@ class LogLines:
 
     @property
     def since(self) -> str | None:
-        """The ``sinceTime`` for the next request, to the second; None while nothing was delivered."""
+        """The ``sinceTime`` for the next request, in whole seconds; None if no line was delivered."""
         if not self._newest:
             return None
         return datetime.fromtimestamp((self._newest - OVERLAP_NS) // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def position(self) -> dict[str, Any] | None:
-        """How far the lines were delivered, as JSON values; None while none was."""
+        """How far the lines were delivered, as JSON values; None if none was."""
         if not self._newest:
             return None
         return {"newest": self._newest, "recent": [list(key) for key in list(self._recent)[-_MOST_CARRIED:]]}
@@ -96,7 +97,7 @@ class LogLines:
         return self._newest / 10**9 if self._newest else None
 
     def begin(self) -> None:
-        """Start a request: an unfinished line of the one before is dropped, since it comes again in whole."""
+        """Start a request. The previous request's unfinished line is dropped, since this request repeats it in full."""
         self._rest.clear()
         self._repeated = Counter(self._recent)
         self._resume_from = max(self._newest - OVERLAP_NS, self._taken_until)
@@ -104,9 +105,9 @@ class LogLines:
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """
-        Take bytes of any length.
+        Receive bytes of any length.
 
-        :return: the lines they complete that were not delivered before, without time and line end.
+        :return: the lines that they complete and that were not delivered before, without time and line end.
         """
         *complete, rest = chunk.split(b"\n")
         for line in complete:
@@ -118,9 +119,9 @@ class LogLines:
 
     def end(self) -> Iterator[str]:
         """
-        Take the end of the log.
+        Receive the end of the log.
 
-        :return: the last line, where the container wrote no line end after it.
+        :return: the last line, if the container wrote no line end after it.
         """
         if self._rest:
             yield from self._deliver(b"".join(self._rest))
@@ -140,7 +141,7 @@ class LogLines:
         yield _join_pieces(line[stamp.end() :]).decode(errors="backslashreplace")
 
     def _say(self, sentence: str) -> Iterator[Remark]:
-        """Say what others than the job have written, and once where they write it at each request."""
+        """Yield a text that the job did not write; only once if the same text comes with each request."""
         remark = Remark(f"[Not from the job: {sentence}]")
         if sentence and remark != self._remark:
             self._remark = remark

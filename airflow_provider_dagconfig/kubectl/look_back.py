@@ -1,7 +1,7 @@
 """
-Where a value is from that ended a pod, and the two ways out: take the change back, or set another value. Pure.
+Tells the origin of a value that ended a pod, and the two remedies: take the change back, or set another value. Pure.
 
-The asking is in ``operators/look_back``; what was found is told here, and what could not be asked keeps nothing back.
+``operators/look_back`` asks for the facts; this module reports them. Facts that could not be obtained do not hold up the rest.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from airflow_provider_dagconfig.wording import printable
 @dataclass(frozen=True)
 class Past:
     """
-    What the audit has of a column of a job's row.
+    What the audit knows about a column of a job's row.
 
-    :param entry: the last one in which the column changed; None where it never did.
-    :param later: what happened to the row after it.
+    :param entry: the last entry in which the column changed; None if it never did.
+    :param later: the row's entries after that one.
     """
 
     entry: HistoryEntry | None
@@ -45,7 +45,7 @@ class Past:
 
     @property
     def may_be_rolled_back(self) -> bool:
-        """Whether no later entry has touched what this one changed, which the database would refuse."""
+        """Whether no later entry has changed the same columns; the database refuses a rollback otherwise."""
         assert self.entry is not None
         changed = self.entry.differences().keys()
         return not any(entry.operation != "UPDATE" or changed & entry.differences().keys() for entry in self.later)
@@ -63,13 +63,13 @@ class EarlierRun:
 @dataclass(frozen=True)
 class LookBack:
     """
-    What was found out about a failure; what could not be asked is missing.
+    What was found out about a failure. Facts that could not be obtained are missing.
 
-    :param moment: the clock that ages are told by.
-    :param dag_id: the DAG to trigger, where the value is from the run's conf.
-    :param options: what leads the command line to the database.
-    :param pasts: column to what the audit has of it.
-    :param row: the row's values now, below its overrides; None where there is no row, or nobody asked.
+    :param moment: the present time, from which ages are computed.
+    :param dag_id: the DAG to trigger, if the value comes from the run's conf.
+    :param options: the command line's options that select the database.
+    :param pasts: maps a column to what the audit knows about it.
+    :param row: the row's present values, below its overrides; None if there is no row, or nobody asked.
     """
 
     moment: datetime
@@ -83,11 +83,11 @@ class LookBack:
 @dataclass(frozen=True)
 class Remedy:
     """
-    A value that ended a pod, and what would do instead.
+    A value that ended a pod, and a better value.
 
     :param had: the value that the pod had.
-    :param wanted: the value to set; None where none can be advised.
-    :param helps: says of another amount whether the pod would not have ended so.
+    :param wanted: the value to set; None if none can be recommended.
+    :param helps: returns whether the pod would not have ended this way with another amount.
     """
 
     column: str
@@ -96,13 +96,13 @@ class Remedy:
     helps: Callable[[Fraction], bool]
 
     def would_help(self, value: Any) -> bool:
-        """Whether a value, as the audit has it, would do."""
+        """Return whether a value, as the audit has it, would have helped."""
         number = amount(self.column, value)
         return number is not None and self.helps(number)
 
 
 def amount(column: str, value: Any) -> Fraction | None:
-    """Give a value of a row or of the audit as a number; None where it is none."""
+    """Return a value of a row or of the audit as a number; None if it is not a number."""
     try:
         if isinstance(CONFIG_COLUMNS[column], QuantityColumn):
             return Quantity.parse(str(value)).value
@@ -113,10 +113,10 @@ def amount(column: str, value: Any) -> Fraction | None:
 
 def remedies(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequence[Remedy]) -> str:
     """
-    Say where values are from, and how to mend them, in lines that follow the one that says what happened.
+    Return the origin of values and their remedies, as lines that follow the line about the failure.
 
-    :param back: what was found out; None where nobody asked.
-    :param aim: what the statements are for: ``To give it more``.
+    :param back: what was found out; None if nobody asked.
+    :param aim: the purpose of the statements: ``To give it more``.
     :param wanted: in an order in which each statement keeps a request below its limit.
     """
     findings = [] if back is None else [_Finding.of(remedy, config, back) for remedy in wanted]
@@ -153,7 +153,7 @@ def _earlier(wanted: Sequence[Remedy], back: LookBack) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Finding:
-    """Where one value is from; ``way_back`` has a line and a command where the change can be taken back."""
+    """Where one value comes from. ``way_back`` has a line and a command if the change can be taken back."""
 
     remedy: Remedy
     sentence: str
@@ -218,7 +218,7 @@ class _Finding:
 
     @classmethod
     def _of_what_was_read(cls, remedy: Remedy, config: DagConfig, back: LookBack) -> _Finding:
-        """The audit could not be asked; what the try read with its configuration may tell."""
+        """Use the change that the try read with its configuration, since the audit could not be asked."""
         column, last = remedy.column, config.row_change
         if last is not None and column in last.differences:
             return cls._of_entry(remedy, Past(_as_entry(config)), config, back)
@@ -229,7 +229,7 @@ class _Finding:
 
 
 def _source(config: DagConfig, column: str) -> str:
-    """Say where a value is from, whether it has grown since or not."""
+    """Return where a value comes from, without the note that it has grown since."""
     return config.sources.get(column, "default" if config.version is None else "row").partition(", grown from ")[0]
 
 
@@ -238,7 +238,7 @@ def _rollback(audit_id: int, back: LookBack) -> str:
 
 
 def _as_entry(config: DagConfig) -> HistoryEntry:
-    """Give the last change of the row as the audit would."""
+    """Return the last change of the row in the form of an audit entry."""
     last = config.row_change
     assert last is not None
     old, new = ({column: values[side] for column, values in last.differences.items()} for side in (0, 1))

@@ -1,9 +1,9 @@
 """
-The manifest of a task's pod: plain data goes in, the document that ``kubectl create`` reads comes out.
+The manifest of a task's pod. The input is plain data; the output is the document that ``kubectl create`` reads.
 
-In it: what each parameter of the operator becomes in the pod, and what is checked before the API server sees it. How a parameter is
-read is in ``parameters``, what is written on the pod about whose it is in ``annotations``. Not in it: Airflow, the database, any
-process, and the kubernetes client; its models, and the ``Secret`` of Airflow's Kubernetes provider, are known by their attributes.
+In it: what each parameter of the operator becomes in the pod, and the checks that come before the API server's. ``parameters``
+reads the parameters, ``annotations`` writes the owner's annotations. Not in it: Airflow, the database, processes, and the
+kubernetes client: its models, and the ``Secret`` of Airflow's Kubernetes provider, are recognized by their attributes.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup
 
 MAX_ANNOTATION_BYTES = 240 * 1024
-"""Kubernetes takes 256 KiB of keys and values; the rest is for what the cluster itself writes on a pod."""
+"""Bytes of keys and values. Longer values are cut: Kubernetes accepts 256 KiB, and the cluster adds its own annotations."""
 
 XCOM_PATH = "/airflow/xcom/return.json"
-"""What a container writes here, up to 4,096 bytes, the kubelet puts into the pod's status (its termination message)."""
+"""The container's termination message: the kubelet copies up to 4,096 bytes of this file into the pod's status."""
 
 BASE_CONTAINER_NAME = "base"
 
@@ -55,38 +55,37 @@ _RULE_OF_KEYS = (
 @dataclass(frozen=True, kw_only=True)
 class PodRequest:
     """
-    All that a pod is made from: who runs it, with which configuration, and what the DAG's author wants.
+    The input for a pod: the task instance, its configuration, and the DAG author's parameters.
 
-    Where KubernetesPodOperator has a parameter of that name, it means the same here. Structures may be dicts with
-    Kubernetes' fields (camelCase) or the kubernetes client's models. CPU, memory and the deadline come from
-    ``dag_config``.
+    A parameter with the name of one of KubernetesPodOperator's has the same meaning. Structures may be dicts with Kubernetes'
+    fields (camelCase) or the kubernetes client's models. CPU, memory and the deadline come from ``dag_config``.
 
-    :param image: the container's image; None is an error that says so
+    :param image: the container's image; None raises an error that says so
     :param map_index: -1 for a task that is not mapped
     :param try_number: counts from 1
-    :param installation: which Airflow it is, among those that share the namespace; None is none, as before there were ids
-    :param max_tries: how many retries Airflow counts the task to
-    :param run_start: when the dag run began, with a timezone
+    :param installation: the id of this Airflow, among those that share the namespace; None for a pod from before there were ids
+    :param max_tries: Airflow's ``max_tries`` of the task instance
+    :param run_start: when the dag run started, with a timezone
     :param run_clears: how often tasks of the dag run were cleared
     :param name: the first word of the pod's name, see :func:`names.pod_name`
     :param cmds: the entrypoint, instead of the image's
     :param arguments: the entrypoint's arguments, instead of the image's. Numbers become text.
-    :param env_vars: a dict of texts, or a list of ``V1EnvVar``. A value may refer to a secret's as ``$(DATABASE_URL)``.
+    :param env_vars: a dict of texts, or a list of ``V1EnvVar``. A value may refer to a secret's variable as ``$(DATABASE_URL)``.
     :param configmaps: names of config maps whose entries become environment variables
-    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields: ``{"deploy_type": "env",
-        "deploy_target": "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod holds
-        references, never a value.
-    :param labels: keys must be valid. Values are made valid as those of the ids are (:func:`names.label_value`): they
-        come from templates, and a group's name or a run's id must not keep a job from running. Where a key is one of
-        the operator's own (dag_id, run_id, task_id, map_index, try_number, job_name, exchange_group, installation,
-        app.kubernetes.io/managed-by), the operator's value stays.
-    :param annotations: keys must be valid, and none that starts with ``airflow-provider-dagconfig/``. Values that are
-        too long for Kubernetes are cut.
-    :param image_pull_secrets: names, ``V1LocalObjectReference``, or names in one text with commas
+    :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields:
+        ``{"deploy_type": "env", "deploy_target": "DATABASE_URL", "secret": "postgres-secret", "key": "DATABASE_URL"}``. The pod
+        holds references, never a value.
+    :param labels: keys must be valid. Values are made valid, as those of the ids are (:func:`names.label_value`): they come from
+        templates, and a group's name or a run's id must not keep a job from running. The operator's own keys (dag_id, run_id,
+        task_id, map_index, try_number, job_name, exchange_group, installation, app.kubernetes.io/managed-by) keep the operator's
+        values.
+    :param annotations: keys must be valid and must not start with ``airflow-provider-dagconfig/``. Values that are too long for
+        Kubernetes are cut.
+    :param image_pull_secrets: names, ``V1LocalObjectReference``, or one text with names and commas
     :param termination_grace_period: seconds between SIGTERM and SIGKILL
     :param container_resources: resources other than cpu and memory, such as ``{"limits": {"nvidia.com/gpu": 1}}``
-    :param base_container_name: the container's name; None is ``base``
-    :param do_xcom_push: the container may write JSON to /airflow/xcom/return.json, at most 4,096 bytes
+    :param base_container_name: the container's name; None for ``base``
+    :param do_xcom_push: whether the container may write JSON to /airflow/xcom/return.json, at most 4,096 bytes
     """
 
     dag_id: str
@@ -141,7 +140,7 @@ class PodRequest:
 
 def build_pod(request: PodRequest) -> dict[str, Any]:
     """
-    Make the manifest: a dict that ``json.dumps`` takes, the same one for the same request.
+    Return the manifest, a dict that ``json.dumps`` accepts. The same request gives the same manifest.
 
     :raises ManifestError: for the first parameter that can't be part of a pod
     """
@@ -153,7 +152,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "command": read_texts("cmds", request.cmds),
         "args": read_texts("arguments", request.arguments),
         "ports": read_fields("ports", request.ports),
-        # Secrets first: a value may refer to a variable that stands before it.
+        # Secrets first: a value may refer only to variables before it.
         "env": _env([*secrets.env, *_env_vars(request.env_vars)]),
         "envFrom": [
             *read_fields("env_from", request.env_from),
@@ -164,7 +163,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "volumeMounts": [*read_fields("volume_mounts", request.volume_mounts), *secrets.mounts],
         "securityContext": read_field("container_security_context", request.container_security_context),
         "terminationMessagePath": XCOM_PATH if request.do_xcom_push else None,
-        # A container that fails without a message leaves the end of its log there (2,048 bytes, 80 lines).
+        # If a container fails without a message, the kubelet uses the end of its log (2,048 bytes, 80 lines).
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     spec = {
@@ -209,10 +208,10 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
 
 def check_unrendered(parameters: Mapping[str, Any]) -> None:
     """
-    Check what needs no template to be rendered, and no row.
+    Check the parameters that need neither a rendered template nor a row.
 
-    :param parameters: some of :class:`PodRequest`'s, as a DAG's file has them; what a template makes may be right
-    :raises ManifestError: for the first that can't be part of a pod
+    :param parameters: some of :class:`PodRequest`'s, as the DAG file has them. Templates are not checked.
+    :raises ManifestError: for the first parameter that can't be part of a pod
     """
     if "image" in parameters and not parameters["image"]:
         _image(parameters["image"])
@@ -228,12 +227,12 @@ def check_unrendered(parameters: Mapping[str, Any]) -> None:
 
 
 def former_name(request: PodRequest) -> str:
-    """Give the name that the pod had before there were installations."""
+    """Return the name that the pod had before installations had ids."""
     return _name(request, None)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is None or has nothing in it."""
+    """Return the fields without those that are None or empty."""
     return {key: value for key, value in fields.items() if value is not None and value != [] and value != {}}
 
 
@@ -255,7 +254,7 @@ def _pull_policy(policy: Any) -> str | None:
 
 
 def _resources(dag_config: DagConfig, others: Any) -> dict[str, Any]:
-    """Join the row's CPU and memory with other resources, which a row has no columns for."""
+    """Merge the row's CPU and memory with other resources, for which a row has no columns."""
     resources = read_field("container_resources", others) or {}
     for kind in ("requests", "limits"):
         column = kind.removesuffix("s")
@@ -286,7 +285,7 @@ def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
 
 
 def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Check the names: each one that every supported API server takes, and none twice."""
+    """Check the names: every supported API server must accept each of them, and none may be repeated."""
     by_name: dict[str, dict[str, Any]] = {}
     for entry in entries:
         name = entry.get("name")
@@ -301,7 +300,7 @@ def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _References(NamedTuple):
-    """What secrets add to a pod; none of it is a secret's value."""
+    """The parts that secrets add to a pod. They never contain a secret's value."""
 
     env: list[dict[str, Any]]
     env_from: list[dict[str, Any]]
@@ -323,7 +322,7 @@ def _secrets(secrets: Any) -> _References:
             references.env_from.append({"secretRef": {"name": name}})
         else:
             source = {"secretName": name} | ({"items": items} if items else {})
-            # The name is of the content only: the same request makes the same pod, two mounts of a secret share a volume.
+            # The name depends only on the content: the same request makes the same pod, and two mounts of a secret share a volume.
             volume_name = f"secret-{names.slug(name)[:40].strip('-')}-{names.digest(dumps(source), length=8)}"
             volume = {"name": volume_name, "secret": source}
             if volume not in references.volumes:
@@ -338,7 +337,7 @@ def _secret(where: str, given: Any) -> dict[str, Any]:
     example = "{'deploy_type': 'env', 'deploy_target': 'DATABASE_URL', 'secret': 'postgres-secret', 'key': 'DATABASE_URL'}"
     if isinstance(given, Mapping):
         if unknown := sorted(set(map(str, given)) - set(fields)):
-            # Not shown: what else is in there may be the secret itself.
+            # The values are not shown: one of them may be the secret itself.
             raise ManifestError(f"{where} has {', '.join(unknown)}; a secret is written as {example}")
         secret = {field: given.get(field) for field in fields}
         if secret["deploy_type"] == "volume" and secret["key"] is not None:
@@ -390,7 +389,7 @@ def _name(request: PodRequest, installation: str | None) -> str:
 
 
 def _labels(request: PodRequest) -> dict[str, str]:
-    """Labels are to select pods by: they hold the ids as far as a label can; in full they are in the annotations."""
+    """Return the labels. They are for selecting pods and hold the ids as far as a label can; the annotations hold them in full."""
     labels: dict[str, str] = {}
     for key, value in read_mapping("labels", request.labels, none="").items():
         if not names.is_qualified_name(key):
@@ -438,10 +437,9 @@ def _annotations(request: PodRequest) -> dict[str, str]:
 
 def _fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
     """
-    Cut the longest values, and mark them as cut, until keys and values have at most ``room`` bytes; short ones stay
-    whole.
+    Cut the longest values and mark them as cut, until keys and values have at most ``room`` bytes. Short values stay whole.
 
-    :raises ManifestError: when there are so many that little more than the marks would be left
+    :raises ManifestError: if there are so many annotations that hardly more than the marks would remain
     """
     sizes = {key: len(text.encode()) for key, text in annotations.items()}
     room -= sum(len(key.encode()) for key in annotations)

@@ -1,8 +1,8 @@
 """
-What a pod's status says: is it waiting, running, or how did it end. Pure; what a person is told about it is in ``explanation``.
+Interprets a pod's status: it waits, it runs, or it ended in some way. Pure; ``explanation`` writes the messages for people.
 
-The rules are those of Kubernetes (Pod Lifecycle; kubelet's container states). Terminal is a pod in phase Succeeded or Failed; a
-pod has no condition `complete`, that is a Job's.
+The rules are Kubernetes' (Pod Lifecycle; kubelet's container states). A pod in phase Succeeded or Failed is terminal. A pod has no
+condition `complete`; only a Job has.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 Pod = Mapping[str, Any]
 
-# Waiting for these to pass is waiting in vain: the manifest or what it names has to change.
+# These do not pass by waiting: the manifest, or what it refers to, has to change.
 _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
-# The kubelet reports its own slow cache with CreateContainerConfigError too; that passes.
+# The kubelet reports CreateContainerConfigError also while its own cache is slow; that is transient.
 _PASSING = re.compile(r"failed to sync (secret|configmap) cache")
 # status.reason of a pod that the cluster ended or refused, whatever its container did.
 _CLUSTER_REASONS = re.compile(
@@ -27,7 +27,7 @@ _CLUSTER_REASONS = re.compile(
 
 
 class End(Enum):
-    """How a pod ended, as far as the task is concerned."""
+    """How a pod ended, from the task's point of view."""
 
     SUCCEEDED = "succeeded"
     EXITED = "exited"
@@ -42,11 +42,11 @@ class Outcome:
     """
     The end of a pod.
 
-    :param end: what the task makes of it.
+    :param end: how it ended, from the task's point of view.
     :param reason: Kubernetes' word for it, such as ``Completed``, ``OOMKilled``, ``Evicted``.
-    :param message: the kubelet's, scheduler's or runtime's sentence; may be empty.
-    :param exit_code: of the base container, 0 to 255; None where it did not run to an end.
-    :param result: the termination message of the base container, at most 4096 bytes; carries ``do_xcom_push``.
+    :param message: the sentence of the kubelet, scheduler or runtime; may be empty.
+    :param exit_code: the base container's, 0 to 255; None if it did not run to its end.
+    :param result: the base container's termination message, at most 4096 bytes; used for ``do_xcom_push``.
     """
 
     end: End
@@ -56,16 +56,16 @@ class Outcome:
     result: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values; :meth:`from_dict` makes the same outcome of them."""
+        """Return JSON values, from which :meth:`from_dict` makes the same outcome."""
         return {**asdict(self), "end": self.end.value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
         """
-        Read what :meth:`as_dict` gave.
+        Make an outcome from the values of :meth:`as_dict`.
 
-        :raises ValueError: there is no such end.
-        :raises TypeError: a value is missing, or there is one too many.
+        :raises ValueError: the values name an unknown end.
+        :raises TypeError: a value is missing, or there is an unknown one.
         """
         return cls(**{**values, "end": End(values["end"])})
 
@@ -76,9 +76,9 @@ class Waiting:
     The base container has not started.
 
     :param reason: such as ``ContainerCreating``, ``ImagePullBackOff``, ``Unschedulable``.
-    :param message: the kubelet's or scheduler's sentence; may be empty.
-    :param hopeless: waiting longer does not help.
-    :param events_may_tell: the status does not say why; the pod's events may.
+    :param message: the sentence of the kubelet or scheduler; may be empty.
+    :param hopeless: whether waiting longer can't help.
+    :param events_may_tell: whether the status gives no reason, but the pod's events may.
     """
 
     reason: str
@@ -90,17 +90,17 @@ class Waiting:
 @dataclass(frozen=True)
 class Running:
     """
-    The base container has started and the pod is in no terminal phase.
+    The base container has started, and the pod's phase is not terminal.
 
-    :param ended: what the container's own state says where it has ended already: the phase follows within a moment, or
-        never, where another container (an injected sidecar) goes on.
+    :param ended: the end that the container's own state reports, if the container has ended. The phase follows within a moment, or
+        never if another container (an injected sidecar) still runs.
     """
 
     ended: Outcome | None = None
 
 
 def read_status(pod: Pod, container: str = "base") -> Waiting | Running | Outcome:
-    """Read how far a pod is, from the object that the API server sends."""
+    """Return whether a pod waits, runs, or has ended, from the object that the API server sends."""
     status = pod.get("status", {})
     phase = status.get("phase", "Pending")
     state = _container_state(status.get("containerStatuses", ()), container)
@@ -121,7 +121,7 @@ def _container_state(statuses: Iterable[Pod], name: str) -> Mapping[str, Any]:
 
 
 def _ended_by_the_pod(pod: Pod, container: str, terminated: Mapping[str, Any] | None) -> Outcome | None:
-    """The ends that stand above the container's exit code."""
+    """Return an end that takes precedence over the container's exit code; None if there is none."""
     status = pod.get("status", {})
     phase, reason, message = status.get("phase"), status.get("reason", ""), status.get("message", "")
     exit_code = terminated.get("exitCode") if terminated else None
@@ -132,7 +132,7 @@ def _ended_by_the_pod(pod: Pod, container: str, terminated: Mapping[str, Any] | 
         return Outcome(End.SUCCEEDED, "Completed", exit_code=0, result=result)
     if reason == "DeadlineExceeded":
         return Outcome(End.DEADLINE_EXCEEDED, reason, message, exit_code)
-    # The runtime says so too where a child was killed and the container ended well.
+    # The runtime reports this also if only a child process was killed and the container then succeeded.
     if terminated and terminated.get("reason") == "OOMKilled" and exit_code:
         return Outcome(End.OUT_OF_MEMORY, "OOMKilled", terminated.get("message", ""), exit_code)
     if phase == "Failed" and (disruption := _disruption(status)):
@@ -143,7 +143,7 @@ def _ended_by_the_pod(pod: Pod, container: str, terminated: Mapping[str, Any] | 
 
 
 def _disruption(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why the cluster ended a pod, which Kubernetes says since 1.25: eviction, preemption, a node's taint."""
+    """Return why the cluster ended a pod (eviction, preemption, a node's taint), which Kubernetes reports since 1.25."""
     for condition in status.get("conditions", ()):
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             return condition.get("reason", "Disruption"), condition.get("message", "")
@@ -151,7 +151,7 @@ def _disruption(status: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _ended_after_deletion(pod: Pod, terminated: Mapping[str, Any]) -> bool:
-    """A container that ends once its pod is being deleted did so because of that, whatever its exit code."""
+    """Return whether a container ended after its pod's deletion began. Then the deletion is the cause, whatever its exit code."""
     deleted = pod["metadata"].get("deletionTimestamp")
     if not deleted or not terminated.get("finishedAt"):
         return False
@@ -160,7 +160,7 @@ def _ended_after_deletion(pod: Pod, terminated: Mapping[str, Any]) -> bool:
 
 
 def finished_at(pod: Pod, container: str = "base") -> float | None:
-    """When the container ended, by its node's clock, in whole seconds since 1970; None where the status does not say."""
+    """Return when the container ended, by its node's clock, in whole seconds since 1970; None if the status does not say."""
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
     finished = (state.get("terminated") or {}).get("finishedAt")
     return read_time(finished).timestamp() if finished else None
@@ -170,7 +170,8 @@ def phases(pod: Pod, container: str = "base") -> tuple[float | None, float | Non
     """
     Measure how long a pod that has ended was pending and running, in whole seconds by the cluster's clocks.
 
-    :return: from its creation to the container's start, and from there to the container's end; None for what did not happen.
+    :return: from its creation to the container's start, and from there to the container's end; None for a phase that did not
+        happen.
     """
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
     terminated = state.get("terminated") or {}
@@ -183,23 +184,23 @@ def _between(begin: str | None, end: str | None) -> float | None:
 
 
 def has_run(pod: Pod, container: str = "base") -> bool:
-    """Whether the container has started, so that it has a log."""
+    """Return whether the container has started, so that it has a log."""
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
     return "running" in state or "terminated" in state
 
 
 def is_terminal(pod: Pod) -> bool:
-    """Whether all of the pod has ended: nothing of it runs any more, and nothing will."""
+    """Return whether the whole pod has ended: nothing in it runs, or will run."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def read_time(text: str) -> datetime:
-    """Read a moment as Kubernetes writes it (RFC 3339)."""
+    """Return a time that Kubernetes wrote (RFC 3339)."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def deleted_by_others(pod: Pod, container: str = "base") -> Outcome:
-    """The end of a pod that was deleted, and not by the task; a container that has not started did nothing."""
+    """Return the end of a pod that was deleted, but not by the task. If its container had not started, the job did nothing."""
     if disruption := _disruption(pod.get("status", {})):
         return Outcome(End.CLUSTER, *disruption)
     when = "while it ran" if has_run(pod, container) else "before it ran"
@@ -207,7 +208,7 @@ def deleted_by_others(pod: Pod, container: str = "base") -> Outcome:
 
 
 def node_lost(pod: Pod, what: str, seconds: float) -> Outcome:
-    """The end of a pod whose node does not report what had to happen so many seconds ago."""
+    """Return the end of a pod whose node has not reported an event that was due ``seconds`` ago."""
     node = pod.get("spec", {}).get("nodeName", "its node")
     return Outcome(End.CLUSTER, "NodeLost", f"{node} has not reported {what}, which was due {seconds:.0f} s ago")
 
@@ -227,7 +228,7 @@ def _failed_without_container(pod: Pod) -> Outcome:
             reason = f"{terminated.get('reason') or 'Error'}, exit code {terminated['exitCode']}"
             return Outcome(End.EXITED, f"init container {container['name']}: {reason}", terminated.get("message", ""))
     if pod["metadata"].get("deletionTimestamp") and not status.get("reason"):
-        # The runtime had removed the container before the kubelet looked how it ended.
+        # The runtime had removed the container before the kubelet observed its end.
         return Outcome(End.CLUSTER, "Deleted", "somebody deleted it, and not this task")
     return Outcome(End.CLUSTER, status.get("reason") or "Failed", status.get("message", ""))
 
@@ -256,9 +257,9 @@ def _waiting(pod: Pod) -> Waiting:
 
 def _awaited(pod: Pod) -> Mapping[str, Any] | None:
     """
-    The init container that the pod waits for: they run one after the other.
+    Return the init container that the pod waits for: init containers run one after the other.
 
-    One with restartPolicy Always goes on beside the others, once it has started (Kubernetes: Sidecar Containers).
+    An init container with restartPolicy Always keeps running beside the others after its start (Kubernetes: Sidecar Containers).
     """
     specs = pod.get("spec", {}).get("initContainers", ())
     sidecars = {spec["name"] for spec in specs if spec.get("restartPolicy") == "Always"}
@@ -275,25 +276,25 @@ def _named(init: Mapping[str, Any]) -> str:
 
 
 def more_telling(before: Waiting, now: Waiting) -> Waiting:
-    """Keep the sentence that names the cause: ``ImagePullBackOff`` comes after it and may say only that it waits."""
+    """Keep the message that names the cause: ``ImagePullBackOff`` comes after it, and may say only that the kubelet waits."""
     if now.reason == "ImagePullBackOff" and before.reason in ("ErrImagePull", "ImagePullBackOff"):
         return replace(now, message=max(before.message, now.message, key=len))
     return now
 
 
 def not_started(waiting: Waiting, seconds: float | None = None) -> Outcome:
-    """The end of a pod that never started: at once where waiting is in vain, else after so many seconds."""
+    """Return the end of a pod that never started: after ``seconds``, or at once (None) because waiting could not help."""
     after = "" if seconds is None else f"not started after startup_timeout_seconds = {seconds:g}: "
     return Outcome(End.NOT_STARTED, waiting.reason, after + (waiting.message or "the API server gave no reason"))
 
 
 def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, Any]]) -> Outcome:
     """
-    Say more of a start that took too long where the pod's status has no sentence: the last warning about it.
+    Add the reason for a late start from the pod's last warning event, since its status gives none.
 
-    :param late: what the status says.
+    :param late: the outcome from the status.
     :param seconds: startup_timeout_seconds.
-    :param events: what happened to the pod, as the API server lists it.
+    :param events: the pod's events, as the API server lists them.
     """
     warnings = [event for event in events if event.get("type") == "Warning"]
     if not warnings:
@@ -303,7 +304,7 @@ def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, 
 
 
 def memory_limit_of(pod: Pod, name: str) -> str | None:
-    """Read the memory limit of a container of a pod; None where it has none."""
+    """Return the memory limit of one of a pod's containers; None if it has none."""
     containers = pod.get("spec", {}).get("containers", ())
     limits = (container.get("resources", {}).get("limits", {}) for container in containers if container["name"] == name)
     return next((limit.get("memory") for limit in limits), None)

@@ -1,6 +1,7 @@
 """
-The parameters of a pod, read: texts, lists, dicts and the kubernetes client's models become plain data, or an error that names the
-parameter and what to write instead. Pure.
+Reads the parameters of a pod: texts, lists, dicts and the kubernetes client's models become plain data. Pure.
+
+For an invalid parameter, an error names it and what to write instead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from airflow_provider_dagconfig.kubectl.annotations import readable
 from airflow_provider_dagconfig.models import Quantity
 
 _FREE_KEYS = frozenset(
-    # The fields whose keys are the user's own, not the names of fields.
+    # In these fields the keys are the user's, not the names of Kubernetes' fields.
     {"annotations", "labels", "limits", "matchLabels", "nodeSelector", "options", "requests", "volumeAttributes"}
 )
 
@@ -30,8 +31,8 @@ def to_plain(value: Any) -> Any:
     """
     Turn the kubernetes client's models into plain data, as its ``ApiClient.sanitize_for_serialization`` does.
 
-    Models (all that has ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples lists, dates
-    ISO 8601 texts, at any depth. A model's attributes that are None are left out; all else stays.
+    At any depth, models (all objects with ``attribute_map`` and ``openapi_types``) become dicts with camelCase keys, tuples become
+    lists, and dates become ISO 8601 texts. A model's attributes that are None are omitted; all other values stay.
     """
     if hasattr(value, "attribute_map") and hasattr(value, "openapi_types"):
         attributes = {field: getattr(value, name) for name, field in value.attribute_map.items()}
@@ -46,7 +47,7 @@ def to_plain(value: Any) -> Any:
 
 
 def read_fields(parameter: str, values: Any) -> list[dict[str, Any]]:
-    """Read a list of models or dicts."""
+    """Read a list of models or dicts; None becomes an empty list."""
     if values is None:
         return []
     if not isinstance(values, list | tuple):
@@ -55,7 +56,7 @@ def read_fields(parameter: str, values: Any) -> list[dict[str, Any]]:
 
 
 def read_field(parameter: str, value: Any) -> dict[str, Any] | None:
-    """Read a model or dict."""
+    """Read a model or dict; None stays None."""
     if value is None:
         return None
     plain = _without_none(to_plain(value))
@@ -68,7 +69,7 @@ def read_field(parameter: str, value: Any) -> dict[str, Any] | None:
 
 
 def _without_none(value: Any) -> Any:
-    """A field that is None is a field that is not given."""
+    """Remove fields that are None: they count as not given."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -77,7 +78,7 @@ def _without_none(value: Any) -> Any:
 
 
 def _check_keys(parameter: str, value: Any) -> None:
-    """Refuse names that no field of Kubernetes has: the API server would drop them without a word."""
+    """Refuse field names that Kubernetes does not have: the API server would drop them silently."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             _check_keys(f"{parameter}[{index}]", item)
@@ -94,10 +95,10 @@ def _check_keys(parameter: str, value: Any) -> None:
 
 def read_text(parameter: str, value: Any) -> str:
     """
-    Read a text for a process or a field: a number or time becomes what a template would have written for it.
+    Read a text for a process or a field. A number or time becomes the text that a template would have written for it.
 
-    None, booleans and containers are refused: what they would become ("None", "True") is hardly ever meant. Messages
-    don't show the value, which may be a password.
+    None, booleans and containers are refused: the texts that they would become ("None", "True") are hardly ever intended. Messages
+    do not show the value, which may be a password.
     """
     if isinstance(value, str):
         text = str.__str__(value)
@@ -159,7 +160,7 @@ def read_seconds(parameter: str, value: Any) -> int | None:
 
 
 def read_mapping(parameter: str, values: Any, none: str | None = None) -> dict[str, str]:
-    """Read a dict of texts; ``none`` is what None becomes where it isn't refused."""
+    """Read a dict of texts. None becomes ``none``, or is refused if ``none`` is None."""
     if values is None:
         return {}
     if not isinstance(values, Mapping):
@@ -179,6 +180,6 @@ def kind_of(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Show a value in a message, with the middle left out of a long one."""
+    """Return a value's repr for a message; a long one without its middle."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}"

@@ -1,4 +1,4 @@
-"""Whether a request that failed is made again, and after how long. Pure: whoever asks says what time it is."""
+"""Decides whether a failed request is retried, and the backoff. Pure: the caller says what time it is."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ import random
 from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
 
 SERVER_SETTLES = 15.0
-"""Seconds. An API server that starts has not read all roles yet: so long after a trouble it may forbid what it allows later."""
+"""Seconds after a failure. Until then FORBIDDEN is retried, since an API server that starts may not have read all roles."""
 
 
 class Pauses:
-    """Growing pauses between attempts, in seconds: 1, 2, 4 ... 30, each up to a fifth longer, so that tasks don't ask in step."""
+    """Backoff between attempts, in seconds: 1, 2, 4 ... 30, each up to a fifth longer, so that tasks do not retry in step."""
 
     def __init__(self, longest: float = 30.0) -> None:
         self._longest = longest
         self._next = 1.0
 
     def next(self) -> float:
-        """The pause before the next attempt."""
+        """Return the pause before the next attempt."""
         pause, self._next = self._next, min(self._next * 2, self._longest)
         return pause * random.uniform(1, 1.2)  # noqa: S311
 
     def reset(self) -> None:
-        """Begin again with the shortest."""
+        """Start again with the shortest pause."""
         self._next = 1.0
 
 
 class Patience:
     """
-    What is known of the API server's troubles.
+    Remembers the API server's failures, and decides which errors are transient.
 
-    A server out of reach comes back; one that has just come back may forbid what it allows a moment later; a token may have been
-    renewed since kubectl read it, so credentials that are not taken are read once more. So is a kubeconfig that can't be read: it
-    may be half written. One that could be read before is waited for, while the pod goes on.
+    An unreachable server comes back. A server that has just come back may forbid a request that it allows a moment later. A token
+    may have been renewed since kubectl read it, so each kind of request is retried once after its credentials were refused. A
+    kubeconfig that can't be read may be half written, so it is read once more. If it could be read before, it is retried without
+    limit, while the pod runs on.
     """
 
     def __init__(self) -> None:
         self._troubled_at = float("-inf")
         self._could_be_read = self._was_misread = False  # the kubeconfig
-        self._unauthorized: set[str] = set()  # the requests whose credentials were not taken
+        self._unauthorized: set[str] = set()  # the verbs of requests whose credentials were refused
 
     def may_pass(self, error: KubectlError, now: float) -> bool:
-        """Whether to ask again after this error."""
+        """Return whether to retry the request after this error."""
         if error.fault is Fault.MISCONFIGURED:
             again = self._could_be_read or not self._was_misread
             self._was_misread = True
@@ -57,6 +58,6 @@ class Patience:
         return error.fault is Fault.FORBIDDEN and now - self._troubled_at < SERVER_SETTLES
 
     def was_answered(self, verb: str) -> None:
-        """Take note of a request that went through: its credentials were taken."""
+        """Record that a request succeeded: the server accepted its credentials."""
         self._could_be_read = True
         self._unauthorized.discard(verb)

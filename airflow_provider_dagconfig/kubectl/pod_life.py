@@ -1,10 +1,10 @@
 """
-What is known about one pod, and what follows from it. Pure: no process, no thread, no clock.
+Records what was observed of one pod, and decides what follows. Pure: no process, no thread, no clock.
 
-Theory of operation: whoever drives a life says what was seen, and when (:meth:`PodLife.saw`, :meth:`PodLife.vanished`), and asks
-what follows (:meth:`PodLife.verdict`): an outcome, "a later try has it", "too late, for this limit", or None: wait, until
-:meth:`PodLife.next_deadline` at most. The worker drives one life (``lifecycle``); a triggerer can drive a thousand from one watch.
-They share every decision.
+Theory of operation: a driver reports its observations and their times (:meth:`PodLife.saw`, :meth:`PodLife.vanished`), and asks
+what follows (:meth:`PodLife.verdict`): an outcome, :class:`TakenOver` by a later try, :class:`TooLate` for a limit, or None to
+wait, at most until :meth:`PodLife.next_deadline`. The worker drives one life (``lifecycle``); a triggerer can drive a thousand
+from one watch. They share every decision.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from airflow_provider_dagconfig.kubectl.outcome import Outcome, Running, Waiting
 Pod = Mapping[str, Any]
 
 PHASE_FOLLOWS = 5.0
-"""Seconds after the base container's end. Where the pod's phase has not followed, another container goes on alone."""
+"""Seconds after the base container's end. Then its end counts as the pod's, even if another container still runs."""
 
 NODE_ANSWERS = 30.0
-"""Seconds after the time that a node had for a deletion or a deadline. Then the node is taken for lost."""
+"""Seconds after the time that a node had for a deletion or a deadline. Then the node counts as lost."""
 
 KUBELET_LOOKS_AGAIN = 60.0
 """
-Seconds. A kubelet that was creating the container when the pod was deleted may notice it only when it looks again (syncFrequency, a
-minute). So the node of a pod that has not run is taken for lost that much later.
+Seconds, in addition, for a pod that is deleted before it has run. Then its node counts as lost.
+
+A kubelet that was creating the container may notice the deletion only at its next check (syncFrequency, one minute).
 """
 
 
 @dataclass(frozen=True)
 class Limits:
     """
-    How long things may take, in seconds.
+    Time limits, in seconds.
 
-    :param startup_timeout: until the base container has to have started, and until the API server has to have taken the pod.
-    :param timeout: how long the pod may run; the kubelet holds it to that (activeDeadlineSeconds), a life only waits.
-    :param grace_period: between a deletion and the container's end at most.
-    :param node_answers: after that for the node to say so.
+    :param startup_timeout: until the base container must have started, and until the API server must have accepted the pod.
+    :param timeout: how long the pod may run. The kubelet enforces it (activeDeadlineSeconds); a life only waits.
+    :param grace_period: from a deletion to the container's end, at most.
+    :param node_answers: after that, for the node to report the end.
     """
 
     startup_timeout: float
@@ -51,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class TakenOver:
-    """A later try has the pod, and goes on with it."""
+    """A later try owns the pod and continues with it."""
 
     by_try: int | None
 
@@ -59,12 +60,12 @@ class TakenOver:
 @dataclass(frozen=True)
 class TooLate:
     """
-    Nothing was heard of the pod's start or end in time.
+    The pod's start or end was not observed in time.
 
     :param limit: the limit's name.
     :param seconds: the limit.
-    :param outcome: what it means where the API server was in reach.
-    :param events_may_tell: whether the pod's events may say more than its status does.
+    :param outcome: the end that follows if the API server was reachable.
+    :param events_may_tell: whether the pod's events may say more than its status.
     """
 
     limit: str
@@ -75,25 +76,25 @@ class TooLate:
 
 class PodLife:
     """
-    One pod as it was last seen.
+    One pod in the state in which it was last observed.
 
-    :param manifest: the pod that this try makes; its annotations say whose it is.
-    :param limits: for a pod that does not say better: an adopted one keeps the times it was made with.
+    :param manifest: the pod that this try makes; its annotations identify the owner.
+    :param limits: the limits for a pod that does not state its own; an adopted pod keeps the limits that it was made with.
     :param begun_at: when the try began to create or adopt the pod, by the driver's clock, in seconds.
     """
 
     def __init__(self, manifest: Pod, limits: Limits, begun_at: float) -> None:
         self.pod: Pod = manifest
-        """As it was last seen; the manifest before."""
+        """The pod as last observed; the manifest until then."""
         self.view: Waiting | Running | Outcome = Waiting("Pending", events_may_tell=True)
-        """How far it is."""
+        """Whether the pod waits, runs, or has ended."""
         self.is_gone = False
-        """Whether the API server has it no more."""
+        """Whether the API server no longer has the pod."""
         self.is_replaced = False
-        """Whether another pod has its name now."""
+        """Whether another pod has the name now."""
         self._manifest, self._limits, self._begun_at = manifest, limits, begun_at
         self._container: str = manifest["spec"]["containers"][0]["name"]
-        # Times by the driver's clock; None means that it has not happened.
+        # Times by the driver's clock; None if the event has not happened.
         self._started_at: float | None = None
         self._container_ended_at: float | None = None
         self._deleting_at: float | None = None
@@ -102,9 +103,9 @@ class PodLife:
 
     def saw(self, pod: Pod, now: float) -> str | None:
         """
-        Take a newer state of the pod. The first end that is told stands.
+        Record a newer state of the pod. The first end that is reported is final.
 
-        :return: what is worth a line in the log.
+        :return: a message for the log, or None.
         """
         if isinstance(self.view, Outcome):
             return None
@@ -124,7 +125,7 @@ class PodLife:
 
     def _waits(self, before: Waiting | Running | Outcome, view: Waiting) -> str | None:
         if self._started_at is not None:
-            self.view = before  # an older state, from the cache of another API server
+            self.view = before  # a stale state from the cache of another API server
             return None
         if isinstance(before, Waiting):
             self.view = view = outcomes.more_telling(before, view)
@@ -143,18 +144,18 @@ class PodLife:
         return f"Pod {self.pod['metadata'].get('name')}"
 
     def vanished(self) -> None:
-        """Take note that the API server has it no more."""
+        """Record that the API server no longer has the pod."""
         if not isinstance(self.view, Outcome):
             self.is_gone = True
 
     def lost_its_name(self) -> None:
-        """Take note that its name is another pod's or nobody's, whether its end was seen or not."""
+        """Record that another pod, or none, has the name, even after the pod's end was observed."""
         self.is_gone = True
 
     # --- what follows ---
 
     def verdict(self, now: float) -> Outcome | TooLate | TakenOver | None:
-        """Give what is certain by now; None while it is still to be waited for."""
+        """Return what is certain by now; None to keep waiting."""
         if is_later_trys(self.pod, self._manifest):
             return TakenOver(try_number(self.pod))
         if isinstance(self.view, Outcome):
@@ -179,14 +180,14 @@ class PodLife:
         if view.hopeless:
             return outcomes.not_started(view)
         if self._deleting_at is not None:
-            return None  # it starts no more: its end is waited for
+            return None  # it will not start any more: wait for its end
         seconds = self._limits.startup_timeout
         if now > self._begun_at + seconds:
             return TooLate("startup_timeout_seconds", seconds, outcomes.not_started(view, seconds), view.events_may_tell)
         return None
 
     def next_deadline(self) -> float:
-        """When :meth:`verdict` may change though nothing happens."""
+        """Return the time at which :meth:`verdict` may change without a new observation."""
         steps = []
         if isinstance(self.view, Waiting) and self._deleting_at is None:
             steps.append(self._begun_at + self._limits.startup_timeout)
@@ -200,7 +201,7 @@ class PodLife:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the base container has ended: nothing more is written to its log."""
+        """Whether the base container has ended, so that its log is complete."""
         return isinstance(self.view, Outcome) or self._container_ended_at is not None
 
     @property
@@ -210,7 +211,7 @@ class PodLife:
 
     @property
     def grace_period(self) -> float:
-        """Seconds that its containers have to end once it is deleted; who deletes it may give it more."""
+        """Seconds that its containers have to end after its deletion. The deletion request may set its own grace period."""
         given = self.pod.get("spec", {}).get("terminationGracePeriodSeconds", self._limits.grace_period)
         if self._deleting_at is not None:
             given = self.pod["metadata"].get("deletionGracePeriodSeconds", given)
@@ -227,13 +228,13 @@ class PodLife:
 
     def _ends_by(self) -> float:
         assert self._started_at is not None
-        # Who begins to look in the middle of its life, as a triggerer that was restarted, sees it start too late.
+        # A triggerer that was restarted observes the start of a running pod too late.
         started_by = min(self._started_at, self._begun_at + self._limits.startup_timeout)
         return started_by + self.timeout + self.grace_period + self._limits.node_answers
 
 
 def is_later_trys(pod: Pod, manifest: Pod) -> bool:
-    """Whether a pod is a later try's than the one that makes the manifest, or of a later run with the same id."""
+    """Return whether the pod belongs to a later try than the manifest's, or to a later run with the same id."""
     run, own = run_of(pod), run_of(manifest)
     if run is not None and own is not None and run[0] != own[0]:
         return run[0] > own[0]

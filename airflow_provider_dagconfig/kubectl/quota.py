@@ -1,5 +1,5 @@
 """
-A pod for which the namespace's quota has no room: which of the row's values it asked for, and whether they fit at all. Pure.
+The namespace's quota has no room for a pod. Finds the row's values that it asked for, and whether they can ever fit. Pure.
 
 The sentences are the API server's (Kubernetes: apiserver/pkg/admission/plugin/resourcequota).
 """
@@ -23,18 +23,18 @@ _COLUMNS = {
 
 
 def quota_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
-    """Give the columns whose values a quota has no room for, by the API server's sentence."""
+    """Return the columns for whose values a quota has no room, according to the API server's sentence."""
     return tuple(dict.fromkeys(column for column, _ in _too_much(sentence, config)))
 
 
 def quota_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
     """
-    Say what to do about a quota.
+    Return what to do about a quota.
 
-    :param sentence: the API server's, which refuses the pod.
+    :param sentence: the API server's sentence, which refuses the pod.
     :param config: the configuration that the pod was made with.
-    :param back: what was found out about where the values are from; None where nobody asked.
-    :return: sentences that end the message; an empty text where the quota is not about the row's values.
+    :param back: what is known about the origin of the values; None if nobody asked.
+    :return: sentences that end the message; an empty text if the quota is not about the row's values.
     """
     found = dict(_too_much(sentence, config))
     if not found:
@@ -47,7 +47,7 @@ def quota_remedy(sentence: str, config: DagConfig, back: LookBack | None = None)
 
 
 def _wanted(found: dict[str, Quantity], never: list[str], config: DagConfig) -> Iterator[Remedy]:
-    """Requests first, so that each statement keeps one below its limit."""
+    """Yield remedies, requests first, so that each statement keeps a request below its limit."""
     lowered = {column: found[column] for column in never}
     for resource in ("cpu", "memory"):
         request, limit = f"{resource}_request", f"{resource}_limit"
@@ -59,20 +59,20 @@ def _wanted(found: dict[str, Quantity], never: list[str], config: DagConfig) -> 
 
 
 def _remedy(column: str, had: Quantity, wanted: Quantity | None) -> Remedy:
-    """What fits may not fit beside others; less than it had is the better of two values."""
+    """Return the remedy for a column. A value that fits the quota may not fit beside other pods; a smaller one is better."""
     if wanted is None:
         return Remedy(column, had, None, helps=lambda value: value < had.value)
     return Remedy(column, had, wanted.text, helps=lambda value: value <= wanted.value)
 
 
 def _too_much(sentence: str, config: DagConfig) -> Iterator[tuple[str, Quantity]]:
-    """Give columns whose value is the one that was asked for, with what the whole quota has."""
+    """Yield the columns whose values were requested, with the amounts of the whole quota."""
     match = _EXCEEDED.search(sentence)
     if match is None:
         return
     limited = dict(_AMOUNT.findall(match["limited"]))
     for resource, asked in _AMOUNT.findall(match["requested"]):
         column = _COLUMNS.get(resource)
-        # Where it is another amount, other containers of the pod are in it.
+        # If the amount differs, it includes other containers of the pod.
         if column and resource in limited and Quantity.parse(asked) == getattr(config, column):
             yield column, Quantity.parse(limited[resource])

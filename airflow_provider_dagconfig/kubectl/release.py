@@ -1,8 +1,8 @@
 """
-What a run does with its pod once it needs it no more: it deletes it, or marks it as collected where it is to be kept.
+Releases a pod that its run needs no more: deletes it, or marks it as collected if it is kept.
 
-Every deletion names the pod by its uid. One that was not decided by the pod's own end is refused where anything has changed since:
-a later try may have adopted the pod. How to wait between two attempts is said by the caller.
+Every deletion names the pod by its uid. A deletion that does not follow from the pod's own end is refused if the pod has changed,
+since a later try may have adopted it. The caller supplies the function that waits between attempts.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
 Pod = Mapping[str, Any]
 
 KILL_SECONDS = 4.0
-"""Seconds. The supervisor of a task sends SIGKILL five seconds after SIGTERM: no deletion takes longer."""
+"""Seconds that a deletion may take. The supervisor of a task sends SIGKILL five seconds after SIGTERM."""
 
 _ATTEMPTS = 4
 
 
 class Why(Enum):
-    """Why the work of a pod is not wanted, which says how far a deletion goes."""
+    """Why the work of a pod is not wanted. The reason limits which pods are deleted."""
 
     PERSON = "a person decided so"
-    """Deletes the task's pod, whatever it has done."""
+    """The task's pod is deleted, whatever its state."""
     DEFERRED = "a person decided so, while no worker had it"
-    """Leaves one whose end a worker has seen to: who decides may not know of that yet."""
+    """A pod whose end a worker has already handled is left: the person may not have known of it."""
     TIMEOUT = "the task's time is over"
-    """Leaves a success to the next try, which collects it."""
+    """A pod that has succeeded is left to the next try, which collects it."""
     GIVEN_UP = "this try can't go on"
-    """Leaves that too, and the pod of an earlier try that this one has not adopted."""
+    """A pod that has succeeded is left to the next try, and so is an earlier try's pod that this try has not adopted."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Kill:
     """
     What a kill means for the pod.
 
-    :param unwanted: somebody decided that the pod's work is not wanted.
-    :param reason: who decided it, or why nobody did; a clause.
+    :param unwanted: whether somebody decided that the pod's work is not wanted.
+    :param reason: who decided it, or why nobody did, as a clause.
     """
 
     unwanted: bool
@@ -55,12 +55,12 @@ class Kill:
 
 
 NOBODY_TO_ASK = Kill(True, "the task was told to stop")
-"""What a kill means where there is no Airflow."""
+"""The meaning of a kill without Airflow."""
 
 
 def is_kept(pod: Pod, outcome: Outcome, on_finish_action: str) -> bool:
     """
-    Whether a pod that has ended stays; one in which something still runs never does.
+    Return whether a pod that has ended is kept. A pod in which a container still runs never is.
 
     :param on_finish_action: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod`` or ``keep_pod``.
     """
@@ -73,12 +73,12 @@ def is_kept(pod: Pod, outcome: Outcome, on_finish_action: str) -> bool:
 
 class Release:
     """
-    The end of one run's pod.
+    Releases the pod of one run.
 
-    :param claim: whose pod it is, and the requests about it.
+    :param claim: the pod's owner, and the requests about it.
     :param manifest: the pod that the run made or would have made.
-    :param note: takes what is worth a line in the log.
-    :param may_pass: whether to ask again after an error.
+    :param note: receives messages for the log.
+    :param may_pass: returns whether to retry a request after its error.
     """
 
     def __init__(self, claim: Claim, manifest: Pod, note: Callable[[str], None], may_pass: Callable[[KubectlError], bool]) -> None:
@@ -86,9 +86,9 @@ class Release:
 
     def collected(self, pod: Pod, *, keep: bool, pause: Callable[[float], None]) -> None:
         """
-        Delete a pod whose end is known, or mark it, so that a cleared task runs anew. What can't be done is said.
+        Delete a pod whose end is known, or mark it, so that a cleared task runs anew. Log a failure.
 
-        One that may not be deleted is marked too, with another word, for a sweep to take.
+        A pod whose deletion is refused is marked with another word, so that a sweep deletes it.
 
         :param pause: waits so many seconds between two attempts.
         """
@@ -120,14 +120,14 @@ class Release:
 
     def unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], why: Why) -> str | None:
         """
-        Ask for the deletion of a pod whose work is not wanted; where it has changed, look whose it is.
+        Request the deletion of a pod whose work is not wanted. If the pod has changed, check its owner again.
 
-        :param pod: as it is known; None where it was never seen.
-        :param grace_period: how many seconds it has to end.
-        :param clock: the time in seconds; all of it takes :data:`KILL_SECONDS` at most.
-        :param why: what is left to the next try.
-        :return: what is to be said; None where there is no pod.
-        :raises KubectlError: it could not be deleted.
+        :param pod: the pod as last observed; None if it was never observed.
+        :param grace_period: seconds that it has to end.
+        :param clock: returns the time in seconds; the whole call takes at most :data:`KILL_SECONDS`.
+        :param why: the reason, which determines the pods that are left to the next try.
+        :return: a message for the log; None if there is no pod.
+        :raises KubectlError: the pod could not be deleted.
         """
         until = clock() + KILL_SECONDS
         while True:

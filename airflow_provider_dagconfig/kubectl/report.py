@@ -1,8 +1,8 @@
 """
-What whoever watches a deferred pod reports to the worker that goes on with it, as JSON values. Pure.
+The report that the watcher of a deferred pod sends to the worker that continues with it, as JSON values. Pure.
 
-A report says what follows from what was seen of the pod (``pod_life``), or why nothing was seen. It carries nothing of the pod
-that could be secret: it is kept in Airflow's database as it is.
+A report says what follows from the observations of the pod (``pod_life``), or why there are none. It contains no part of the pod
+that could be secret, since Airflow's database stores it as it is.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from airflow_provider_dagconfig.kubectl.outcome import Outcome
 from airflow_provider_dagconfig.kubectl.pod_life import TakenOver, TooLate
 
 FORMAT = 1
-"""Of :meth:`Report.as_dict`; another one where its fields are not the same, or mean something else."""
+"""Version of :meth:`Report.as_dict`; increased when its fields or their meaning change."""
 
 
 class Kind(Enum):
-    """What a report is about."""
+    """The subject of a report, and the fields that it uses."""
 
     ENDED = "ended"
     """The pod has ended: ``outcome``."""
     TOO_LATE = "too late"
-    """Its start or end was not seen in time: ``limit``, ``seconds``."""
+    """The pod's start or end was not observed in time: ``limit``, ``seconds``."""
     OUT_OF_REACH = "out of reach"
-    """The API server was away when it was due: ``limit``, ``seconds``, ``message``."""
+    """The API server was away when the start or end was due: ``limit``, ``seconds``, ``message``."""
     TAKEN_OVER = "taken over"
-    """A later try has it: ``by_try``."""
+    """A later try owns the pod: ``by_try``."""
     NOT_WATCHED = "not watched"
-    """Nobody watches it, and it may go on: ``message``."""
+    """Nobody watches the pod, which may still run: ``message``."""
     LOG_DUE = "log due"
-    """It goes on, and its log is to be read."""
+    """The pod still runs, and its log should be read now."""
     TIMEOUT = "task timeout"
-    """It goes on, and the task's execution_timeout is over."""
+    """The pod still runs, and the task's execution_timeout has passed."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One report. Which of its fields mean something, its kind says."""
+    """One report. Its kind says which of its fields are used."""
 
     kind: Kind
     outcome: Outcome | None = None
@@ -52,9 +52,9 @@ class Report:
     @classmethod
     def of(cls, verdict: Outcome | TooLate | TakenOver, trouble: KubectlError | None = None) -> Report:
         """
-        Report what follows from what was seen.
+        Make the report of a verdict.
 
-        :param trouble: why the API server can't be reached now; None where it answers.
+        :param trouble: why the API server is unreachable now; None if it answers.
         """
         if isinstance(verdict, Outcome):
             return cls(Kind.ENDED, verdict)
@@ -66,7 +66,7 @@ class Report:
         return cls(Kind.TOO_LATE, limit=limit, seconds=seconds)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values; :meth:`from_dict` makes the same report of them."""
+        """Return JSON values, from which :meth:`from_dict` makes the same report."""
         given = {name: value for name, value in vars(self).items() if value != getattr(type(self), name, None)}
         given |= {"kind": self.kind.value, "format": FORMAT}
         if self.outcome is not None:
@@ -75,7 +75,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, values: Any) -> Report:
-        """Read what :meth:`as_dict` gave. What cannot be read is a report that nobody watches the pod."""
+        """Make a report from the values of :meth:`as_dict`. Unreadable values give a report that nobody watches the pod."""
         try:
             given = dict(values)
             if given.pop("format") != FORMAT:

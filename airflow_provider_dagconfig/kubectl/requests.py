@@ -1,7 +1,7 @@
 """
-The requests to the Kubernetes API, each described once: what is asked, where, and how long it may take. Pure.
+The requests to the Kubernetes API. Each is described once: its method, its path and its timeout. Pure.
 
-Who makes them, and with which process, is ``client`` and ``kubectl.sh``.
+``client`` and ``kubectl.sh`` make the requests.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from airflow_provider_dagconfig.kubectl.annotations import PREFIX
 from airflow_provider_dagconfig.kubectl.names import label_value
 
 PATIENCE = 10
-"""Seconds that an answer may take. After them kubectl gives the request up, and it counts as a server out of reach."""
+"""Seconds that an answer may take. After them kubectl gives up the request, and the server counts as unreachable."""
 
 WATCH_SECONDS = 300
-"""Seconds after which the API server ends a watch; then it is opened anew."""
+"""Seconds after which the API server ends a watch. Then the watch is reopened."""
 
 MANAGED_BY = f"app.kubernetes.io/managed-by={PREFIX}"
-"""Selects the operator's pods, by the label that all of them have."""
+"""Selects the operator's pods, all of which have this label."""
 
 PAGE = 200
-"""Pods that one answer to a list has at most: some 10 kB each."""
+"""Maximum number of pods in one answer to a list, of some 10 kB each; the rest is in further pages."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Request:
     """
     One request.
 
-    :param verb: what it is called in messages.
+    :param verb: its name in messages.
     :param command: kubectl's word for its method: get (GET), create (POST), replace (PUT) or delete (DELETE).
     :param uri: the path and query.
-    :param body: what is sent, as JSON; None sends nothing.
-    :param seconds: how long it may take; None for a stream, which ends when the server ends it.
+    :param body: the JSON to send; None sends nothing.
+    :param seconds: the timeout; None for a stream, which ends when the server ends it.
     """
 
     verb: str
@@ -47,7 +47,7 @@ class Request:
 
 
 class PodPath(NamedTuple):
-    """Which pod, and which of its containers, a request is about."""
+    """The pod, and the container in it, that a request is about."""
 
     namespace: str
     pod: str
@@ -60,25 +60,25 @@ class PodPath(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """The pod's own path."""
+        """The path of the pod."""
         return f"{self.pods}/{self.pod}"
 
 
 def create(path: PodPath, manifest: Mapping[str, Any]) -> Request:
-    """POST the manifest. A field that Kubernetes does not have is refused (from 1.25 on; before, it is dropped)."""
+    """POST the manifest. The server refuses a field that Kubernetes does not have (since 1.25; earlier ones drop it)."""
     return Request("create", "create", f"{path.pods}?fieldValidation=Strict", manifest)
 
 
 def get(path: PodPath, seconds: int = PATIENCE) -> Request:
-    """The pod as it is now."""
+    """GET the current state of the pod."""
     return Request("get", "get", path.uri, seconds=seconds)
 
 
 def watch(path: PodPath, seconds: int = WATCH_SECONDS) -> Request:
     """
-    The pod as it is, where there is one, then each change of it; a JSON object a line.
+    Watch the pod: its present state, if it exists, then each change, one JSON object per line.
 
-    It names no version to begin at: one that a restarted API server does not know it refuses, again and again.
+    The request gives no resource version: a restarted API server would refuse a version that it does not know, again and again.
     """
     query = f"watch=true&fieldSelector=metadata.name%3D{path.pod}&timeoutSeconds={seconds}"
     return Request("watch", "get", f"{path.pods}?{query}", seconds=None)
@@ -86,10 +86,10 @@ def watch(path: PodPath, seconds: int = WATCH_SECONDS) -> Request:
 
 def log(path: PodPath, since: str | None, *, follow: bool) -> Request:
     """
-    The container's log, each line with its time.
+    GET the container's log, each line with its time.
 
-    :param since: from this moment on (RFC 3339), or all of it.
-    :param follow: also what is still to come.
+    :param since: the moment to start at (RFC 3339); None for the whole log.
+    :param follow: whether to continue with new lines.
     """
     query = f"container={path.container}&timestamps=true"
     query += f"&sinceTime={since}" if since else ""
@@ -97,7 +97,7 @@ def log(path: PodPath, since: str | None, *, follow: bool) -> Request:
 
 
 def events(path: PodPath) -> Request:
-    """What happened to the pod, as the API server lists it."""
+    """GET the pod's events."""
     selector = f"involvedObject.kind%3DPod,involvedObject.name%3D{path.pod}"
     return Request("events", "get", f"/api/v1/namespaces/{path.namespace}/events?fieldSelector={selector}")
 
@@ -109,10 +109,10 @@ def replace(path: PodPath, pod: Mapping[str, Any]) -> Request:
 
 def delete(path: PodPath, pod: Mapping[str, Any], seconds: int = PATIENCE, *, unchanged: bool = False) -> Request:
     """
-    Ask for the deletion of this pod and of no other that has its name; its own grace period holds.
+    DELETE exactly this pod, not another pod with its name. Its own grace period applies.
 
-    :param pod: as the API server gave it.
-    :param unchanged: only if nothing about it has changed since.
+    :param pod: as the API server returned it.
+    :param unchanged: delete the pod only if it has not changed since.
     """
     known = ("uid", "resourceVersion") if unchanged else ("uid",)
     preconditions = {name: pod["metadata"][name] for name in known if name in pod["metadata"]}
@@ -122,11 +122,11 @@ def delete(path: PodPath, pod: Mapping[str, Any], seconds: int = PATIENCE, *, un
 
 def list_pods(namespace: str, installation: str, place: str | None = None, page: int = PAGE) -> Request:
     """
-    The pods of an installation, a page of them.
+    GET one page of an installation's pods.
 
-    :param installation: the id that is on them as a label.
-    :param place: where the page begins, as the page before says (``metadata.continue``); None for the first one.
-    :param page: how many there are in an answer at most.
+    :param installation: the id in the pods' label.
+    :param place: where the page begins, from the previous page (``metadata.continue``); None for the first page.
+    :param page: the maximum number of pods in one answer.
     """
     query = {"labelSelector": f"{MANAGED_BY},installation={label_value(installation)}", "limit": str(page)}
     if place:
@@ -135,15 +135,15 @@ def list_pods(namespace: str, installation: str, place: str | None = None, page:
 
 
 def pods_path(namespace: str | None) -> str:
-    """Give the path of all pods of a namespace, or of all namespaces."""
+    """Return the path of all pods of a namespace; of all namespaces if it is None."""
     return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
 
 
 def list_all(namespace: str | None, place: str | None = None) -> Request:
     """
-    The operator's pods, whichever Airflow's, of a namespace or of all of them; a page.
+    GET one page of the operator's pods, of every Airflow, in a namespace or in all namespaces.
 
-    :param place: as in :func:`list_pods`.
+    :param place: as for :func:`list_pods`.
     """
     query = {"labelSelector": MANAGED_BY, "limit": str(PAGE)} | ({"continue": place} if place else {})
     return Request("list", "get", f"{pods_path(namespace)}?{urlencode(query)}")
@@ -151,9 +151,9 @@ def list_all(namespace: str | None, place: str | None = None) -> Request:
 
 def watch_all(namespace: str | None, version: str, seconds: int = WATCH_SECONDS) -> Request:
     """
-    Each change of these pods since a version; a JSON object a line.
+    Watch the same pods: each change since a version, one JSON object per line.
 
-    A bookmark tells every minute or so which version all before it was told of, so that the next watch begins there.
+    About once a minute a bookmark gives the version up to which all changes were sent, so that the next watch can start there.
     """
     query = {
         "watch": "true",
@@ -166,12 +166,12 @@ def watch_all(namespace: str | None, version: str, seconds: int = WATCH_SECONDS)
 
 
 def server_version() -> Request:
-    """The version of the API server."""
+    """GET the version of the API server."""
     return Request("version", "get", "/version")
 
 
 def review(namespace: str, verb: str, resource: str, subresource: str = "") -> Request:
-    """Whether this user may do something with a resource of the core group."""
+    """Ask whether this user may do something with a resource of the core group."""
     attributes = {"namespace": namespace, "verb": verb, "resource": resource, "subresource": subresource}
     body = {
         "apiVersion": "authorization.k8s.io/v1",

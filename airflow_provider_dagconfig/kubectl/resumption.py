@@ -1,8 +1,8 @@
 """
-Goes on with the pod of a deferred task, in another process of the same try: what was reported of it is collected, or waited for.
+Continues with the pod of a deferred task in another process of the same try: collects its reported end, or waits for it.
 
-What was seen while nobody was in the worker is a report (``report``). The pod is looked at once, which says whose it is by now and
-what is to be deleted later; where it is gone, what was reported stands.
+A report (``report``) carries the observations made while no worker had the task. The pod is requested once, to see its present
+owner and which pod to delete later. If the pod is gone, the report stands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from airflow_provider_dagconfig.kubectl.patience import Pauses
 from airflow_provider_dagconfig.kubectl.pod_life import PodLife, TakenOver
 from airflow_provider_dagconfig.kubectl.report import Kind, Report
 
-# Seconds that the API server may be away when a task goes on with its pod. Then the pod is left, and the next try collects it.
+# Seconds that the API server may be away when a task continues with its pod. After them the pod is left to the next try, which
+# collects it.
 _LOOKS_AGAIN = 300.0
 
 
@@ -25,14 +26,14 @@ class ResumedPodRun(PodRun):
 
     def meet(self, report: Report, begun_at: float) -> Ended | None:
         """
-        Go on with a pod that another process of this try parted from, and that was watched meanwhile.
+        Continue with a pod that another process of this try has left, and that was watched meanwhile.
 
-        :param report: what was seen of it.
+        :param report: the observations.
         :param begun_at: from the :class:`Parting`.
-        :return: a success, as of :meth:`run`; None for a pod that goes on: its log was due, and was read as far as it was written,
-            or what was reported of it is not so any more.
+        :return: a success, as for :meth:`run`. None for a pod that still runs: its log was due and was read as far as it is
+            written, or the report no longer holds.
         :raises PodOutOfReach: the API server is away, and the pod is left to the next try.
-        :raises PodEnd: as :meth:`run`.
+        :raises PodEnd: as for :meth:`run`.
         """
         self._begun_at, self._claim.may_exist = begun_at, True
         self._life = PodLife(self._manifest, self._limits, time.monotonic() - (time.time() - begun_at))
@@ -52,7 +53,7 @@ class ResumedPodRun(PodRun):
             return None
 
     def _look_again(self) -> None:
-        """Look how the pod is by now; where it is gone, what was reported of it stands."""
+        """Get the present state of the pod. If it is gone, the report stands."""
         deadline, pauses = time.monotonic() + _LOOKS_AGAIN, Pauses(5.0)
         while True:
             self._stop_if_killed()
@@ -66,6 +67,6 @@ class ResumedPodRun(PodRun):
                 if not self._may_pass(error):
                     raise
                 if time.monotonic() > deadline:
-                    self._claim.may_exist = False  # to be left, whatever it has done: the next try collects it
+                    self._claim.may_exist = False  # so that the pod is left in any state: the next try collects it
                     raise PodOutOfReach(error, "seconds that a task waits that goes on", _LOOKS_AGAIN) from None
             self._pause(pauses.next())

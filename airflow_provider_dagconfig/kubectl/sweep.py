@@ -1,11 +1,10 @@
 """
-Which pods nobody comes back for: a pod, what Airflow knows of its task instance, and the time go in, what becomes of the pod and
-why comes out. Pure.
+Decides which pods are orphaned, from the pod, Airflow's facts about its task instance, and the time; and says why. Pure.
 
-A pod outlives its task where a worker was lost and no later try came. That its work is not wanted is proved by Airflow alone, which
-counts the task instance as finished, and has done so for a while. Where Airflow does not say for how long, as to a task that asks,
-the pod's own end tells it; and of a pod that has not ended, two looks that are that far apart: the first one marks the pod. That
-Airflow does not know the task instance proves nothing: another Airflow may share the store, and its id.
+A pod outlives its task if a worker was lost and no later try came. Only Airflow can prove that its work is not wanted: it counts
+the task instance as finished, and has done so for a while. To a task that asks, Airflow does not say for how long; then the time
+of the pod's own end counts. For a pod that has not ended, two sweeps must see the task finished, that long apart: the first one
+marks the pod. If Airflow does not know the task instance, that proves nothing: another Airflow may share the store, and its id.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from airflow_provider_dagconfig.kubectl.outcome import is_terminal, read_time
 Pod = Mapping[str, Any]
 
 SETTLED = timedelta(minutes=10)
-"""After a task instance's end. Until then its worker may still delete the pod itself, and the clocks of the two may differ."""
+"""Time after a task instance's end. Then its pod may be deleted; before, its worker may still do so, and clocks may differ."""
 
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-"""Airflow's states of a task instance that no worker has, and that none will have unless it is cleared. Any other keeps the pod."""
+"""Airflow's states of a task instance that no worker runs, or will run unless it is cleared. In any other state the pod is kept."""
 
 MARK = "seen-finished"
-"""The annotation of a pod that a sweep saw run on after its task: when it first did, and whose try's the pod was."""
+"""The annotation of a pod that a sweep saw running after its task had finished: when it first did, and the pod's try number."""
 
 
 class TaskId(NamedTuple):
-    """Which task instance; -1 is the map index of one that is not mapped."""
+    """The ids of a task instance; the map index is -1 if the task is not mapped."""
 
     dag_id: str
     run_id: str
@@ -46,9 +45,9 @@ class TaskFacts:
     """
     What Airflow knows of a task instance.
 
-    :param state: Airflow's word for it; None where it is not scheduled yet, or cleared.
-    :param try_number: of the latest try; 0 where there was none; None where Airflow does not say.
-    :param ended_at: when it got a finished state; None where Airflow does not say.
+    :param state: Airflow's word for it; None if the task instance is not scheduled yet, or was cleared.
+    :param try_number: of the latest try; 0 if there was none; None if Airflow does not say.
+    :param ended_at: when it reached a finished state; None if Airflow does not say.
     """
 
     state: str | None
@@ -57,21 +56,21 @@ class TaskFacts:
 
     @property
     def is_finished(self) -> bool:
-        """Whether Airflow counts it as finished."""
+        """Whether Airflow counts the task instance as finished."""
         return self.state in FINISHED
 
 
 @dataclass(frozen=True)
 class ListedPod:
     """
-    What a sweep keeps of a pod: a whole one has some 10 kB.
+    The parts of a pod that a sweep keeps in memory; a whole pod has some 10 kB.
 
-    :param phase: Kubernetes' word for how far it is.
-    :param ended_at: when the last of its containers ended; None where one may still run, or the status does not say.
-    :param task: whose it is; None where its annotations do not say.
+    :param phase: the pod's phase, in Kubernetes' word.
+    :param ended_at: when its last container ended; None if one may still run, or the status does not say.
+    :param task: the owner; None if the annotations do not say.
     :param try_number: of the try that made or adopted it.
-    :param is_kept: whether it has ended, and ``on_finish_action`` keeps it.
-    :param seen_finished_at: when a sweep first saw that its task was finished, since this try has it; None where none has.
+    :param is_kept: whether it has ended and ``on_finish_action`` keeps it.
+    :param seen_finished_at: when a sweep first saw its task finished while this try owned it; None if none has.
     """
 
     name: str
@@ -90,7 +89,7 @@ class ListedPod:
 
     @classmethod
     def read(cls, pod: Pod) -> ListedPod:
-        """Take it from the object that the API server sends."""
+        """Read a pod from the object that the API server sends."""
         metadata = pod["metadata"]
         return cls(
             name=str(metadata["name"]),
@@ -120,7 +119,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a pod, and why, as a sentence without its full stop."""
+    """What becomes of a pod, and why, as a sentence without a full stop."""
 
     fate: Fate
     why: str
@@ -130,9 +129,9 @@ def judge(pod: ListedPod, task: TaskFacts | None, now: datetime) -> Verdict:
     """
     Decide about one pod of this installation.
 
-    :param pod: as it was before Airflow was asked: a try that begins later changes the pod, and a deletion that is bound to what
-        was seen of it is refused then.
-    :param task: what Airflow knows; None where it does not know the task instance.
+    :param pod: observed before Airflow was asked. If a later try begins meanwhile, it changes the pod, and the API server then
+        refuses to delete the observed version.
+    :param task: what Airflow knows; None if it does not know the task instance.
     :param now: the time, with its zone.
     """
     if pod.task is None or pod.try_number is None:
@@ -159,7 +158,7 @@ def judge(pod: ListedPod, task: TaskFacts | None, now: datetime) -> Verdict:
 
 
 def mark(pod: ListedPod, now: datetime) -> str:
-    """Give the text of the annotation that says when its task was seen to be finished."""
+    """Return the text of the annotation that records when the task was seen finished."""
     return f"{now.astimezone(timezone.utc).isoformat(timespec='seconds')} try {pod.try_number}"
 
 
@@ -202,7 +201,7 @@ def _ended_at(pod: Pod) -> datetime | None:
 
 
 def _seen_finished_at(pod: Pod) -> datetime | None:
-    """Read the mark; none of it counts once a later try has the pod."""
+    """Return the time of the mark; None if a later try owns the pod now."""
     match = re.fullmatch(r"(\S+) try (\d+)", annotation(pod, MARK) or "", re.ASCII)
     if match is None or int(match[2]) != try_number(pod):
         return None

@@ -1,4 +1,4 @@
-"""Waiting for kubectl's output, in one thread, and not through a signal that says to stop."""
+"""Waits for kubectl's output in one thread, and stops waiting at a signal that says so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_provider_dagconfig.kubectl.client import Stream
 
 class Waiter:
     """
-    Waits for streams, and is woken by :meth:`wake`.
+    Waits for streams; :meth:`wake` ends the wait.
 
-    Python resumes a wait that a signal handler has interrupted, so the wait is on a pipe too.
+    Python resumes a wait that a signal handler has interrupted, so this class also waits on a pipe.
     """
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class Waiter:
         self._read, self._write = os.pipe()
 
     def wake(self) -> None:
-        """End this and every later wait at once; fit for a signal handler. After :meth:`close` nothing happens."""
+        """End this and every later wait at once. A signal handler may call this. After :meth:`close` it has no effect."""
         if self._write is not None:
             os.write(self._write, b"k")
 
     def wait(self, streams: Iterable[Stream], seconds: float) -> list[Stream]:
-        """Wait until a stream has something, or the time is over; give those that have."""
+        """Wait until a stream has data or the time is over. Return the streams that have data."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._read, selectors.EVENT_READ)
             for stream in streams:
@@ -36,7 +36,7 @@ class Waiter:
         return [stream for stream in ready if isinstance(stream, Stream)]
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         write, self._write = self._write, None
         if write is not None:
             os.close(write)

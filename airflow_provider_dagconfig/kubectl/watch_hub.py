@@ -1,15 +1,15 @@
 """
-One watch for all pods of a cluster's namespace that somebody waits for, in an asyncio loop: how a triggerer sees them.
+One watch for all pods that triggers wait for in a cluster's namespace, in an asyncio loop. A triggerer uses it.
 
-Theory of operation: :class:`WatchHub` is one way to a cluster. :meth:`WatchHub.pod` gives a :class:`Sight` of one pod, which brings
-each state of it that is seen; whoever has it drives a pure life with that (``pod_life``), and no decision is made here. Behind it a
-:class:`Watch` lists the operator's pods once, then follows their changes from the list's version on, by one kubectl, and keeps the
-essentials of each pod, so that a sight that begins later has its state at once. Where a stream breaks, stalls, or ends, the next
-begins at the last version that was told; after an error the pods are listed anew, and what differs is told, so that no change is
-missed and none is told twice. A second namespace of the same cluster is watched together with all others, where that is allowed,
-else by a kubectl of its own.
+Theory of operation: a :class:`WatchHub` is one way to a cluster. :meth:`WatchHub.pod` gives a :class:`Sight` of one pod, which
+delivers each observed state of it. Its user feeds them to a pure life (``pod_life``); no decision is made here. Behind it, a
+:class:`Watch` lists the operator's pods once, then follows their changes from the list's version on, with one kubectl. It keeps
+the essentials of each pod, so that a later sight gets its state at once. If a stream ends or stalls, the next one starts at the
+last version that was received. After an error the pods are listed again, and the differences are delivered, so that no change is
+lost and none is repeated. If permitted, a second namespace of the same cluster is watched together with all others; otherwise it
+gets its own kubectl.
 
-What blocks (a list, a look at one pod) runs in threads: nothing here holds up the loop.
+Blocking calls (a list, a request for one pod) run in threads, so nothing here holds up the loop.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ Name = tuple[str, str]
 """A pod's namespace and name."""
 
 SILENT = 90.0
-"""Seconds without a line after which a watch counts as stalled, and is opened anew: bookmarks come every minute."""
+"""Seconds without a line. After them a watch counts as stalled and is reopened; bookmarks arrive every minute."""
 
 SHOWS = 10.0
-"""Seconds that a watch that is open has to show a pod; after them the pod itself is looked at."""
+"""Seconds that an open watch has to show a pod. After them the pod itself is requested."""
 
 _AT_ONCE = 4
-"""Looks at single pods at a time: each is a kubectl."""
+"""Maximum number of concurrent requests for single pods; each is a kubectl process."""
 
 
 class Sight:
-    """What is seen of one pod, by one who waits for it."""
+    """The observations of one pod, for one waiting trigger."""
 
     def __init__(self, watch: Watch, name: Name, uid: str | None) -> None:
         self._watch, self.name, self._uid = watch, name, uid
@@ -56,14 +56,14 @@ class Sight:
 
     @property
     def trouble(self) -> KubectlError | None:
-        """Why the API server can't be reached now; None where it answers."""
+        """Why the API server is unreachable now; None if it answers."""
         return self._watch.trouble
 
     async def next(self, seconds: float) -> Event | str | None:
         """
-        Wait for what comes next: a state of the pod, or something for the log.
+        Wait for the next observation: a state of the pod, or a message for the log.
 
-        :param seconds: how long at most; None after that.
+        :param seconds: the timeout; after it the result is None.
         :raises KubectlError: the pods can't be watched.
         """
         until = time.monotonic() + seconds
@@ -81,7 +81,7 @@ class Sight:
         return event
 
     async def _wait(self, seconds: float) -> None:
-        """Wait until something is told; a future and a timer, since a thousand do so at a time."""
+        """Wait until an observation arrives. It uses a future and a timer, since a thousand sights wait at a time."""
         loop = asyncio.get_running_loop()
         self._came = came = loop.create_future()
         timer = loop.call_later(seconds, _wake, came)
@@ -93,10 +93,10 @@ class Sight:
 
     async def look(self) -> Event | None:
         """
-        Look at the pod itself, before something is decided because nothing was seen.
+        Request the pod itself before the lack of observations leads to a decision.
 
-        :return: its state; None where the API server is away.
-        :raises KubectlError: it may not be looked at.
+        :return: its state; None if the API server is away.
+        :raises KubectlError: the request is not permitted.
         """
         try:
             pod = await self._watch.hub.look(self.name)
@@ -111,18 +111,18 @@ class Sight:
         return Event("MODIFIED", essentials(pod))
 
     async def _look(self) -> None:
-        """Look at a pod that the watch does not show: it is gone, or the watch does not tell of it."""
+        """Request a pod that the watch does not show: it is gone, or the watch does not cover it."""
         self._begun_at = time.monotonic()
-        # A list that is still to come shows it, or that it is gone.
+        # If a list is still due, it will show the pod, or that it is gone.
         if self._watch.is_following and (event := await self.look()) is not None and not self._was_shown:
             self.tell(event, is_certain=True)
 
     def tell(self, event: Event | str | KubectlError, *, is_certain: bool = False) -> None:
         """
-        Take what was seen.
+        Receive an observation.
 
-        :param is_certain: the pod that has the name by now is meant. Else one with another uid is an earlier one, of which a watch
-            tells that lags behind, until the pod itself was seen.
+        :param is_certain: whether the pod that has the name now is meant. If not, a pod with another uid is ignored until the pod
+            itself was observed: a watch that lags behind may still report an earlier pod.
         """
         if isinstance(event, Event):
             is_own = self._uid is None or not event.pod or event.pod["metadata"].get("uid") == self._uid
@@ -136,9 +136,9 @@ class Sight:
 
 class Watch:
     """
-    The pods of one namespace, or of all, for as long as somebody waits for one of them.
+    The pods of one namespace, or of all namespaces, as long as a sight of one of them exists.
 
-    :param namespace: None for all.
+    :param namespace: None for all namespaces.
     """
 
     def __init__(self, hub: WatchHub, namespace: str | None) -> None:
@@ -146,33 +146,33 @@ class Watch:
         self.patience = Patience()
         self.sights: list[Sight] = []
         self.is_following = False
-        """Whether the pods are known, and their changes are told."""
+        """Whether the pods are known and their changes are received."""
         self._by_name: dict[Name, list[Sight]] = {}
         self._pods: dict[Name, Pod] = {}
         self._version: str | None = None
         self._watching = Watching()
-        # In no trigger's context: each trigger's log is told apart by that.
+        # Outside of every trigger's context, because Airflow separates the triggers' logs by their contexts.
         self._task = contextvars.Context().run(asyncio.ensure_future, self._run())
 
     @property
     def trouble(self) -> KubectlError | None:
-        """Why the API server can't be reached now; None where it answers."""
+        """Why the API server is unreachable now; None if it answers."""
         return self._watching.trouble
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is watched any more."""
+        """Whether the watch has stopped."""
         return self._task.done()
 
     def add(self, sight: Sight) -> None:
-        """Begin to tell of a pod; at once where it is known."""
+        """Add a sight of a pod. If the pod is known, the sight gets its state at once."""
         self.sights.append(sight)
         self._by_name.setdefault(sight.name, []).append(sight)
         if (pod := self._pods.get(sight.name)) is not None:
             sight.tell(Event("MODIFIED", pod))
 
     def remove(self, sight: Sight) -> None:
-        """Tell of a pod no more; the watch ends with the last one."""
+        """Remove a sight of a pod. The watch ends with its last sight."""
         if sight not in self.sights:
             return
         self.sights.remove(sight)
@@ -196,11 +196,11 @@ class Watch:
                     await self._lost(error)
         except KubectlError as error:
             self.hub.refused(self, error)
-        except Exception as error:  # noqa: BLE001 - all who wait have to hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - all sights must receive it, whatever it is
             self.hub.refused(self, KubectlError(Fault.MISCONFIGURED, f"{type(error).__name__}: {error}", "watch"))
 
     async def _lost(self, error: KubectlError) -> None:
-        """Go on after a list or a watch that failed; raise what no waiting mends."""
+        """Handle the failure of a list or a watch: back off, or raise the error if a retry can't help."""
         self._version = None
         if error.fault is not Fault.EXPIRED and not self.patience.may_pass(error, time.monotonic()):
             raise error
@@ -210,10 +210,10 @@ class Watch:
             self._tell_all(note)
 
     async def _list(self) -> None:
-        """List all pods, and tell what is not known yet."""
+        """List all pods, and deliver the differences to the known states."""
         pods: dict[Name, Pod] = {}
         place: str | None = None
-        # One that somebody waits for from now on may be younger than the list.
+        # A pod that a sight waits for from now on may be younger than the list.
         waited_for = set(self._by_name)
         while place != "":
             page, place, version = await self.hub.list_page(self.namespace, place)
@@ -228,7 +228,7 @@ class Watch:
                 self._tell(name, Event("MODIFIED", pods[name]), is_certain=True)
 
     async def _follow(self) -> None:
-        """Tell of each change until the watch ends."""
+        """Deliver each change until the watch ends."""
         assert self._version is not None
         client = await self.hub.client()
         stream = client.open(requests.watch_all(self.namespace, self._version))
@@ -247,7 +247,7 @@ class Watch:
                 for event in watch_bytes.feed(chunk):
                     self._see(event)
             except KubectlError as no_event:
-                # What kubectl says of it is better than half of a line.
+                # kubectl's error says more than the half line that it left.
                 raise (None if chunk else await asyncio.to_thread(stream.error)) or no_event from None
             if not chunk:
                 if error := await asyncio.to_thread(stream.error):
@@ -282,18 +282,18 @@ class Watch:
             sight.tell(what)
 
     def fail(self, error: KubectlError) -> None:
-        """Tell all who wait that there is nothing to wait for."""
+        """Tell all sights that there is nothing to wait for."""
         self._tell_all(error)
 
 
 class WatchHub:
     """
-    One way to a cluster, for all who wait for pods there.
+    One way to a cluster, for all that wait for pods there.
 
-    :param connect: gives the client, as a context in which its credentials last. It is told whether the credentials are to be
-        looked up again, since those that it gave before were not taken.
-    :param silent: seconds without a line after which a watch is opened anew.
-    :param shows: seconds that a watch has to show a pod, before the pod itself is looked at.
+    :param connect: returns the client, as a context in which its credentials last. Its argument says whether to look up the
+        credentials again, because the earlier ones were refused.
+    :param silent: seconds without a line. After them a watch is reopened.
+    :param shows: seconds that a watch has to show a pod. After them the pod itself is requested.
     """
 
     def __init__(
@@ -311,9 +311,9 @@ class WatchHub:
     @contextmanager
     def pod(self, namespace: str, name: str, uid: str | None) -> Iterator[Sight]:
         """
-        See a pod until the block ends.
+        Give a sight of a pod until the block ends.
 
-        :param uid: the pod's; another that has the name counts once this one was seen, or is known to be gone.
+        :param uid: the pod's uid. Another pod with the name counts only after this one was observed, or is known to be gone.
         """
         sight = Sight(self._watch_of(namespace), (namespace, name), uid)
         sight._watch.add(sight)
@@ -327,7 +327,7 @@ class WatchHub:
                 self._open.close()
 
     def _watch_of(self, namespace: str) -> Watch:
-        """Give the watch that tells of a namespace."""
+        """Return the watch that covers a namespace."""
         alive = {of: watch for of, watch in self._watches.items() if not watch.has_ended}
         for of in (namespace, None):
             if of in alive:
@@ -337,7 +337,7 @@ class WatchHub:
         return watch
 
     def refused(self, watch: Watch, error: KubectlError) -> None:
-        """Take note of a watch that ended because it may not be: of all namespaces, each is watched by itself."""
+        """Handle a watch that ended with an error. If watching all namespaces is forbidden, watch each one by itself."""
         self._watches.pop(watch.namespace, None)
         if watch.namespace is not None or error.fault is not Fault.FORBIDDEN:
             watch.fail(error)
@@ -352,9 +352,9 @@ class WatchHub:
 
     async def client(self) -> Client:
         """
-        Give the client; the first time its credentials are looked up.
+        Return the client. The first call looks up its credentials.
 
-        :raises KubectlError: there are none.
+        :raises KubectlError: there are no credentials.
         """
         async with self._connecting:
             if self._client is None:
@@ -363,16 +363,16 @@ class WatchHub:
             return self._client
 
     async def renew(self) -> None:
-        """Look the credentials up again at the next request."""
+        """Let the next request look up the credentials again."""
         async with self._connecting:
             self._client, self._is_stale = None, True
             self._open.close()
 
     async def look(self, name: Name) -> Pod:
         """
-        Look at a pod.
+        Return the present state of a pod.
 
-        :raises KubectlError: there is none, or no answer.
+        :raises KubectlError: there is no such pod, or no answer.
         """
         async with self._looks:
             client = await self.client()
@@ -381,7 +381,7 @@ class WatchHub:
 
     async def list_page(self, namespace: str | None, place: str | None) -> tuple[dict[Name, Pod], str, str]:
         """
-        Give a page of pods, where the next one begins, and the version of the list.
+        Return one page of pods, the place where the next page begins, and the version of the list.
 
         :raises KubectlError: there is no answer.
         """
@@ -402,7 +402,7 @@ def _wake(waiting: asyncio.Future[None]) -> None:
 
 
 async def _chunk(stream: Stream, seconds: float) -> bytes | None:
-    """Wait for what a stream brings next: empty at its end, None where nothing comes in time."""
+    """Return the next bytes of a stream: empty at its end, None if none arrive in time."""
     loop, came = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(stream.fileno(), came.set)
     try:

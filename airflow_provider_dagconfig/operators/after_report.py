@@ -1,10 +1,10 @@
 """
-The result first, then the deletion: what is done once Airflow has a task's success.
+Calls a function after Airflow has recorded a task's success. So the result is safe before the pod is deleted.
 
-Airflow's order at the end of a task, from 3.1 on: ``execute`` returns, the success is reported, the callbacks run (Task SDK,
-``task_runner.run`` and ``finalize``). So a pod that is deleted in ``execute`` is gone before anybody knows whether the report goes
-through. A callback is called after the report, whether it went through or not, so only asking tells. In 3.1 no callback is called
-where the report failed: the pod stays too.
+At the end of a task, Airflow 3.1 and later proceed in this order: ``execute`` returns, the success is reported, the callbacks run
+(Task SDK, ``task_runner.run`` and ``finalize``). If ``execute`` deleted the pod, it would be gone before anybody knows whether the
+report succeeds. The callbacks are called whether it succeeded or not, so the callback here asks Airflow. In 3.1 no callback is
+called if the report failed; the pod then remains, too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ANSWER_SECONDS = 10.0
 
 def after_success(task: BaseOperator, ti: Any, then: Callable[[], None], otherwise: Callable[[str], None]) -> None:
     """
-    Call something once Airflow has the success of a task that is about to end; after the task's own callbacks.
+    Call a function after Airflow has recorded the success of a task that is about to end, and after the task's own callbacks.
 
-    :param task: the task that runs, as this process has it.
+    :param task: the running task, as this process has it.
     :param ti: its task instance in the context.
-    :param then: called where the success was taken, or where Airflow does not know the task instance any more.
-    :param otherwise: called with the reason, a clause, where it was not, or where nobody knows.
+    :param then: called if the success was recorded, or if Airflow no longer knows the task instance.
+    :param otherwise: called with the reason, as a clause, if the success was not recorded, or if that is unknown.
     """
 
     def when_reported(_: Any) -> None:
@@ -44,6 +44,6 @@ def after_success(task: BaseOperator, ti: Any, then: Callable[[], None], otherwi
         else:
             otherwise(f"Airflow has the task as {state or 'not started'}")
 
-    # Airflow makes a list of what the constructor gets, and leaves what is assigned later as it is.
+    # Airflow makes a list of the constructor's argument, but does not convert a later assignment.
     given: Any = task.on_success_callback or ()
     task.on_success_callback = [*((given,) if callable(given) else given), when_reported]

@@ -1,9 +1,9 @@
 """
-What a task leaves for itself when it is deferred, and finds again when it goes on: so that nothing is looked up on the way back.
+The data that a task stores when it is deferred, so that nothing is looked up when it resumes.
 
-A task that goes on has its templates rendered once more, before the arguments of its deferral are at hand. Looking its row up again
-there could mix two configurations, or skip a task whose pod has run. That it goes on, and with what, is then in what the API server
-sent with it, which Airflow hands to nobody: :func:`found_in` looks there.
+A task that resumes has its templates rendered again, before it receives the arguments of its deferral. If it looked its row up
+again then, it could mix two configurations, or skip a task whose pod has run. But the API server's message already says that the
+task resumes, and with which arguments. Airflow has no public access to that message; :func:`found_in` reads it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from airflow_provider_dagconfig.models.ceiling import Ceiling
 from airflow_provider_dagconfig.operators.lookup import InForce
 
 FORMAT = 1
-"""Of :meth:`Deferral.to_json`; another one where its parts are not the same, or mean something else."""
+"""Version of :meth:`Deferral.to_json`; increased when its parts or their meaning change."""
 
 METHOD = "execute_complete"
-"""The operator's method that a deferred task goes on with."""
+"""The operator's method with which a deferred task resumes."""
 
 _parted: dict[tuple[Any, ...], str] = {}
-"""What the tasks of this process have left. `airflow dags test` runs all of a task in one, and drops what it left."""
+"""The data that tasks of this process have stored. `airflow dags test` runs a task in one process, and drops its arguments."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Deferral:
     """
     One deferral.
 
-    :param in_force: what the pod was made with.
-    :param begun_with: the same by row, overrides and conf alone, before memory grew.
-    :param selectors: the parameters that choose the configuration, as they were rendered.
-    :param cluster: those that choose the cluster.
+    :param in_force: the values that the pod was made with.
+    :param begun_with: the values of row, overrides and conf alone, before memory grew.
+    :param selectors: the rendered parameters that select the configuration.
+    :param cluster: the parameters that select the cluster.
     :param parting: the pod, and how far its log was read.
-    :param limits: how long things may take.
-    :param deadline: when ``execution_timeout`` is over, in seconds since 1970; None for none.
+    :param limits: the time limits.
+    :param deadline: when ``execution_timeout`` is over, in seconds since 1970; None if there is none.
     """
 
     in_force: InForce
@@ -54,7 +54,7 @@ class Deferral:
     deadline: float | None
 
     def to_json(self) -> str:
-        """Give it as a text, which no serialization of Airflow's changes."""
+        """Return it as a text, which Airflow's serialization does not change."""
         found = self.in_force
         return json.dumps(
             {
@@ -75,7 +75,7 @@ class Deferral:
     @classmethod
     def from_json(cls, text: str) -> Deferral:
         """
-        Read what :meth:`to_json` gave.
+        Make a deferral from the text of :meth:`to_json`.
 
         :raises ValueError: another version wrote it, or it is something else.
         """
@@ -103,22 +103,22 @@ class Deferral:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
     def leave(self, ti: Any) -> dict[str, str]:
-        """Give it as arguments of the deferral."""
+        """Return it as arguments of the deferral."""
         text = self.to_json()
         _parted[_key(ti)] = text
         return {"deferral": text}
 
 
 class NotFoundError(Exception):
-    """A task goes on, and what it left cannot be read. The message says why."""
+    """A task resumes, and its stored data cannot be read. The message says why."""
 
 
 def found_in(ti: Any) -> Deferral | None:
     """
-    Give what a task has left that goes on; None for one that begins.
+    Return the stored data of a task that resumes; None for a task that begins.
 
     :param ti: the task instance in the context.
-    :raises NotFoundError: it goes on, and has left nothing, or nothing that can be read.
+    :raises NotFoundError: the task resumes, and its stored data is missing or cannot be read.
     """
     server = getattr(ti, "_ti_context_from_server", None)
     method = getattr(server, "next_method", None)
@@ -127,7 +127,7 @@ def found_in(ti: Any) -> Deferral | None:
     if method != METHOD:
         raise NotFoundError("its trigger failed")
     kwargs = getattr(server, "next_kwargs", None) or {}
-    # Airflow 3.1 encodes a dict with its type beside it.
+    # Airflow 3.1 wraps an encoded dict in a dict with its type.
     given = kwargs.get("__var", kwargs) if isinstance(kwargs, Mapping) else {}
     text = given.get("deferral") or _parted.get(_key(ti))
     try:

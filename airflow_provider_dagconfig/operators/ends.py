@@ -1,14 +1,14 @@
 """
-The one place where the end of a pod becomes the end of a task: each class of ``kubectl.ends`` one of Airflow's exceptions.
+Translates the end of a pod into the end of a task: each class of ``kubectl.ends`` becomes one of Airflow's exceptions.
 
 | what happened | exception | the task |
 |---|---|---|
 | the container ended with ``skip_on_exit_code`` | AirflowSkipException | is skipped |
-| the pod failed, whoever ended it | :class:`TaskPodError` | fails, and is tried again |
-| the API server refused it for good; credentials or the manifest are wrong | AirflowFailException | fails, with no other try |
-| there was no pod to go on with, and none may be made any more | AirflowFailException | fails, with no other try |
-| the namespace's quota is used up now | :class:`TaskPodError` | fails, and is tried again |
-| not created in time, out of reach, taken over, told to stop | :class:`TaskPodError` | fails, and is tried again |
+| the pod failed, whatever the reason | :class:`TaskPodError` | fails, and is retried |
+| the API server refused it permanently; credentials or the manifest are wrong | AirflowFailException | fails, without a retry |
+| no pod exists to adopt, and none may be created any more | AirflowFailException | fails, without a retry |
+| the namespace's quota is used up now | :class:`TaskPodError` | fails, and is retried |
+| not created in time, unreachable, taken over, told to stop | :class:`TaskPodError` | fails, and is retried |
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from airflow_provider_dagconfig.wording import printable_error
 
 class TaskPodError(AirflowException):
     """
-    A pod brought no success, and another try may.
+    A pod had no success, and a retry may have one.
 
     :param message: what happened, whose fault it was and what to do.
-    :param end: what happened, for who decides about another try.
+    :param end: what happened, for the decision about a retry.
     """
 
     def __init__(self, message: str, end: PodEnd) -> None:
@@ -47,7 +47,7 @@ class TaskPodError(AirflowException):
 @contextmanager
 def errors_fit_for_logs(*, lines: bool) -> Iterator[None]:
     """
-    Let what is raised, and what it was raised from, have texts that a log and a terminal can take.
+    Make the texts of raised exceptions, and of their causes, safe for logs and terminals.
 
     :param lines: whether a text may have several lines.
     """
@@ -60,9 +60,9 @@ def errors_fit_for_logs(*, lines: bool) -> Iterator[None]:
 
 def skips(outcome: Outcome, codes: Any) -> bool:
     """
-    Whether a task is skipped by its container's exit code.
+    Return whether the container's exit code skips the task.
 
-    :param codes: one, or several, or None; 0 is one like others.
+    :param codes: one code, several, or None; 0 is a code like any other.
     """
     if codes is None or outcome.exit_code is None or outcome.end not in (End.SUCCEEDED, End.EXITED):
         return False
@@ -71,7 +71,7 @@ def skips(outcome: Outcome, codes: Any) -> bool:
 
 def columns_behind(end: PodEnd, config: DagConfig) -> tuple[str, ...]:
     """
-    Give the columns whose values an end is about, so that it can be found out where they are from; none for most ends.
+    Return the columns whose values caused an end, so that their origin can be looked up; empty for most ends.
 
     :param config: the configuration that the pod was made with.
     """
@@ -92,13 +92,13 @@ def as_airflows(
     next_limit: Quantity | None = None,
 ) -> AirflowException:
     """
-    Give the exception that a task ends with.
+    Return the exception that the task ends with.
 
     :param config: the configuration that the pod was made with; its row goes into the text.
     :param container: the job's container.
     :param skip_on_exit_code: an exit code, or several, that skip the task; None for none.
-    :param back: what was found out about where the values are from that it is about; None where nobody asked.
-    :param next_limit: the memory limit that the next try has, where it grows.
+    :param back: what is known about the origin of the values that caused the end; None if nobody asked.
+    :param next_limit: the memory limit of the next try, if it grows.
     """
     if isinstance(end, PodFailed):
         ended = end.ended
@@ -117,7 +117,7 @@ def _refused(end: PodRefused, config: DagConfig, back: LookBack | None) -> Airfl
     if has_no_room(end):
         return TaskPodError(f"The namespace has no room for the pod now: {end}{quota_remedy(str(end), config, back)}", end)
     if end.fault is Fault.FORBIDDEN:
-        # Kubernetes also says so of a service account that is missing, or a pod that is against a policy.
+        # Kubernetes also answers this if a service account is missing, or if a policy forbids the pod.
         rights = (
             ". The task needs get, watch, create, update and delete on pods, and get on pods/log, in its namespace"
             if " cannot " in str(end)

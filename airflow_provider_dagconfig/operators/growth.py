@@ -1,7 +1,7 @@
 """
-The memory of one try of a task that grows: what earlier tries left in Airflow's task state store, and what this one leaves there.
+The growing memory of a task's tries: reads what earlier tries stored in Airflow's task state store, and stores this one's result.
 
-Nothing is asked of Airflow where the job's row has no ``memory_growth``.
+If the job's row has no ``memory_growth``, Airflow is not asked.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ class Growth:
     The growth of one try.
 
     :param context: the task's.
-    :param lookup: read what is in force by row, overrides and conf:
-    :param found: this.
+    :param lookup: reads the values of row, overrides and conf.
+    :param found: those values.
     :param log: the task's.
-    :param in_force: what the try runs with already, where it goes on after a deferral; None where that is to be found out.
-    :raises Exception: Airflow's, where its API did not answer.
+    :param in_force: the values that the try already runs with, if it resumes after a deferral; None to determine them.
+    :raises Exception: Airflow's, if its API did not answer.
     """
 
     def __init__(
         self, context: Mapping[str, Any], lookup: Lookup, found: InForce, log: Any, in_force: InForce | None = None
     ) -> None:
         self.begun_with = found.config
-        """What row, overrides and conf give it."""
+        """The values of row, overrides and conf."""
         self._context, self._lookup, self._log = context, lookup, log
         self._ceiling = next((each for each in binding(found.ceilings) if each.name == "memory"), None)
         self._grows = found.config.memory_growth is not None and found.config.enabled and can_remember(context)
         self.in_force = in_force or replace(found, config=grown(found.config, self._kept, self._ceiling))
-        """What the try runs with."""
+        """The values that the try runs with."""
 
     @cached_property
     def _kept(self) -> Grown | None:
@@ -51,14 +51,14 @@ class Growth:
 
     @property
     def has_grown(self) -> bool:
-        """Whether the try has more memory than row, overrides and conf give it."""
+        """Whether the try has more memory than the values of row, overrides and conf."""
         return self.in_force.config.memory_limit != self.begun_with.memory_limit
 
     def ended(self, end: PodEnd, container: str) -> Quantity | None:
         """
-        Leave a larger limit to the next try where the job's container was OOMKilled.
+        Store a larger limit for the next try if the job's container was OOMKilled.
 
-        :return: that limit; None where the end was another one, or memory does not grow, or no more.
+        :return: that limit. None if the pod ended otherwise, or if memory does not grow, or can't grow further.
         """
         if not isinstance(end, PodFailed) or end.outcome.end is not End.OUT_OF_MEMORY:
             return None
@@ -66,9 +66,9 @@ class Growth:
 
     def replacing(self, pod: Mapping[str, Any], container: str) -> InForce | None:
         """
-        Look at an earlier try's pod, before it is deleted: a worker that died may have left nothing of its end.
+        Check an earlier try's pod before it is deleted: a worker that died may not have stored its end.
 
-        :return: what the try runs with from now on, where that pod was OOMKilled; None where nothing changes.
+        :return: the values that the try runs with from now on, if that pod was OOMKilled; None if nothing changes.
         """
         outcome = read_status(pod, container)
         if isinstance(outcome, Outcome) and outcome.end is End.OUT_OF_MEMORY and self._leave(pod, container):
@@ -79,7 +79,7 @@ class Growth:
         return None
 
     def say_what_was_needed(self) -> None:
-        """Say, once the job has succeeded with more memory than it began with, how to write that into its row."""
+        """Log how to write the larger memory into the job's row, after the job has succeeded with more than it began with."""
         config, row = self.in_force.config, self.begun_with
         if self._kept is None or not self.has_grown:
             return
@@ -94,7 +94,7 @@ class Growth:
     def _leave(self, pod: Mapping[str, Any], container: str) -> Quantity | None:
         if not self._grows:
             return None
-        # What it really had: a pod that was adopted may be from before a change.
+        # The limit that it really had: an adopted pod may be older than a change.
         text = memory_limit_of(pod, container)
         before = self.in_force.config.memory_limit if text is None else Quantity.parse(text)
         limit = next_limit(self.begun_with, self._ceiling, before)
@@ -105,7 +105,7 @@ class Growth:
         self._kept = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
         try:
             remember(self._context, GROWTH, self._kept.as_dict())
-        except Exception as error:  # noqa: BLE001 - how the pod ended must not get lost
+        except Exception as error:  # noqa: BLE001 - the report of the pod's end must not be lost
             self._log.warning("Airflow did not keep memory_limit %s for the next try: %s", *printables(limit, error))
             return None
         return limit

@@ -1,9 +1,9 @@
 """
-Why a task was told to stop: Airflow is asked for its state, since a signal has no sender.
+Finds out why a task was told to stop: a signal has no sender, so Airflow is asked for the task's state.
 
-A worker's task gets SIGTERM when a person marked or cleared it, and as well when nobody decided anything: after heartbeats that
-failed (``[workers] max_failed_heartbeats``), and when the worker's whole process group is stopped. Source: ``supervisor.py`` and
-``task_runner.py`` of the Task SDK.
+A task's process gets SIGTERM when a person marked or cleared the task. It also gets it when nobody decided anything: after failed
+heartbeats (``[workers] max_failed_heartbeats``), and when the worker's whole process group is stopped. Source: ``supervisor.py``
+and ``task_runner.py`` of the Task SDK.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ANSWER_SECONDS = 3.0
 """Seconds that Airflow has to answer. After them the pod is left: the supervisor sends SIGKILL five seconds after SIGTERM."""
 
 _DECIDED = ("success", "failed", "skipped", "removed", "restarting")
-"""The states of a task that somebody ended or cleared. In every other one somebody else may go on with its pod, or nobody knows."""
+"""The states of a task that somebody ended or cleared. In any other state somebody may continue with its pod, or it is unknown."""
 
 
 def judge_kill(ti: Any) -> Kill:
     """
-    Ask Airflow whether somebody decided that the task's work is not wanted. Not for a signal handler, which could dead-lock.
+    Ask Airflow whether somebody decided that the task's work is not wanted. Not for a signal handler, which could deadlock.
 
     :param ti: the task instance in the context, with ``get_task_states``.
-    :return: unwanted for a task instance that is a success, failed, skipped, removed or cleared, or that Airflow does not know; in
-        any other state, and without an answer in time, not.
+    :return: unwanted if the task instance is a success, failed, skipped, removed or cleared, or if Airflow does not know it. Not
+        unwanted in any other state, and without an answer in time.
     """
     try:
         state = ask_state(ti, ANSWER_SECONDS)

@@ -1,8 +1,8 @@
 """
-The operator that runs a job's pod with what the job's row says.
+The operator that runs a job's pod with the values of the job's row.
 
-It joins the parts and holds no rules of its own: what is in force is read in ``lookup``, the pod is made and waited for in
-``task_pod``, and what a deferred task finds again is in ``deferral``.
+It joins the parts and has no rules of its own: ``lookup`` reads the values, ``task_pod`` creates the pod and waits for it, and
+``deferral`` stores the data of a deferred task.
 """
 
 from __future__ import annotations
@@ -45,63 +45,62 @@ if TYPE_CHECKING:
 
 
 _TRIGGER_FAILED = "__fail__"
-"""Airflow's word, in the place of a method, for a task whose trigger failed."""
+"""Airflow's word, in place of a method, for a task whose trigger failed."""
 
 
 class ConfiguredKubectlRunOperator(BaseOperator):
     """
-    Run one job in a pod, with CPU, memory, deadline, batch size and exchanges as its row says at that moment.
+    Run one job in a pod, with the CPU, memory, deadline, batch size and exchanges that its row has at that moment.
 
-    The row is read once a try, before templates are rendered: every templated parameter may use ``{{ dag_config.batch_size }}``
+    The row is read once per try, before templates are rendered: every templated parameter may use ``{{ dag_config.batch_size }}``
     (a :class:`~airflow_provider_dagconfig.models.DagConfig`) and ``{{ exchange_group.exchanges | join(',') }}`` (an
-    :class:`~airflow_provider_dagconfig.models.ExchangeGroup`, None without one). A job whose row is disabled is skipped. The
-    pod is driven by kubectl in a bash subprocess. Parameters that KubernetesPodOperator also has carry its names and
-    meaning; they take plain values, and the kubernetes client's models too. Those that are its alone are refused, with what to
-    write instead, or have no effect (``ported_parameters``).
+    :class:`~airflow_provider_dagconfig.models.ExchangeGroup`; None if there is no group). A job whose row is disabled is skipped.
+    kubectl, in a bash subprocess, makes all requests. Parameters that KubernetesPodOperator also has have the same names and
+    meanings here; they accept plain values, and the kubernetes client's models too. Parameters that only KubernetesPodOperator has
+    are refused, with what to write instead, or have no effect (``ported_parameters``).
 
     :param job_name: the job's name in ``dag_configuration``. (templated)
     :param dag_name: the DAG's name there; default: the DAG's id. (templated)
-    :param exchange_group: the name of the group the job works on, in ``exchange_groups``; default: none. (templated)
-    :param postgres_conn_id: the connection of the configuration's database; default: ``[dagconfig] postgres_conn_id``,
-        which is ``postgres_default`` where it isn't set. (templated)
-    :param config_schema: its schema; default: ``[dagconfig] schema``, which is ``financial_screener`` where it isn't set.
-        (templated)
+    :param exchange_group: the name of the job's group in ``exchange_groups``; default: none. (templated)
+    :param postgres_conn_id: the connection of the configuration's database; default: ``[dagconfig] postgres_conn_id``, or
+        ``postgres_default`` if that is not set. (templated)
+    :param config_schema: its schema; default: ``[dagconfig] schema``, or ``financial_screener`` if that is not set. (templated)
     :param allow_run_overrides: whether a run may set values by ``conf={"dagconfig": {"batch_size": 100}}``, or for this job alone
-        ``{"dagconfig": {"us_markets": {"memory_limit": "4Gi"}}}``, above the row and its overrides; else such a run fails, as it
-        does where ``[dagconfig] allow_run_overrides`` is False, and where a value is above a ceiling.
-    :param kubernetes_conn_id: the Kubernetes provider's connection; where there is none, KUBECONFIG, ``~/.kube/config`` and the
-        pod's own service account are tried in this order. (templated)
-    :param config_file: the path of a kubeconfig, before what the connection says. (templated)
+        ``{"dagconfig": {"us_markets": {"memory_limit": "4Gi"}}}``, above the row and its overrides. If not, such a run fails; it
+        also fails if ``[dagconfig] allow_run_overrides`` is False, or if a value is above a ceiling.
+    :param kubernetes_conn_id: the Kubernetes provider's connection; if there is none, KUBECONFIG, ``~/.kube/config`` and the pod's
+        own service account are tried in this order. (templated)
+    :param config_file: the path of a kubeconfig; takes precedence over the connection. (templated)
     :param cluster_context: the kubeconfig's context. (templated)
     :param in_cluster: use the service account of the pod that the worker runs in.
     :param namespace: default: the connection's, else ``default``. (templated)
     :param image: the container's image. (templated)
-    :param name: the first word of the pod's name; default: the task's id. The same for every try. (templated)
+    :param name: the first word of the pod's name; default: the task's id. It must be the same for every try. (templated)
     :param cmds: the entrypoint, in place of the image's. (templated)
     :param arguments: its arguments. (templated)
     :param env_vars: a dict, or a list of ``V1EnvVar``. (templated)
     :param env_from: a list of ``V1EnvFromSource``. (templated)
     :param secrets: the Kubernetes provider's ``Secret``, or dicts with its fields; the pod holds references, never values.
-    :param labels: for the pod, beside the operator's own. (templated)
-    :param annotations: for the pod, beside the operator's own. (templated)
-    :param startup_timeout_seconds: seconds until the container has to run, an image's pull included.
+    :param labels: labels of the pod, beside the operator's own. (templated)
+    :param annotations: annotations of the pod, beside the operator's own. (templated)
+    :param startup_timeout_seconds: seconds until the container must run, including the pull of its image.
     :param termination_grace_period: seconds that a deleted pod has to end by itself; default: Kubernetes' 30.
     :param get_logs: whether the container's output becomes the task's log.
     :param on_finish_action: what becomes of a pod that has ended: ``delete_pod``, ``delete_succeeded_pod``, ``delete_active_pod``
-        or ``keep_pod``; of one that has succeeded, once Airflow has that. One that has not ended (a task that a person ended, a
-        startup timeout) is always deleted.
+        or ``keep_pod``. A pod that has succeeded is deleted after Airflow has recorded the success. A pod that has not ended (a
+        person ended the task, or its start timed out) is always deleted.
     :param do_xcom_push: push what the container wrote to ``/airflow/xcom/return.json``: JSON, at most 4,096 bytes.
     :param skip_on_exit_code: an exit code of the container, or several, that skip the task.
-    :param retries_from_row: whether ``max_retries``, ``retry_delay_minutes`` and ``retry_backoff_enabled`` of the row say whether
-        and when the task is tried again, as they are when it fails; ``retries`` is only the ceiling then, 10 where it isn't given.
-        Default: ``[dagconfig] retries_from_row``, which is True where it isn't set. Not where the task has a ``retry_policy``.
-    :param deferrable: whether the worker is free while the pod runs: the triggerer waits for it, by one watch for all. Default:
-        ``[operators] default_deferrable``. The row, its overrides and conf are read once a try all the same.
-    :param logging_interval: seconds after which a deferred task reads its pod's log, again and again; None: once, at its end.
+    :param retries_from_row: whether the row's ``max_retries``, ``retry_delay_minutes`` and ``retry_backoff_enabled``, at the time
+        of a failure, decide whether and when the task is retried. ``retries`` is then only the ceiling, by default 10. Default:
+        ``[dagconfig] retries_from_row``, or True if that is not set. It has no effect if the task has a ``retry_policy``.
+    :param deferrable: whether to free the worker while the pod runs: the triggerer waits, with one watch for all pods. Default:
+        ``[operators] default_deferrable``. The row, its overrides and conf are still read only once per try.
+    :param logging_interval: seconds after which a deferred task reads its pod's log, repeatedly; None: once, at its end.
     :param run_once: never make a second pod until a person clears the task, whatever became of the first. Needs Airflow 3.3.
     :raises AirflowSkipException: the job or its group is disabled, or the container ended with ``skip_on_exit_code``.
-    :raises AirflowFailException: trying again would not help: the API server forbids it, the manifest or the credentials are wrong,
-        a run's conf cannot be used, a value is above a ceiling, or no other pod is allowed.
+    :raises AirflowFailException: a retry would not help: the API server forbids the request, the manifest or the credentials are
+        wrong, a run's conf cannot be used, a value is above a ceiling, or no other pod is allowed.
     :raises AirflowException: the pod failed.
     """
 
@@ -199,8 +198,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         retry_policy: Any = None,
         **kwargs: Any,
     ) -> None:
-        # Airflow gives each operator's __init__ what the DAG, the task groups and the task have, joined. A mapped task's are
-        # checked in partial(), which also sees a None that stands above them.
+        # Airflow passes each operator's __init__ the merged arguments of the DAG, the task groups and the task. A mapped task's
+        # arguments are checked in partial(), which also sees a None that overrides them.
         is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
         known = parameters_of_subclasses(type(self), ConfiguredKubectlRunOperator)
         check_ported(
@@ -281,7 +280,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> OperatorPartial:
-        """Take a mapped task's arguments, as Airflow does, and check them: ``__init__`` is called when the task starts."""
+        """Check a mapped task's arguments and pass them to Airflow: ``__init__`` is called only when the task starts."""
         known = parameters_of_subclasses(cls, ConfiguredKubectlRunOperator)
         taken = {name: value for name, value in kwargs.items() if name in known or not is_ported(name)}
         partial = super().partial(task_id=task_id, **taken)
@@ -307,7 +306,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
-        """Resolve the configuration between the parameters that choose it and those that may use it."""
+        """Resolve the configuration after the parameters that select it were rendered, and before those that may use it are."""
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
@@ -323,7 +322,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         mask_listed_variables(self.env_vars)
 
     def _goes_on(self, context: Context) -> bool:
-        """Take what the task has left, where it was deferred and goes on: nothing is looked up then, and nothing skips it."""
+        """Restore the stored data if the task was deferred and resumes: then nothing is looked up, and nothing skips the task."""
         if "ti" not in context:
             return False
         try:
@@ -340,14 +339,14 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         return True
 
     def _render_again(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
-        """Render for Airflow's Rendered tab, which is written anew; the pod's end does not depend on it."""
+        """Render for Airflow's Rendered tab, which is written again; the pod's end does not depend on it."""
         try:
             self._render_fields(names, context, jinja_env, seen_oids)
         except Exception as error:  # noqa: BLE001 - a skip, too, would lose the result
             self.log.warning("A template could be rendered before the pod ran, and can't be now: %s", printable(error))
 
     def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
-        """Render some fields as Airflow does, but texts as texts where the DAG renders natively."""
+        """Render some fields as Airflow does, but keep texts as texts if the DAG renders native objects."""
         given = {name: getattr(self, name) for name in names}
         super()._do_render_template_fields(self, given, context, jinja_env, seen_oids)
         if not isinstance(self.render_template("1", context, jinja_env), str):
@@ -355,7 +354,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 setattr(self, name, as_written(name, value, getattr(self, name), jinja_env, context))
 
     def _resolve(self, context: Context) -> None:
-        """Read the row and the group, once a try, and put them at the templates' disposal."""
+        """Read the row and the group, once per try, and make them available to templates."""
         if self._in_force is None:
             found = self._lookup(context).read(context)
             self._take(context, found)
@@ -368,9 +367,9 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _take(self, context: Context, found: InForce, begun_with: DagConfig | None = None) -> None:
         """
-        Run with what was found.
+        Use the values that were found.
 
-        :param begun_with: what row, overrides and conf give, where ``found`` is what the try runs with already.
+        :param begun_with: the values of row, overrides and conf, if ``found`` is what the try already runs with.
         """
         lookup = self._lookup(context)
         if begun_with is None:
@@ -381,14 +380,14 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._give(context, self._growth.in_force)
 
     def _give(self, context: Context, found: InForce) -> None:
-        """Put what the try runs with at the templates' disposal."""
+        """Make the try's values available to templates."""
         self.now_runs_with(found)
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = found.config  # type: ignore[typeddict-unknown-key]
         context["exchange_group"] = found.group  # type: ignore[typeddict-unknown-key]
 
     def now_runs_with(self, found: InForce) -> None:
-        """Take note of what the try runs with, for Airflow's Rendered tab too."""
+        """Record the try's values, also for Airflow's Rendered tab."""
         self._in_force, self.dag_config = found, found.config.as_dict()
 
     def _lookup(self, context: Context) -> Lookup:
@@ -406,14 +405,14 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         return retrying.lookup
 
     def _hook(self) -> DagConfigHook:
-        # It loads a database's driver, and SQLAlchemy by way of PostgresHook: 12 MB that a DAG file need not pay for.
+        # This loads a database driver, and SQLAlchemy through PostgresHook: 12 MB that a DAG file does not need.
         from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
         return DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
 
     def execute(self, context: Context) -> Any:
         """
-        Run the pod and wait for its end, or, where the task is deferrable, have the triggerer wait for it.
+        Run the pod and wait for its end. If the task is deferrable, the triggerer waits.
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
@@ -424,11 +423,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None, deferral: str | None = None) -> Any:  # noqa: ARG002
         """
-        Go on after a deferral: collect the end of the pod, or wait for it where the triggerer does not.
+        Resume after a deferral: collect the end of the pod, or wait for it if the triggerer does not.
 
-        :param event: what the trigger fired, a :class:`~airflow_provider_dagconfig.kubectl.report.Report` as a dict.
-        :param deferral: what the task left; it was found before (``deferral.found_in``).
-        :return: as :meth:`execute`.
+        :param event: the trigger's event, a :class:`~airflow_provider_dagconfig.kubectl.report.Report` as a dict.
+        :param deferral: the task's stored data; it was read before (``deferral.found_in``).
+        :return: as for :meth:`execute`.
         """
         with self._telling(context):
             report = Report.from_dict(event)
@@ -436,12 +435,12 @@ class ConfiguredKubectlRunOperator(BaseOperator):
                 return self._task_pod(context).complete(self._left, report)
             if self._in_force is None:
                 self._resolve(context)
-            # Its pod is there under the same name.
+            # Its pod exists under the same name.
             self.log.warning("The pod is waited for in the worker: %s", printable(report.message))
             return self._task_pod(context).execute(refusal="No pod is made: the task was deferred, and its pod is gone")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, as Airflow does it; a trigger that failed is no end of the pod."""
+        """Resume after a deferral, as Airflow does; but a trigger that failed does not end the pod."""
         if next_method != _TRIGGER_FAILED:
             return super().resume_execution(next_method, next_kwargs, context)
         given = next_kwargs or {}
@@ -451,24 +450,24 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     @contextmanager
     def _telling(self, context: Context) -> Iterator[None]:
-        """Say what follows from a failure, outside of Airflow's groups of lines."""
+        """Log what follows from a failure, outside of Airflow's groups of lines."""
         self._retries(context).open_groups = 0
-        # What a pod ended with is told in several lines, each made of parts that are fit.
+        # The message about a pod's end has several lines. Each is made of safe parts.
         with self._retries(context).failures_decided(), errors_fit_for_logs(lines=True):
             yield
 
     def _task_pod(self, context: Context) -> TaskPod:
         assert self._growth is not None
         self._pod = TaskPod(self, context, self._growth, self._retries(context))
-        if self._killed:  # before there was anything to kill
+        if self._killed:  # the kill came before the pod
             self._pod.kill()
         return self._pod
 
     def after_failure(self, error: BaseException, context: Context) -> Decision:
-        """Decide whether and when the task is tried again after this error, count it, and say so; for the retry policy."""
+        """Decide whether and when the task is retried after this error, count it and log it; for the retry policy."""
         retrying = self._retries(context)
         decision = retrying.decide(error)
-        retrying.open_groups += 1  # Airflow's, of what follows execute
+        retrying.open_groups += 1  # Airflow's group for what follows execute
         retrying.tell(decision)
         return decision
 
@@ -480,10 +479,10 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """
-        Stop waiting for the pod; what becomes of it depends on why Airflow calls this (``kill_reason``).
+        Stop waiting for the pod. What becomes of it depends on why Airflow calls this (``kill_reason``).
 
-        Airflow calls it from its handler of SIGTERM, whatever the reason for that, and after an ``execution_timeout``, when
-        :meth:`execute` is over and the pod's deletion was asked for.
+        Airflow calls it from its handler of SIGTERM, whatever the reason for that. It also calls it after an
+        ``execution_timeout``, when :meth:`execute` is over and the pod's deletion was requested.
         """
         self._killed = True
         if self._pod is not None:

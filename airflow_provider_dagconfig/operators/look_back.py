@@ -1,7 +1,8 @@
 """
-Asks where the values are from that ended a pod, when a task has failed: the audit, and Airflow for an earlier run that succeeded.
+Finds out, after a task has failed, the origin of the values that ended its pod.
 
-It takes a few seconds at most. What cannot be asked in them is missing from the message, which says the rest.
+It asks the audit, and asks Airflow for an earlier run that succeeded. This takes a few seconds at most. The message omits facts
+that could not be obtained in that time.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import DagConfig, Override
 
 ANSWER_SECONDS = 5.0
-"""Seconds that the database and Airflow have to answer; what is not known by then is not told."""
+"""Seconds that the database and Airflow have to answer. After them the missing facts are omitted."""
 
 
 def look_back(columns: Sequence[str], config: DagConfig, hook: DagConfigHook, context: Mapping[str, Any]) -> LookBack | None:
     """
-    Find out where values are from. Nothing that goes wrong here is raised: the failure that it is about must be told.
+    Find out where values come from. Errors are not raised here: the task's own failure must be reported.
 
-    :param columns: whose values.
+    :param columns: the columns of the values.
     :param config: the configuration that the pod was made with.
     :param context: the task's.
-    :return: None where no column is asked for.
+    :return: None if there are no columns.
     """
     if not columns:
         return None
     search = _Search(columns, config, hook, context)
-    # execution_timeout may be over just now: the pod has ended before.
+    # The execution_timeout may pass just now; the pod has already ended.
     with suppress(NoAnswerError, AirflowTaskTimeout):
         Question(search.run, "the database").answer(ANSWER_SECONDS)
     return LookBack(
@@ -48,7 +49,7 @@ def look_back(columns: Sequence[str], config: DagConfig, hook: DagConfigHook, co
 
 @dataclass
 class _Search:
-    """What is asked, the most telling first, and what is known so far."""
+    """The questions, the most useful first, and the answers so far."""
 
     columns: Sequence[str]
     config: DagConfig
@@ -82,11 +83,11 @@ class _Search:
         return Past(entry, tuple(later for later in since if later.audit_id > entry.audit_id))
 
     def _earlier(self, previous: Any) -> EarlierRun | None:
-        """Give the values that an earlier task instance began with; None where they are not certain."""
+        """Return the values that an earlier task instance began with; None if they are not certain."""
         begun_at = previous.start_date
         is_mapped = previous.map_index is not None and previous.map_index >= 0
         if is_mapped and self.hook.get_history(table_name="exchange_groups", since=begun_at, limit=1):
-            # Groups are mapped by their order: this index may have been another group's.
+            # Groups are mapped in their order, so this index may have been another group's.
             return None
         row = self.hook.get_dag_config_at(*self.job, begun_at)
         if row is None:
@@ -100,9 +101,9 @@ class _Search:
 
 def _previous(context: Mapping[str, Any]) -> Any:
     """
-    Ask Airflow for the task's last success before this run; None where there is none, or where this Airflow cannot say.
+    Ask Airflow for the task's last success before this run. Return None if there is none, or if this Airflow cannot say.
 
-    Airflow 3.2 and later can, of runs with a logical date.
+    Airflow 3.2 and later can, for runs with a logical date.
     """
     ti, run = context["ti"], context.get("dag_run")
     if run is None or getattr(run, "logical_date", None) is None or not hasattr(ti, "get_previous_ti"):
@@ -114,7 +115,7 @@ def _previous(context: Mapping[str, Any]) -> Any:
     last_run = ti.get_previous_dagrun(state="success")
     if last_run is not None and last_run.run_id == previous.run_id:
         return None if (last_run.conf or {}).get("dagconfig") else previous
-    # What this run was triggered with is not known, and a scheduled one has no conf.
+    # The conf of the previous run is unknown, but a scheduled run has none.
     return previous if previous.run_id.startswith("scheduled__") else None
 
 

@@ -1,4 +1,4 @@
-"""What a task runs with: the row, the group and the run's conf, read once a try, and the reasons not to run."""
+"""Reads the values that a task runs with, once per try: the row, the group and the run's conf; and finds reasons not to run."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InForce:
-    """What a try runs with."""
+    """The values that a try runs with."""
 
     config: DagConfig
     group: ExchangeGroup | None
     installation: Installation
     ceilings: Sequence[Ceiling] = ()
-    """Those of the DAG and of all DAGs."""
+    """The ceilings of the DAG and of all DAGs."""
 
 
 @dataclass(frozen=True)
 class Lookup:
     """
-    What a task's parameters choose; each is named as the operator's.
+    The selection that a task's parameters make. Each field has the name of the operator's parameter.
 
     :param hook: reads the store.
-    :param tasks: gives the DAG's tasks, which tell which jobs a run's conf may name.
+    :param tasks: returns the DAG's tasks; a run's conf may name their jobs.
     """
 
     hook: DagConfigHook
@@ -51,13 +51,13 @@ class Lookup:
     def __post_init__(self) -> None:
         for parameter in ("job_name", "dag_name"):
             value = getattr(self, parameter)
-            # Any other value has no row either, and would run with the defaults.
+            # Any other value has no row either, and would silently get the defaults.
             if not isinstance(value, str) or not value:
                 raise AirflowFailException(f"{parameter} of task {self.task_id} is {value!r}; write the text that the row has")
 
     def read(self, context: Context) -> InForce:
         """
-        Read what is in force. A job that is switched off fails for nothing that a run's conf holds.
+        Read the values in force. If the job is disabled, an unusable conf of the run is not an error.
 
         :raises AirflowFailException: the run's conf cannot be used, or a value is above a ceiling.
         """
@@ -77,9 +77,9 @@ class Lookup:
 
     def skip_if_disabled(self, found: InForce, context: Context) -> None:
         """
-        Find out whether the job and its group are switched on.
+        Check whether the job and its group are enabled.
 
-        :raises AirflowSkipException: one is not; says who switched it off.
+        :raises AirflowSkipException: one is not; the message says who disabled it.
         """
         config, group = found.config, found.group
         if not config.enabled:
@@ -93,7 +93,7 @@ class Lookup:
             raise AirflowSkipException(f"exchange group {group.group_name} is disabled{by}{self._but(context)}")
 
     def _but(self, context: Context) -> str:
-        """Say why a task is skipped although its run was triggered to switch its job on."""
+        """Return why a task is skipped although its run was triggered to enable its job; empty if it was not."""
         run = context.get("dag_run")
         return ". The dag run's conf cannot switch it on" if asks_to_run(run.conf if run else None, self.job_name) else ""
 
@@ -101,11 +101,11 @@ class Lookup:
         try:
             return self.hook.get_group_disabled_change(group.group_name)
         except DagConfigError:
-            # The group is known to be disabled, and its task is skipped whoever did it.
+            # The group is known to be disabled, so its task is skipped, whoever did it.
             return None
 
     def _run_overrides(self, context: Context) -> Mapping[str, Any]:
-        """Read what the run's conf sets for this job."""
+        """Return the values that the run's conf sets for this job."""
         run = context.get("dag_run")
         try:
             by_run = run_overrides(run.conf if run else None, self.job_name, self._job_names)
@@ -124,8 +124,8 @@ class Lookup:
         )
 
     def _job_names(self) -> set[str]:
-        """Give all that may be a job of the run: by the store, and by the DAG's tasks."""
-        # A mapped task has its arguments in partial_kwargs. What is no text yet is known when its task runs.
+        """Return all names that may be jobs of the run: those in the store, and those of the DAG's tasks."""
+        # A mapped task has its arguments in partial_kwargs. A name that is not a text yet is known when its task runs.
         given = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.tasks()]
         return {*self.hook.get_job_names(self.dag_name), *(name for name in given if isinstance(name, str))}
 

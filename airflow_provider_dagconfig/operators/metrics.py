@@ -1,8 +1,8 @@
 """
-What the operator counts and measures, by Airflow's own metrics: StatsD or OpenTelemetry, as airflow.cfg says.
+The operator's counters and timers, through Airflow's own metrics: StatsD or OpenTelemetry, as airflow.cfg says.
 
-Each has the tags ``dag_id``, ``job_name`` and ``namespace``; the names begin with Airflow's own prefix (``airflow.``). Where
-metrics are off, nothing happens.
+Each has the tags ``dag_id``, ``job_name`` and ``namespace``; the names begin with Airflow's own prefix (``airflow.``). If metrics
+are off, nothing happens.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Metrics:
     """
     The metrics of one try.
 
-    :param dag_id: of the task.
+    :param dag_id: the task's.
     :param job_name: the row's.
     :param namespace: the pod's.
     """
@@ -45,7 +45,7 @@ class Metrics:
         """
         Count an end by its kind, ``dagconfig.pods.ended``, and measure ``dagconfig.pod.pending`` and ``dagconfig.pod.running``.
 
-        :param container: the job's; its times are the node's, in whole seconds.
+        :param container: the job's container; its times are the node's, in whole seconds.
         """
         self._count("pods.ended", end=ended.outcome.end.name.lower(), reason=ended.outcome.reason)
         pending, running = phases(ended.pod, container)
@@ -54,7 +54,7 @@ class Metrics:
                 Stats.timing(f"dagconfig.pod.{name}", timedelta(seconds=took), tags=self._tags())
 
     def counted(self, run: Callable[[], Ended], container: str) -> Ended:
-        """Let a pod run to its end, and count that, whichever it is; what is raised is :meth:`PodRun.run`'s."""
+        """Run a pod to its end and count the end, whichever it is. Exceptions are those of :meth:`PodRun.run`."""
         try:
             ended = run()
         except PodFailed as failed:
@@ -64,11 +64,11 @@ class Metrics:
         return ended
 
     def decided(self, cause: Cause, decision: Decision) -> None:
-        """Count a failed try by whose fault it is and what follows: ``dagconfig.retries``, or ``dagconfig.no_retry``."""
+        """Count a failed try by its cause and by what follows: ``dagconfig.retries``, or ``dagconfig.no_retry``."""
         self._count("retries" if decision.retry else "no_retry", cause=cause.name.lower())
 
     def grown(self) -> None:
-        """Count a try that has more memory than its row says, since an earlier one was OOMKilled: ``dagconfig.memory.grown``."""
+        """Count a try with more memory than its row has, because an earlier one was OOMKilled: ``dagconfig.memory.grown``."""
         self._count("memory.grown")
 
     def _count(self, name: str, **tags: str) -> None:

@@ -1,4 +1,4 @@
-"""Checks of the operator's own parameters when the DAG is parsed: values that no try could use."""
+"""Checks the operator's own parameters when the DAG is parsed, and refuses values that no try could use."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def check_parameters(
     logging_interval: Any = None,
 ) -> None:
     """
-    Check some parameters of the operator; each argument has its parameter's name.
+    Check some parameters of the operator. Each argument has its parameter's name.
 
-    :raises ValueError: one has a value that it cannot have; says what to write.
+    :raises ValueError: a parameter has an invalid value; the message says what to write.
     """
     if on_finish_action not in _ON_FINISH_ACTIONS:
         raise ValueError(f"on_finish_action is {on_finish_action!r}: write one of {', '.join(_ON_FINISH_ACTIONS)}")
@@ -37,7 +37,7 @@ def check_parameters(
 
 
 def are_exit_codes(codes: Any) -> bool:
-    """Whether a value is one exit code, or several, or None."""
+    """Return whether a value is one exit code, several, or None."""
     if isinstance(codes, list | tuple | set | frozenset):
         return all(are_exit_codes(code) and isinstance(code, int) for code in codes)
     return codes is None or (isinstance(codes, int | Container) and not isinstance(codes, str | bytes | bool))

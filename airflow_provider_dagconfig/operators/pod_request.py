@@ -1,4 +1,4 @@
-"""What one try's pod is made from: the operator's parameters, the task instance, and what is in force."""
+"""Gathers the input for one try's pod: the operator's parameters, the task instance, and the values in force."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _OF_THE_TRY = {
     *("dag_id", "run_id", "task_id", "map_index", "try_number", "max_tries", "run_start", "run_clears"),
     *("dag_config", "exchange_group", "installation"),
 }
-"""What a pod is made from that is no parameter of the operator."""
+"""The parts of a pod's input that are not parameters of the operator."""
 
 POD_PARAMETERS = [parameter.name for parameter in fields(PodRequest) if parameter.name not in _OF_THE_TRY]
-"""The parameters of the operator that go into the pod as they are: they have the same names there."""
+"""The operator's parameters that go into the pod unchanged, under the same names."""
 
 
 def pod_request(task: Any, context: Context, found: InForce, namespace: str) -> PodRequest:
     """
-    Gather what the pod of a try is made from.
+    Return the input for the pod of a try.
 
     :param task: the operator, rendered.
     :param namespace: the pod's.
-    :raises InstallationError: ``[dagconfig] installation`` is no label.
+    :raises InstallationError: ``[dagconfig] installation`` is not a valid label.
     """
     ti = context["ti"]
     run = context.get("dag_run")

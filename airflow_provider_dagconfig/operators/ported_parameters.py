@@ -1,9 +1,9 @@
 """
 The parameters of KubernetesPodOperator that ConfiguredKubectlRunOperator does not have, and what to write instead.
 
-Airflow drops a name in ``default_args`` that no operator's signature has: a deadline or a template that stands there would be lost
-without a word. So each is either accepted, as nothing here depends on it, or refused when the DAG is parsed. Parameters that both
-operators have are not here.
+Airflow drops a name in ``default_args`` that is in no operator's signature, so a deadline or a template there would be lost
+silently. Therefore each of these parameters is either accepted, because it makes no difference here, or refused when the DAG is
+parsed. Parameters that both operators have are not in this module.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 WITHOUT_EFFECT = frozenset(
     {
-        # Nothing is polled.
+        # This operator does not poll.
         "base_container_status_polling_interval",
         "poll_interval",
         "startup_check_interval_seconds",
-        # The operator's own trigger takes none.
+        # The operator's own trigger has no such arguments.
         "trigger_kwargs",
-        # The error holds the kubelet's or the scheduler's message.
+        # The error contains the kubelet's or the scheduler's message.
         "log_events_on_failure",
         "log_events_on_startup",
         "log_pod_spec_on_failure",
@@ -36,18 +36,18 @@ WITHOUT_EFFECT = frozenset(
         "xcom_sidecar_container_security_context",
     }
 )
-"""Accepted, whatever the value: the pod and its end are the same."""
+"""Accepted with any value: the pod and its end are the same."""
 
 
 class Job(NamedTuple):
-    """Whose row a command sets, as words of a command line."""
+    """The job whose row a command sets, as words of a command line."""
 
     dag_name: str
     job_name: str
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], dag: DAG | None) -> Job:
-        """Take a task's job; ``DAG`` and ``JOB`` stand for names that are known when the task runs."""
+        """Return a task's job. ``DAG`` and ``JOB`` stand for names that are known only when the task runs."""
 
         def word(name: Any, unknown: str) -> str:
             return shell_word(name) if isinstance(name, str) and "{{" not in name else unknown
@@ -55,7 +55,7 @@ class Job(NamedTuple):
         return cls(word(arguments.get("dag_name") or (dag and dag.dag_id), "DAG"), word(arguments.get("job_name", "all"), "JOB"))
 
     def set(self, *assignments: str) -> str:
-        """Give the command that sets columns, to be pasted."""
+        """Return the command that sets columns, ready to be pasted."""
         return " ".join(["airflow dagconfig set", *self, *assignments])
 
 
@@ -63,8 +63,8 @@ class Instead(NamedTuple):
     """
     What to write instead of a parameter.
 
-    :param write: the sentence, or what makes it of the value and the task's job
-    :param accepted: the values that mean what is so here in any case
+    :param write: the sentence, or a function that makes it from the value and the task's job
+    :param accepted: the values that ask for what this operator does anyway
     """
 
     write: str | Callable[[Any, Job], str]
@@ -115,23 +115,23 @@ INSTEAD: Mapping[str, Instead] = {
         accepted=("FallbackToLogsOnError",),
     ),
 }
-"""Refused: the pod, its life, or what is told of it would be another."""
+"""Refused: the pod, its life, or its messages would differ from what the author asked for."""
 
 
 def is_ported(name: str) -> bool:
-    """Say whether a parameter is KubernetesPodOperator's alone."""
+    """Return whether only KubernetesPodOperator has the parameter."""
     return name in WITHOUT_EFFECT or name in INSTEAD
 
 
 def parameters_of_subclasses(operator: type, base: type) -> set[str]:
-    """Give the parameters that an operator's class, and those between it and the base, declare: they have their own meaning."""
+    """Return the parameters that an operator's class, and the classes between it and the base, declare with their own meanings."""
     inits = [vars(each)["__init__"] for each in operator.__mro__[: operator.__mro__.index(base)] if "__init__" in vars(each)]
     return {name for init in inits for name in inspect.signature(init).parameters}
 
 
 def defaults_of(dag: DAG | None, task_group: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give the default arguments of a mapped task, as Airflow joins them.
+    Return the default arguments of a mapped task, merged as Airflow does.
 
     :param arguments: of ``partial()``.
     """
@@ -147,13 +147,13 @@ def check_ported(
     dag: DAG | None,
 ) -> None:
     """
-    Refuse what would be lost.
+    Refuse parameters that would be lost.
 
-    An argument of the task stands above ``default_args``, so None for a parameter says that ``default_args`` are meant for other
+    An argument of the task overrides ``default_args``, so None for a parameter says that ``default_args`` are meant for other
     tasks.
 
     :param arguments: those of the task
-    :param default_args: those of the DAG, of task groups and of the task, joined
+    :param default_args: those of the DAG, of task groups and of the task, merged
     :param dag: the task's, if it has one yet
     :raises ValueError: for all of them at once, each with what to write instead
     """
@@ -176,7 +176,7 @@ def check_ported(
 
 
 def _shown(name: str, value: Any) -> str:
-    """Show a value where it is short, and can't be a secret."""
+    """Return a parameter with its value if the value is short and can't be a secret; otherwise only its name."""
     return f"{name}={value}" if isinstance(value, bool | int | float) else name
 
 
@@ -185,7 +185,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _cpu_and_memory(container_resources: Any) -> list[str]:
-    """Give CPU and memory as assignments of the row's columns."""
+    """Return CPU and memory as assignments to the row's columns."""
     resources = to_plain(container_resources)
     if not isinstance(resources, Mapping):
         return []

@@ -1,4 +1,4 @@
-"""What a container wrote for ``do_xcom_push``, read: JSON that Airflow can store, or an error that says why it is none."""
+"""Reads what a container wrote for ``do_xcom_push``: JSON that Airflow can store, or an error that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException
 
 _MOST_BYTES = 4096
-"""Kubernetes' limit of a termination message; what is longer is cut there."""
+"""Bytes, Kubernetes' limit for a termination message. Longer ones are cut there."""
 _DEEPEST = 100
-"""Lists and dicts inside each other; Airflow and PostgreSQL go down one level a call."""
+"""Levels of nested lists and dicts. A deeper value is refused: Airflow and PostgreSQL use one call per level."""
 _FILE = "do_xcom_push: what the container wrote to /airflow/xcom/return.json"
 _ELSEWHERE = "leave larger results in storage and return where they are"
 
 
 def read_result(text: str | None) -> Any:
     """
-    Read a termination message.
+    Return the value of a termination message.
 
-    :return: the JSON value; None where there is nothing, or nothing but blanks.
-    :raises AirflowException: it is no JSON, was cut, or is a value that Airflow's database can't hold.
+    :return: the JSON value; None if the message is empty or blank.
+    :raises AirflowException: it is not JSON, was cut, or is a value that Airflow's database can't store.
     """
     if not text or not text.strip():
         return None
@@ -32,7 +32,7 @@ def read_result(text: str | None) -> Any:
     except RecursionError:
         raise _unfit(f"has more than {_DEEPEST} lists or dicts inside each other") from None
     except ValueError as error:
-        # A character that was cut in two is not in it.
+        # A character that was cut in two is missing.
         cut = f" (it was cut after {size} bytes)" if size > _MOST_BYTES - 4 else ""
         raise AirflowException(
             f"{_FILE} ({size} bytes) is no JSON{cut}: {error}. At most 4,096 bytes get through; {_ELSEWHERE}"

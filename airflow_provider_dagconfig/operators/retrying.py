@@ -1,10 +1,10 @@
 """
-A task's retries by its row: whether a try may make a pod, what is next after a failure, and how Airflow is told.
+A task's retries by its row: whether a try may create a pod, what follows a failure, and how Airflow is told.
 
-Airflow 3.3 asks a retry policy when a task fails, in the worker: it may refuse another try, and choose the delay, and can never
-allow more than the task's static ``retries``. So that number is only the ceiling here. It is not asked where a worker died; then
-the next try looks at the pod first, and at the count only where it would have to make another one. Below 3.3 there is no policy: a
-failure that is the last one is raised as AirflowFailException, and the delay is the DAG's.
+When a task fails, Airflow 3.3 asks a retry policy in the worker. The policy may refuse a retry and choose the delay, but can't
+allow more retries than the task's static ``retries``; so here that number is only the ceiling. The policy is not asked if a worker
+died. Then the next try looks for the pod first, and checks the count only if it would have to create another pod. Below 3.3 there
+is no policy: the last failure is raised as AirflowFailException, and the delay is the DAG's.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ try:
 except ImportError:  # below 3.3
 
     class _NoPolicy:
-        """Stands where there are no policies."""
+        """Stands in for the base class if Airflow has no policies."""
 
     HAS_POLICIES = False
     _Base: type = _NoPolicy
@@ -66,10 +66,10 @@ else:
 
 
 _LOG = logging.getLogger("airflow.task.operators")
-"""For a mapped task that is none yet."""
+"""For a mapped task that does not exist yet."""
 
 _ANY = 1_000_000
-"""Stands for a number of retries that is not bounded here."""
+"""Retries; stands for a number that is not limited here."""
 
 
 _AIRFLOWS = {
@@ -77,20 +77,20 @@ _AIRFLOWS = {
     for name, parameter in inspect.signature(BaseOperator.__init__).parameters.items()
     if name in ("retries", "retry_delay", "retry_policy")
 }
-"""The parameters of the base operator that say how a task is tried again, with Airflow's defaults."""
+"""The base operator's parameters for retries, with Airflow's defaults."""
 
 
 class RowRetryPolicy(_Base):  # type: ignore[misc]
-    """Airflow's retry policy of a ConfiguredKubectlRunOperator: what its job's row says at that moment."""
+    """Airflow's retry policy of a ConfiguredKubectlRunOperator: decides by its job's row at the time of the failure."""
 
     def evaluate(
         self,
         exception: BaseException,
-        try_number: int,  # noqa: ARG002 - the round's are counted, not the task's
+        try_number: int,  # noqa: ARG002 - the round's tries are counted, not the task's
         max_tries: int,  # noqa: ARG002
         context: Context | None = None,
     ) -> Any:
-        """Decide by the row. Where there is no task yet (a mapped one's arguments fail), by the static number, or not at all."""
+        """Decide by the row. If there is no task yet (a mapped one's arguments failed), refuse, or leave it to Airflow."""
         task: Any = None if context is None else context["ti"].task
         if context is None or not hasattr(task, "after_failure"):
             if not isinstance(exception, ValueError | TypeError):
@@ -104,12 +104,12 @@ class RowRetryPolicy(_Base):  # type: ignore[misc]
 
 def with_retries(given: Mapping[str, Any], *, task_id: str, from_row: Any, run_once: Any) -> dict[str, Any]:
     """
-    Give ``retries``, ``retry_delay`` and ``retry_policy`` for Airflow.
+    Return ``retries``, ``retry_delay`` and ``retry_policy`` for Airflow.
 
-    :param given: what the author gives, ``default_args`` included; None, or missing, where nothing.
-    :param from_row: the parameter ``retries_from_row``; None where it is not given.
+    :param given: the author's arguments, including ``default_args``; None or missing if not given.
+    :param from_row: the parameter ``retries_from_row``; None if it is not given.
     :param run_once: the parameter ``run_once``.
-    :raises ValueError: a parameter is none, or ``run_once`` on an Airflow that cannot hold to it.
+    :raises ValueError: a parameter is invalid, or this Airflow cannot support ``run_once``.
     """
     for name, value in (("retries_from_row", from_row), ("run_once", run_once)):
         if value not in (None, True, False):
@@ -125,13 +125,14 @@ def with_retries(given: Mapping[str, Any], *, task_id: str, from_row: Any, run_o
         return wanted
     row: dict[str, Any] = {"retries": MOST_RETRIES}
     if HAS_POLICIES:
-        # The delay is for a worker that died, since nobody is asked then; its pod goes on, and waits for somebody.
+        # The delay applies only if a worker died, since the policy is not asked then. The pod still runs and waits for the next
+        # try.
         row |= {"retry_policy": RowRetryPolicy(), "retry_delay": PAUSE}
     return wanted | {name: value for name, value in row.items() if given.get(name) is None}
 
 
 def is_from_row(policy: Any, from_row: bool | None) -> bool:
-    """Whether a task's retries are its row's: not where its author has a policy, or where it is switched off."""
+    """Return whether the row decides about a task's retries. It does not if the author has set a policy or switched it off."""
     if policy is not None and not isinstance(policy, RowRetryPolicy):
         return False
     return configured_retries_from_row() if from_row is None else from_row
@@ -142,7 +143,7 @@ class Retrying:
     The retries of one try of a task.
 
     :param task: the operator.
-    :param from_row: whether the row counts; if not, only ``run_once`` does.
+    :param from_row: whether the row decides; if not, only ``run_once`` counts.
     """
 
     def __init__(self, task: Any, context: Context, *, from_row: bool, run_once: bool) -> None:
@@ -150,17 +151,17 @@ class Retrying:
         self.lookup: Lookup | None = None
         """Reads the row; None until the task's parameters are rendered."""
         self.found: InForce | None = None
-        """What the try runs with, once it is read."""
+        """The values that the try runs with; None until they are read."""
         self.run: PodRun | None = None
-        """The pod's, once there is one."""
+        """The run of the pod; None until there is one."""
         self.metrics = Metrics(task.dag_id, "", "")
-        """With the job and the namespace, once they are known."""
+        """Its job and namespace are empty until they are known."""
         self.open_groups = 1 if HAS_POLICIES else 0
-        """How many of Airflow's groups of lines are open in the log: its page folds them. The first is of what precedes execute."""
+        """Number of Airflow's groups of lines that are open in the log; its page folds them. The first one precedes execute."""
         self.goes_on = False
-        """Whether the task was deferred, and goes on."""
+        """Whether the task was deferred and resumes."""
         self.next_has = ""
-        """What the next try has that this one had not, for the log."""
+        """What the next try has and this one had not, for the log."""
         self._disabled: str | None = None
 
     @cached_property
@@ -169,9 +170,9 @@ class Retrying:
 
     def skip_if_disabled(self, lookup: Lookup, found: InForce) -> None:
         """
-        Find out whether the job is switched on. A try after one that failed is not skipped: it makes no pod, and fails.
+        Check whether the job is enabled. A try after a failed one is not skipped: it creates no pod, and fails.
 
-        :raises AirflowSkipException: it is not, and nothing was tried since the task was last cleared.
+        :raises AirflowSkipException: it is disabled, and nothing was tried since the task was last cleared.
         """
         try:
             lookup.skip_if_disabled(found, self._context)
@@ -183,7 +184,7 @@ class Retrying:
             self._disabled = str(disabled)
 
     def permit(self, config: DagConfig) -> Permit:
-        """Say whether the try may make a pod, by what was used up before, and count one that it makes."""
+        """Return whether the try may create a pod, according to what earlier tries used up. Creating one counts."""
         if not self._counts:
             return Permit(None, self._take_note)
         try:
@@ -211,9 +212,9 @@ class Retrying:
         self.metrics.step(step)
 
     def decide(self, error: BaseException) -> Decision:
-        """Decide about another try after this error, by the row as it is now, and count it."""
+        """Decide about a retry after this error, by the row as it is now, and count the failure."""
         if isinstance(error, TaskPodError) and isinstance(error.end, PodStopped) and error.end.by is not None:
-            # What is next was decided elsewhere, and what is kept is another task instance's by now.
+            # What follows was decided elsewhere, and the stored counts now belong to another round.
             return Decision(None, f"somebody ended the task or cleared it ({error.end.by})")
         cause, what = self._judge(error)
         decision = replace(self._decide(cause, what), next_has=self.next_has)
@@ -244,7 +245,7 @@ class Retrying:
     @contextmanager
     def failures_decided(self) -> Iterator[None]:
         """
-        Say that there is no retry where an error stands for itself; below 3.3 also decide what follows from others.
+        Log that there is no retry if an error itself says so. Below 3.3, also decide what follows from other errors.
 
         From 3.3 on Airflow asks its policy later.
         """
@@ -270,12 +271,12 @@ class Retrying:
             raise
 
     def tell(self, decision: Decision) -> None:
-        """Write the line that says what is next, and why, outside of all groups."""
+        """Log what follows and why, outside of all groups."""
         self.end_groups()
         tell(self._task.log, decision, delay_below_3_3=self._task.retry_delay)
 
     def end_groups(self) -> None:
-        """End Airflow's groups of lines: what follows is seen at once."""
+        """End Airflow's groups of lines, so that the next lines are visible at once."""
         end_groups(self._task.log, self.open_groups)
         self.open_groups = 0
 
@@ -294,11 +295,11 @@ class Retrying:
         rules = Rules.of(config, self._task.max_retry_delay, cluster_retries=configured_cluster_retries(), run_once=self._run_once)
         if self._from_row:
             return rules
-        # The author's own number counts, and Airflow counts it.
+        # The author's number applies, and Airflow counts the tries.
         return Rules(_ANY, timedelta(), False, cluster_retries=_ANY, run_once=self._run_once)
 
     def _spread(self) -> float:
-        """From 0 to 1: another one for each task and try, the same whenever it is asked for."""
+        """Return a number from 0 to 1 that differs between tasks and tries, and is the same at each call."""
         ti = self._context["ti"]
         ids = "\0".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number)))
         return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
@@ -306,10 +307,10 @@ class Retrying:
 
 def tell(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = None) -> None:
     """
-    Write the line that says what is next, and why.
+    Log what follows and why.
 
     :param log: the task's.
-    :param delay_below_3_3: the task's static one.
+    :param delay_below_3_3: the task's static delay.
     """
     due = f"after the DAG's retry_delay ({delay_below_3_3})"
     if HAS_POLICIES and decision.delay is not None:

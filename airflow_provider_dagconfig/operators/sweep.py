@@ -1,4 +1,4 @@
-"""The operator that deletes the pods that nobody comes back for. What becomes of a pod is decided in ``kubectl/sweep``."""
+"""The operator that deletes orphaned pods. ``kubectl/sweep`` decides what becomes of a pod."""
 
 from __future__ import annotations
 
@@ -26,26 +26,25 @@ if TYPE_CHECKING:
 
 class SweepPodsOperator(BaseOperator):
     """
-    Delete the pods of this installation that nobody comes back for, as ``airflow dagconfig sweep`` does, from a task.
+    Delete the orphaned pods of this installation from a task, as ``airflow dagconfig sweep`` does.
 
-    A task has no database, and learns from Airflow what state a task instance has, not since when. So a pod is deleted where
-    Airflow counts its task instance as finished, and the pod ended more than ten minutes ago; one that has not ended, where two
-    sweeps saw that, more than ten minutes apart. The first of them marks the pod by an annotation. A pod whose task instance this
-    Airflow does not know is only listed in the log: another Airflow may share the store.
+    A task has no database. Airflow tells it the state of a task instance, but not since when. So a pod is deleted if Airflow
+    counts its task instance as finished, and the pod ended more than ten minutes ago. A pod that has not ended is deleted if two
+    sweeps, more than ten minutes apart, saw its task instance finished; the first of them marks the pod by an annotation. A pod
+    whose task instance this Airflow does not know is only listed in the log: another Airflow may share the store.
 
     It needs the right to list pods, beside those that each task needs.
 
-    :param namespace: where the pods run; default: the connection's, else ``default``. (templated)
+    :param namespace: the pods' namespace; default: the connection's, else ``default``. (templated)
     :param postgres_conn_id: the connection of the configuration's database, which knows the installation; default:
-        ``[dagconfig] postgres_conn_id``, which is ``postgres_default`` where it isn't set. (templated)
-    :param config_schema: its schema; default: ``[dagconfig] schema``, which is ``financial_screener`` where it isn't set.
-        (templated)
-    :param kubernetes_conn_id: the Kubernetes provider's connection; where there is none, KUBECONFIG, ``~/.kube/config`` and the
-        pod's own service account are tried in this order. (templated)
-    :param config_file: the path of a kubeconfig, before what the connection says. (templated)
+        ``[dagconfig] postgres_conn_id``, or ``postgres_default`` if that is not set. (templated)
+    :param config_schema: its schema; default: ``[dagconfig] schema``, or ``financial_screener`` if that is not set. (templated)
+    :param kubernetes_conn_id: the Kubernetes provider's connection; if there is none, KUBECONFIG, ``~/.kube/config`` and the pod's
+        own service account are tried in this order. (templated)
+    :param config_file: the path of a kubeconfig; takes precedence over the connection. (templated)
     :param cluster_context: the kubeconfig's context. (templated)
     :param in_cluster: use the service account of the pod that the worker runs in.
-    :raises AirflowFailException: trying again would not help: the API server forbids it, or the credentials are wrong.
+    :raises AirflowFailException: a retry would not help: the API server forbids the request, or the credentials are wrong.
     :raises AirflowException: the API server does not answer, or a pod could not be deleted.
     """
 
@@ -85,8 +84,8 @@ class SweepPodsOperator(BaseOperator):
         """
         List the pods, ask Airflow about their tasks, and delete those whose work is not wanted.
 
-        :return: how many ``pods`` there are, how many of them were ``deleted``, ``kept`` and ``failed`` (could not be deleted or
-            marked), and how many are ``unknown`` to this Airflow, all of which are kept.
+        :return: the number of ``pods``; how many of them were ``deleted``, ``kept`` and ``failed`` (could not be deleted or
+            marked); and how many are ``unknown`` to this Airflow, all of which are kept.
         """
         try:
             installation = self._installation()
@@ -97,7 +96,7 @@ class SweepPodsOperator(BaseOperator):
         with access.environment() as environment:
             requests = InstallationPods(environment, namespace, installation, configured_kubectl())
             try:
-                # In this order: what Airflow says must not be older than what is seen of a pod.
+                # The pods first: Airflow's answers must not be older than the observation of a pod.
                 listed = requests.all()
             except KubectlError as error:
                 failure = AirflowException if error.fault in PASSING else AirflowFailException
@@ -116,7 +115,7 @@ class SweepPodsOperator(BaseOperator):
             done = requests.deal_with(pod, verdict, now())
         except KubectlError as error:
             raise AirflowException(f"Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}") from None
-        # Most pods are at work.
+        # Most pods are in use.
         if verdict.fate is Fate.KEEP:
             self.log.debug("%s %s: %s", *printables(done.did, pod.name, done.why))
         else:
@@ -135,7 +134,7 @@ class SweepPodsOperator(BaseOperator):
         return {**counts, "unknown": unknown}
 
     def _installation(self) -> str:
-        # It loads a database's driver, which a DAG file need not pay for.
+        # This loads a database driver, which a DAG file does not need.
         from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
@@ -146,5 +145,5 @@ class SweepPodsOperator(BaseOperator):
 
 
 def now() -> datetime:
-    """Give the time, which kubectl's modules never ask for."""
+    """Return the time; kubectl's modules never ask for it."""
     return datetime.now(timezone.utc)

@@ -1,7 +1,7 @@
 """
-The log of a try as a page that somebody reads at night: what is in force first, what is looked up seldom in groups, the end last.
+Writes a try's log for a person who reads it at night: the values in force first, details in groups, the end last.
 
-Airflow's page folds what stands between ``::group::`` and ``::endgroup::``; an end too many is ignored there.
+Airflow's page folds the lines between ``::group::`` and ``::endgroup::``, and ignores a superfluous end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_dagconfig.wording import printable, printables
 
 
 def tell_configuration(log: Any, config: DagConfig, group: ExchangeGroup | None) -> None:
-    """Write what is in force: in one line that is seen at once, and each value with where it is from in a group."""
+    """Log the values in force: a summary in one line that is visible at once, and each value with its origin in a group."""
     log.info("%s", printable(in_force(config, group, datetime.now(timezone.utc))))
     with _folded(log, "Configuration"):
         for name in CONFIG_COLUMNS:
@@ -32,9 +32,9 @@ def tell_configuration(log: Any, config: DagConfig, group: ExchangeGroup | None)
 
 def tell_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
     """
-    Write which pod is asked for; at level DEBUG its manifest too, in a group.
+    Log which pod is requested; at level DEBUG also its manifest, in a group.
 
-    The manifest is without the values of variables that are secret by their names.
+    The manifest lacks the values of variables whose names suggest a secret.
     """
     metadata = manifest["metadata"]
     log.info(
@@ -70,12 +70,12 @@ def tell_events(log: Any, events: Iterable[Mapping[str, Any]]) -> None:
 
 
 def tell_failure(log: Any, error: BaseException) -> None:
-    """Write what an error says in one line, before Airflow's traceback has it whole."""
+    """Log the first line of an error, before Airflow logs it whole with its traceback."""
     log.error("%s", printable(str(error).partition("\n")[0] or type(error).__name__))
 
 
 def end_groups(log: Any, number: int) -> None:
-    """End so many groups: what follows is seen at once."""
+    """End a number of groups, so that the next lines are visible at once."""
     for _ in range(number):
         log.info("::endgroup::")
 

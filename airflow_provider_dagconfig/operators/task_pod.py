@@ -1,7 +1,7 @@
 """
-The pod of one try of a task: made or adopted, waited for here or by the triggerer, and its end told to Airflow.
+The pod of one try of a task: creates or adopts it, waits for it here or lets the triggerer wait, and reports its end to Airflow.
 
-Each step of it is another module's: what a pod is made from, how it is driven, what its end means for the task.
+Other modules do the steps: they gather the pod's input, drive the pod, and translate its end for the task.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 
 _DEFAULT_GRACE_PERIOD = 30
-"""Seconds; Kubernetes' own default of terminationGracePeriodSeconds."""
+"""Seconds; Kubernetes' own default of terminationGracePeriodSeconds. After them the containers are killed."""
 
 
-WAITS_HERE = "The triggerer does not watch the pod, so this task waits for it in its worker from now on: %s"
-"""The line of the log, with why."""
+def waits_here(why: str) -> str:
+    """Return the warning of a deferrable task that the triggerer does not watch."""
+    return f"The triggerer does not watch the pod, so this task waits for it in its worker from now on: {why}"
 
 
 class TaskPod:
@@ -68,7 +69,7 @@ class TaskPod:
     The pod of one try.
 
     :param task: the operator, rendered.
-    :param growth: what the try runs with.
+    :param growth: has the values that the try runs with.
     """
 
     def __init__(self, task: ConfiguredKubectlRunOperator, context: Context, growth: Growth, retrying: Retrying) -> None:
@@ -82,12 +83,12 @@ class TaskPod:
 
     def execute(self, *, refusal: str | None = None) -> Any:
         """
-        Make the pod or adopt it, and wait for its end, or let the triggerer do so.
+        Create or adopt the pod, and wait for its end, or let the triggerer wait.
 
-        :param refusal: why no pod may be made, beside what the row says; None where one may.
-        :return: what the task returns.
+        :param refusal: why no pod may be created, beside the row's reasons; None if one may.
+        :return: the task's return value.
         :raises TaskDeferred: the triggerer waits.
-        :raises AirflowException: whichever the pod's end is.
+        :raises AirflowException: the pod's end, in Airflow's exceptions.
         """
         with self._ends():
             access = self._task._access()
@@ -103,11 +104,11 @@ class TaskPod:
 
     def complete(self, left: Deferral, report: Report) -> Any:
         """
-        Go on with a pod that was deferred.
+        Continue with a pod that was deferred.
 
-        :param left: what the task left.
-        :param report: what was seen of the pod meanwhile.
-        :return: as :meth:`execute`.
+        :param left: the task's stored data.
+        :param report: the observations of the pod meanwhile.
+        :return: as for :meth:`execute`.
         """
         with self._ends():
             access = left.cluster.access(self._task.task_id)
@@ -117,7 +118,7 @@ class TaskPod:
         return self._succeeded(access, result)
 
     def kill(self) -> None:
-        """Stop waiting; fit for a signal handler."""
+        """Stop waiting. A signal handler may call this."""
         self._killed = True
         if self._run is not None:
             self._run.kill()
@@ -172,14 +173,14 @@ class TaskPod:
             manifest,
             limits,
             on_finish_action=task.on_finish_action,
-            # A pod's own line stays as it wrote it, with its colours: so it is with KubernetesPodOperator and `kubectl logs`.
+            # A pod's own line keeps its colours, as with KubernetesPodOperator and `kubectl logs`.
             on_line=(lambda line: task.log.info("%s", line)) if task.get_logs else None,
             note=lambda text: task.log.info("%s", printable(text)),
             judge_kill=lambda: judge_kill(ti),
             **more,
         )
         self._retrying.run = run
-        if self._killed:  # before there was anything to kill
+        if self._killed:  # the kill came before the run
             run.kill()
         return run
 
@@ -189,7 +190,7 @@ class TaskPod:
     # --- waiting ---
 
     def _started(self, run: PodRun) -> bool:
-        """Make the pod, or adopt it; gives whether its end is known already."""
+        """Create or adopt the pod. Return whether its end is already known."""
         try:
             with self._abandoning(run):
                 return run.start()
@@ -209,7 +210,7 @@ class TaskPod:
 
     @contextmanager
     def _abandoning(self, run: PodRun) -> Iterator[None]:
-        """Have the pod deleted where the time of the task is over, or who runs it by hand wants no more."""
+        """Let the pod be deleted if the task's time is over, or if the person who runs the task by hand interrupts it."""
         try:
             yield
         except AirflowTaskTimeout:
@@ -220,14 +221,14 @@ class TaskPod:
             raise
 
     def _deadline(self) -> float | None:
-        """When the task's execution_timeout is over: Airflow itself does not hold a deferred task to it."""
+        """Return when the task's execution_timeout is over, in seconds since 1970. Airflow does not apply it to a deferred task."""
         began, most = getattr(self._context["ti"], "start_date", None), self._task.execution_timeout
         if most is None:
             return None
         return (began.timestamp() if began else time.time()) + float(most.total_seconds())
 
     def _leave(self, run: PodRun) -> Deferral:
-        """Let go of the pod, and give what the task needs to go on with it."""
+        """Stop watching the pod, and return the data with which the task can resume."""
         task, found = self._task, self._growth.in_force
         return Deferral(
             found,
@@ -240,7 +241,7 @@ class TaskPod:
         )
 
     def _defer(self, left: Deferral) -> NoReturn:
-        """Leave the pod to the triggerer."""
+        """Let the triggerer wait for the pod."""
         from airflow_provider_dagconfig.triggers.pod import VERSION, PodTrigger, Watched
 
         task, metadata = self._task, left.parting.identity["metadata"]
@@ -254,7 +255,7 @@ class TaskPod:
         raise AssertionError("a deferral raises")
 
     def _met(self, run: ResumedPodRun, report: Report, left: Deferral) -> Ended:
-        """Collect the end of the pod; where it goes on, defer again, or end it where the task's time is over."""
+        """Collect the end of the pod. If it still runs, defer again, or end it if the task's time is over."""
 
         def meet() -> Ended:
             if (ended := run.meet(report, left.parting.begun_at)) is None:
@@ -274,8 +275,8 @@ class TaskPod:
 
     @contextmanager
     def _waiting_here(self, deadline: float | None, why: str) -> Iterator[None]:
-        """Say that the pod is waited for in the worker, and hold that to what is left of the execution_timeout."""
-        self._task.log.warning(WAITS_HERE, printable(why))
+        """Log that the worker waits for the pod, and enforce the rest of the execution_timeout."""
+        self._task.log.warning("%s", printable(waits_here(why)))
         with nullcontext() if deadline is None else timeout(max(1, int(deadline - time.time()))):  # type: ignore[no-untyped-call]
             yield
 
@@ -283,7 +284,7 @@ class TaskPod:
 
     @contextmanager
     def _ends(self) -> Iterator[None]:
-        """Make Airflow's exceptions of what the pod ends with."""
+        """Translate the pod's end into Airflow's exceptions."""
         try:
             yield
         except (ClusterAccessError, InstallationError, ManifestError) as error:
@@ -300,7 +301,7 @@ class TaskPod:
         assert run is not None
 
         def finish() -> None:
-            """Have the pod deleted; the run's own credentials are gone by then."""
+            """Delete the pod with new credentials: the run's own are gone by then."""
             with access.environment() as environment:
                 run.finish(environment)
 
@@ -309,7 +310,7 @@ class TaskPod:
         return result
 
     def _read_result(self, ended: Ended) -> Any:
-        """Give what the task returns. A pod that skips its task, or whose result nobody can read, is deleted: it never succeeds."""
+        """Return the task's result. A pod that skips its task, or has an unreadable result, is deleted: the task won't succeed."""
         assert self._run is not None
         try:
             if skips(ended.outcome, self._task.skip_on_exit_code):

@@ -1,10 +1,9 @@
 """
-The texts among the rendered parameters. In a DAG with ``render_template_as_native_obj=True`` what a process, a label or an image's
-name gets stays as it is written; and the values of variables that are secret by their names are hidden.
+Keeps texts as they are written in a DAG with ``render_template_as_native_obj=True``, and masks variables with secret names.
 
-There a template's result is read as Python: the text ``1.10`` becomes the number 1.1, ``1e3`` 1000.0, ``1,2`` a tuple, and ``'x'``
-loses its quotes. That is meant where a structure is wanted (a dict of ``env_vars``, a list of ``arguments``, a volume), and never
-where only a text will do.
+In such a DAG a template's result is read as Python: the text ``1.10`` becomes the number 1.1, ``1e3`` becomes 1000.0, ``1,2``
+becomes a tuple, and ``'x'`` loses its quotes. That is intended for a structure (a dict of ``env_vars``, a list of ``arguments``, a
+volume), but never for a process, a label or an image's name, which need a text.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ TEXTS = frozenset(
 """The operator's parameters that are texts."""
 
 OF_TEXTS = frozenset({"cmds", "arguments", "env_vars", "configmaps", "labels", "annotations", "node_selector"})
-"""Those that hold texts; one that is a template as a whole gives the structure."""
+"""The operator's parameters that contain texts. If one is a template as a whole, the template makes the structure."""
 
 
 def as_written(parameter: str, given: Any, rendered: Any, environment: jinja2.Environment, context: Mapping[str, Any]) -> Any:
     """
-    Give a parameter with its texts as they are written.
+    Return a parameter with its texts as they are written.
 
-    :param given: as the DAG's file has it.
-    :param rendered: what became of it natively.
-    :param environment: the DAG's, in which a text is rendered again, as in other DAGs.
+    :param given: the value in the DAG file.
+    :param rendered: the value after native rendering.
+    :param environment: the DAG's; a text is rendered again in it, as in other DAGs.
     :param context: the task's.
     """
 
@@ -54,7 +53,7 @@ def as_written(parameter: str, given: Any, rendered: Any, environment: jinja2.En
 
 
 def _text(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
-    """None stays: the template gave no value."""
+    """Return a text rendered as a text. None stays: the template gave no value."""
     return render(given) if isinstance(given, str) and rendered is not None else rendered
 
 
@@ -67,7 +66,7 @@ def _texts_in(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
 
 
 def _entry(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
-    """An entry of a list of variables. What its ``valueFrom`` holds is no text everywhere."""
+    """Return an entry of a list of variables. Only its name and value must be texts, not all that ``valueFrom`` contains."""
     if not (isinstance(given, Mapping) and isinstance(rendered, Mapping)):
         return rendered
     texts = {key: _text(given[key], rendered[key], render) for key in ("name", "value") if key in given}
@@ -75,9 +74,9 @@ def _entry(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
 
 
 def mask_listed_variables(env_vars: Any) -> None:
-    """Let Airflow hide the values of a list that it would hide in a dict, by their names, in the Rendered tab and in logs."""
+    """Let Airflow mask values of a list that it would mask in a dict because of their names, in the Rendered tab and in logs."""
     for entry in env_vars if isinstance(env_vars, list | tuple) else ():
         value, name = (entry.get("value"), str(entry.get("name"))) if isinstance(entry, Mapping) else (None, "")
-        # Only those: Airflow warns of a short text that it is asked to mask, whatever its name is.
+        # Only those: Airflow logs a warning for each short text that it is asked to mask.
         if isinstance(value, str) and redact(value, name) != value:
             mask_secret(value, name)

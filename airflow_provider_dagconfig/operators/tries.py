@@ -1,9 +1,8 @@
 """
-What a task instance has used up since its last clear: kept in Airflow's task state store, or counted by Airflow's tries.
+What a task instance has used up since its last clear: stored in Airflow's task state store, or derived from Airflow's try numbers.
 
-Airflow tells rounds apart by ``max_tries``, which grows when a task is cleared. From 3.3 on what happened in a round is kept beside
-it, and a pod is counted before it is made: a worker that dies cannot do it later. Below 3.3 each try of the round counts for one
-pod.
+A clear begins a new round, and increases ``max_tries``. From 3.3 on the events of a round are stored with its ``max_tries``. A pod
+is counted before it is created, since a worker that dies cannot count it later. Below 3.3 each try of the round counts as one pod.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class Tries:
     The tries of one task instance in its present round.
 
     :param context: the task's.
-    :param retries: the task's static number, by which Airflow counts on when it clears a task.
+    :param retries: the task's static number, which Airflow adds to the try number when it clears a task.
     :param goes_on: whether an earlier process of this try may have counted something.
     """
 
@@ -35,9 +34,9 @@ class Tries:
     @property
     def used_up(self) -> Round:
         """
-        What was used up before, and by this try so far.
+        What earlier tries have used up, and this try so far.
 
-        :raises Exception: Airflow's, where its API did not answer.
+        :raises Exception: Airflow's, if its API did not answer.
         """
         if self._known is None:
             self._known = self._read()
@@ -45,18 +44,18 @@ class Tries:
 
     @property
     def airflow_allows(self) -> bool:
-        """Whether Airflow's own number of retries leaves another try: the ceiling."""
+        """Whether Airflow's own number of retries, the ceiling, allows another try."""
         most = self._ti.max_tries
         return most is None or (most != 0 and self._ti.try_number <= most)
 
     def making(self) -> None:
-        """Count a pod that is about to be made, once a try."""
+        """Count a pod that is about to be created, once per try."""
         if not self._has_made:
             self._keep(self.used_up.made())
             self._has_made = True
 
     def not_made(self) -> None:
-        """Take that back."""
+        """Undo :meth:`making`."""
         if self._has_made:
             self._keep(self.used_up.unmade())
             self._has_made = False
@@ -78,13 +77,13 @@ class Tries:
 
     @property
     def _in_round(self) -> int:
-        """The number of this try in its round, from 1 on."""
-        # A task instance from before its DAG's retries changed has the former number in it.
+        """The number of this try in its round, starting at 1."""
+        # If the DAG's retries have changed since the task instance was made, its max_tries contains the earlier number.
         first = max(1, (self._ti.max_tries or 0) - self._retries + 1)
         return int(max(1, self._ti.try_number - first + 1))
 
     def _read(self) -> Round:
-        if self._ti.try_number == 1 and not self._goes_on:  # a run that is deleted takes with it what was kept
+        if self._ti.try_number == 1 and not self._goes_on:  # a run that is deleted takes its stored data with it
             return Round()
         if not can_remember(self._context):
             return _by_number(self._in_round - 1)

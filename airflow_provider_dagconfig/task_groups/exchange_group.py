@@ -1,7 +1,7 @@
 """
-The task group that runs its tasks once for each enabled exchange group, and the small operator that lists them.
+The task group that runs its tasks once for each enabled exchange group, and the small operator that lists the groups.
 
-What a group's job is configured with is not here: each task asks for its own row when it runs.
+The configuration of a group's job is not here: each task reads its own row when it runs.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class ListExchangeGroupsOperator(BaseOperator):
     """
     Read the enabled exchange groups from PostgreSQL, highest priority first, then by name.
 
-    The names are its XCom, a list of strings. An empty list is no failure: what is mapped over it is skipped.
+    The names are its XCom, a list of strings. An empty list is not a failure: tasks that are mapped over it are skipped.
 
     :param postgres_conn_id: the Airflow connection of the configuration store; (templated) default: as
         :class:`~airflow_provider_dagconfig.hooks.dag_config.DagConfigHook` has it.
     :param config_schema: the database schema of the configuration tables; (templated) default: the hook's.
-    :param retries: there is no row that says how often it is tried again, where the database is away.
-    :param retry_delay: between them.
+    :param retries: how often it is retried if the database is away; no row says this.
+    :param retry_delay: the delay between retries.
     """
 
     template_fields: Sequence[str] = ("postgres_conn_id", "config_schema")
@@ -59,7 +59,7 @@ class ListExchangeGroupsOperator(BaseOperator):
         self.config_schema = config_schema
 
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002
-        # Not above: DAG files are parsed without it.
+        # Imported here, so that parsing a DAG file does not load it.
         from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
         hook = DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
@@ -80,8 +80,8 @@ class ExchangeGroupName(MappedArgument):
     """
     The name of an instance's exchange group, as an argument that is resolved when the task's templates are rendered.
 
-    It labels the task instance at once: a task that is skipped or fails while its templates are rendered, as one
-    whose job is disabled, gets no label from Airflow.
+    It labels the task instance at once. Airflow would not label a task that is skipped or fails while its templates are rendered,
+    such as a task whose job is disabled.
     """
 
     _label_template: str
@@ -96,12 +96,12 @@ class ExchangeGroupName(MappedArgument):
 @attrs.define(init=False, repr=False, eq=False)
 class ExchangeGroupTaskGroup(MappedTaskGroup):
     """
-    A task group that is mapped over the enabled exchange groups when the DAG runs, one instance a group.
+    A task group that is mapped over the enabled exchange groups when the DAG runs, one instance per group.
 
-    It puts a task before itself that lists the groups, so nothing is read while a DAG file is parsed, and a group
-    that was added, changed or disabled takes part in the next run. Instances start in order of priority. A task that
-    is skipped or fails affects only the tasks after it in its own instance. The grid shows the group's name instead
-    of the map index, for every task that has no ``map_index_template`` of its own.
+    It puts a task before itself that lists the groups. So nothing is read while a DAG file is parsed, and a group that was added,
+    changed or disabled takes effect in the next run. Instances start in order of priority. A task that is skipped or fails affects
+    only the tasks after it in its own instance. The grid shows the group's name instead of the map index, for every task without a
+    ``map_index_template``.
 
     .. code-block:: python
 
@@ -113,22 +113,20 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
                 image="financial-data-collector:latest",
             )
 
-    What is upstream of the group is upstream of the listing task too. With no enabled group all tasks are skipped.
+    What is upstream of the group is upstream of the listing task too. If no group is enabled, all tasks are skipped.
 
-    Airflow's limits for mapped task groups hold: they don't nest, no task in it may have the trigger rule
-    ``always``, and no task in it may be expanded.
+    Airflow's limits for mapped task groups apply: they can't be nested, no task in them may have the trigger rule ``always``, and
+    no task in them may be expanded.
 
-    :param group_id: the group's id. The listing task stands beside the group: ``<group_id>_exchange_groups``.
+    :param group_id: the group's id. The listing task is beside the group: ``<group_id>_exchange_groups``.
     :param list_task_id: another id for the listing task.
-    :param postgres_conn_id: the Airflow connection of the configuration store, for the listing task; also for the
-        :class:`~airflow_provider_dagconfig.operators.kubectl_run.ConfiguredKubectlRunOperator` in the group that
-        name none.
-    :param config_schema: the database schema of the configuration tables, passed on likewise.
+    :param postgres_conn_id: the Airflow connection of the configuration store, for the listing task, and for each
+        :class:`~airflow_provider_dagconfig.operators.kubectl_run.ConfiguredKubectlRunOperator` in the group that names none.
+    :param config_schema: the database schema of the configuration tables, passed on in the same way.
     :param default_args: defaults for the tasks in the group and for the listing task.
-    :param task_group_args: :class:`~airflow.sdk.TaskGroup`'s other arguments: ``prefix_group_id``, ``parent_group``,
-        ``dag``, ``tooltip``, ``doc_md``, ``ui_color``, ``ui_fgcolor``, ``add_suffix_on_collision``,
-        ``group_display_name``.
-    :raises ValueError: nested with another mapped task group, or a task in it has the trigger rule ``always``.
+    :param task_group_args: :class:`~airflow.sdk.TaskGroup`'s other arguments: ``prefix_group_id``, ``parent_group``, ``dag``,
+        ``tooltip``, ``doc_md``, ``ui_color``, ``ui_fgcolor``, ``add_suffix_on_collision``, ``group_display_name``.
+    :raises ValueError: the group is nested with another mapped task group, or a task in it has the trigger rule ``always``.
     """
 
     list_task: ListExchangeGroupsOperator = attrs.field(init=False)
@@ -144,8 +142,8 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
         default_args: dict[str, Any] | None = None,
         **task_group_args: Any,
     ) -> None:
-        # The base class wants what it maps over before the task exists that makes it: the group's id, its DAG and
-        # its defaults, which the task needs, are settled by the base class.
+        # The base class needs its input before the task exists that makes it. The task needs the group's id, its DAG and its
+        # defaults, which the base class determines.
         expand_input = DictOfListsExpandInput({})
         task_group_args |= {"group_id": group_id, "default_args": default_args or {}, "expand_input": expand_input}
         self.__attrs_init__(**task_group_args)
@@ -170,7 +168,7 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
         """
         The name of an instance's exchange group, for the tasks in the group.
 
-        It goes into any templated argument, or into an argument of a ``@task`` function, as the whole value.
+        It can be the whole value of any templated argument, or of an argument of a ``@task`` function.
         """
         return ExchangeGroupName(
             input=self._expand_input,
@@ -183,7 +181,7 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
         return f"{{{{ ti.xcom_pull(task_ids='{self.list_task.task_id}', map_indexes=-1)[ti.map_index] }}}}"
 
     def update_relative(self, other: DependencyMixin, upstream: bool = True, edge_modifier: EdgeModifier | None = None) -> None:
-        """Let what is upstream of the group be upstream of the listing task."""
+        """Make the group's upstream tasks upstream of the listing task, too."""
         super().update_relative(other, upstream, edge_modifier)
         if upstream:
             self.list_task.set_upstream([task for task in other.leaves if task is not self.list_task])
@@ -200,7 +198,7 @@ class ExchangeGroupTaskGroup(MappedTaskGroup):
                     self._complete(task)
                 self.set_upstream(self.list_task)
         finally:
-            # Not MappedTaskGroup's, which stays the current group when it raises.
+            # Not MappedTaskGroup's, which remains the current group if it raises.
             TaskGroup.__exit__(self, exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
     def _refuse_what_cannot_be_mapped(self) -> None:
@@ -232,5 +230,5 @@ def _outer_mapped_groups(group: TaskGroup) -> Any:
 
 
 def _given(**arguments: Any) -> dict[str, Any]:
-    """Leave out what is None, so that default_args can still supply it."""
+    """Return the arguments that are not None, so that default_args can supply the others."""
     return {name: value for name, value in arguments.items() if value is not None}

@@ -1,1 +1,1 @@
-"""What waits for pods of deferred tasks, in Airflow's triggerer."""
+"""The trigger that waits for pods of deferred tasks, in Airflow's triggerer."""

@@ -1,8 +1,8 @@
 """
-The trigger of a deferred pod: it waits, in the triggerer, until something follows from what is seen of the pod, and says what.
+The trigger of a deferred pod: waits in the triggerer until the observations of the pod lead to a verdict, and reports it.
 
-It drives one pure life (``kubectl/pod_life``) with what the triggerer's one watch of the namespace tells (``kubectl/watch_hub``).
-The worker collects the log and the result when the task goes on.
+It drives one pure life (``kubectl/pod_life``) with the observations of the triggerer's one watch of the namespace
+(``kubectl/watch_hub``). The worker collects the log and the result when the task resumes.
 """
 
 from __future__ import annotations
@@ -34,35 +34,36 @@ from airflow_provider_dagconfig.settings import configured_kubectl
 from airflow_provider_dagconfig.wording import printable
 
 VERSION = 1
-"""Of the trigger's arguments. A later wheel reads this one's; of a later one's this wheel only says that it can't."""
+"""Version of the trigger's arguments. A later wheel reads this version; this wheel only reports that it can't read a later one."""
 
 ANSWER_SECONDS = 10.0
-"""Seconds that Airflow has to say what a cancelled task is by now. After them the pod is left."""
+"""Seconds that Airflow has to report the state of a cancelled task. After them the pod is left."""
 
 _DECIDED = ("success", "failed", "skipped", "removed", UNKNOWN)
 """
-The states in which somebody ended a deferred task. A task that goes on is none, scheduled, queued or running, and one that was
-cleared too: whether it was, its next try sees by the pod.
+The states in which somebody ended a deferred task.
+
+A task that resumes is None, scheduled, queued or running. So is a task that was cleared: its next try sees that by the pod.
 """
 
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
-"""Whether Airflow says when a task was cancelled, as from 3.3 on; below, any end of a trigger may be that."""
+"""Whether Airflow says that a task was cancelled, as it does from 3.3 on. Below, any end of a trigger may mean that."""
 
 _LONGEST_WAIT = 3600.0
-"""Seconds; a life may have no deadline."""
+"""Seconds until the verdict is computed again, since a life may have no deadline."""
 
 
 @dataclass(frozen=True)
 class Watched:
     """
-    A pod to wait for. All times are seconds, moments since 1970.
+    A pod to wait for. All times are seconds; moments are seconds since 1970.
 
-    :param identity: whose pod it is, with its uid; from ``annotations.identity``.
-    :param limits: how long things may take.
+    :param identity: the pod's owner and uid; from ``annotations.identity``.
+    :param limits: the time limits.
     :param begun_at: when its try began.
-    :param cluster: which parameters of the task choose the cluster.
-    :param deadline: when the task's execution_timeout is over; None for none.
-    :param log_every: how often its log is to be read while it goes on; None for never.
+    :param cluster: the parameters of the task that select the cluster.
+    :param deadline: when the task's execution_timeout is over; None if there is none.
+    :param log_every: how often its log should be read while it runs; None for never.
     """
 
     identity: Mapping[str, Any]
@@ -74,7 +75,7 @@ class Watched:
 
     @property
     def namespace(self) -> str:
-        """The pod's."""
+        """The pod's namespace."""
         return str(self.identity["metadata"]["namespace"])
 
     @property
@@ -83,22 +84,22 @@ class Watched:
         return str(self.identity["metadata"]["name"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values; :meth:`from_dict` makes the same of them."""
+        """Return JSON values, from which :meth:`from_dict` makes the same object."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Watched:
         """
-        Read what :meth:`as_dict` gave.
+        Make an object from the values of :meth:`as_dict`.
 
-        :raises TypeError: something is missing, or there is something that this version does not know.
+        :raises TypeError: a value is missing, or this version does not know one of them.
         :raises KeyError: the same.
         """
         return cls(**{**values, "limits": Limits(**values["limits"]), "cluster": ClusterParameters(**values["cluster"])})
 
 
 class PodEvent(TriggerEvent):
-    """An event that the triggerer's log tells in a few words."""
+    """An event that the triggerer's log shows in a few words."""
 
     def __repr__(self) -> str:
         report = Report.from_dict(self.payload)
@@ -109,7 +110,7 @@ class PodTrigger(BaseTrigger):
     """
     Waits for a pod of a ConfiguredKubectlRunOperator. It fires once, with a :class:`~..kubectl.report.Report` as a dict.
 
-    :param version: of ``watched``.
+    :param version: the version of ``watched``.
     :param watched: a :class:`Watched`, as a dict.
     """
 
@@ -119,7 +120,7 @@ class PodTrigger(BaseTrigger):
         self._has_fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what makes the same trigger in another process."""
+        """Return what makes the same trigger in another process."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"version": self.version, "watched": self.watched}
 
     def __repr__(self) -> str:
@@ -128,7 +129,7 @@ class PodTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire."""
         report = await self._report()
-        # What is cancelled from now on has its end: the pod is the worker's.
+        # If the trigger is cancelled after this, the pod has its verdict and is the worker's.
         self._has_fired = True
         yield PodEvent(payload=report.as_dict())
 
@@ -148,7 +149,7 @@ class PodTrigger(BaseTrigger):
             return Report(Kind.NOT_WATCHED, message=f"{type(error).__name__}: {error}")
 
     async def _wait(self, watched: Watched) -> Report:
-        # Steps of the wall clock are none of the pod's business.
+        # The life's clock ignores changes of the wall clock.
         ahead = time.time() - time.monotonic()
         life = PodLife(watched.identity, watched.limits, watched.begun_at)
         log_at: float | None = None
@@ -171,7 +172,7 @@ class PodTrigger(BaseTrigger):
                 self._take(await sight.next(wait), life, time.monotonic() + ahead)
 
     async def _has_looked(self, sight: Sight, life: PodLife, ahead: float) -> bool:
-        """Look at the pod itself before it is too late: the watch may have been silent for another reason."""
+        """Request the pod itself before a wait counts as too long: the watch may have been silent for another reason."""
         event = await sight.look()
         self._take(event, life, time.monotonic() + ahead)
         return event is not None
@@ -187,15 +188,15 @@ class PodTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """
-        Delete the pod where somebody ended the task.
+        Delete the pod if somebody ended the task.
 
-        Airflow calls this, from 3.3 on, when it wants the trigger no more: also where nobody ended anything, as when another
-        triggerer has it now. So Airflow is asked first.
+        From 3.3 on Airflow calls this when it no longer wants the trigger, even if nobody ended the task, as when another
+        triggerer takes it over. So Airflow is asked first.
         """
         await self._end_if_decided()
 
     async def cleanup(self) -> None:
-        """Below Airflow 3.3, do what :meth:`on_kill` does."""
+        """Do the same as :meth:`on_kill` below Airflow 3.3."""
         if not _HAS_ON_KILL:
             await self._end_if_decided()
 
@@ -226,7 +227,7 @@ class PodTrigger(BaseTrigger):
         self.log.info("%s", printable(f"Pod {watched.pod} in namespace {watched.namespace} is left as it is: {why}"))
 
     def _delete(self, watched: Watched, access: ClusterAccess) -> str | None:
-        """Delete the pod, unless it is a later try's, or its end was seen to."""
+        """Delete the pod, unless a later try owns it or its end was already handled."""
         container = watched.identity["spec"]["containers"][0]["name"]
         notes: list[str] = []
         with access.environment() as environment:
@@ -237,11 +238,11 @@ class PodTrigger(BaseTrigger):
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClusterParameters, WatchHub]] = weakref.WeakKeyDictionary()
-"""All triggers of a triggerer run in one loop; in `airflow dags test` each has its own."""
+"""The hubs of each event loop: all triggers of a triggerer share one loop; in `airflow dags test` each has its own."""
 
 
 def hub_of(cluster: ClusterParameters) -> WatchHub:
-    """Give the one hub of a cluster in this triggerer."""
+    """Return the one hub of a cluster in this triggerer."""
     hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
     if cluster not in hubs:
         hubs[cluster] = WatchHub(_Connection(cluster).client)
@@ -249,14 +250,14 @@ def hub_of(cluster: ClusterParameters) -> WatchHub:
 
 
 class _Connection:
-    """The credentials of a cluster, read once in a process, and again where they were not taken."""
+    """The credentials of a cluster, looked up once per process, and again if they were refused."""
 
     def __init__(self, cluster: ClusterParameters) -> None:
         self._cluster = cluster
         self._access: ClusterAccess | None = None
 
     async def client(self, is_stale: bool) -> AbstractContextManager[Client]:
-        """Look them up, and give a client as a context in which they last."""
+        """Look up the credentials, and return a client as a context in which they last."""
         if self._access is None or is_stale:
             self._access = await self._cluster.aaccess("the triggerer")
         return _connected(self._access)

@@ -45,7 +45,7 @@ from airflow_provider_dagconfig.operators.ends import as_airflows
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.result import read_result
-from airflow_provider_dagconfig.operators.task_pod import WAITS_HERE
+from airflow_provider_dagconfig.operators.task_pod import waits_here
 from airflow_provider_dagconfig.retries import Cause, Round, Rules, decide
 from airflow_provider_dagconfig.settings import configured_installation
 from airflow_provider_dagconfig.store import migrate as migrations
@@ -553,7 +553,7 @@ def cut_result(_: Database) -> Any:
 
 def watched_by_an_older_triggerer(_: Database) -> str:
     trigger = PodTrigger(VERSION + 1, {})
-    return WAITS_HERE % asyncio.run(anext(aiter(trigger.run()))).payload["message"]
+    return waits_here(asyncio.run(anext(aiter(trigger.run()))).payload["message"])
 
 
 def cancelled(state: str | None, *, no_answer: bool = False) -> Say:
