@@ -128,7 +128,13 @@ class PodTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire."""
-        report = await self._report()
+        try:
+            report = await self._report()
+        except asyncio.CancelledError:
+            # In a triggerer the trigger has a task instance. In `airflow dags test` it has none, and this is Ctrl-C.
+            if self.task_instance is None and self.version == VERSION:
+                await self._end(Watched.from_dict(self.watched), "the trigger", Why.PERSON)
+            raise
         # If the trigger is cancelled after this, the pod has its verdict and is the worker's.
         self._has_fired = True
         yield PodEvent(payload=report.as_dict())
@@ -212,9 +218,13 @@ class PodTrigger(BaseTrigger):
         if state not in _DECIDED:
             self._left(watched, f"Airflow has the task as {state or 'not started'}")
             return
+        await self._end(watched, self.task_instance.task_id, Why.DEFERRED)
+
+    async def _end(self, watched: Watched, task_id: str, why: Why) -> None:
+        """Delete the pod, and log it."""
         try:
-            access = await watched.cluster.aaccess(self.task_instance.task_id)
-            told = await asyncio.to_thread(self._delete, watched, access)
+            access = await watched.cluster.aaccess(task_id)
+            told = await asyncio.to_thread(self._delete, watched, access, why)
         except (KubectlError, ClusterAccessError) as error:
             told = (
                 f"Pod {watched.pod} in namespace {watched.namespace} could not be deleted: {getattr(error, 'message', error)}. It "
@@ -226,7 +236,7 @@ class PodTrigger(BaseTrigger):
     def _left(self, watched: Watched, why: str) -> None:
         self.log.info("%s", printable(f"Pod {watched.pod} in namespace {watched.namespace} is left as it is: {why}"))
 
-    def _delete(self, watched: Watched, access: ClusterAccess) -> str | None:
+    def _delete(self, watched: Watched, access: ClusterAccess, why: Why) -> str | None:
         """Delete the pod, unless a later try owns it or its end was already handled."""
         container = watched.identity["spec"]["containers"][0]["name"]
         notes: list[str] = []
@@ -234,7 +244,7 @@ class PodTrigger(BaseTrigger):
             kubectl = Kubectl(environment, watched.namespace, watched.pod, container, configured_kubectl())
             claim = Claim(kubectl, watched.identity, notes.append, lambda _: False)
             release = Release(claim, watched.identity, notes.append, lambda _: False)
-            return release.unwanted(None, watched.limits.grace_period, time.monotonic, Why.DEFERRED)
+            return release.unwanted(None, watched.limits.grace_period, time.monotonic, why)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClusterParameters, WatchHub]] = weakref.WeakKeyDictionary()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.triggers.base import BaseTrigger
+from plugins.cluster import is_running
 from plugins.tasks import DAG_ID, RUN_ID, Tasks
 
 from airflow_provider_dagconfig.hooks.airflow_state import UNKNOWN
@@ -73,6 +74,21 @@ def test_a_pod_whose_end_was_seen_to_is_left(tasks: Tasks, monkeypatch: pytest.M
     replace(tasks, marked(tasks.namespace.pods()[0], "collected", "true"))
     cancel(trigger, monkeypatch, "success")
     assert len(tasks.namespace.left()) == 1
+
+
+def test_ctrl_c_in_dags_test_ends_the_pod(tasks: Tasks) -> None:
+    """There the trigger runs in the process that made the pod, without a task instance, and nobody comes after it."""
+    trigger = deferred(tasks)
+
+    async def interrupted() -> None:
+        waiting = asyncio.create_task(anext(aiter(trigger.run())))
+        await asyncio.to_thread(tasks.namespace.wait_for_pod, is_running)
+        waiting.cancel()
+        await waiting
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupted())
+    assert tasks.namespace.left() == []
 
 
 def replace(tasks: Tasks, pod: dict[str, Any]) -> None:
