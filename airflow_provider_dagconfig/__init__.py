@@ -11,7 +11,7 @@ def get_provider_info() -> dict[str, Any]:
     """
     Describe the provider to Airflow (entry point ``apache_airflow_provider``).
 
-    :return: a document that is valid in Airflow's ``provider_info.schema.json``.
+    :return: a document that is valid by Airflow's ``provider_info.schema.json``.
     """
     return {
         "package-name": "airflow-provider-dagconfig",

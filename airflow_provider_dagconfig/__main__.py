@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command as it was typed."""
+    """Parse the arguments and run the command that they name."""
     args = make_parser().parse_args(arguments)
     args.func(args)
 
 
 def make_parser() -> ArgumentParser:
-    """Make the parser; --url and the like may be before the command, or among its own arguments."""
+    """Return the parser. --url and the other database options may stand before the command or among its arguments."""
     parser = CommandParser(prog="python -m airflow_provider_dagconfig", description=HELP, formatter_class=RawTextRichHelpFormatter)
     for argument in DATABASE:
         argument.add_to_parser(parser)

@@ -1,9 +1,9 @@
 """
-What can go wrong with the configuration store: one class a cause, so that callers can tell them apart.
+The errors of the configuration store: one class for each cause, so that callers can tell them apart.
 
-Each message says what was wrong, where (connection, schema, row) and what to do; none holds a password. They know neither
-Airflow nor the database: store/errors.py makes them of PostgreSQL's errors, and hooks/errors.py makes Airflow's of them. What
-happens to a pod is not here.
+Each message says what was wrong, where (connection, schema, row) and what to do. No message contains a password. This module
+knows neither Airflow nor the database: store/errors.py turns PostgreSQL's errors into these, and hooks/errors.py turns these
+into Airflow's. The errors of a pod are not here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class DagConfigError(Exception):
     """The configuration could not be read or changed."""
 
     def __init__(self, message: str = "") -> None:
-        # It has names and values that anybody may have written, and goes to terminals and logs.
+        # A message contains names and values from users, and is written to terminals and logs.
         super().__init__(printable(message))
 
 
 class DagConfigUnreachableError(DagConfigError):
-    """There is no connection: unknown connection id, no such database, a server that is away, a refused login."""
+    """There is no connection: an unknown connection id, no such database, a server that is down, or a refused login."""
 
 
 class DagConfigBusyError(DagConfigError):
-    """Somebody held a lock for too long, or a statement ran for too long. Nothing was changed, and it may be tried again."""
+    """Another session held a lock for too long, or a statement ran for too long. Nothing was changed. Retrying may help."""
 
 
 class DagConfigNotMigratedError(DagConfigError):
@@ -40,7 +40,7 @@ class DagConfigSchemaNotFoundError(DagConfigNotMigratedError):
 
 
 class DagConfigNotAllowedError(DagConfigError):
-    """The database's user lacks a privilege; the message says which, and the statement that grants it."""
+    """The database's user lacks a privilege. The message names it, and the statement that grants it."""
 
 
 class DagConfigNotFoundError(DagConfigError):
@@ -48,27 +48,27 @@ class DagConfigNotFoundError(DagConfigError):
 
 
 class DagConfigStaleError(DagConfigError):
-    """The row has moved on from the version that the change was based on. Nothing was changed."""
+    """The row no longer has the version that the change was based on. Nothing was changed."""
 
     expected_version: int | None = None
     current_version: int | None = None
-    """None where there is no row any more."""
+    """None where the row no longer exists."""
 
 
 class DagConfigConflictError(DagConfigError):
-    """A later change touched what was to be rolled back, or it is over already, or somebody changed it at the same time."""
+    """A later change touched what a rollback would undo, an override has ended already, or another transaction changed the same."""
 
     detail: Mapping[str, Any] = MappingProxyType({})
-    """What the database said of it: ``columns``, and ``entries``, the audit entries of the later changes."""
+    """The detail that the database gave: ``columns``, and ``entries``, the audit entries of the later changes."""
 
 
 class DagConfigInvalidError(DagConfigError):
-    """A value cannot be used, in a row or for a change; the message names row, column, value and remedy."""
+    """A value cannot be used, in a row or in a change. The message names the row, the column, the value and the remedy."""
 
 
 class DagConfigCeilingError(DagConfigInvalidError):
-    """A value is above a ceiling; the message names the ceiling, who set it, and what to do. Trying again does not help."""
+    """A value is above a ceiling. The message names the ceiling, who set it, and what to do. Retrying does not help."""
 
 
 class MigrationError(DagConfigError):
-    """A migration cannot be applied: its file was edited, it is unknown, or the database refused it."""
+    """A migration cannot be applied: its file was edited, it is not known, or the database refused it."""

@@ -1,8 +1,8 @@
 """
-Memory that grows: what an OOMKilled try leaves to the next one, and what a try runs with where one has left something. Pure.
+Memory that grows: the larger limit that an OOMKilled try leaves to the next tries, and the memory that such a try gets. Pure.
 
-The row, overrides and the run's conf say what a run begins with. What an OOMKilled try leaves counts only above that, and within
-``memory_growth_limit`` and the ceiling as they are when it is used; without ``memory_growth`` it does not count.
+The row, the overrides and the run's conf give the memory that a run begins with. The limit that an OOMKilled try left applies only
+if it is above that, and is bounded by the present ``memory_growth_limit`` and ceiling. Without ``memory_growth`` it is ignored.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _HUNDREDTHS = 100
 
 @dataclass(frozen=True)
 class Grown:
-    """What a try that was OOMKilled leaves to the next ones of its task instance."""
+    """The memory limit that an OOMKilled try leaves to the next tries of its task instance."""
 
     limit: Quantity
-    """The memory limit that they get."""
+    """The memory limit of the next tries."""
     before: Quantity
-    """The limit that was not enough."""
+    """The limit of the try that was OOMKilled."""
     try_number: int
-    """The try that was OOMKilled."""
+    """The number of the try that was OOMKilled."""
 
     @property
     def why(self) -> str:
-        """``grown from 32Mi: try 1 was OOMKilled``."""
+        """The reason, as a clause: ``grown from 32Mi: try 1 was OOMKilled``."""
         return f"grown from {self.before}: try {self.try_number} was OOMKilled"
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values; :meth:`from_kept` makes the same of them."""
+        """Return JSON values; :meth:`from_kept` reads them."""
         return {"limit": self.limit.text, "before": self.before.text, "try": self.try_number}
 
     @classmethod
     def from_kept(cls, kept: Any) -> Grown | None:
-        """Read what was kept; None where nothing was, or nothing that this version knows."""
+        """Read what :meth:`as_dict` returned; None where there is nothing, or nothing that this version understands."""
         try:
             return cls(Quantity.parse(kept["limit"]), Quantity.parse(kept["before"]), int(kept["try"]))
         except (KeyError, TypeError, ValueError):
@@ -50,12 +50,13 @@ class Grown:
 
 def next_limit(config: DagConfig, ceiling: Ceiling | None, before: Quantity | None = None) -> Quantity | None:
     """
-    Give the memory limit that follows on a try that was OOMKilled.
+    Return the memory limit of the try after one that was OOMKilled.
 
-    :param config: what the try ran with.
-    :param ceiling: the one on memory that binds the job's DAG; None: there is none.
-    :param before: the limit that the pod had; None: the configuration's.
-    :return: times ``memory_growth``, at most ``memory_growth_limit`` and the ceiling; None where nothing grows, or no more.
+    :param config: the configuration that the try ran with.
+    :param ceiling: the ceiling on memory that applies to the job's DAG; None where there is none.
+    :param before: the limit that the pod had; None for the configuration's.
+    :return: the limit times ``memory_growth``, at most ``memory_growth_limit`` and the ceiling; None where memory does not grow, or
+        cannot grow further.
     """
     if config.memory_growth is None:
         return None
@@ -66,12 +67,12 @@ def next_limit(config: DagConfig, ceiling: Ceiling | None, before: Quantity | No
 
 def grown(config: DagConfig, kept: Grown | None, ceiling: Ceiling | None) -> DagConfig:
     """
-    Give what a try runs with.
+    Return the configuration that a try runs with.
 
-    :param config: what is in force now.
-    :param kept: what an earlier try of this task instance left; None: nothing.
-    :param ceiling: the one on memory that binds the job's DAG; None: there is none.
-    :return: the configuration with the larger limit, and the request larger in proportion; its ``origin`` and ``sources`` say why.
+    :param config: the configuration in force now.
+    :param kept: what an earlier try of this task instance left; None where there is nothing.
+    :param ceiling: the ceiling on memory that applies to the job's DAG; None where there is none.
+    :return: the configuration with the larger limit and a request larger in proportion; ``origin`` and ``sources`` say why.
     """
     if kept is None or config.memory_growth is None:
         return config
@@ -97,9 +98,10 @@ def _most(config: DagConfig, ceiling: Ceiling | None) -> Quantity:
 
 def _written(value: Fraction, like: Quantity) -> Quantity:
     """
-    Write bytes in the largest unit in which they have at most two decimals, else as whole Mi or M, rounded up.
+    Write bytes in the largest unit that needs at most two decimals; otherwise as whole Mi or M, rounded up.
 
-    :param like: in powers of 1024 or of 1000, as this is written; or as it could be.
+    :param like: a quantity whose units are used: powers of 1024 if it is written in them, or is a multiple of 1024 without a unit;
+        otherwise powers of 1000.
     """
     is_binary = like.text.endswith("i") or (like.text[-1:].isdecimal() and like.value % 1024 == 0)
     for unit in _BINARY if is_binary else _DECIMAL:

@@ -1,12 +1,12 @@
 """
-Whether a task that failed is tried again, and when: from what ended it, the job's row, and what was used up before. Pure.
+Decides whether a failed task is retried, and when, from its end, the job's row and what was used up before. Pure.
 
-A try costs one of the job's retries when it made a pod, whatever became of the pod later: a worker that dies says nothing of its
-end. A try that adopts a pod, or collects its result, made none and costs none. A pod that the cluster ended costs none either, up
-to a number of such ends. All of it begins anew when somebody clears the task.
+A try uses up one of the job's retries when it made a pod, whatever happened to the pod later: the death of a worker says nothing
+about the pod's end. A try that adopts a pod, or collects its result, made no pod and uses up nothing. A pod that the cluster
+ended uses up nothing either, up to a number of such ends. All counts begin again at 0 when somebody clears the task.
 
-Theory of operation: :class:`Round` counts, :func:`cause_of` says whose fault an end is, and :func:`decide` says what follows. Who
-reads the row, keeps the counts and tells Airflow, is in ``operators/retrying.py``.
+Theory of operation: :class:`Round` counts, :func:`cause_of` says whose fault an end is, and :func:`decide` returns what follows.
+``operators/retrying.py`` reads the row, keeps the counts and tells Airflow.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ from airflow_provider_dagconfig.models import CONFIG_COLUMNS, DagConfig, NumberC
 _MAX_RETRIES = CONFIG_COLUMNS["max_retries"]
 assert isinstance(_MAX_RETRIES, NumberColumn)
 MOST_RETRIES = _MAX_RETRIES.most
-"""The most that a row allows: the ceiling of a task whose author gives none."""
+"""Retries: the most that a row allows. It is the ceiling of a task whose author sets no number of retries."""
 
 PAUSE = timedelta(minutes=1)
-"""Between tries where the job is not to blame."""
+"""The delay until the next try, before spread, after an end that uses up no retry."""
 
 LONGEST_DELAY = timedelta(days=1)
-"""Airflow's own bound of a delay that grows, where the task has no ``max_retry_delay``."""
+"""The longest delay of a backoff where the task has no ``max_retry_delay``; Airflow has the same bound."""
 
 DOES_NOT_MEND = "trying again does not mend it"
 
 _SPREAD = 0.25
-"""Of a delay: so much longer is it at most for one of many tasks that fail together."""
+"""Fraction of a delay: at most so much is added, so that tasks that fail together are not all retried together."""
 
 _NO_ROOM = ("exceeded quota", "status unknown for quota")
-"""What the API server says where the namespace's quota is used up, or was made a moment ago."""
+"""Parts of the API server's message when the namespace's quota is used up, or was only just created."""
 
-# Reasons why a container does not start that its manifest, or what it names, is to blame for; but for these sentences.
+# Reasons of a container that does not start because its manifest, or an object that it names, is wrong. The failure is final,
+# unless the message matches _PASSES: then it is transient.
 _NAMED_WRONGLY = frozenset(
     {"ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"}
 )
@@ -66,7 +67,7 @@ _IS_MISSING = re.compile(r"(secret|configmap|persistentvolumeclaim|serviceaccoun
 
 
 class Cause(Enum):
-    """Whose fault it is that a try brought no success."""
+    """Whose fault it is that a try did not succeed."""
 
     JOB = "the job's"
     CLUSTER = "the cluster's, or that of something else around the job"
@@ -77,11 +78,11 @@ class Cause(Enum):
 @dataclass(frozen=True)
 class Round:
     """
-    What a task instance has used up since it was last cleared.
+    The counts of a task instance since it was last cleared.
 
     :param pods: pods that were made.
-    :param own: pods, and failures before there was one, that count as the job's own.
-    :param by_cluster: pods that the cluster ended, and failures before there was one that were not the job's.
+    :param own: pods, and failures without a pod, that count against the job.
+    :param by_cluster: pods that the cluster ended, and failures without a pod that are not the job's fault.
     """
 
     pods: int = 0
@@ -89,18 +90,18 @@ class Round:
     by_cluster: int = 0
 
     def made(self) -> Round:
-        """Count a pod that is made: as the job's own until its end says otherwise."""
+        """Count a pod that is made. It counts against the job until its end says otherwise."""
         return replace(self, pods=self.pods + 1, own=self.own + 1)
 
     def unmade(self) -> Round:
-        """Take back the pod that was counted last: it was not made."""
+        """Take back the last :meth:`made`: the pod was not made."""
         return replace(self, pods=max(0, self.pods - 1), own=max(0, self.own - 1))
 
     def failed(self, cause: Cause, *, had_pod: bool) -> Round:
         """
         Count a failure.
 
-        :param had_pod: whether the try had a pod, which was counted when it was made, by this try or an earlier one.
+        :param had_pod: whether the try had a pod. This try or an earlier one counted it when it made it.
         """
         if cause is Cause.CLUSTER:
             own = max(0, self.own - 1) if had_pod else self.own
@@ -109,22 +110,22 @@ class Round:
 
     def used(self, cluster_retries: int) -> int:
         """
-        Give the failures that count.
+        Return the number of failures that use up retries.
 
-        :param cluster_retries: how many that were not the job's do not.
+        :param cluster_retries: how many failures that are not the job's fault use up no retry.
         """
         return self.own + max(0, self.by_cluster - cluster_retries)
 
     def as_dict(self) -> dict[str, int]:
-        """Give it as JSON values; :meth:`from_dict` makes the same of them."""
+        """Return JSON values; :meth:`from_dict` reads them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Round:
         """
-        Read what :meth:`as_dict` gave; what is missing is 0.
+        Read what :meth:`as_dict` returned; a missing count is 0.
 
-        :raises ValueError: a number is none.
+        :raises ValueError: a count is not a number.
         """
         return cls(**{each.name: int(values.get(each.name, 0)) for each in fields(cls)})
 
@@ -134,12 +135,12 @@ class Rules:
     """
     What the row and the task allow.
 
-    :param max_retries: the row's.
-    :param delay: the row's, before the first retry.
-    :param grows: whether the delay doubles from retry to retry.
-    :param longest: what it grows to at most.
-    :param cluster_retries: failures in a round that are not the job's, and use up none of its retries.
-    :param run_once: never a second pod.
+    :param max_retries: of the row.
+    :param delay: of the row, before the first retry.
+    :param grows: whether the delay doubles from retry to retry (backoff).
+    :param longest: the longest delay with backoff.
+    :param cluster_retries: how many failures in a round that are not the job's fault use up no retry.
+    :param run_once: never make a second pod.
     """
 
     max_retries: int
@@ -151,12 +152,12 @@ class Rules:
 
     @classmethod
     def of(cls, config: DagConfig, longest: timedelta | None, *, cluster_retries: int, run_once: bool) -> Rules:
-        """Take the row's; ``longest`` is the task's ``max_retry_delay``."""
+        """Take the rules from the row; ``longest`` is the task's ``max_retry_delay``."""
         delay = timedelta(minutes=config.retry_delay_minutes)
         return cls(config.max_retries, delay, config.retry_backoff_enabled, longest or LONGEST_DELAY, cluster_retries, run_once)
 
     def refusal(self, round: Round) -> str | None:
-        """Say why no pod may be made any more, as a clause; None where one may."""
+        """Return why no further pod may be made, as a clause; None where one may be made."""
         if self.run_once and round.pods:
             return "run_once allows one pod, and one was made since the task was last cleared"
         if round.used(self.cluster_retries) > self.max_retries:
@@ -170,9 +171,9 @@ class Decision:
     """
     What follows from a failure.
 
-    :param delay: until the next try; None for no other try.
+    :param delay: the time until the next try; None where there is no next try.
     :param why: what happened, and how it counts; a clause.
-    :param next_has: what the next try has that this one had not: ``memory_limit 4Gi instead of 2Gi``.
+    :param next_has: what differs for the next try: ``memory_limit 4Gi instead of 2Gi``.
     """
 
     delay: timedelta | None
@@ -186,9 +187,9 @@ class Decision:
 
     def told(self, due: str) -> str:
         """
-        Give the line that says what is next, and why.
+        Return the line that says what happens next, and why.
 
-        :param due: when the next try is, where there is one: ``at 21:14 UTC``.
+        :param due: when the next try begins, if there is one: ``at 21:14 UTC``.
         """
         if not self.retry:
             return f"no retry: {self.why}"
@@ -197,13 +198,13 @@ class Decision:
 
 def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allows: bool = True, spread: float = 0.0) -> Decision:
     """
-    Decide about another try.
+    Decide whether and when there is another try.
 
     :param what: what happened, in a word or two: ``OOMKilled``.
-    :param after: what is used up, this failure included.
-    :param rules: what the row says now.
-    :param airflow_allows: whether the task's static number of retries, the ceiling, leaves one.
-    :param spread: from 0 to 1, another one for each task: those that fail together do not come back together.
+    :param after: the counts, with this failure.
+    :param rules: the row's rules, as they are now.
+    :param airflow_allows: whether the task's static number of retries, its ceiling, allows another try.
+    :param spread: from 0 to 1, different for each task, so that tasks that fail together are not retried together.
     """
     used, tries = after.used(rules.cluster_retries), rules.max_retries + 1
     is_free = cause is Cause.CLUSTER and after.by_cluster <= rules.cluster_retries
@@ -235,7 +236,7 @@ def _delay(retries_before: int, rules: Rules, spread: float) -> timedelta:
 
 
 def cause_of(end: PodEnd) -> Cause:
-    """Say whose fault it is that a pod brought no success."""
+    """Return whose fault it is that a pod did not succeed."""
     if isinstance(end, PodFailed):
         return _cause_of_outcome(end.outcome)
     if isinstance(end, PodNotCreated | PodOutOfReach):
@@ -248,7 +249,7 @@ def cause_of(end: PodEnd) -> Cause:
 
 
 def has_no_room(end: PodRefused) -> bool:
-    """Whether a pod was refused because the namespace's quota is used up now."""
+    """Return whether a pod was refused because the namespace's quota is used up at the moment."""
     return end.fault is Fault.FORBIDDEN and any(words in str(end) for words in _NO_ROOM)
 
 
@@ -264,7 +265,7 @@ def _cause_of_outcome(outcome: Outcome) -> Cause:
 
 
 def in_a_word(end: PodEnd) -> str:
-    """Say what ended a try in a word or two, for the line that says what is next."""
+    """Return what ended a try in a word or two, for the line that says what happens next."""
     if isinstance(end, PodFailed):
         outcome = end.outcome
         return f"exit code {outcome.exit_code}" if outcome.end is End.EXITED and outcome.exit_code else outcome.reason

@@ -1,8 +1,8 @@
 """
-One-off values for a single run: what ``dag_run.conf["dagconfig"]`` sets for a job. Neither Airflow nor the database is known here.
+Values for a single run: what ``dag_run.conf["dagconfig"]`` sets for a job. This module knows neither Airflow nor the database.
 
 ``{"dagconfig": {"batch_size": 100}}`` sets a value for all jobs of the run, ``{"dagconfig": {"us_markets": {"memory_limit":
-"4Gi"}}}`` for one; both may stand together, and the job's own wins.
+"4Gi"}}}`` for one job. Both may be given together; then the job's own value wins.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from airflow_provider_dagconfig.models import OVERRIDE_COLUMNS
 from airflow_provider_dagconfig.wording import did_you_mean
 
 KEY = "dagconfig"
-"""The part of a DAG run's conf that is meant for us."""
+"""The key of this package's part in a DAG run's conf."""
 
 
 class RunOverrideError(ValueError):
-    """What a DAG run's conf sets cannot be used; the message says which key, which value, and what to write."""
+    """A DAG run's conf sets something that cannot be used. The message names the key and the value, and says what to write."""
 
 
 def run_overrides(conf: Mapping[str, Any] | None, job_name: str, job_names: Callable[[], Iterable[str]]) -> dict[str, Any]:
     """
-    Read what a run sets for a job.
+    Return the values that a run sets for a job.
 
     :param conf: the DAG run's conf.
-    :param job_names: gives the names that jobs have. It is asked only where the conf names another job than this one, to tell
-        a mistyped name from another's.
+    :param job_names: returns the names of all jobs. It is called only if the conf has a key that is neither a column nor this
+        job's name, to tell a mistyped name from another job's.
     :return: column to value; empty where the run sets nothing for the job.
     :raises RunOverrideError: a key is unknown, or a value breaks a rule.
     """
@@ -55,7 +55,7 @@ def run_overrides(conf: Mapping[str, Any] | None, job_name: str, job_names: Call
 
 
 def asks_to_run(conf: Mapping[str, Any] | None, job_name: str) -> bool:
-    """Say whether a run is to switch a job on, by whatever value: also by one that cannot be used."""
+    """Return whether a run's conf sets ``enabled`` for the job to anything but False, even to a value that cannot be used."""
     given = (conf or {}).get(KEY)
     if not isinstance(given, Mapping):
         return False

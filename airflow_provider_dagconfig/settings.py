@@ -1,4 +1,4 @@
-"""Reads what ``[dagconfig]`` of airflow.cfg says, so that tasks and the command line take the same of it."""
+"""Reads the section ``[dagconfig]`` of airflow.cfg, in one place for the tasks and the command line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, InstallationError
 from airflow_provider_dagconfig.wording import IN_A_URL
 
 _LONGEST_INSTALLATION = 40
-"""Characters; the store's own rule for its id."""
+"""Characters. A longer name is refused; the store has the same rule for its id."""
 
 
 def configured_conn_id() -> str:
-    """Give the id of the Airflow connection of the configuration's database."""
+    """Return the id of the Airflow connection of the configuration's database."""
     return str(conf.get("dagconfig", "postgres_conn_id", fallback="postgres_default"))
 
 
 def unreadable_connection(conn_id: str) -> str:
-    """Say that Airflow can't read a connection in the environment, which it then takes for none; empty where there is none."""
+    """
+    Return a message about a connection in the environment that Airflow cannot read, and so treats as missing.
+
+    :return: empty where the environment has no such variable.
+    """
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     if not os.environ.get(variable):
         return ""
@@ -30,17 +34,17 @@ def unreadable_connection(conn_id: str) -> str:
 
 
 def configured_schema() -> str:
-    """Give the database schema of the configuration's tables."""
+    """Return the database schema of the configuration's tables."""
     return str(conf.get("dagconfig", "schema", fallback=DEFAULT_SCHEMA))
 
 
 def configured_installation() -> str | None:
     """
-    Give what ``[dagconfig] installation`` says; None where it is not set.
+    Return the option ``[dagconfig] installation``; None where it is not set.
 
-    :raises InstallationError: it is no label. Blank is none either: what was to tell two Airflows apart got lost.
+    :raises InstallationError: the value is not a label. A blank value raises too: the name that tells two Airflows apart is lost.
     """
-    # raw: a % is taken as it stands, and refused below; else Airflow's parser ends with a traceback.
+    # raw: keep a % as it is, and refuse it below; otherwise Airflow's parser fails with a traceback.
     option: str | None = conf.get("dagconfig", "installation", fallback=None, raw=True)
     if option is None:
         return None
@@ -55,27 +59,27 @@ def configured_installation() -> str | None:
 
 def configured_run_overrides() -> bool:
     """
-    Say whether a run's conf may set values of jobs: what ``[dagconfig] allow_run_overrides`` says, true where it is not set.
+    Return whether a run's conf may set values of jobs: ``[dagconfig] allow_run_overrides``, true where it is not set.
 
-    :raises ValueError: it is neither true nor false.
+    :raises ValueError: the option is neither true nor false.
     """
     return _boolean("allow_run_overrides", "each task says whether a run may set values")
 
 
 def configured_retries_from_row() -> bool:
     """
-    Say whether tasks have their rows' retries: what ``[dagconfig] retries_from_row`` says, true where it is not set.
+    Return whether tasks take their retries from the row: ``[dagconfig] retries_from_row``, true where it is not set.
 
-    :raises ValueError: it is neither true nor false.
+    :raises ValueError: the option is neither true nor false.
     """
     return _boolean("retries_from_row", "each task has its row's retries, unless it has retries_from_row=False")
 
 
 def configured_cluster_retries() -> int:
     """
-    Say how many failures that are not a job's use up none of its retries: ``[dagconfig] cluster_retries``, 3 where it is not set.
+    Return how many failures that are not a job's fault use up no retry: ``[dagconfig] cluster_retries``, 3 where it is not set.
 
-    :raises ValueError: it is no such number.
+    :raises ValueError: the option is not a whole number from 0 to 10.
     """
     option = str(conf.get("dagconfig", "cluster_retries", fallback="3", raw=True)).strip()
     if option.isascii() and option.isdecimal() and int(option) <= 10:
@@ -87,8 +91,8 @@ def configured_cluster_retries() -> int:
 
 
 def _boolean(name: str, otherwise: str) -> bool:
-    """Read an option that is true where it is not set; ``otherwise`` says what holds then."""
-    # Not getboolean: what it raises differs from Airflow to Airflow. raw: a % is taken as it stands, and refused below.
+    """Return an option that is true where it is not set; ``otherwise`` says what applies then, for the message."""
+    # Not getboolean: its exceptions differ between Airflow's versions. raw: keep a % as it is, and refuse it below.
     option = str(conf.get("dagconfig", name, fallback="True", raw=True)).strip()
     if option.lower() in ("true", "t", "1"):
         return True
@@ -101,7 +105,7 @@ def _boolean(name: str, otherwise: str) -> bool:
 
 
 def configured_kubectl() -> KubectlSettings:
-    """Give the kubectl to run, and what it gets of the worker's environment."""
+    """Return which kubectl to run, and which of the worker's environment variables it gets."""
     return KubectlSettings(
         program=str(conf.get("dagconfig", "kubectl", fallback="")).strip() or "kubectl",
         keep=_names("kubectl_keep_env"),
@@ -110,7 +114,7 @@ def configured_kubectl() -> KubectlSettings:
 
 
 def without_task_state_store() -> str:
-    """Give the installed Airflow's version where it keeps nothing for a task from try to try, as those before 3.3; else nothing."""
+    """Return the installed Airflow's version if it stores no task state between tries (before 3.3); otherwise an empty string."""
     version: str = airflow.__version__
     return version if tuple(int(part) for part in version.split(".")[:2]) < (3, 3) else ""
 

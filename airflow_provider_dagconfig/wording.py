@@ -1,8 +1,8 @@
 """
-Sentences that messages of all parts share, what no message shows, and how a text that others wrote is shown.
+Sentences that several modules share, the masking of secrets, and the display of text from others.
 
-What reaches a terminal or a log goes through :func:`printable`, once, where it is written there: ``cli/output``, the parser of the
-commands, each call of a logger, the exceptions.
+All text for a terminal or a log goes through :func:`printable` once, where it is written: in ``cli/output``, the commands' parser,
+each call of a logger, and the exceptions.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import TypeVar
 
 def printable(text: object, *, lines: bool = False) -> str:
     """
-    Write what would do something to a terminal or a log, or could not be seen there, as an escape; a second time changes nothing.
+    Return a text with each character that is not printable as an escape. A second call changes nothing.
 
-    So are Unicode's control, format and unassigned characters and blanks but the space: ``\\x1b``, ``\\u202e``, ``\\n``.
+    Control, format and unassigned characters of Unicode, and all blanks but the space, are not printable: ``\\x1b``, ``\\u202e``,
+    ``\\n``.
 
-    :param lines: leave the ends of lines, where several are told.
+    :param lines: keep the line ends, for a text of several lines.
     """
     return "".join(c if c.isprintable() or (lines and c == "\n") else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def printables(*values: object) -> tuple[object, ...]:
-    """Likewise the values of a log line's places; numbers stay."""
+    """Return the arguments of a log line as printable texts; numbers stay numbers."""
     return tuple(value if isinstance(value, int | float) else printable(value) for value in values)
 
 
@@ -33,7 +34,7 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 
 def printable_error(error: _Error, *, lines: bool = False) -> _Error:
-    """Make the texts of an exception so, and of those that it is from: a log shows all of them."""
+    """Make the texts of an exception, and of its causes and contexts, printable: a log shows all of them. Return the exception."""
     each: BaseException | None = error
     seen = set()
     while each is not None and id(each) not in seen:
@@ -44,14 +45,14 @@ def printable_error(error: _Error, *, lines: bool = False) -> _Error:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give a sentence to append to a message, whatever is in capitals; an empty string where nothing known is alike."""
+    """Return a sentence to append to a message; empty where no known word is similar. Upper and lower case are the same."""
     names = {name.lower(): name for name in known}
     alike = difflib.get_close_matches(word.lower(), names, n=1)
     return f" Did you mean {names[alike[0]]!r}?" if alike else ""
 
 
-# What stands before the last @ of a URL, raw characters that a URL may not have among it: in quotation marks as Go and kubectl
-# write it, then without. A proxy's may lack the scheme.
+# The user information of a URL: everything before its last @, even characters that a URL must not contain. The first two patterns
+# find it in quotation marks, as Go and kubectl write it; the third without. A proxy's URL may lack the scheme.
 _USER_INFORMATION = (
     re.compile(r'"(?:[A-Za-z][\w+.-]*://)((?:[^"\\]|\\.)+)@'),
     re.compile(r"""'proxy-url' "((?:[^"\\]|\\.)+)@"""),
@@ -60,19 +61,19 @@ _USER_INFORMATION = (
 
 
 IN_A_URL = "in USER and PASSWORD the characters @ : / ? # % [ ] are written %40 %3A %2F %3F %23 %25 %5B %5D"
-"""A clause for who has written a URL that can't be read."""
+"""A clause for a message about a URL that cannot be read."""
 
 _EXAMPLES = ("USER", "USER:PASSWORD")
-"""What stands there in the form of a URL that a message shows."""
+"""Placeholders in the URLs that messages show: they are not masked."""
 
 
 def without_user_information(text: str) -> str:
-    """Give a text with ``***`` for the user's name and password in each URL; a host before an @ that is no part of it goes too."""
+    """Return a text with ``***`` for the user information of each URL. A host is masked too if an @ follows it in the same word."""
     return _masked(text, lambda _: True)
 
 
 def without_passwords(text: str) -> str:
-    """Likewise where there is a password. A name alone stays: a command that is shown has it in its ``--url``."""
+    """Return a text with ``***`` for user information with a password. A user's name alone stays: commands show it in ``--url``."""
     return _masked(text, lambda information: ":" in information)
 
 
