@@ -1,10 +1,10 @@
 """
-The configuration store: what is read from the database and changed in it. It needs psycopg, and nothing of Airflow.
+The configuration store: it reads the database and changes it. It needs psycopg, but not Airflow.
 
-Its parts build upon each other: errors.py (what the database's errors mean), sessions.py (nothing waits without an end),
-target.py (where a store is), connection.py, reading.py (what is in force), history.py (what was, and what is temporary),
-changes.py. checks.py is what ``doctor`` asks, migrate.py brings a database up to date. All SQL about rows is there and in the
-migrations. What the rows mean is in models; what becomes of a configuration in a pod is not here.
+Its modules build upon each other: errors.py (what the database's errors mean), sessions.py (every wait is bounded), target.py
+(where a store is), connection.py, reading.py (what is in force), history.py (past and temporary values), changes.py. checks.py
+has the queries of ``doctor``, migrate.py brings a database up to date. All SQL about rows is here and in the migrations. The
+meaning of the rows is in models; the pod of a job is not here.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Location", "Store", "Target"]
 
 class Store(ChangingStore):
     """
-    Read and change what the jobs run with.
+    Reads and changes the configuration of the jobs.
 
-    Each method opens a connection, runs one statement (a change: one transaction) and closes it; ``transaction()`` makes
-    several of them one. Every name is qualified, and of a session's state only ``DateStyle`` and ``client_encoding`` matter, which
-    PgBouncer carries along: it works through PgBouncer in transaction mode. Reading needs the role ``dagconfig_reader``,
-    changing ``dagconfig_editor`` (or what the installation calls them), nothing more.
+    Each method opens a connection, runs one statement (a change: one transaction) and closes it. ``transaction()`` makes several
+    calls one transaction. Every name is qualified, and of the session's state only ``DateStyle`` and ``client_encoding`` matter,
+    which PgBouncer preserves: the store works through PgBouncer in transaction mode. Reading needs the role ``dagconfig_reader``,
+    changing needs ``dagconfig_editor`` (or the installation's names for them), and nothing more.
 
-    :param target: the database and its schema; ``Store.from_url(url)`` makes it of a URL.
-    :param waiting: is told whom a change waits for, each time that it lets others go first.
+    :param target: the database and its schema; ``Store.from_url(url)`` makes it from a URL.
+    :param waiting: is called with a message about who holds the lock, each time that a change lets others go first.
 
     All methods raise DagConfigUnreachableError, DagConfigBusyError, DagConfigSchemaNotFoundError, DagConfigNotMigratedError and
-    DagConfigNotAllowedError, with the database, the schema and the remedy. Moments need a time zone; without one they are
-    refused with DagConfigInvalidError. How long a statement waits and runs at most is in sessions.py.
+    DagConfigNotAllowedError; the message has the database, the schema and the remedy. Moments need a time zone; without one they
+    raise DagConfigInvalidError. sessions.py has the bounds on how long a statement waits and runs.
     """

@@ -1,4 +1,4 @@
-"""The changes of jobs, exchange groups and overrides, and roll-backs. Each is a function that the migrations make."""
+"""Changes of jobs, exchange groups, overrides and ceilings, and rollbacks. Most call a function that a migration defines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CLEAR = sql.SQL("""
     RETURNING id
 """)
 Value = str | Quantity | int | float | Decimal | bool | time | Sequence[str] | None
-"""What a column can be set to; None leaves it as it is."""
+"""A value that a column can be set to; None leaves the column as it is."""
 
 _COLUMNS: Mapping[str, Column] = {
     **names_of(DagConfig),
@@ -74,18 +74,18 @@ _TYPES: Mapping[str, LiteralString] = {
     "name": "text",
     "not_valid": "boolean",
 }
-"""The functions' parameters, which are called as here with p_ before."""
+"""Name to SQL type of the functions' parameters; in SQL each name begins with ``p_``."""
 _TIMES_OF_DAY = [name for name, column in GROUP_COLUMNS.items() if isinstance(column, TimeColumn) and column.is_nullable]
 
 
 class ChangingStore(HistoryStore):
     """
-    The part of the store that changes something.
+    The part of the store that makes changes.
 
-    Each change and its entry in the audit are one transaction. ``updated_by`` is who is booked there, beside the database's
-    user; None: the database's user. ``reason`` is booked with it. With ``expected_version`` the change is made only if the row
-    is still of that version; 0: if there is no row. All raise DagConfigConflictError where another transaction changes the same at
-    the same time and PostgreSQL lets only one of the two go on: nothing was changed then, and it may be tried again.
+    Each change and its audit entry are one transaction. The entry records ``updated_by`` beside the database's user (None: the
+    database's user alone) and ``reason``. With ``expected_version`` the change is made only if the row still has that version; 0
+    means that there must be no row. All methods raise DagConfigConflictError where another transaction changes the same at the same
+    time and PostgreSQL lets only one of the two continue: then nothing was changed, and the change may be retried.
     """
 
     def update_dag_config(
@@ -100,15 +100,15 @@ class ChangingStore(HistoryStore):
         **values: Value,
     ) -> DagConfig:
         """
-        Change a job's row, or make it; None leaves a value as it is.
+        Change a job's row, or create it; None leaves a value as it is.
 
-        It leaves a job that can run, or one that is disabled, or changes nothing.
+        The change is refused if the job is enabled and could not run afterwards.
 
-        :param values: the columns of ``CONFIG_COLUMNS``, such as ``memory_limit="4Gi"``; an empty text removes what may be none: a
-            description, the growth of memory and its limit.
-        :return: what the job runs with now, overrides applied.
+        :param values: the columns of ``CONFIG_COLUMNS``, such as ``memory_limit="4Gi"``; an empty text removes an optional value:
+            the description, the growth of memory and its limit.
+        :return: the configuration that the job runs with now, with its overrides.
         :raises DagConfigInvalidError: a value breaks a rule, or the job could not run with it.
-        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigStaleError: the row does not have the expected version.
         """
         columns = _known("update_dag_config", CONFIG_COLUMNS, values)
         given = _given(
@@ -116,7 +116,7 @@ class ChangingStore(HistoryStore):
         )
         with self.transaction():
             self._call("update_dag_config", given)
-            # Read inside the transaction, so that a row that cannot be used is rolled back.
+            # Read inside the transaction, so that an unusable row is rolled back.
             return self.get_dag_config(dag_name, job_name)
 
     def delete_dag_config(
@@ -129,10 +129,10 @@ class ChangingStore(HistoryStore):
         expected_version: int | None = None,
     ) -> None:
         """
-        Delete a job's row; from then on the defaults are in force.
+        Delete a job's row. From then on the defaults are in force.
 
         :raises DagConfigNotFoundError: there is no such row.
-        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigStaleError: the row does not have the expected version.
         """
         self._call(
             "delete_dag_config",
@@ -151,14 +151,15 @@ class ChangingStore(HistoryStore):
         expected_version: int | None = None,
     ) -> JobRow:
         """
-        Give a job another name, or another DAG; its row stays the same one, with the same id.
+        Give a job another name, or move it to another DAG. Its row stays the same, with the same id.
 
-        Overrides that have not ended are made anew there. The audit has an entry of either name, with both.
+        Overrides that have not ended are ended, and created again under the new name. The audit has an entry under each name, whose
+        reason has both names.
 
         :return: the job under its new name.
         :raises DagConfigNotFoundError: there is no such row.
-        :raises DagConfigConflictError: there is a row of the new name, or an override that is to be ended first.
-        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigConflictError: the new name has a row already, or an override must be ended first.
+        :raises DagConfigStaleError: the row does not have the expected version.
         :raises DagConfigInvalidError: the new name, or a value of the row, breaks a rule.
         """
         old, new = (dag_name, job_name), (new_dag_name or dag_name, new_job_name or job_name)
@@ -200,16 +201,16 @@ class ChangingStore(HistoryStore):
         **values: Value,
     ) -> ExchangeGroup:
         """
-        Change a group, or make it (which needs ``exchanges``); None leaves a value as it is.
+        Change a group, or create it (which needs ``exchanges``); None leaves a value as it is.
 
-        :param values: the columns of ``GROUP_COLUMNS``, such as ``priority=10``; an empty text removes a description, and the time
-            when a market opens or closes. A time that is removed has its own entry in the audit, beside that of other changes.
+        :param values: the columns of ``GROUP_COLUMNS``, such as ``priority=10``; an empty text removes a description, or the time
+            when a market opens or closes. The removal of a time has its own audit entry, beside the entry of the other changes.
         :return: the group as it is now.
         :raises DagConfigInvalidError: a value breaks a rule, or the group could not be used.
-        :raises DagConfigStaleError: the group is not of the expected version.
+        :raises DagConfigStaleError: the group does not have the expected version.
         """
         columns = _known("update_exchange_group", GROUP_COLUMNS, values)
-        # The function takes NULL for a value that stays. It removes a description by itself.
+        # To the function, NULL means that a value stays. It removes a description itself.
         cleared = [column for column, value in columns.items() if value == "" and column in _TIMES_OF_DAY]
         columns = {column: value for column, value in columns.items() if column not in cleared}
         given = _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns)
@@ -235,10 +236,10 @@ class ChangingStore(HistoryStore):
         self, name: str, *, updated_by: str | None = None, reason: str | None = None, expected_version: int | None = None
     ) -> None:
         """
-        Delete a group; its jobs' rows stay.
+        Delete a group. The rows of its jobs stay.
 
         :raises DagConfigNotFoundError: there is no such group.
-        :raises DagConfigStaleError: the group is not of the expected version.
+        :raises DagConfigStaleError: the group does not have the expected version.
         """
         self._call(
             "delete_exchange_group",
@@ -259,14 +260,14 @@ class ChangingStore(HistoryStore):
         **values: Value,
     ) -> Override:
         """
-        Set values of a job for a time; they end by themselves. Of several overrides the newest wins, value by value.
+        Set values of a job for a time; afterwards they end by themselves. Of several overrides the newest wins, value by value.
 
-        :param until: the end; or else
-        :param for_: how long, from ``starts_at`` on: a timedelta, or a text such as ``45m``, ``2h``, ``3d``.
-        :param starts_at: the beginning; None: now.
+        :param until: the end. Give this or ``for_``.
+        :param for_: the duration, from ``starts_at`` on: a timedelta, or a text such as ``45m``, ``2h``, ``3d``.
+        :param starts_at: the beginning; None for now.
         :param values: the columns of ``OVERRIDE_COLUMNS``, such as ``memory_limit="4Gi"``; None leaves a value as it is.
         :raises DagConfigNotFoundError: the job has no row.
-        :raises DagConfigInvalidError: a value breaks a rule, also together with the row; or the end is not one.
+        :raises DagConfigInvalidError: a value breaks a rule, alone or together with the row; or the end is missing or not valid.
         """
         columns = _known("override_dag_config", OVERRIDE_COLUMNS, values)
         given = _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, **columns)
@@ -278,7 +279,7 @@ class ChangingStore(HistoryStore):
 
     def end_override(self, override_id: int, *, updated_by: str | None = None, reason: str | None = None) -> Override:
         """
-        End an override before its time, or drop one that has not begun.
+        End an override early, or drop one that has not begun.
 
         :raises DagConfigNotFoundError: there is no such override.
         :raises DagConfigConflictError: it has ended already.
@@ -290,11 +291,11 @@ class ChangingStore(HistoryStore):
 
     def rollback_change(self, audit_id: int, *, updated_by: str | None = None, reason: str | None = None) -> HistoryEntry:
         """
-        Undo one change: the columns that it changed get their values from before; an override that was made is ended.
+        Undo one change. The columns that it changed get their earlier values back; an override that it created is ended.
 
-        :return: the entry of the roll-back, which is a change itself.
-        :raises DagConfigNotFoundError: there is no such entry.
-        :raises DagConfigConflictError: a later change gave the same columns other values, or a row that would go has changed since.
+        :return: the audit entry of the rollback, which is a change itself.
+        :raises DagConfigNotFoundError: there is no such audit entry.
+        :raises DagConfigConflictError: a later change gave a column another value, or changed a row that the rollback would delete.
         :raises DagConfigInvalidError: the row would break a rule.
         """
         given = _given(audit_id=audit_id, updated_by=updated_by, reason=reason)
@@ -314,11 +315,11 @@ class ChangingStore(HistoryStore):
         expected_version: int | None = None,
     ) -> JobRow:
         """
-        Give a job's row the values that it had at a moment, whatever happened since; overrides stay.
+        Give a job's row the values that it had at a moment, whatever happened since. Overrides stay.
 
         :return: the job as it is now.
-        :raises DagConfigNotFoundError: there was no row then.
-        :raises DagConfigStaleError: the row is not of the expected version.
+        :raises DagConfigNotFoundError: there was no row at that moment.
+        :raises DagConfigStaleError: the row does not have the expected version.
         :raises DagConfigInvalidError: the row would break a rule.
         """
         given = _given(
@@ -344,14 +345,14 @@ class ChangingStore(HistoryStore):
         reason: str | None = None,
     ) -> Ceiling:
         """
-        Set the most that the jobs may have of something. Only who owns the tables may.
+        Set the most that jobs may have of something. Only the owner of the tables may do this.
 
         :param name: ``cpu``, ``memory``, ``timeout_seconds`` or ``max_retries``.
-        :param dag_name: for this DAG's jobs; None: for all DAGs. Where both are set, the lower one holds.
+        :param dag_name: for the jobs of this DAG; None for all DAGs. Where both are set, the lower ceiling applies.
         :param not_valid: set it although rows or overrides are above it: they stay until they are changed.
         :return: the ceiling as it is now.
-        :raises DagConfigInvalidError: it is none.
-        :raises DagConfigConflictError: it is below what is in force; ``detail["above"]`` lists that.
+        :raises DagConfigInvalidError: the name or the value is not valid.
+        :raises DagConfigConflictError: something in force is above it; ``detail["above"]`` lists what.
         """
         most = _ceiling_value(name, value, dag_name)
         given = _given(name=name, value=most, dag_name=dag_name, not_valid=not_valid, updated_by=updated_by, reason=reason)
@@ -363,7 +364,7 @@ class ChangingStore(HistoryStore):
         self, name: str, dag_name: str | None = None, *, updated_by: str | None = None, reason: str | None = None
     ) -> None:
         """
-        Remove a ceiling of a DAG, or of all DAGs (None). Only who owns the tables may.
+        Remove a ceiling of a DAG, or of all DAGs (None). Only the owner of the tables may do this.
 
         :raises DagConfigNotFoundError: there is no such ceiling.
         """
@@ -371,7 +372,7 @@ class ChangingStore(HistoryStore):
         self._call("remove_ceiling", given, purpose="owning")
 
     def _end(self, until: datetime | None, for_: timedelta | str | None, starts_at: datetime | None) -> datetime:
-        """Say when an override ends: at a moment, or so long after its beginning, by the database's clock."""
+        """Return when an override ends: at a moment, or after a duration from its beginning, by the database's clock."""
         if (until is None) == (for_ is None):
             raise DagConfigInvalidError("An override needs an end: give until (a moment) or for_ (a duration), one of the two")
         if until is not None:
@@ -387,7 +388,7 @@ class ChangingStore(HistoryStore):
             raise DagConfigInvalidError(f"for_ {duration} from {beginning} ends after the last year that can be written") from None
 
     def _call(self, function: str, given: Mapping[str, Any], purpose: Purpose = "writing") -> Any:
-        """Call one function of the migrations, with named parameters, and give its result."""
+        """Call one function of the migrations with named parameters, and return its result."""
         assignments = sql.SQL(", ").join(
             sql.SQL("{} => CAST({} AS {})").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
             for name in given
@@ -399,9 +400,9 @@ class ChangingStore(HistoryStore):
 
 def _known(function: str, columns: Iterable[str], values: Mapping[str, Value]) -> Mapping[str, Value]:
     """
-    See that a method was given columns, as Python does with arguments that are written out.
+    Check that a method was given only known columns, as Python does for declared arguments.
 
-    :raises TypeError: one is no column.
+    :raises TypeError: a name is not a column.
     """
     for name in values:
         if name not in columns:
@@ -412,7 +413,7 @@ def _known(function: str, columns: Iterable[str], values: Mapping[str, Value]) -
 
 def _given(**arguments: Any) -> dict[str, Any]:
     """
-    Turn arguments into the parameters of a function of the migrations.
+    Turn arguments into parameters of a function of the migrations.
 
     :raises DagConfigInvalidError: a moment has no time zone, or a value does not fit into its column.
     """
@@ -421,7 +422,7 @@ def _given(**arguments: Any) -> dict[str, Any]:
         if name in _COLUMNS and (problem := _COLUMNS[name].misfit(value)):
             subject = f"exchange group {given['group_name']}" if "group_name" in given else _job(given)
             raise DagConfigInvalidError(f"{name} {str(value)!r}{subject and f' of {subject}'} {problem}. Nothing was changed.")
-    # An empty text removes a number too, which to the functions of the migrations is 0.
+    # An empty text removes a number too; to the functions of the migrations that is 0.
     return {name: 0 if value == "" and isinstance(_COLUMNS.get(name), DecimalColumn) else value for name, value in given.items()}
 
 

@@ -1,4 +1,4 @@
-"""What ``airflow dagconfig doctor`` asks of the database: the server, and what this user may do in it."""
+"""The queries of ``airflow dagconfig doctor`` to the database: the server, and what this user may do in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
 NEEDED_BY_TASKS = ("dagconfig_installation", "dagconfig_ceilings")
-"""What a task reads besides jobs, groups, overrides and the audit."""
-# Catalogs only, so that it answers in a database that was never migrated, and to a user who may do nothing.
+"""The tables that a task reads besides jobs, groups, overrides and the audit."""
+# It reads only catalogs, so that it works in a database that was never migrated, and for a user without privileges.
 _LOOK = sql.SQL("""
     WITH store AS (
         SELECT n.oid, n.nspowner, has_schema_privilege(n.oid, 'USAGE') AS usable
@@ -111,48 +111,48 @@ _LOOK = sql.SQL("""
 
 @dataclass(frozen=True)
 class Look:
-    """A database and its user, as the catalogs show them."""
+    """A database and its user, as the catalogs describe them."""
 
     roles: Roles
-    """What this installation calls its roles."""
+    """The names of the roles in this installation."""
     version: str
     major: int
     user_name: str
     clock: datetime
     read_only: bool
-    """A standby, or a server that is set so."""
+    """Whether the server is a standby, or is set to read only."""
     superuser: bool
     has_schema: bool
     has_tables: bool
     may_read: bool
     may_change: bool
     owns: bool
-    """Whether the tables are this user's, who can do anything with them."""
+    """Whether this user owns the tables, and so may do anything with them."""
     may_forge: bool
-    """Whether the audit can be changed: the owner's right only."""
+    """Whether this user may change the audit. Only the owner should."""
     forgers: list[str]
-    """The roles that this is by, as SQL writes them: the user, roles that it has, PUBLIC. Empty for pg_write_all_data."""
+    """The roles that allow it, as SQL writes them: the user, its roles, PUBLIC. Empty where pg_write_all_data allows it."""
     is_reader: bool
-    """Whether it has the reader's role."""
+    """Whether this user has the reader's role."""
     missing_roles: list[str]
-    """Of the two that the migrations make: they belong to the server, and a dump of the database has them not."""
+    """Which of the reader's and the editor's role do not exist. Roles belong to the server; a dump of the database lacks them."""
     roles_without_rights: list[str]
-    """Those that are there, and may not read the tables of this schema."""
+    """Which of the two exist, but may not read the tables of this schema."""
     reader_lacks: list[str]
-    """Of NEEDED_BY_TASKS, what the reader's role may not read: no task can run without."""
+    """Which of NEEDED_BY_TASKS the reader's role may not read. No task can run without them."""
     also_serve: list[str]
-    """Where else the roles may do something: ``schema NAME`` of this database, ``database NAME`` of this server."""
+    """Where else the roles have rights: ``schema NAME`` of this database, ``database NAME`` of this server."""
 
 
 _PROBE = "dagconfig_doctor"
-"""A DAG, a job and a group that nobody has: no row of anybody's is locked."""
+"""A DAG, a job and a group that nobody has, so that no row of a user is locked."""
 
 
 def try_changes(store: Store) -> None:
     """
-    Make one change of each kind in a transaction, and take it back. Of it stay gaps in the numbers of rows and entries.
+    Make one change of each kind in a transaction, and roll it back. Only gaps in the ids of rows and audit entries remain.
 
-    :raises DagConfigError: one of them does not work; begins with which.
+    :raises DagConfigError: a change does not work; the message begins with which one.
     """
     job, why = (_PROBE, _PROBE), "a try of doctor's, taken back"
     with store.transaction(force_rollback=True):

@@ -1,4 +1,4 @@
-"""The part of the store that everything is asked through: connections, transactions, and errors that say what to do."""
+"""The base of the store: connections, transactions, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store.errors import Location, Purpose
     from airflow_provider_dagconfig.store.sessions import Session
 
-# The schemas in this database that hold the configuration's table: at most one, unless somebody keeps several.
+# The schemas of this database that hold the configuration's table: normally one at most.
 _SCHEMAS = sql.SQL("""
     SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s) AS is_there, ARRAY(
         SELECT n.nspname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -38,7 +38,7 @@ class ConnectedStore:
     The part of the store that opens connections.
 
     :param target: the database and its schema.
-    :param waiting: is told whom a change waits for, each time that it lets others go first.
+    :param waiting: is called with a message about who holds the lock, each time that a change lets others go first.
     """
 
     def __init__(self, target: Target, waiting: Callable[[str], None] = lambda _: None) -> None:
@@ -49,9 +49,9 @@ class ConnectedStore:
     @classmethod
     def from_url(cls, url: str, schema: str = DEFAULT_SCHEMA) -> Self:
         """
-        Take the database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
+        Take the database from a URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
 
-        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        :raises DagConfigUnreachableError: it is not such a URL. The message does not show it: it may contain a password.
         """
         return cls(Target.from_url(url, schema))
 
@@ -68,11 +68,11 @@ class ConnectedStore:
     @contextmanager
     def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
         """
-        Make all that is asked of this store inside the block one transaction: all of it happens, or nothing.
+        Make all calls of this store inside the block one transaction: all of them take effect, or none.
 
-        Inside another such block it is a part of that one.
+        A block inside another one is part of the outer transaction.
 
-        :param force_rollback: only try it: nothing happens, but what would be refused is refused.
+        :param force_rollback: roll back at the end. Errors are raised as if the changes were made.
         """
         if self._in_transaction is not None:
             yield
@@ -91,13 +91,13 @@ class ConnectedStore:
     def _ask(
         self, query: sql.SQL, parameters: Mapping[str, Any], *, purpose: Purpose = "reading", **parts: sql.Composable
     ) -> list[dict[str, Any]]:
-        """Run one statement, with the store's schema for ``{schema}`` in it and its other parts, and give its rows by column."""
+        """Run one statement and return its rows by column. ``{schema}`` becomes the store's schema, other names the other parts."""
         with self._open(purpose) as session:
             return session.rows(query.format(schema=self._schema, **parts), parameters)
 
     @contextmanager
     def _open(self, purpose: Purpose = "reading") -> Iterator[Session]:
-        """Open a connection where each statement is its own transaction, or take that of the transaction."""
+        """Open a connection where each statement is its own transaction, or use that of the current transaction."""
         if self._in_transaction is not None:
             with self.target.explained(purpose):
                 yield self._in_transaction
@@ -109,11 +109,11 @@ class ConnectedStore:
             raise self._missing_schema() or error from error.__cause__
 
     def _tell(self, text: str) -> None:
-        # Looked up at that moment: it may be another one then.
+        # self.waiting is looked up at each call: it may have been replaced.
         self.waiting(text)
 
     def _missing_schema(self) -> DagConfigSchemaNotFoundError | None:
-        """See whether it is the whole schema that is missing, and where the tables are instead."""
+        """Return an error that says where the tables are instead, if the whole schema is missing; otherwise None."""
         with self.target.session() as session:
             is_there, others = session.rows(_SCHEMAS, {"schema": self.schema})[0].values()
         if is_there:
@@ -131,7 +131,7 @@ class ConnectedStore:
 
 def with_zone(moment: datetime, parameter: str) -> datetime:
     """
-    See that a moment is one, wherever it is read.
+    Return the moment, if it is one everywhere.
 
     :raises DagConfigInvalidError: it has no time zone.
     """

@@ -1,7 +1,7 @@
 """
-What the package's builds before its first release applied, by file, so that their databases are recognised and brought over.
+The checksums of files that builds before the first release applied. They identify databases of such builds, to bring them over.
 
-Their files were put in order once, before the release: from then on migrations are only added. This list does not grow.
+The files were reordered once, before the release. Since then migrations are only added, and this list does not grow.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ _CHECKSUMS = {
     "016_readable.sql": ("0f94e956d60645fe",),
     "017_installation.sql": ("fee641aa4e16cae4",),
 }
-"""File to the beginnings of the SHA-256 that it had in one build after another; without what a file of today has."""
+"""File to the first 16 digits of the SHA-256 that it had in one build after another, without that of today's file."""
 
 
 def is_of_earlier_build(file: str, checksum: str) -> bool:
     """
-    Say whether an earlier build applied this.
+    Return whether an earlier build applied this file.
 
-    :param file: the name that is recorded: ``009_rules.sql``.
-    :param checksum: its SHA-256 that is recorded.
+    :param file: the recorded name: ``009_rules.sql``.
+    :param checksum: its recorded SHA-256.
     """
     return checksum[:16] in _CHECKSUMS.get(file, ())
 
 
-# What the files of today do not replace when they are applied over it.
+# Today's files do not replace these when they are applied over an earlier build.
 _MAKE_WAY = sql.SQL("""
     DO $$
     BEGIN
@@ -105,7 +105,7 @@ _MAKE_WAY = sql.SQL("""
 
 
 def make_way(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Change what an earlier build made and the files of today do not replace."""
+    """Drop or change what an earlier build made and today's files do not replace."""
     name = quoted_schema(schema)
     connection.execute(
         _MAKE_WAY.format(

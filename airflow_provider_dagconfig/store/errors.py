@@ -1,4 +1,4 @@
-"""Which database a message is about, and what PostgreSQL's errors mean for the configuration store."""
+"""The database that a message is about, and the meaning of PostgreSQL's errors for the configuration store."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from airflow_provider_dagconfig.store.roles import Roles
 from airflow_provider_dagconfig.wording import without_user_information
 
 WHO_MAY_GRANT = "A superuser, or a member of {role} WITH ADMIN OPTION,"
-"""Whom PostgreSQL lets give the role; the tables' owner is not one by that."""
+"""Who may grant the role in PostgreSQL. Owning the tables is not enough."""
 
 DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
-"""What psycopg raises; the second for a text with half a character in it, as Python makes of a command line's wrong bytes."""
+"""The errors that psycopg raises; the second for a text with a lone surrogate, which Python makes of invalid bytes in arguments."""
 
 Purpose = Literal["reading", "writing", "owning", "migrating"]
 
 
 @dataclass(frozen=True)
 class Location:
-    """Which database and schema a message is about."""
+    """The database and the schema that a message is about."""
 
     connection: str
-    """As a person says it: ``connection 'postgres_default' (airflow@db:5432/screener)``, without a password."""
+    """For people: ``connection 'postgres_default' (airflow@db:5432/screener)``, without a password."""
     schema: str
     user: str
     """The database's user, for the statements that grant a privilege."""
     options: tuple[str, ...] = ()
-    """What leads the command line here: ``--conn-id``, or ``--url`` without a password, and ``--schema``; empty where it is the
-    default."""
+    """The options that select this database on the command line: ``--conn-id``, or ``--url`` without a password, and ``--schema``;
+    empty for the default."""
 
     def __str__(self) -> str:
         return f"{self.connection}, schema {self.schema}"
 
     def command(self, name: str, *arguments: str, options: Sequence[str] = ()) -> str:
         """
-        Write a command that can be pasted, and goes to this database.
+        Return a command that can be pasted, and goes to this database.
 
         The parameters are those of :func:`~airflow_provider_dagconfig.models.command_line`.
         """
@@ -60,14 +60,14 @@ class Location:
 
     def explain(self, error: Exception, *, purpose: Purpose = "reading", roles: Callable[[], Roles] = Roles) -> DagConfigError:
         """
-        Say what an error of the database means for the configuration store.
+        Return the store's error for an error of the database.
 
         :param error: one of :data:`DATABASE_ERRORS`; its ``sqlstate`` decides (PostgreSQL: Appendix A, Error Codes).
-        :param purpose: what was tried; it decides which privileges are needed.
-        :param roles: gives the roles that have them, where a privilege is missing.
+        :param purpose: what the statement was for; it decides which privileges are needed.
+        :param roles: returns the roles that have these privileges. It is called only if one is missing.
         """
         if isinstance(error, UnicodeEncodeError):
-            # Not the text itself: it may be a connection's password.
+            # The message does not show the text itself: it may be a connection's password.
             wrong = ascii(error.object[error.start : error.end])
             return DagConfigInvalidError(f"{wrong} in a text is no character that UTF-8 has ({self}). Nothing was changed.")
         sqlstate: str = getattr(error, "sqlstate", None) or ""
@@ -99,7 +99,7 @@ class Location:
         message = f"{_said(error)[0]} ({self}). Nothing was changed.{_hint(error)}"
         if detail.get("kind") == "stale":
             stale = DagConfigStaleError(message)
-            # 0 is the version of a row that is not there.
+            # Version 0 means that there is no row.
             stale.expected_version, stale.current_version = detail.get("expected"), detail.get("actual") or None
             return stale
         conflict = DagConfigConflictError(message)
@@ -122,9 +122,9 @@ LOCK_TIMEOUT = "55P03"
 GAVE_UP = {
     LOCK_TIMEOUT,
     "57014",  # statement_timeout, or pg_cancel_backend
-    "25P04",  # transaction_timeout, of the user's own
+    "25P04",  # transaction_timeout, where the user has set one
 }
-"""The codes with which the server ends what waits or runs for too long."""
+"""The SQLSTATEs of a statement that the server ended because it waited or ran for too long."""
 _MISSING_OBJECT = {
     "3F000",  # no such schema
     "42P01",  # no such table
@@ -138,7 +138,7 @@ _REFUSED_VALUE = {
     "P0",  # raised by a trigger or function
 }
 _CEILING = "ceiling_"
-"""How the name of the constraint begins where a value is above a ceiling; the ceiling's name follows."""
+"""The beginning of the name of the constraint where a value is above a ceiling; the ceiling's name follows."""
 _NO_CONNECTION = {
     "08",  # connection lost
     "28",  # login refused
@@ -149,7 +149,7 @@ _NO_CONNECTION = {
 
 
 def _said(error: Exception) -> tuple[str, str]:
-    """Give the server's message, or else the driver's, as one line: alone, and with its detail and hint."""
+    """Return the message of the server, or else of the driver, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]
     primary = parts[0] or without_user_information(" ".join(str(error).split()))
@@ -162,7 +162,7 @@ def _hint(error: Exception) -> str:
 
 
 def _detail(error: Exception) -> dict[str, Any]:
-    """Read the detail that our functions give as JSON."""
+    """Return the detail that the migrations' functions write as JSON; empty where there is none."""
     try:
         detail = json.loads(getattr(getattr(error, "diag", None), "message_detail", None) or "{}")
     except ValueError:

@@ -1,9 +1,8 @@
 """
-What others may do in the configuration's schema, and what was said of its functions, before and after a migration.
+The grants and function comments in the configuration's schema, before and after a migration.
 
-A migration replaces functions, which drops their comments and grants, and that of the roles takes back what was granted before.
-Here is what outlives that: comments, what a role could read by a grant of its own, and, for the way back, everything that was
-revoked.
+A migration replaces functions, which drops their comments and grants. The migration of the roles revokes earlier grants. This
+module restores comments, and grants that let a role read; on the way back it restores every grant that was revoked.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ class Grant(NamedTuple):
     """One privilege of one role."""
 
     kind: str
-    """TABLE, SEQUENCE, FUNCTION or SCHEMA, as GRANT writes it."""
+    """TABLE, SEQUENCE, FUNCTION or SCHEMA, as in GRANT."""
     name: str
     column: str | None
-    """None: the whole of it."""
+    """None for the whole object."""
     role: str | None
-    """None: PUBLIC."""
+    """None for PUBLIC."""
     privilege: str
     is_grantable: bool
 
@@ -44,7 +43,7 @@ class Function(NamedTuple):
 
 
 class Access(NamedTuple):
-    """Which of the tables a role may read, or change, by whatever grant."""
+    """A table that a role may read, or change, by any grant."""
 
     role: str
     table: str
@@ -69,7 +68,7 @@ class Picture:
         )
 
 
-# Owners are left out: what they may do is not a matter of grants.
+# Owners are left out: their rights do not depend on grants.
 _GRANTS = """
     SELECT g.kind, g.name::text, g.column_name::text, r.rolname::text, a.privilege_type, pg_catalog.bool_or(a.is_grantable)
     FROM (
@@ -103,7 +102,7 @@ _FUNCTIONS = """
     ORDER BY p.oid
 """
 
-# A view reads with its owner's rights, who may be a role without a login.
+# A view reads with the rights of its owner, which may be a role without a login.
 _ACCESS = """
     WITH tables AS (
         SELECT c.oid, c.relname, c.relnamespace FROM pg_catalog.pg_class AS c
@@ -137,7 +136,7 @@ _ACCESS = """
 
 
 def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
-    """Give functions that were made anew what those had that they replace: the comment, the owner, and who may call them."""
+    """Give a function that replaces another the comment, the owner and the EXECUTE grants of the replaced function."""
     now = Picture.of(connection, schema)
     replaced = [f for f in before.functions if f.oid not in {g.oid for g in now.functions}]
     for function in now.functions:
@@ -150,7 +149,7 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
                 sql.SQL("COMMENT ON FUNCTION {} IS {}").format(sql.SQL(function.signature), sql.Literal(comments[0]))
             )
         if former[0].owner != function.owner:
-            # Who is no administrator and not of that role cannot give it away. That of the roles gives all to one owner.
+            # Only a superuser or a member of that role may do this. The roles' migration gives all functions to one owner.
             with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
                 connection.execute(
                     sql.SQL("ALTER FUNCTION {} OWNER TO {}").format(sql.SQL(function.signature), sql.Identifier(former[0].owner))
@@ -163,7 +162,7 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
 
 
 def keep_readers(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
-    """Let a role that could read by a grant of its own, be it of some columns, still do so."""
+    """Restore the grants by which a role could read a table, or some of its columns."""
     now = Picture.of(connection, schema)
     for grant in lost(before, now):
         if grant.kind == "TABLE" and grant.privilege == "SELECT" and grant.role is not None:
@@ -171,14 +170,14 @@ def keep_readers(connection: psycopg.Connection[Any], schema: str, before: Pictu
 
 
 def lost(before: Picture, now: Picture) -> list[Grant]:
-    """The grants that are gone from what is still there."""
+    """Return the grants that were lost on objects that still exist."""
     there = {("FUNCTION", function.name) for function in now.functions}
     gone = before.grants - now.grants
     return sorted((g for g in gone if g.kind != "FUNCTION" or (g.kind, g.name) in there), key=str)
 
 
 def give_back(connection: psycopg.Connection[Any], schema: str, revoked: Iterable[Grant], before: Picture) -> None:
-    """Grant what a migration has revoked, and no more to PUBLIC than that: its way back may not know what PUBLIC had."""
+    """Restore the grants that a migration revoked. Revoke what its way back grants PUBLIC beyond them: it cannot know what was."""
     revoked = set(revoked)
     now = Picture.of(connection, schema)
     for grant in now.grants - before.grants - revoked:
@@ -189,7 +188,7 @@ def give_back(connection: psycopg.Connection[Any], schema: str, revoked: Iterabl
 
 
 def who_lost_access(connection: psycopg.Connection[Any], schema: str, before: Picture) -> Iterator[str]:
-    """Say for each role that can no longer read or change a table what an operator runs to let it do so again."""
+    """Yield, for each role that can no longer read or change a table, a sentence with the statements that let it do so again."""
     gone = before.access - Picture.of(connection, schema).access
     for role in sorted({access.role for access in gone}):
         of_role = sorted(access for access in gone if access.role == role)
@@ -201,7 +200,7 @@ def who_lost_access(connection: psycopg.Connection[Any], schema: str, before: Pi
 
 
 def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of_role: list[Access], is_change: bool) -> str:
-    """The role that has it all, where this user may give it; else each privilege, which the tables' owner may."""
+    """Return the GRANT of the role with all these rights, if this user may grant it; otherwise the tables' owner's statements."""
 
     def name(*parts: str) -> str:
         [quoted] = connection.execute(
@@ -235,7 +234,7 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
     )
 
 
-# Before PostgreSQL 16 whoever may make roles may give any of them.
+# Before PostgreSQL 16, a role with CREATEROLE may grant any role.
 _MAY_GIVE = """
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_roles AS given CROSS JOIN pg_catalog.pg_roles AS me
@@ -254,13 +253,13 @@ def _targets(schema: str, grant: Grant, now: Picture) -> list[sql.Composable]:
     if grant.kind == "SCHEMA":
         return [sql.Identifier(schema)]
     if grant.kind == "FUNCTION":
-        # Written by the server, which has quoted what needs it.
+        # The server wrote the signature, with quotes where they are needed.
         return [sql.SQL(function.signature) for function in now.functions if function.name == grant.name]
     return [sql.Identifier(schema, grant.name)]
 
 
 def _grant(connection: psycopg.Connection[Any], schema: str, grant: Grant, now: Picture) -> None:
-    """Grant it, unless what it is for, or the role, is no longer there."""
+    """Grant it, unless its object or its role no longer exists."""
     _change(connection, schema, grant, now, sql.SQL("GRANT"), sql.SQL("TO"))
 
 

@@ -1,4 +1,4 @@
-"""The reading of what was and what is temporary: the audit, the overrides, a row at a moment, rows that break rules."""
+"""Reads past and temporary values: the audit, the overrides, a row at a moment, rows that break rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENTRY_COLUMNS = sql.SQL("""
     audit_id, operation, table_name, dag_name, job_name, group_name, override_id, changed_by, session_user_name, changed_at,
     reason, changed_columns, row_version, old_values, new_values
 """)
-# An equality for each name that is given, so that the index of the job, or of the group, is used.
+# One equality for each name that is given, so that the index of the job or of the group is used.
 _HISTORY = sql.SQL("""
     SELECT {columns} FROM {schema}.dag_configuration_audit
     WHERE {conditions}
@@ -41,7 +41,7 @@ _CONDITIONS = {
     "until": sql.SQL("changed_at < %(until)s::timestamptz"),
 }
 _ENTRY = sql.SQL("SELECT {columns} FROM {schema}.dag_configuration_audit WHERE audit_id = CAST(%(audit_id)s AS bigint)")
-# By the index of the job, backwards. Entries from before the audit had the columns' names have the two rows only.
+# It reads the job's index backwards. Old entries do not list the changed columns, so their two rows are compared.
 _LAST_CHANGE = sql.SQL("""
     SELECT {columns} FROM {schema}.dag_configuration_audit
     WHERE
@@ -65,7 +65,7 @@ _OVERRIDES = sql.SQL("""
         AND (NOT %(active_only)s::boolean OR o.in_force @> now())
     ORDER BY o.override_id DESC
 """)
-# Not the period: Python cannot hold every bound.
+# The period is left out: Python cannot hold every bound.
 _OVERRIDE_COLUMNS = sql.SQL(", ").join(
     sql.Identifier(column)
     for column in (
@@ -91,7 +91,7 @@ _ABOVE_CEILINGS = sql.SQL("""
 
 
 class HistoryStore(ReadingStore):
-    """The part of the store that looks back."""
+    """The part of the store that reads the past and the overrides."""
 
     def get_history(
         self,
@@ -105,12 +105,12 @@ class HistoryStore(ReadingStore):
         limit: int = 20,
     ) -> list[HistoryEntry]:
         """
-        Give the entries of the audit, the newest first: all, or those of a DAG, a job (with its overrides) or a group.
+        Return the audit entries, newest first: all, or those of a DAG, a job (with its overrides) or a group.
 
-        :param table_name: those of one table: of ``dag_configuration``, a job's row without its overrides.
-        :param since: none that is older.
-        :param until: none of this moment or newer.
-        :param limit: how many at most.
+        :param table_name: only entries of one table: with ``dag_configuration``, a job's row without its overrides.
+        :param since: only entries of this moment or newer.
+        :param until: only entries older than this moment.
+        :param limit: the most entries that are returned.
         """
         given: dict[str, Any] = {
             "dag_name": dag_name,
@@ -127,7 +127,7 @@ class HistoryStore(ReadingStore):
 
     def get_change(self, audit_id: int) -> HistoryEntry:
         """
-        Give one entry of the audit.
+        Return one audit entry.
 
         :raises DagConfigNotFoundError: there is no such entry.
         """
@@ -138,9 +138,9 @@ class HistoryStore(ReadingStore):
 
     def get_last_change_of(self, dag_name: str, job_name: str, column: str) -> HistoryEntry | None:
         """
-        Give the last entry of the audit in which a column of a job's row got another value; its overrides do not count.
+        Return the last audit entry in which a column of a job's row got another value; overrides do not count.
 
-        :return: also the entry of a row that was made, or deleted, with a value there; None where there is no such entry.
+        :return: also the entry of a row that was created, or deleted, with a value in that column; None where there is no entry.
         """
         rows = self._ask(_LAST_CHANGE, {"dag_name": dag_name, "job_name": job_name, "column": column}, columns=_ENTRY_COLUMNS)
         return _entry(rows[0]) if rows else None
@@ -149,16 +149,16 @@ class HistoryStore(ReadingStore):
         self, dag_name: str | None = None, job_name: str | None = None, *, active_only: bool = True
     ) -> list[Override]:
         """
-        Give the overrides of all jobs, a DAG's or one, the newest first.
+        Return the overrides of all jobs, of a DAG or of one job, newest first.
 
-        :param active_only: leave out those that have ended and those that begin later.
+        :param active_only: leave out overrides that have ended or begin later.
         """
         parameters = {"override_id": None, "dag_name": dag_name, "job_name": job_name, "active_only": active_only}
         return [override_of(row) for row in self._ask(_OVERRIDES, parameters, columns=_OVERRIDE_COLUMNS)]
 
     def get_override(self, override_id: int) -> Override:
         """
-        Give one override, whatever its state.
+        Return one override, whatever its state.
 
         :raises DagConfigNotFoundError: there is no such override.
         """
@@ -170,16 +170,16 @@ class HistoryStore(ReadingStore):
 
     def get_dag_config_at(self, dag_name: str, job_name: str, moment: datetime) -> Mapping[str, Any] | None:
         """
-        Give a job's row as it was at a moment, whether it could be used or not; None where there was none.
+        Return a job's row as it was at a moment, even if it could not be used; None where there was no row.
 
-        :return: configurable column to value, and ``version``; what overrides made of it then is not in it.
+        :return: configurable column to value, and ``version``. Overrides of that moment are not applied.
         """
         parameters = {"dag_name": dag_name, "job_name": job_name, "moment": with_zone(moment, "moment")}
         return _past(self._ask(_CONFIG_AT, parameters)[0]["row"], CONFIG_COLUMNS)
 
     def get_exchange_group_at(self, name: str, moment: datetime) -> Mapping[str, Any] | None:
         """
-        Give a group's row as it was at a moment, whether it could be used or not; None where there was none.
+        Return a group's row as it was at a moment, even if it could not be used; None where there was no row.
 
         :return: configurable column to value, and ``version``.
         """
@@ -187,11 +187,11 @@ class HistoryStore(ReadingStore):
         return _past(row, GROUP_COLUMNS)
 
     def get_rule_violations(self) -> list[RuleViolation]:
-        """Give the values that break a rule of the store, because they are older than the rule."""
+        """Return the values that break a rule of the store, because they are older than the rule."""
         return [RuleViolation(**row) for row in self._ask(_VIOLATIONS, {})]
 
     def get_ceiling_violations(self) -> list[CeilingViolation]:
-        """Give what is above a ceiling in rows, and in overrides that are in force or to come: it is older than the ceiling."""
+        """Return the values above a ceiling, in rows and in overrides that are active or planned; they are older than it."""
         return [_above(row) for row in self._ask(_ABOVE_CEILINGS, {})]
 
 
@@ -207,7 +207,7 @@ def _above(row: Mapping[str, Any]) -> CeilingViolation:
 
 
 def _entry(row: Mapping[str, Any]) -> HistoryEntry:
-    # Entries from before the audit had these columns are the jobs'.
+    # Entries from before the audit had these columns belong to jobs.
     return HistoryEntry(
         **{
             **row,
@@ -220,7 +220,7 @@ def _entry(row: Mapping[str, Any]) -> HistoryEntry:
 
 
 def _names(columns: Any) -> tuple[str, ...]:
-    """Take the names of an array; where it holds anything else, an entry says what differs."""
+    """Return the names in an array; none where it holds anything else, and an entry finds the differences itself."""
     names = tuple(columns or ())
     return names if all(isinstance(name, str) for name in names) else ()
 
@@ -231,5 +231,5 @@ def _past(row: Any, columns: Iterable[str]) -> Mapping[str, Any] | None:
 
 
 def _row_of(value: Any) -> Mapping[str, Any] | None:
-    """Take any JSON for a row, so that an entry that holds none does not hide the others."""
+    """Accept any JSON as a row, so that an entry without a valid row does not hide the others."""
     return value if value is None or isinstance(value, Mapping) else {"no_row": value}

@@ -1,8 +1,8 @@
 """
-What a later migration has made in another form than an earlier one does.
+Objects that a later migration creates in another form than an earlier one.
 
-In a database that psql brought up to date without a record all files are applied once more, each over what the last one left: what
-PostgreSQL would not replace is dropped then, just before the file that makes it.
+psql may have brought a database up to date without a record. Then all files are applied once more, each over the results of the
+last one. PostgreSQL would not replace these objects, so they are dropped just before the file that creates them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from psycopg import sql
 from airflow_provider_dagconfig.models import quoted_schema
 
 _FORMS = {
-    # 017 gives the functions two more parameters, and the view and what is in force two more columns.
+    # 017 gives the functions two more parameters, and the view and effective_dag_config() two more columns.
     12: """
         DROP FUNCTION IF EXISTS {schema}.update_dag_config(
             text, text, text, text, text, text, integer, integer, text, integer, integer, boolean, boolean, integer, text, text,
@@ -34,7 +34,7 @@ _FORMS = {
 
 
 def make_way(connection: psycopg.Connection[Any], schema: str, version: int) -> None:
-    """Drop what the file of this version makes, where 017 has made something else of it."""
+    """Drop what this version's file creates, if 017 has given it another form."""
     view = f"{quoted_schema(schema)}.dag_configuration_override_periods"
     is_later = connection.execute(
         "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = 'memory_growth'", [view]

@@ -1,32 +1,31 @@
 """
-Applies the numbered .sql files to a database, and records what it applied. What the files say is theirs; the command line is
-in cli/.
+Applies the numbered .sql files to a database, and records which it applied. The content of the files is theirs; the command line
+is in cli/.
 
-Each migration is one transaction, which first takes a lock (``pg_advisory_xact_lock``: it needs no session, so PgBouncer in
-transaction mode is fine, and it ends with the transaction, so a killed run leaves nothing to clean up), then reads what is
-applied, and only then decides what to do. Two runs at once are safe for that reason alone: the second waits, and finds
-nothing left.
+Each migration is one transaction. It takes a lock first (``pg_advisory_xact_lock``: it needs no session, so PgBouncer in
+transaction mode works, and it ends with the transaction, so a killed run leaves nothing to clean up). Then it reads what is
+applied, and only then decides what to do. This alone makes two runs at once safe: the second waits, and finds nothing to do.
 
-The way back is one transaction, however many migrations it takes back: it drops what cannot be made again, and what it drops
-before somebody's view or foreign key stops it must not be lost.
+The way back is one transaction for all migrations that it reverts. It drops what cannot be recreated, so nothing may be lost when
+another user's view or foreign key stops it halfway.
 
-A database that a build from before the first release migrated has other files recorded, or some of today's as they were then. It is
-brought over in one transaction, by applying all files over what is there: each of them may be repeated (earlier_builds.py has what
-else that takes).
+A database that a build from before the first release migrated has records of other files, or of earlier texts of today's files. It
+is brought over in one transaction: all files are applied over what exists, because each of them may be repeated
+(earlier_builds.py has the rest).
 
-A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it; so it waits for
-seconds only, is rolled back, lets them through, and begins again (sessions.py says how often).
+A migration needs its tables for itself. While it waits for a reader to finish, all others queue behind it. So it waits only for
+seconds, is rolled back, lets the others go first, and begins again (sessions.py says how often).
 
 Why not a library. The files are plain SQL for psql, with function bodies between ``$$``; psycopg sends such a file to the
-server as it is. What is left to do is a list of files, a table and a lock.
+server unchanged. What remains is a list of files, a table and a lock.
 
-* yoyo-migrations 9.0.0 reads .sql files, but cuts them into statements with sqlparse, which has to guess at ``$$`` bodies;
-  its hash is one of the migration's name, so an edited file goes unnoticed; its lock is a row, which a killed run leaves
-  behind (``yoyo break-lock``).
-* Alembic, which Airflow brings along, can be driven without revision files, from scripts made at run time, by way of
-  functions that it does not document. It reads the current version before a lock of ours could be taken, has no checksum,
-  and no word for a database that is to be adopted: lock, record, checksum, adoption and the execution of the file would
-  still be written here, with its one-column version table as a second record beside ours.
+* yoyo-migrations 9.0.0 reads .sql files, but splits them into statements with sqlparse, which has to guess at ``$$`` bodies. It
+  hashes the migration's name, so it does not notice an edited file. Its lock is a row, which a killed run leaves behind
+  (``yoyo break-lock``).
+* Alembic, which Airflow depends on, can run without revision files, from scripts made at run time, through functions that it
+  does not document. It reads the current version before we could take a lock, has no checksum, and cannot adopt an existing
+  database. We would still write the lock, the record, the checksum, the adoption and the execution of the file, and would have
+  its version table with one column as a second record.
 """
 
 from __future__ import annotations
@@ -65,13 +64,13 @@ from airflow_provider_dagconfig.store.target import Target
 _FILE = re.compile(r"(?P<version>[0-9]{3})_(?P<name>[a-z0-9_]+)(?P<down>\.down)?\.sql")
 _FIRST = 8
 _IN_USE = "2BP01"  # dependent_objects_still_exist
-# The name goes into function bodies, string literals and format() patterns of the files, so it must mean nothing there.
+# The name is put into function bodies, string literals and format() patterns of the files, so it must have no meaning there.
 _SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered file, with its way back."""
+    """One numbered file, with the file of its way back."""
 
     version: int
     name: str
@@ -84,33 +83,34 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the file with the schema's default name, so that it is the same in every database."""
+        """SHA-256 of the file with the default schema's name, so that it is the same for every database."""
         return hashlib.sha256(self.up.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Step:
-    """What was done for one migration."""
+    """One thing that was done for a migration."""
 
     version: int
     file: str
     action: Literal["applied", "adopted", "renewed", "reverted", "granted"]
     """
-    adopted: the tables were there already, without a record; their rows stayed as they were. renewed: applied over what an
-    earlier build of this package had made; the data stayed. granted: the roles have got other names.
+    adopted: the tables existed already, without a record; their rows were not changed. renewed: applied over the objects of an
+    earlier build of this package; the data was not changed. granted: the roles have new names.
     """
 
 
 @dataclass(frozen=True)
 class State:
-    """What is known about one migration."""
+    """The state of one migration."""
 
     version: int
     file: str
     state: Literal["applied", "pending", "not recorded", "earlier build", "edited", "unknown"]
     """
-    not recorded: its tables are there, and migrating adopts them. earlier build: a build before the first release applied it, and
-    migrating brings it over. edited: the file is not the one that was applied. unknown: a later version of this package applied it.
+    not recorded: its tables exist, and migrating adopts them. earlier build: a build before the first release applied it, and
+    migrating brings it over. edited: the file differs from the one that was applied. unknown: a later version of this package
+    applied it.
     """
     applied_at: datetime | Unreadable | None
     applied_by: str | None
@@ -129,19 +129,19 @@ def migrate(
     Bring a database to a version.
 
     :param target: the database, or its URL (with the default schema).
-    :param to: the last version that is applied afterwards; None: at least the newest one here, 7 or less: none. Going
-        back loses the data of what is reverted; it does all of it, or nothing.
-    :param reader_role: what the role is called that may read, and
-    :param editor_role: the one that may change. None: as before, at first ``dagconfig_reader`` and ``dagconfig_editor``.
-    :param waiting: is told whom a migration waits for, another run or who uses the tables, when it lets others go first.
-    :param notice: takes what somebody has to do besides: roles that an administrator makes, rows that break a rule, columns of
-        theirs that went.
-    :return: what was done; nothing, if the database was there already.
+    :param to: the last version that is applied afterwards; None for the newest one here, or a later one that is applied already;
+        7 or less for none. Going back loses the data of the reverted migrations; all of them are reverted, or none.
+    :param reader_role: the name of the role that may read.
+    :param editor_role: the name of the role that may change. None keeps a name: ``dagconfig_reader``, ``dagconfig_editor`` at first.
+    :param waiting: is called with a message about who holds the lock, another run or a user of the tables, when others go first.
+    :param notice: is called with what a person has to do: create roles as administrator, correct rows that break a rule, or save
+        own columns that were dropped.
+    :return: what was done; empty if the database was up to date.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
-        migration, of which nothing is left then, or the way back, of which nothing was done then.
+        migration or the way back, of which nothing is left then.
     :raises DagConfigBusyError: others used the tables all the time, or a migration ran for too long.
     :raises DagConfigUnreachableError: there is no connection, or no answer.
-    :raises DagConfigNotAllowedError: the user may not do it.
+    :raises DagConfigNotAllowedError: the user lacks a privilege.
     """
     return list(migrating(target, to, reader_role=reader_role, editor_role=editor_role, waiting=waiting, notice=notice))
 
@@ -155,7 +155,7 @@ def migrating(
     waiting: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
-    """Do what :func:`migrate` does, and give each step when it is done."""
+    """Do the same as :func:`migrate`, and yield each step when it is done."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
     versions = [migration.version for migration in available()]
@@ -192,7 +192,7 @@ def _next(take: Callable[[], list[Step]], session: Session, done: Sequence[Step]
 
 
 def status(target: Target | str) -> list[State]:
-    """Say for each migration whether it is applied. Changes nothing, and needs SELECT on ``dagconfig_migrations`` only."""
+    """Return the state of each migration. It changes nothing, and needs only SELECT on ``dagconfig_migrations``."""
     target = Target.from_url(target) if isinstance(target, str) else target
     _check_schema(target.schema)
     with target.session("migrating") as session:
@@ -217,7 +217,7 @@ def status(target: Target | str) -> list[State]:
 
 @cache
 def available() -> Sequence[Migration]:
-    """Give the migrations that this version of the package has, in order."""
+    """Return the migrations of this version of the package, in order."""
     texts: dict[tuple[int, str], dict[str, str]] = {}
     for file in files("airflow_provider_dagconfig.migrations").iterdir():
         if match := _FILE.fullmatch(file.name):
@@ -246,7 +246,7 @@ def _steps(
     names: Mapping[str, str],
     notice: Callable[[str], None],
 ) -> list[Step]:
-    """Do what comes next on the way to the version, inside a transaction: one migration forwards, or all that go back."""
+    """Do the next part of the way to the version inside a transaction: one migration forwards, or all that are reverted."""
     _lock(connection, target.schema)
     records = read_records(connection, target.schema)
     earlier = {version: record for version, record in records.items() if record.is_of_earlier_build}
@@ -267,7 +267,7 @@ def _steps(
         _check_known(records)
     if missing:
         for setting, role in names.items():
-            # For this transaction: the file reads it, and makes no roles of other names first.
+            # For this transaction: the file reads it, and does not create roles with other names first.
             connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [f"dagconfig.{setting}", role])
         return [_apply(connection, target, missing[0], notice)]
     if surplus:
@@ -282,7 +282,7 @@ def _steps(
 
 
 def _name_roles(connection: psycopg.Connection[Any], target: Target, names: Mapping[str, str]) -> bool:
-    """Give the roles other names, if they have not got these already; say whether."""
+    """Rename the roles, if they have other names. Return whether they had."""
     _lock(connection, target.schema)
     schema, wanted = sql.Identifier(target.schema), {"reader_role": None, "editor_role": None, **names}
     different = connection.execute(
@@ -298,7 +298,7 @@ def _name_roles(connection: psycopg.Connection[Any], target: Target, names: Mapp
 
 
 def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
-    """Make constraints of the rules that no row breaks any more; nothing before there are rules, or for a user who may not."""
+    """Make rules constraints if no row breaks them any more; do nothing before there are rules, or without the privilege."""
     function = f"{quoted_schema(target.schema)}.enforce_rules()"
     _lock(connection, target.schema)
     connection.execute(
@@ -315,7 +315,7 @@ def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
 
 
 def _pass_on(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None]) -> None:
-    """Tell a notice of ours, which has a remedy; PostgreSQL's own, of what is skipped since it is there, have none."""
+    """Pass on a notice of ours, which has a hint with the remedy. PostgreSQL's own, about objects that it skips, have none."""
     if diagnostic.message_hint:
         notice(f"{diagnostic.message_primary}. {diagnostic.message_hint}")
 
@@ -370,11 +370,11 @@ def _bring_over(
     connection: psycopg.Connection[Any], target: Target, former: dict[int, Record], notice: Callable[[str], None]
 ) -> list[Step]:
     """
-    Apply all files over what an earlier build made, which may be any part of it: each of them may be repeated.
+    Apply all files over the objects of an earlier build, whatever part of them it made: each file may be repeated.
 
-    :param former: all that is recorded above 008, what that build had as it is today too.
+    :param former: all records above 008, also of files that are the same today.
 
-    What PUBLIC and others were granted before is given back by the way back of the roles, if that build recorded it.
+    The way back of the roles restores what PUBLIC and others were granted before, if that build recorded it.
     """
     recorded = [read_revoked(connection, target.schema, version) for version in former]
     remove_records(connection, target.schema, former)
@@ -406,7 +406,7 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
 
 
 def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused: str) -> None:
-    """Send a whole file to the server, for the schema that is meant; ``refused`` says what it means that it does not take it."""
+    """Send a whole file to the server, with the target's schema; ``refused`` begins the message where the server refuses it."""
     statements = re.sub(rf"\b{DEFAULT_SCHEMA}\b", lambda _: quoted_schema(target.schema), text)
     try:
         connection.execute(statements.encode())
@@ -416,10 +416,10 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused
         explained = target.location.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):
             raise
-        # Of this file only: what was applied before it stays.
+        # That is true of this file only: what was applied before it stays.
         reason = str(explained).removesuffix(" Nothing was changed.")
         if error.sqlstate == _IN_USE:
-            # PostgreSQL's hint, CASCADE, would lose what somebody else made.
+            # PostgreSQL's hint, CASCADE, would drop objects of others.
             reason = (
                 f"{error.diag.message_primary}: {_one_line(error.diag.message_detail)} ({target.location})."
                 " Drop what depends on it, by name and without CASCADE, run this again, and make it anew afterwards"

@@ -1,4 +1,4 @@
-"""The table in which a database keeps which migrations were applied to it: ``dagconfig_migrations``."""
+"""The table in which a database records the migrations that were applied to it: ``dagconfig_migrations``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLE = sql.SQL("""
         revoked jsonb
     )
 """)
-# Records of earlier builds of this package do not have all of it. Who may not add it migrates without.
+# Tables of earlier builds of this package lack some of this. A user who may not add it migrates without it.
 _COMPLETE = sql.SQL("""
     DO $$
     BEGIN
@@ -67,12 +67,12 @@ class Record:
 
     @property
     def day(self) -> str:
-        """The day on which it was applied."""
+        """The day on which it was applied: ``2026-11-24``."""
         return str(self.applied_at) if isinstance(self.applied_at, Unreadable) else f"{self.applied_at:%Y-%m-%d}"
 
 
 def read_records(connection: psycopg.Connection[Any], schema: str) -> dict[int, Record]:
-    """Give what is recorded as applied, by version."""
+    """Return the records of applied migrations, by version."""
     if not exists(connection, schema, "dagconfig_migrations"):
         return {}
     query = sql.SQL("""
@@ -96,7 +96,7 @@ def add_record(connection: psycopg.Connection[Any], schema: str, version: int, n
 
 
 def remove_records(connection: psycopg.Connection[Any], schema: str, versions: Iterable[int]) -> None:
-    """Record migrations as applied no more."""
+    """Delete the records of migrations that are no longer applied."""
     connection.execute(
         sql.SQL("DELETE FROM {schema}.dagconfig_migrations WHERE version = ANY(%(versions)s)").format(
             schema=sql.Identifier(schema)
@@ -106,7 +106,7 @@ def remove_records(connection: psycopg.Connection[Any], schema: str, versions: I
 
 
 def record_revoked(connection: psycopg.Connection[Any], schema: str, version: int, grants: list[Grant] | None) -> None:
-    """Keep what a migration has revoked, for its way back; None: it is not known."""
+    """Record the grants that a migration revoked, for its way back; None where they are not known."""
     connection.execute(_COMPLETE.format(schema=sql.Identifier(schema)))
     if _has_revoked(connection, schema):
         connection.execute(
@@ -118,7 +118,7 @@ def record_revoked(connection: psycopg.Connection[Any], schema: str, version: in
 
 
 def read_revoked(connection: psycopg.Connection[Any], schema: str, version: int) -> list[Grant] | None:
-    """Give what a migration has revoked; None where that was not recorded."""
+    """Return the grants that a migration revoked; None where they were not recorded."""
     if not _has_revoked(connection, schema):
         return None
     row = connection.execute(
@@ -153,9 +153,9 @@ def _has_revoked(connection: psycopg.Connection[Any], schema: str) -> bool:
 
 
 def exists(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
-    """Say whether a table is there, also when another session has just made it."""
-    # Not to_regclass: it asks the server process's cache, which learns of what another run has committed when a table is locked
-    # (here pg_class), and not by a wait for an advisory lock.
+    """Return whether a table exists, even if another session has just created it."""
+    # Not to_regclass: it reads the cache of the server process, which learns of another run's commit when it locks a table
+    # (here pg_class), but not when it waits for an advisory lock.
     found = connection.execute(
         """
         SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

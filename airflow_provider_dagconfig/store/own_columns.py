@@ -1,4 +1,4 @@
-"""Columns that somebody added to the configuration's tables: they go with the tables, and are named with what makes them anew."""
+"""Columns that users added to the configuration's tables: they are dropped with the tables; a notice says how to add them again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OURS = {
 }
 _KEPT_BY_THE_STORE = {"version", "created_at", "updated_at"}
 
-# NOT NULL comes without: the tables have rows again when the column is made. A sequence of its own is an identity's.
+# NOT NULL is left out: the tables have rows again when the column is added. A column with its own sequence is an identity.
 _COLUMNS = """
     SELECT
         c.relname::text, a.attname::text,
@@ -50,7 +50,7 @@ _COLUMNS = """
 
 @contextmanager
 def told(connection: psycopg.Connection[Any], schema: str, notice: Callable[[str], None]) -> Iterator[None]:
-    """Tell which columns of others went with a table in this block, and the statement that makes each anew."""
+    """Give a notice for each user's column that is dropped with its table in this block, with the statement that adds it again."""
     before = _own(connection, schema)
     yield
     after = _own(connection, schema)
@@ -63,7 +63,7 @@ def told(connection: psycopg.Connection[Any], schema: str, notice: Callable[[str
 
 
 def _own(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
-    """Give table and column to the statement that makes it."""
+    """Return table and column to the statement that adds the column."""
     found = connection.execute(_COLUMNS, {"schema": schema, "tables": list(_OURS)})
     ours = {table: columns | _KEPT_BY_THE_STORE for table, columns in _OURS.items()}
     return {(table, column): statement for table, column, statement in found if column not in ours[table]}

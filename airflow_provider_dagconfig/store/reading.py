@@ -1,4 +1,4 @@
-"""The reading of what is in force: what a task runs with, and what people list."""
+"""Reads what is in force: the configuration that a task runs with, and the listings for people."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from airflow_provider_dagconfig.wording import did_you_mean, printables
 
 _log = logging.getLogger(__name__)
 
-# One row a job that is asked for, whatever is missing. Overrides are applied where there are some, which is seldom: a listing of
-# many jobs needs no call for each. What switched a job off is its row's change or an override's.
+# It returns one row for each requested job, whatever is missing. effective_dag_config() is called only for a job without a row or
+# with overrides, which are rare: a listing needs no call for each job. The change that disabled a job is in its row or an override.
 _CONFIGS = sql.SQL("""
     SELECT
         installation.installation_id, installation.created_at AS installed_at,
@@ -166,13 +166,13 @@ _JOB_NAMES = sql.SQL("""
 
 
 class TaskConfig(NamedTuple):
-    """What a task is told: its job's configuration, its exchange group, the store's id, and the ceilings of its DAG."""
+    """All that a task needs: its job's configuration, its exchange group, the store's id, and the ceilings of its DAG."""
 
     config: DagConfig
     group: ExchangeGroup | None
     installation: Installation
     ceilings: tuple[Ceiling, ...]
-    """Those of the DAG and of all DAGs."""
+    """The DAG's own, and those of all DAGs."""
 
 
 class ReadingStore(ConnectedStore):
@@ -180,9 +180,9 @@ class ReadingStore(ConnectedStore):
 
     def get_dag_config(self, dag_name: str, job_name: str = "all") -> DagConfig:
         """
-        Give what a job runs with, overrides applied; also when it is disabled, the defaults when it has no row.
+        Return the configuration that a job runs with, with its overrides; also of a disabled job. Without a row it is the defaults.
 
-        A mistyped name has no row: ``origin`` of the result says whether defaults are in force.
+        A mistyped name has no row: ``origin`` of the result says whether the defaults are in force.
 
         :raises DagConfigInvalidError: a value in force cannot be used.
         """
@@ -192,13 +192,13 @@ class ReadingStore(ConnectedStore):
         self, dag_name: str, job_name: str, exchange_group: str | None, run_overrides: Mapping[str, Any] | None = None
     ) -> TaskConfig:
         """
-        Give what a job runs with, overrides applied, its exchange group, the store's id and the ceilings, in one round trip.
+        Return a job's configuration with overrides, its exchange group, the store's id and the ceilings, in one round trip.
 
         :param exchange_group: the group's name; None for a job without one.
-        :param run_overrides: column to value, for this call alone and above all others (see run_overrides.py).
-        :raises DagConfigInvalidError: a value in force, or one of a group's, cannot be used.
-        :raises DagConfigCeilingError: what the run sets, or a default where there is no row, is above a ceiling. Not where the job
-            or the group is disabled.
+        :param run_overrides: column to value, for this call alone; they win over all other values (see run_overrides.py).
+        :raises DagConfigInvalidError: a value in force, or a value of the group, cannot be used.
+        :raises DagConfigCeilingError: a value of the run, or a default where there is no row, is above a ceiling. It is not raised
+            where the job or the group is disabled.
         :raises DagConfigNotFoundError: there is no such group.
         """
         parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": exchange_group}
@@ -219,42 +219,42 @@ class ReadingStore(ConnectedStore):
 
     def get_ceilings(self, dag_name: str | None = None) -> list[Ceiling]:
         """
-        Give all ceilings, or those that bear on a DAG: its own and those of all DAGs. Of two by one name the lower holds.
+        Return all ceilings, or those that apply to a DAG: its own and those of all DAGs. Of two with one name the lower applies.
 
-        :param dag_name: the DAG's id; None: those of every DAG.
+        :param dag_name: the DAG's id; None for all ceilings.
         """
         return [Ceiling(**row) for row in self._ask(_CEILINGS, {"dag_name": dag_name})]
 
     def get_installation(self) -> Installation:
-        """Give the store's id, which is in the names of the pods of its jobs."""
+        """Return the store's id, which is part of the names of its jobs' pods."""
         rows = self._ask(_INSTALLATION, {})
         return self._installation(rows[0] if rows else {"installation_id": None, "installed_at": None})
 
     def get_dag_configs(self, dag_name: str | None = None) -> list[JobRow]:
         """
-        Give all jobs, or a DAG's, by DAG, priority (highest first) and name.
+        Return all jobs, or a DAG's, by DAG, priority (highest first) and name.
 
-        One that cannot run is among them, and its ``problem`` says why.
+        A job that cannot run is included; its ``problem`` says why.
         """
         with self._open() as session:
             rows = session.rows(self._configs_query(_ALL_JOBS), {"dag_name": dag_name})
         return [self._job_row(row) for row in rows]
 
     def get_dag_config_row(self, dag_name: str, job_name: str = "all") -> JobRow:
-        """Give one job as ``get_dag_configs`` does; without a row its ``row`` is None and its values are the defaults."""
+        """Return one job as ``get_dag_configs`` does. Without a row, its ``row`` is None and its values are the defaults."""
         parameters = {"dag_name": dag_name, "job_name": job_name, "group_name": None}
         with self._open() as session:
             return self._job_row(session.rows(self._configs_query(_ONE_JOB), parameters)[0])
 
     def get_job_names(self, dag_name: str) -> list[str]:
-        """Give the names that a job of a DAG may have: those of its rows and of the exchange groups."""
+        """Return the names that a job of a DAG may have: those of its rows and of the exchange groups."""
         return [row["job_name"] for row in self._ask(_JOB_NAMES, {"dag_name": dag_name})]
 
     def get_exchange_groups(self) -> list[ExchangeGroup]:
         """
-        Give the enabled groups, by priority (highest first), then name.
+        Return the enabled groups, by priority (highest first), then name.
 
-        A group that cannot be used is left out, and the log says which and why; ``get_all_exchange_groups`` has it, too.
+        A group that cannot be used is left out; the log says which and why. ``get_all_exchange_groups`` includes it.
         """
         values = [_values(row, "group_", _GROUP_VALUES) for row in self._group_rows(_GROUPS)]
         problems = {row["group_name"]: self._group_problem(row) for row in values}
@@ -264,28 +264,28 @@ class ReadingStore(ConnectedStore):
 
     def get_exchange_group_names(self) -> list[str]:
         """
-        Give the names of the enabled groups, by priority (highest first), then name.
+        Return the names of the enabled groups, by priority (highest first), then name.
 
-        A group that cannot be used is among them, so that only its own job fails.
+        A group that cannot be used is included, so that only its own job fails.
         """
         return [row["group_group_name"] for row in self._group_rows(_GROUPS)]
 
     def get_all_exchange_groups(self) -> list[GroupRow]:
         """
-        Give all groups, disabled ones too, by priority (highest first), then name.
+        Return all groups, also disabled ones, by priority (highest first), then name.
 
-        One that cannot be used is among them, and its ``problem`` says why.
+        A group that cannot be used is included; its ``problem`` says why.
         """
         return [self._group_row(row) for row in self._group_rows(_ALL_GROUPS)]
 
     def get_group_disabled_change(self, name: str) -> Change | None:
-        """Give the entry of the audit that switched a group off, the last one; None where the audit has none."""
+        """Return the last audit entry that disabled a group; None where the audit has none."""
         rows = self._ask(_GROUP_SWITCHED_OFF, {"group_name": name})
         return _change(rows[0]) if rows else None
 
     def get_exchange_group(self, name: str) -> ExchangeGroup:
         """
-        Give one group, also when it is disabled.
+        Return one group, even if it is disabled.
 
         :raises DagConfigNotFoundError: there is no such group.
         :raises DagConfigInvalidError: it has no exchanges.
@@ -320,7 +320,7 @@ class ReadingStore(ConnectedStore):
         return Installation(row["installation_id"], row["installed_at"], table)
 
     def _config(self, row: Mapping[str, Any], run_overrides: Mapping[str, Any]) -> DagConfig:
-        """Read the configuration's part of a row of the query above."""
+        """Return the configuration in a result row of the query above."""
         overrides = _overrides(row)
         origin = f"{self.schema}.dag_configuration, row {row['id']}"
         if row["id"] is None:
@@ -387,7 +387,7 @@ class ReadingStore(ConnectedStore):
             version=values["version"],
             updated_at=row["updated_at"],
             change=_change(row),
-            # A disabled group is told, too, what it needs to take part again.
+            # A disabled group has a problem too: what it needs before it can be enabled.
             problem=self._group_problem({**values, "enabled": True}),
         )
 
@@ -409,7 +409,7 @@ class ReadingStore(ConnectedStore):
 
 def override_of(row: Mapping[str, Any]) -> Override:
     """Read a row of ``dag_configuration_overrides``, from the table or as JSON."""
-    # In JSON a moment is a text.
+    # JSON has moments as texts.
     moments = {
         name: read_moment(row[name]) if isinstance(row[name], str) else row[name]
         for name in ("starts_at", "ends_at", "created_at", "ended_at")
@@ -427,12 +427,12 @@ def override_of(row: Mapping[str, Any]) -> Override:
 
 
 def _as_json_has_it(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give numbers as the audit has them, whose rows are JSON, so that the two can be compared."""
+    """Return numbers as the audit has them, whose rows are JSON, so that the two can be compared."""
     return {column: json_number(value) if isinstance(value, Decimal) else value for column, value in values.items()}
 
 
 def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:
-    """The columns of one table under names that cannot clash with another table's."""
+    """Return the columns of one table, under names that cannot clash with another table's."""
     return sql.SQL(", ").join(
         sql.SQL("{}.{} AS {}").format(sql.Identifier(table), sql.Identifier(column), sql.Identifier(prefix + column))
         for column in columns
@@ -445,7 +445,7 @@ def _values(row: Mapping[str, Any], prefix: str, columns: Iterable[str] = CONFIG
 
 
 def _ceilings(row: Mapping[str, Any]) -> tuple[Ceiling, ...]:
-    # In JSON a moment is a text.
+    # JSON has moments as texts.
     return tuple(Ceiling(**{**ceiling, "updated_at": read_moment(ceiling["updated_at"])}) for ceiling in row["ceilings"] or ())
 
 
@@ -454,15 +454,15 @@ def _overrides(row: Mapping[str, Any]) -> tuple[Override, ...]:
 
 
 def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, str]:
-    """Say of each column where its value is from, and of an override until when."""
-    # Without overrides the database says nothing of it: all is the row's.
+    """Return where the value of each column is from; for an override, also until when."""
+    # Without overrides the database returns no sources: all values are the row's.
     sources = row["sources"] or dict.fromkeys(CONFIG_COLUMNS, "row")
     long = {f"override {override.override_id}": override.source for override in overrides}
     return {column: long.get(source, source) for column, source in sources.items()}
 
 
 def _entry_of(row: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
-    """An entry of the query above, under an entry's own names."""
+    """Return one audit entry of a result row of the query above, under the entry's own column names."""
     names = {"audit_id": "audit_id", "changed_by": "by", "changed_at": "at", "reason": "reason", "session_user_name": "session"}
     return {name: row[f"{prefix}_{short}"] for name, short in names.items()}
 

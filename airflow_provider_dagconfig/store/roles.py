@@ -1,4 +1,4 @@
-"""The database's roles that may read the configuration, and change it, under the names that this installation has given them."""
+"""The database roles that may read and change the configuration, under the names that this installation uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg import sql
 
 @dataclass(frozen=True)
 class Roles:
-    """Their names, which SQL reads without quotes."""
+    """The names of the two roles; SQL reads them without quotes."""
 
     reader: str = "dagconfig_reader"
     editor: str = "dagconfig_editor"
@@ -22,14 +22,14 @@ ROLES_SOURCE = sql.SQL("""
     FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = %(schema)s AND p.proname = 'dagconfig_roles' AND p.pronargs = 0
 """)
-"""The text of the function that has the names: everybody may read it, and who may not use the schema needs to know them."""
+"""Query for the source of the function with the names. Any user may read it, even one without rights in the schema."""
 
 
 def roles_of(source: Any) -> Roles:
     """
-    Read the names in the function's text.
+    Return the names in the function's source.
 
-    :param source: what :data:`ROLES_SOURCE` gives; None where the function is not there, and the roles have their default names.
+    :param source: the result of :data:`ROLES_SOURCE`; None where the function does not exist, and the names are the defaults.
     """
     names = re.findall(r"'(\w+)'", source or "")
     return Roles(*names) if len(names) == 2 else Roles()

@@ -1,19 +1,19 @@
 """
-A connection to the store on which nothing waits without an end, and what is told about a wait. What is asked is elsewhere.
+A connection to the store with bounded waits, and the messages about a wait. The queries are elsewhere.
 
-Every statement has three bounds. Two are the server's: ``lock_timeout`` and ``statement_timeout``, set for one transaction at
-a time, so PgBouncer in transaction mode carries them and no later client inherits them. They go to the server in one message
-with the statement, which makes both one transaction and one round trip. The third is ours, for a server or a pooler that takes
-a statement and never answers: the socket is shut, and libpq finds that the server has gone.
+Every statement has three bounds. Two are the server's: ``lock_timeout`` and ``statement_timeout``. They are set for one
+transaction at a time, so they work through PgBouncer in transaction mode and no later client inherits them. They go to the server
+in one message with the statement, which makes both one transaction and one round trip. The third is ours, for a server or a pooler
+that accepts a statement and never answers: the socket is shut down, and libpq reports that the connection is lost.
 
 Several statements in one message are PostgreSQL's simple query protocol, so psycopg writes the parameters into the text, quoted by
-libpq. Its pipeline mode would do, too, but it loses what a server says before it hangs up ("terminating connection due to ..."),
-and hides the exception of a signal handler behind one of its own.
+libpq. Its pipeline mode would work too, but it loses the server's message before a disconnect ("terminating connection due to
+..."), and hides the exception of a signal handler behind its own.
 
-A setting of the user's own (role, database, ``options`` of the connection) that is stricter than ours stays in force.
+A user's own setting (of the role, the database, or the connection's ``options``) stays in force if it is stricter than ours.
 
-A signal handler that raises, such as Airflow's for ``execution_timeout``, ends a wait at once: psycopg waits in short turns.
-The connection is closed then, since tidying it up would mean to wait for the answer.
+A signal handler that raises, such as Airflow's for ``execution_timeout``, ends a wait at once: psycopg waits in short turns. The
+connection is closed then, because a rollback would have to wait for the answer.
 """
 
 from __future__ import annotations
@@ -43,36 +43,36 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long a statement may wait and run."""
+    """How long a statement may wait and run, and how often it is tried."""
 
     lock: float
-    """Seconds that it waits for one lock; then the server ends it, and an attempt is over."""
+    """Seconds that it waits for one lock; then the server ends it, and the attempt is over."""
     statement: float
-    """Seconds that it runs in all; then the server ends it for good."""
+    """Seconds that it runs in all; then the server ends it, and there is no further attempt."""
     attempts: int
-    """How often it stands in the queue for its locks. Between two attempts it holds none, so that others go first."""
+    """How often it queues for its locks. Between two attempts it holds none, so that others go first."""
 
 
 READING = Bounds(lock=5, statement=30, attempts=1)
-"""A reading task outlasts one attempt of a writer or a migration; after it, Airflow's retry is the next attempt."""
+"""A reading task waits longer than one attempt of a writer or a migration; after its one attempt, Airflow's retry is the next."""
 WRITING = Bounds(lock=3, statement=30, attempts=5)
-"""Five attempts take about 20 s, as long as a person waits for a command that says whom it waits for."""
+"""Five attempts take about 20 s, as long as a person waits for a command that says who holds the lock."""
 MIGRATING = Bounds(lock=3, statement=600, attempts=30)
 """
-Thirty attempts take two minutes. An attempt is shorter than a reader waits: who queues behind a migration gets through when it
-gives way. An index over millions of audit entries takes minutes, not ten.
+Thirty attempts take two minutes. An attempt is shorter than a reader's wait: a reader that queues behind a migration continues when
+the migration gives way. An index over millions of audit entries takes a few minutes, less than ten.
 """
 ANSWER_SECONDS = 5
-"""Seconds beyond ``Bounds.statement``; then a server that should have ended the statement itself is taken to be gone."""
+"""Seconds beyond ``Bounds.statement``; after them a server that should have ended the statement itself counts as unreachable."""
 PAUSE_SECONDS = 1
-"""Seconds between two attempts."""
+"""Seconds between two attempts, in which others go first."""
 
 _BEGIN = sql.SQL("BEGIN")
 _BEGIN_READ_COMMITTED = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED")
 _SAVEPOINT = sql.SQL("SAVEPOINT dagconfig_attempt")
 _RELEASE = sql.SQL("RELEASE SAVEPOINT dagconfig_attempt")
 _BACK_TO_SAVEPOINT = sql.SQL("ROLLBACK TO SAVEPOINT dagconfig_attempt")
-# A bound of the user's that is stricter stays. Settings show as 0, 1500ms, 5s, 2min, which interval reads.
+# A user's stricter bound stays. Settings are shown as 0, 1500ms, 5s or 2min, all of which can be cast to interval.
 _SET_BOUNDS = sql.SQL("""
     SELECT pg_catalog.set_config(bound.name, bound.milliseconds::text, true)
     FROM (
@@ -82,9 +82,9 @@ _SET_BOUNDS = sql.SQL("""
         pg_catalog.current_setting(bound.name)::interval
         NOT BETWEEN interval '1 millisecond' AND bound.milliseconds * interval '1 millisecond'
 """)
-# The sessions in the way of a waiting session. Without one, those in the way of a reader: they hold the only lock that keeps
-# readers out, or queue for it. Those who wait themselves are followed to whom they wait for. pg_locks and pg_blocking_pids
-# answer everybody; of a foreign session pg_stat_activity shows the user and the application, and no more.
+# The sessions that block a waiting session. Without a waiting session, those that block a reader: they hold the only lock that
+# readers conflict with, or queue for it. A blocker that waits itself is followed to its own blockers. Any user may read pg_locks
+# and pg_blocking_pids; of another user's session, pg_stat_activity shows only the user and the application.
 _IN_THE_WAY = sql.SQL("""
     WITH RECURSIVE tables AS (
         SELECT c.oid, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, c.relkind IN ('r', 'p') AS is_table
@@ -137,20 +137,20 @@ _IN_THE_WAY = sql.SQL("""
 
 @dataclass(frozen=True)
 class _InTheWay:
-    """A session that others wait for."""
+    """A session that blocks others."""
 
     pid: int
-    """0: a transaction that was prepared for a second phase, which has no session."""
+    """Process id of the server; 0 for a prepared transaction, which has no session."""
     user_name: str | None
     application: str | None
     state: str | None
     since: datetime | None
-    """These two: None where this user may not see them."""
+    """State and since: None where this user may not see them."""
     waits: str | None
-    """What it waits for itself; None where it does not wait."""
+    """The lock that it waits for itself; None where it does not wait."""
     holds: list[str]
     wanted: str | None
-    """What the session waits for that has it in the way."""
+    """The lock that the blocked session waits for."""
 
     def __str__(self) -> str:
         if not self.pid:
@@ -165,7 +165,7 @@ class _InTheWay:
 
 
 def _tolerant(loader: type[Any]) -> type[Any]:
-    """Make a loader of psycopg's give the text of what Python cannot hold, in place of an error for the whole answer."""
+    """Make a loader of psycopg's return the text of a value that Python cannot hold, instead of an error for the whole result."""
 
     class Tolerant(loader):  # type: ignore[misc]
         def load(self, data: Any) -> Any:
@@ -189,25 +189,25 @@ _LOADERS = {
 
 _SETTINGS = {"DateStyle": "ISO", "client_encoding": "UTF8"}
 """
-What psycopg needs to read moments, and to read and write any text. A role or a database may be set otherwise. PgBouncer carries
+psycopg needs them to read moments, and to read and write any text. A role or a database may have other settings. PgBouncer carries
 both from one server connection to the next.
 """
 
 
 class Session:
     """
-    One connection to the store, which is closed by whoever opened it.
+    One connection to the store. The code that opened the connection closes it.
 
-    :param connection: a new psycopg connection; it is put into autocommit.
-    :param connect: opens another one, to look who is in the way while this one waits.
-    :param tell: is told whom a statement waits for, before it is tried again.
+    :param connection: a new psycopg connection; autocommit is switched on.
+    :param connect: opens another connection, to look up who blocks this one while it waits.
+    :param tell: is called with a message about who holds the lock, before a statement is tried again.
     """
 
     def __init__(
         self, connection: psycopg.Connection[Any], location: Location, connect: Callable[[], Any], tell: Callable[[str], None]
     ) -> None:
         connection.autocommit = True
-        # PgBouncer may give each transaction another server connection, which lacks what another one has prepared.
+        # PgBouncer may give each transaction another server connection, which lacks the statements prepared on the last one.
         connection.prepare_threshold = None
         for type_name, loader in _LOADERS.items():
             connection.adapters.register_loader(type_name, loader)
@@ -219,17 +219,17 @@ class Session:
         self._connect = connect
         self._tell = tell
         self._bounds: Bounds | None = None
-        """None outside a transaction."""
+        """The bounds of the transaction; None outside one."""
         self._pid: int | None = None
-        """The server's process; a pooler gives each transaction another one."""
+        """The process id of the server; a pooler gives each transaction another one."""
 
     def rows(self, query: sql.Composable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """
-        Run one statement and give its rows by column, whatever cursor the Airflow connection's extra asks for.
+        Run one statement and return its rows by column, whatever cursor the Airflow connection's extra asks for.
 
-        Outside a transaction it is a transaction of its own, for reading, and one round trip.
+        Outside a transaction it is its own transaction, for reading, and one round trip.
 
-        :raises DagConfigBusyError: somebody held a lock for too long, or it ran for too long.
+        :raises DagConfigBusyError: another session held a lock for too long, or the statement ran for too long.
         :raises DagConfigUnreachableError: there was no answer.
         """
         if self._bounds is not None:
@@ -244,7 +244,7 @@ class Session:
 
     @contextmanager
     def transaction(self, bounds: Bounds, *, begin: sql.SQL = _BEGIN, force_rollback: bool = False) -> Iterator[None]:
-        """Make what is asked inside the block one transaction. A statement in it that gives way keeps what was done before."""
+        """Make the statements inside the block one transaction. A statement that gives way keeps the work before it."""
         with self._rolled_back_on_error():
             statements = [begin, _SET_BOUNDS, sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid")]
             self._pid = self._send(bounds, statements, _milliseconds(bounds))[0]["pid"]
@@ -268,15 +268,15 @@ class Session:
 
     def attempts(self, bounds: Bounds, work: Callable[[], _T]) -> _T:
         """
-        Do something in a transaction; where it waits too long for a lock, roll it back, let others go first, and do it again.
+        Run work in a transaction. If it waits too long for a lock, roll it back, let others go first, and run it again.
 
-        :param work: uses ``connection``; it is called once an attempt.
-        :raises DagConfigBusyError: the last attempt waited for too long, too, or it ran for too long.
+        :param work: uses ``connection``; it is called once in each attempt.
+        :raises DagConfigBusyError: the last attempt waited too long as well, or an attempt ran for too long.
         :raises DagConfigUnreachableError: there was no answer.
         """
 
         def once() -> _T:
-            # Each statement must see what another run has committed while this one waited, whatever the user's default.
+            # Each statement must see what another run committed while this one waited, whatever the user's default isolation.
             with self.transaction(bounds, begin=_BEGIN_READ_COMMITTED), self._answering(bounds):
                 return work()
 
@@ -308,14 +308,14 @@ class Session:
             return self._send(self._bounds, [_SAVEPOINT, query, _RELEASE], parameters)
         except psycopg.Error as error:
             if error.sqlstate == LOCK_TIMEOUT:
-                # Its locks are let go; the next attempt begins here.
+                # This releases the locks of the attempt. The next attempt begins from here.
                 self._send(self._bounds, [_BACK_TO_SAVEPOINT, _RELEASE])
             raise
 
     def _send(
         self, bounds: Bounds, statements: Sequence[sql.Composable], parameters: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Send statements as one message, and give the rows of the last one that has any columns."""
+        """Send statements as one message, and return the rows of the last statement that has columns."""
         rows: list[dict[str, Any]] = []
         cursor: psycopg.ClientCursor[dict[str, Any]] = psycopg.ClientCursor(self.connection, row_factory=dict_row)
         with cursor, self._answering(bounds):
@@ -334,7 +334,7 @@ class Session:
             self._roll_back()
             raise
         except BaseException:
-            # Ctrl-C, or a signal's handler: there is no time for an answer.
+            # Ctrl-C, or the handler of a signal: there is no time to wait for an answer.
             self.connection.close()
             raise
 
@@ -345,15 +345,15 @@ class Session:
                 self._send(READING, [sql.SQL("ROLLBACK")])
                 return
         if status is not psycopg.pq.TransactionStatus.IDLE:
-            # A statement is still running. Closed, the server ends it with its own bounds, and nothing is committed.
+            # A statement is still running. When the connection is closed, the server ends it by its own bounds and commits nothing.
             self.connection.close()
 
     @contextmanager
     def _answering(self, bounds: Bounds) -> Iterator[None]:
-        """Shut the socket where the server does not answer in time."""
+        """Shut down the socket if the server does not answer in time."""
         seconds = bounds.statement + ANSWER_SECONDS
         struck = threading.Event()
-        # A descriptor of its own: psycopg may close the other one, and its number may be another file's then.
+        # The socket has its own descriptor: psycopg may close its one, and the number may then belong to another file.
         with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
 
             def shut() -> None:
@@ -377,7 +377,7 @@ class Session:
                 timer.cancel()
 
     def _who(self, waiter: int | None) -> list[_InTheWay]:
-        """Look who is in the way of a session, or of readers; nobody where that cannot be seen."""
+        """Return the sessions that block a session, or that block readers (None); empty where they cannot be seen."""
         parameters = {**_milliseconds(READING), "schema": self._location.schema, "waiter": waiter}
         with suppress(psycopg.Error, DagConfigUnreachableError):
             return [_InTheWay(**row) for row in self._send(READING, [_SET_BOUNDS, _IN_THE_WAY], parameters)]
@@ -385,12 +385,12 @@ class Session:
 
 
 class _Watch(threading.Thread):
-    """Looks, from another connection and while a session waits, who is in its way; afterwards nobody can tell."""
+    """Looks up on another connection who blocks a session, while it waits; afterwards it can no longer be seen."""
 
     def __init__(self, session: Session, interval: float) -> None:
         super().__init__(name="dagconfig-watch", daemon=True)
         self.found: list[_InTheWay] = []
-        """Who was in the way when somebody was, the last time."""
+        """The blockers that were seen last, if there were any."""
         self._session = session
         self._interval = interval
         self._over = threading.Event()
@@ -400,13 +400,13 @@ class _Watch(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Not joined: it may be connecting, and looks at nothing of the session's but its number.
+        # The thread is not joined: it may be connecting, and reads nothing of the session but its process id.
         self._over.set()
 
     def run(self) -> None:
         session = self._session
         with suppress(Exception):
-            # Most statements are done before there is a reason to look.
+            # Most statements end before there is a reason to look.
             if self._over.wait(self._interval):
                 return
             with closing(session._connect()) as opened:
@@ -423,7 +423,7 @@ def _milliseconds(bounds: Bounds) -> dict[str, int]:
 
 
 def _busy(location: Location, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:
-    """Say what was waited for, how long, who is in the way, and how that ends."""
+    """Return an error that says which lock was waited for, how long, who holds it, and how that can be ended."""
     if error.sqlstate == LOCK_TIMEOUT:
         text = f"Waited {seconds:.1f} s in vain for {_wanted(found)} ({location}): {_described(found)}"
     else:
@@ -440,7 +440,7 @@ def _described(found: Sequence[_InTheWay]) -> str:
 
 
 def _remedy(found: Sequence[_InTheWay]) -> str:
-    # Whoever waits goes on when those do that it waits for.
+    # A blocker that waits itself continues when its own blockers end, so only those need to be ended.
     first = [each for each in found if each.pid and not each.waits] or [each for each in found if each.pid]
     if not first:
         return " To end a prepared transaction: ROLLBACK PREPARED 'GID';" if found else ""

@@ -1,4 +1,4 @@
-"""Where a configuration store is, and the one way to reach it."""
+"""The address of a configuration store, and the one way to connect to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_dagconfig.store.sessions import Session
 from airflow_provider_dagconfig.wording import IN_A_URL, printable_error
 
 CONNECTION_DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "airflow-provider-dagconfig"}
-"""They bound the wait for a host that does not answer, in seconds, and say in pg_stat_activity who is there."""
+"""Seconds that the client waits for a host that does not answer, and the name that pg_stat_activity shows."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Target:
     @classmethod
     def from_url(cls, url: str, schema: str = DEFAULT_SCHEMA) -> Target:
         """
-        Take a database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
+        Take a database from its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``.
 
-        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        :raises DagConfigUnreachableError: it is not such a URL. The message does not show it: it may contain a password.
         """
         parameters = _parameters(url)
-        # What the URL leaves out, libpq takes from the environment or the system.
+        # libpq takes the parts that the URL lacks from the environment or the system.
         defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
         user, host, port, database = (
             parameters.get(name) or defaults.get(name) or otherwise
@@ -59,23 +59,23 @@ class Target:
     @contextmanager
     def session(self, purpose: Purpose = "reading", tell: Callable[[str], None] = lambda _: None) -> Iterator[Session]:
         """
-        Open a connection where each statement is its own transaction; close it at the end; explain what goes wrong.
+        Open a connection where each statement is its own transaction, and close it at the end. Errors say what to do.
 
-        :param tell: is told whom a statement waits for, before it is tried again.
+        :param tell: is called with a message about who holds the lock, before a statement is tried again.
         """
         with self.explained(purpose), closing(self.connect()) as connection:
             yield Session(connection, self.location, self.connect, tell)
 
     @contextmanager
     def explained(self, purpose: Purpose = "reading") -> Iterator[None]:
-        """Make errors of the store of the database's."""
+        """Turn errors of the database into errors of the store."""
         try:
             yield
         except DATABASE_ERRORS as error:
             raise self.location.explain(error, purpose=purpose, roles=self.roles) from printable_error(error, lines=True)
 
     def roles(self) -> Roles:
-        """Look, on a connection of its own, what this installation calls its roles: the default names where that cannot be seen."""
+        """Return the names of this installation's roles, read on another connection; the defaults where they cannot be read."""
         with suppress(*DATABASE_ERRORS, DagConfigError), closing(self.connect()) as connection:
             session = Session(connection, self.location, self.connect, lambda _: None)
             for row in session.rows(ROLES_SOURCE, {"schema": self.schema}):
@@ -84,14 +84,14 @@ class Target:
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    """Read a connection URL without ever showing it."""
+    """Read a connection URL. No error shows it."""
     scheme, separator, rest = url.partition("://")
-    # A raw @ or / in a password moves the borders of the parts, and a message would then show a piece of it as the host.
+    # A raw @ or / in a password shifts the parts of a URL, and a message would then show a part of the password as the host.
     is_url = bool(separator) and scheme.partition("+")[0] in ("postgresql", "postgres")
     try:
         if is_url and rest.count("@") == urlsplit(url).netloc.count("@") <= 1:
             return dict(conninfo_to_dict(f"postgresql://{rest}"))
-    except (ValueError, *DATABASE_ERRORS):  # ValueError: a raw [ or ], which are an IPv6 address's
+    except (ValueError, *DATABASE_ERRORS):  # ValueError: a raw [ or ], which only an IPv6 address may have
         pass
     raise DagConfigUnreachableError(
         f"This is no URL of a PostgreSQL database. It has the form postgresql://USER:PASSWORD@HOST:5432/DATABASE; {IN_A_URL}"
@@ -99,13 +99,13 @@ def _parameters(url: str) -> dict[str, Any]:
 
 
 def _shown_url(parameters: Mapping[str, Any]) -> str:
-    """Write a connection URL without its passwords, which the environment or ~/.pgpass can give."""
+    """Return a connection URL without its passwords, which the environment or ~/.pgpass can supply."""
     user, host, port, database = (str(parameters.get(name) or "") for name in ("user", "host", "port", "dbname"))
     others = {name: value for name, value in parameters.items() if name not in ("user", "port", "dbname", *_SECRET)}
     if re.fullmatch(r"[\w.-]+", host):
         del others["host"]
     else:
-        # A socket's folder, an IPv6 address, several hosts.
+        # A socket's directory, an IPv6 address, or several hosts.
         host = ""
     where = (f"{quote(user, safe='')}@" if user else "") + host + (f":{port}" if port and host else "")
     if port and not host:
