@@ -96,7 +96,7 @@ class Step:
     action: Literal["applied", "adopted", "renewed", "reverted", "granted"]
     """
     adopted: the tables existed already, without a record; their rows were not changed. renewed: applied over the objects of an
-    earlier build of this package; the data was not changed. granted: the roles have new names.
+    earlier build of this package; the data was not changed. granted: roles with other names have the rights now.
     """
 
 
@@ -132,13 +132,13 @@ def migrate(
     :param to: the last version that is applied afterwards; None for the newest one here, or a later one that is applied already;
         7 or less for none. Going back loses the data of the reverted migrations; all of them are reverted, or none.
     :param reader_role: the name of the role that may read.
-    :param editor_role: the name of the role that may change. None keeps a name: ``dagconfig_reader``, ``dagconfig_editor`` at first.
+    :param editor_role: the name of the role that may change. None keeps a name, ``dagconfig_reader`` or ``dagconfig_editor`` at first.
     :param waiting: is called with a message about who holds the lock, another run or a user of the tables, when others go first.
-    :param notice: is called with what a person has to do: create roles as administrator, correct rows that break a rule, or save
+    :param notice: is called with what a person must know or do: roles that an administrator must create, rows that break a rule,
         own columns that were dropped.
     :return: what was done; empty if the database was up to date.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
-        migration or the way back, of which nothing is left then.
+        migration or the way back, which then is rolled back.
     :raises DagConfigBusyError: others used the tables all the time, or a migration ran for too long.
     :raises DagConfigUnreachableError: there is no connection, or no answer.
     :raises DagConfigNotAllowedError: the user lacks a privilege.
@@ -282,7 +282,7 @@ def _steps(
 
 
 def _name_roles(connection: psycopg.Connection[Any], target: Target, names: Mapping[str, str]) -> bool:
-    """Rename the roles, if they have other names. Return whether they had."""
+    """Give the rights to roles with these names, if they have others. Return whether they had."""
     _lock(connection, target.schema)
     schema, wanted = sql.Identifier(target.schema), {"reader_role": None, "editor_role": None, **names}
     different = connection.execute(
@@ -416,7 +416,7 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused
         explained = target.location.explain(error, purpose="migrating")
         if isinstance(explained, DagConfigUnreachableError):
             raise
-        # That is true of this file only: what was applied before it stays.
+        # "Nothing was changed" is true of this file only: what was applied before it stays.
         reason = str(explained).removesuffix(" Nothing was changed.")
         if error.sqlstate == _IN_USE:
             # PostgreSQL's hint, CASCADE, would drop objects of others.
