@@ -1,8 +1,8 @@
 """
-What Airflow has task instances as, asked from a task by the Task SDK: their states, and nothing of tries or times.
+Asks Airflow for the states of task instances, from a task by the Task SDK. Tries and times are not in the answer.
 
-Its answer goes from run id to task id to state, and a mapped task has its map index behind its id: ``collect_1`` may be an instance
-of ``collect``, or a task of that name. So a question is of one map index.
+The answer maps run id to task id to state. The key of a mapped task ends with its map index: ``collect_1`` may be an instance of
+``collect``, or a task with that name. So each question is about one map index.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from airflow_provider_dagconfig.hooks.asking import NoAnswerError, Question
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
 
 UNKNOWN = "unknown"
-"""Given for a task instance that Airflow does not know, or knows no more. No state has this name."""
+"""The state of a task instance that Airflow does not know, or no longer knows. No real state has this name."""
 
 
 _AT_ONCE = 10
-"""Task instances that one question is about: their ids are in a URL, and a proxy takes one of some 8,000 characters."""
+"""Task instances in one question: their ids are in a URL, and a proxy accepts about 8,000 characters."""
 
 
 def ask_state(ti: Any, seconds: float) -> str | None:
     """
-    Ask for the state of a task instance. Not for a signal handler, which could dead-lock.
+    Return the state of a task instance. Do not call this in a signal handler: it could deadlock.
 
     :param ti: the task instance in the context, with ``get_task_states``.
-    :param seconds: how long Airflow has to answer. While its API server is away the supervisor tries again, for longer than anybody
+    :param seconds: how long Airflow has to answer. While its API server is away, the supervisor retries for longer than a caller
         can wait.
-    :return: such as ``running`` or ``success``; None for one that is not started; :data:`UNKNOWN`.
+    :return: such as ``running`` or ``success``; None for a task that has not started; :data:`UNKNOWN`.
     :raises NoAnswerError: there is no answer in time.
     """
     task = _task_of(ti)
@@ -39,12 +39,12 @@ def ask_state(ti: Any, seconds: float) -> str | None:
 
 async def ask_state_of(ti: Any) -> str | None:
     """
-    Ask for the same from a trigger, which has nothing but ids of its task instance.
+    Return the same in a trigger, which has only the ids of its task instance.
 
     :param ti: the trigger's ``task_instance``.
-    :raises NoAnswerError: there is no answer that can be read.
+    :raises NoAnswerError: there is no readable answer.
     """
-    # In the triggerer alone: a worker need not load it.
+    # Imported here because only the triggerer needs it, and a worker does not.
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetTaskStates
 
@@ -58,7 +58,7 @@ async def ask_state_of(ti: Any) -> str | None:
 
 def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
     """
-    Ask for the states of any task instances, from a task that has no database. What the answer lacks, Airflow does not know.
+    Return the states of any task instances, in a task that has no database. Airflow does not know those that are missing.
 
     :param ti: the task instance in the context, with ``get_task_states``.
     """
@@ -84,7 +84,7 @@ def _task_of(ti: Any) -> TaskId:
 
 
 def _question(task: TaskId) -> dict[str, Any]:
-    """Give the arguments of the Task SDK's question for one task's state."""
+    """Return the arguments of the Task SDK's question for the state of one task."""
     return {"dag_id": task.dag_id, "task_ids": [task.task_id], "run_ids": [task.run_id], "map_index": task.map_index}
 
 

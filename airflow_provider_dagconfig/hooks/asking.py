@@ -1,4 +1,4 @@
-"""Questions to others whose answer nobody can wait for for long: asked in a thread, which is left alone when the time is over."""
+"""Questions whose answer may take too long: they are asked in a thread, which is abandoned after a timeout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _Answer = TypeVar("_Answer")
 
 
 class NoAnswerError(Exception):
-    """Somebody could not be asked, or did not answer in time. The message is a clause that says which."""
+    """The question could not be asked, or was not answered in time. The message is a clause that says which."""
 
 
 class Question(Generic[_Answer]):
     """
-    A question that is being asked. Not for a signal handler, which could dead-lock.
+    A question that is being asked. Do not use it in a signal handler: it could deadlock.
 
-    :param ask: gives the answer, or raises.
-    :param whom: is asked; for the message.
+    :param ask: returns the answer, or raises.
+    :param whom: the name of who is asked, for the message.
     """
 
     def __init__(self, ask: Callable[[], _Answer], whom: str) -> None:
@@ -37,9 +37,9 @@ class Question(Generic[_Answer]):
 
     def answer(self, seconds: float) -> _Answer:
         """
-        Wait for the answer.
+        Wait for the answer and return it.
 
-        :raises NoAnswerError: there is none in time.
+        :raises NoAnswerError: there is none in time, or the question failed.
         """
         self._asking.join(seconds)
         if self._error is not None:

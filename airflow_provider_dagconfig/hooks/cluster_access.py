@@ -1,4 +1,4 @@
-"""Which cluster a task's parameters and Airflow's connection lead to."""
+"""The cluster that a task's parameters and Airflow's connection select."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_dagconfig.settings import unreadable_connection
 
 @dataclass(frozen=True)
 class ClusterParameters:
-    """The parameters of an operator that choose its cluster, under the names that they have there."""
+    """The parameters of an operator that select its cluster, under the operator's names."""
 
     kubernetes_conn_id: str | None
     config_file: str | None = None
@@ -24,20 +24,20 @@ class ClusterParameters:
 
     @classmethod
     def of(cls, task: Any) -> ClusterParameters:
-        """Take a task's, as they are rendered."""
+        """Take the rendered parameters of a task."""
         return cls(task.kubernetes_conn_id, task.config_file, task.cluster_context, task.in_cluster)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give them by their names, as JSON values."""
+        """Return the parameters by name, as JSON values."""
         return asdict(self)
 
     def access(self, task_id: str) -> ClusterAccess:
         """
-        Choose the credentials.
+        Return the credentials.
 
         :param task_id: for messages.
-        :raises ClusterAccessError: there are none, or the connection can't be read, or is missing though it is not the one that is
-            looked for by default.
+        :raises ClusterAccessError: there are none; or the connection cannot be read; or it is missing, though it is not the default
+            connection.
         """
         try:
             return self._access(BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson if self.kubernetes_conn_id else {})
@@ -45,7 +45,7 @@ class ClusterParameters:
             return self._without_connection(task_id)
 
     async def aaccess(self, task_id: str) -> ClusterAccess:
-        """Do the same in an asyncio loop."""
+        """Return the credentials, in an asyncio loop."""
         try:
             connection = await BaseHook.aget_connection(self.kubernetes_conn_id) if self.kubernetes_conn_id else None
         except AirflowNotFoundException:
@@ -55,7 +55,7 @@ class ClusterParameters:
     def _without_connection(self, task_id: str) -> ClusterAccess:
         conn_id = str(self.kubernetes_conn_id)
         if unreadable := unreadable_connection(conn_id):
-            # Another cluster than the one that was meant might be taken.
+            # Without this error, the task could use another cluster than the one that was meant.
             raise ClusterAccessError(unreadable) from None
         if conn_id != "kubernetes_default":
             raise ClusterAccessError(

@@ -1,4 +1,4 @@
-"""The hook: it finds Airflow's connection and gives the configuration store behind it, by its own methods too."""
+"""The hook: it finds Airflow's connection and gives access to the configuration store behind it, also by its own methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _R = TypeVar("_R")
 
 
 def _of_the_store(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatenate[DagConfigHook, _P], _R]:
-    """Make a method of the store one of the hook, with Airflow's errors."""
+    """Turn a method of the store into a method of the hook that raises Airflow's errors."""
 
     @wraps(method)
     def call(hook: DagConfigHook, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -38,12 +38,12 @@ def _of_the_store(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Conc
 
 class DagConfigHook(PostgresHook):
     """
-    Read and change what the jobs run with.
+    Reads and changes the configuration of the jobs.
 
-    It is a PostgresHook, with all that the Airflow connection's extra may say, and has the methods of the
-    :class:`~airflow_provider_dagconfig.store.Store` that it gives as ``store``. Each opens a connection, runs one statement (a
-    change: one transaction) and closes it; ``transaction()`` makes several of them one. Reading needs the role
-    ``dagconfig_reader``, changing ``dagconfig_editor`` (or what the installation calls them), nothing more.
+    It is a PostgresHook, and supports all that the Airflow connection's extra may contain. It has the methods of the
+    :class:`~airflow_provider_dagconfig.store.Store`, which is its attribute ``store``. Each method opens a connection, runs one
+    statement (a change: one transaction) and closes it; ``transaction()`` makes several calls one transaction. Reading needs the
+    role ``dagconfig_reader``, changing needs ``dagconfig_editor`` (or the installation's names for them), and nothing more.
 
     :param postgres_conn_id: the Airflow connection of the database. Default: ``[dagconfig] postgres_conn_id`` of
         airflow.cfg, else ``postgres_default``. Without Airflow's connections: ``DagConfigHook.from_url(url)``.
@@ -51,24 +51,24 @@ class DagConfigHook(PostgresHook):
         ``financial_screener``.
 
     All methods raise DagConfigUnreachableError, DagConfigBusyError, DagConfigSchemaNotFoundError, DagConfigNotMigratedError and
-    DagConfigNotAllowedError, with the connection id, the schema and the remedy; from here they are AirflowExceptions too. Moments
-    need a time zone; without one they are refused with DagConfigInvalidError. How long a statement waits and runs at most is in
-    store/sessions.py; get_conn() gives a connection without these bounds, as PostgresHook does.
+    DagConfigNotAllowedError; the message has the connection id, the schema and the remedy. Here they are AirflowExceptions too.
+    Moments need a time zone; without one they raise DagConfigInvalidError. store/sessions.py has the bounds on how long a statement
+    waits and runs; get_conn() returns a connection without these bounds, as PostgresHook does.
     """
 
     def __init__(self, postgres_conn_id: str | None = None, schema: str | None = None, **kwargs: Any) -> None:
         super().__init__(postgres_conn_id=postgres_conn_id or configured_conn_id(), **kwargs)
         self.config_schema: str = schema or configured_schema()
         self.waiting: Callable[[str], None] = lambda text: self.log.warning("%s", printable(text))
-        """Is told whom a change waits for, each time that it lets others go first."""
+        """Is called with a message about who holds the lock, each time that a change lets others go first."""
         self._by_url: Target | None = None
 
     @classmethod
     def from_url(cls, url: str, schema: str | None = None) -> Self:
         """
-        Take the database by its URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``. No Airflow connection is looked up.
+        Take the database from a URL: ``postgresql://USER:PASSWORD@HOST:5432/DATABASE``. No Airflow connection is read.
 
-        :raises DagConfigUnreachableError: it is no such URL. The message does not show it: it may hold a password.
+        :raises DagConfigUnreachableError: it is not such a URL. The message does not show it: it may contain a password.
         """
         hook = cls(schema=schema)
         with as_airflows():
@@ -80,15 +80,15 @@ class DagConfigHook(PostgresHook):
         """
         The configuration store in this database.
 
-        :raises DagConfigUnreachableError: there is no such Airflow connection, or it is no database's.
+        :raises DagConfigUnreachableError: there is no such Airflow connection, or it is not one of a PostgreSQL database.
         """
         with as_airflows():
             location = self._by_url.location if self._by_url else self._location()
-        # Both are looked up when they are called: they may be others then.
+        # Both are looked up at each call: they may have been replaced.
         return Store(Target(lambda: self.get_conn(), location), waiting=lambda text: self.waiting(text))
 
     def get_conn(self) -> Any:
-        """Open a connection to the database."""
+        """Return a new connection to the database."""
         if self._by_url is None:
             return super().get_conn()
         self.conn = self._by_url.connect()
@@ -97,11 +97,11 @@ class DagConfigHook(PostgresHook):
     @contextmanager
     def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
         """
-        Make all that is asked of this hook inside the block one transaction: all of it happens, or nothing.
+        Make all calls of this hook inside the block one transaction: all of them take effect, or none.
 
-        Inside another such block it is a part of that one.
+        A block inside another one is part of the outer transaction.
 
-        :param force_rollback: only try it: nothing happens, but what would be refused is refused.
+        :param force_rollback: roll back at the end. Errors are raised as if the changes were made.
         """
         with as_airflows(), self.store.transaction(force_rollback=force_rollback):
             yield

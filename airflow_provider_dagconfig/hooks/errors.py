@@ -1,4 +1,4 @@
-"""The store's errors as Airflow's: whoever catches either of the two catches them."""
+"""The store's errors as Airflow's: an except clause for either class catches them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_dagconfig.exceptions import DagConfigError
 
 @contextmanager
 def as_airflows() -> Iterator[None]:
-    """Raise an error of the store as one that is an AirflowException too; its class, message and attributes stay."""
+    """Raise an error of the store as one that is an AirflowException too, with the same class name, message and attributes."""
     try:
         yield
     except AirflowException:

@@ -1,11 +1,11 @@
 """
-What the configuration store holds means: quantities, a job's configuration, an exchange group, an override, a change.
+The models of the configuration store's rows: quantities, a job's configuration, an exchange group, an override, a change.
 
-All of it is frozen and checked when it is made. Neither Airflow nor the database is known here; the store reads the rows, and
-kubectl/manifest.py says what becomes of the values in a pod.
+All of them are frozen, and checked when they are made. They know neither Airflow nor the database: the store reads the rows, and
+kubectl/manifest.py turns the values into a pod.
 
-columns.py says what a column is, config.py and exchange_group.py which there are: each in one place, with all that is to be
-known of it. ceiling.py has what a platform allows at most.
+columns.py defines what a column is. config.py and exchange_group.py define the columns, each in one place with all its facts.
+ceiling.py has the most that a platform allows.
 """
 
 from __future__ import annotations

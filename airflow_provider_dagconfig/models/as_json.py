@@ -1,7 +1,7 @@
 """
-What models look like as JSON: for people and templates, and, exactly, for whoever makes the same model of it again.
+Conversion of models to JSON: rounded, for people and templates, or exact, so that the same model can be made from it.
 
-How a field is read back follows from its type: no list of names is kept.
+The type of a field decides how it is read back; there is no list of names.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Model = TypeVar("Model")
 
 
 def json_values(instance: Any) -> dict[str, Any]:
-    """Give the fields of a dataclass as JSON has them, for people: moments are to the second."""
+    """Return the fields of a dataclass as JSON values for people: moments are rounded to the second."""
     return _values(instance, moment_text)
 
 
 def exact_values(instance: Any) -> dict[str, Any]:
-    """Give the fields of a dataclass as JSON has them; :func:`from_values` makes the same of them again."""
+    """Return the fields of a dataclass as JSON values; :func:`from_values` makes the same dataclass from them."""
     return _values(instance, datetime.isoformat)
 
 
@@ -55,16 +55,16 @@ def _value(value: Any, moment: Callable[[datetime], str]) -> Any:
 
 
 def json_number(value: Decimal) -> int | float:
-    """Give a Decimal of few digits as JSON has it, so that it is the same one again: 2 or 1.5."""
+    """Return a Decimal of few digits as a JSON number that reads back as the same value: 2 or 1.5."""
     return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
 
 
 def from_values(model: type[Model], values: Any, name: str = "") -> Model:
     """
-    Make a dataclass of what :func:`exact_values` gave.
+    Make a dataclass from the result of :func:`exact_values`.
 
-    :param name: of the field that holds it, for messages; empty for the outermost.
-    :raises ValueError: names the field that is missing, or that there is not, or whose value is another kind of thing.
+    :param name: the name of the field that holds it, for messages; empty for the outermost.
+    :raises ValueError: names the field that is missing, that is unknown, or that has a value of another type.
     """
     within = f"{name}." if name else ""
     if not isinstance(values, Mapping):
@@ -79,12 +79,12 @@ def from_values(model: type[Model], values: Any, name: str = "") -> Model:
 
 
 def _read(kind: Any, value: Any, name: str) -> Any:
-    """Turn a JSON value into what a field of this type holds."""
+    """Turn a JSON value into a value for a field of this type."""
     outer, inner = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if outer in (Union, types.UnionType):
-        # Of a moment and one that is unreadable the text tells which it is.
+        # For a moment that may be unreadable, the text decides which of the two it is.
         return None if value is None and types.NoneType in inner else _read(inner[0], value, name)
     if outer is Literal and value in inner:
         return value
@@ -108,7 +108,7 @@ def _read(kind: Any, value: Any, name: str) -> Any:
             raise ValueError(f"{name}: {error}") from None
     if is_dataclass(kind) and kind is not Quantity:
         return from_values(kind, value, name)  # type: ignore[arg-type]
-    # Exactly this type: True is no number here.
+    # The type must be exactly this one: True is not a number here.
     if type(value) is not kind:
         raise ValueError(f"{name} is {shown(value)}, and no {getattr(kind, '__name__', kind)}")
     return value

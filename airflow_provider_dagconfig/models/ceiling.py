@@ -1,8 +1,8 @@
 """
-Ceilings: what a platform allows at most, for one DAG or for all of them. What is above one, and how it is said.
+Ceilings: the most that a platform allows, for one DAG or for all. Finds values above a ceiling, and words the messages.
 
-The database holds rows and overrides to them when they are written. Here is what nothing has written: the values of a run's conf,
-and the defaults of a job without a row. Neither Airflow nor the database is known here.
+The database checks rows and overrides when they are written. This module checks what is never written: the values of a run's
+conf, and the defaults of a job without a row. It knows neither Airflow nor the database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BOUNDED: Mapping[str, tuple[str, ...]] = {
     "timeout_seconds": ("timeout_seconds",),
     "max_retries": ("max_retries",),
 }
-"""The ceilings that there are, with the columns that each bounds."""
+"""Ceiling to the columns that it bounds."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Ceiling:
     """The most that one DAG's jobs, or all jobs, may have of something."""
 
     name: str
-    """What it bounds: a key of BOUNDED."""
+    """A key of BOUNDED."""
     value: str
-    """The most that is allowed: a Kubernetes quantity, or a whole number, as it was written."""
+    """The most that is allowed, as written: a Kubernetes quantity or a whole number."""
     dag_name: str | None
-    """None: all DAGs."""
+    """None for all DAGs."""
     not_valid: bool
-    """Whether values that were there before it may be above it until they are changed."""
+    """Whether older values may stay above it until they are changed."""
     set_by: str
     updated_at: datetime | Unreadable
     """When it was set."""
@@ -57,25 +57,25 @@ class Ceiling:
         return f"{self.short}, set by {self.set_by} at {moment_text(self.updated_at)}{why}"
 
     def allows(self, value: object) -> bool:
-        """Say whether a value is not above it; a text that is no quantity is for others to refuse."""
+        """Return whether a value is not above it. True for a text that is not a quantity: other checks refuse that."""
         try:
             return Quantity.parse(str(value)) <= Quantity.parse(self.value)
         except ValueError:
             return True
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)
 
 
 @dataclass(frozen=True)
 class CeilingViolation:
-    """A value of a row, or of an override in force or to come, that is above a ceiling: it was there before the ceiling."""
+    """A value above a ceiling, of a row, or of an active or planned override: it is older than the ceiling."""
 
     dag_name: str
     job_name: str
     override_id: int | None
-    """None: the row's."""
+    """None for the row itself."""
     column_name: str
     value: str
     ceiling: Ceiling
@@ -88,12 +88,12 @@ class CeilingViolation:
 
 
 def whose(dag_name: str | None) -> str:
-    """Say whose a ceiling is."""
+    """Return for whom a ceiling is set, as words."""
     return "all DAGs" if dag_name is None else f"DAG {dag_name}"
 
 
 def binding(ceilings: Iterable[Ceiling]) -> list[Ceiling]:
-    """Give those that hold, of a DAG's own and those of all DAGs: of each name the lowest; of two that are equal the DAG's own."""
+    """Return the ceilings that apply, of a DAG's own and those of all DAGs: the lowest of each name; if equal, the DAG's own."""
     lowest: dict[str, Ceiling] = {}
     for ceiling in sorted(ceilings, key=lambda each: (Quantity.parse(each.value), each.dag_name is None)):
         lowest.setdefault(ceiling.name, ceiling)
@@ -106,8 +106,8 @@ def checked_ceiling(name: str, value: object) -> str:
 
     :param name: a key of BOUNDED.
     :param value: a text, a Quantity or a whole number.
-    :return: as it is written into the table.
-    :raises ValueError: says what the value is, and what to write, following the name.
+    :return: the text for the table.
+    :raises ValueError: says what the value is, and what to write; the message follows the name.
     """
     column = CONFIG_COLUMNS[BOUNDED[name][-1]]
     if isinstance(column, NumberColumn) and isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
@@ -120,10 +120,10 @@ def checked_ceiling(name: str, value: object) -> str:
 
 def above(values: Mapping[str, Any], ceilings: Iterable[Ceiling]) -> dict[str, tuple[Any, Ceiling]]:
     """
-    Give what is above a ceiling.
+    Return the values that are above a ceiling.
 
     :param values: column to value.
-    :param ceilings: those that bear on the job.
+    :param ceilings: those that apply to the job.
     :return: column to its value and the lowest ceiling.
     """
     return {
@@ -135,7 +135,7 @@ def above(values: Mapping[str, Any], ceilings: Iterable[Ceiling]) -> dict[str, t
 
 
 def within(values: Mapping[str, Any], ceilings: Iterable[Ceiling]) -> dict[str, Any]:
-    """Give the values, with the ceiling's in the place of each that is above one."""
+    """Return the values, with each that is above a ceiling replaced by the ceiling."""
     return {**values, **{column: _typed(column, ceiling.value) for column, (_, ceiling) in above(values, ceilings).items()}}
 
 
@@ -145,12 +145,12 @@ def _typed(column: str, value: str) -> str | int:
 
 def problem_of(config: DagConfig, ceilings: Iterable[Ceiling], command: Callable[..., str] = command_line) -> str | None:
     """
-    Say what nobody's rule has kept below the ceilings: what a run's conf sets, and the defaults where there is no row.
+    Return a message about values above a ceiling that the database did not check: the run's conf, or defaults without a row.
 
-    A row's value and an override's may be above a ceiling that is not valid for them; so may a default then.
+    The value of a row or an override may be above a ceiling that was set as not valid; so may a default.
 
     :param command: writes a command to be pasted, as :func:`~airflow_provider_dagconfig.models.command_line` does.
-    :return: the message, with who set the ceiling and what to do; None where all is within them.
+    :return: the message, with who set the ceiling and what to do; None where nothing is above a ceiling.
     """
     ceilings = list(ceilings)
     job = f"{config.dag_name}/{config.job_name}"

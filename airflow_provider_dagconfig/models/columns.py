@@ -1,8 +1,8 @@
 """
-What is to be known of a column that can be configured: its kind, range, length, who may set it, its help.
+The facts about a configurable column: its kind, range, length, who may set it, its help.
 
-It is written once, beside the column's field in DagConfig or ExchangeGroup: as metadata, the default being the field's. What
-lists, reads, checks or explains columns is made from it. The database has its own rules; a test compares the two.
+They are written once, as metadata of the column's field in DagConfig or ExchangeGroup; the default is the field's. All code that
+lists, reads, checks or explains columns uses them. The database has its own rules; a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,53 +19,53 @@ if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 KEY = "column"
-"""Under which a field's metadata has its column."""
+"""The key of the column in a field's metadata."""
 
 _INTEGERS = range(-(2**31), 2**31)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; its kind is the subclass. The kind's text is a text of any length."""
+    """A column; its kind is the subclass. This class itself is a text of any length."""
 
     sql_type: ClassVar[LiteralString] = "text"
-    """As the store's functions take it."""
+    """The SQL type of the parameter in the store's functions."""
 
     help: str
-    """What it holds, for a person."""
+    """The meaning of the column, for a person."""
     _: KW_ONLY
     length: int | None = None
-    """Characters that it holds at most; None: any number of them."""
+    """Characters: a longer text is refused; None for no limit."""
     is_overridable: bool = True
-    """Whether an override, or a run, may set it; not asked of exchange groups, which have no overrides."""
+    """Whether an override, or a run, may set it. Not used for exchange groups, which have no overrides."""
     is_needed: bool = True
-    """Whether a job cannot run with a value that is none; else the default takes its place."""
+    """Whether a job cannot run without a usable value; otherwise the default replaces a missing one."""
     name: str = ""
-    """The field's."""
+    """The name of the field."""
     default: Any = None
-    """The field's, as JSON has it; None where there is none."""
+    """The default of the field, as a JSON value; None where it has none."""
     is_nullable: bool = False
-    """Whether it may hold nothing: so may a field whose default is None."""
+    """Whether it may be NULL, which is so if the field's default is None."""
 
     @property
     def takes(self) -> str:
-        """Values as people type them, for help; empty where any text will do."""
+        """Examples of values as people type them, for help; empty where any text is allowed."""
         return ""
 
     def from_row(self, value: Any) -> Any:
         """
-        Turn what the row holds into what the field holds.
+        Turn a row's value into the field's value.
 
-        :raises ValueError: it cannot be; names the value and what to write instead.
+        :raises ValueError: that is not possible; names the value and what to write instead.
         """
         return value
 
-    def problem(self, value: Any) -> str | None:  # noqa: ARG002 - for the kinds that have some
-        """Say why a job cannot run with a value of the field, following the value. The rules of the store may be stricter."""
+    def problem(self, value: Any) -> str | None:  # noqa: ARG002 - subclasses use it
+        """Return why a job cannot run with a field's value, as words that follow the value. The store's rules may be stricter."""
         return None
 
     def misfit(self, value: Any) -> str | None:
-        """Say why the database's type cannot hold a value, following the value; PostgreSQL does not say in which column."""
+        """Return why the database's type cannot hold a value, as words that follow it; PostgreSQL does not name the column."""
         if self.length is not None and isinstance(value, str) and len(value) > self.length:
             return f"has {len(value)} characters; write {self.length} at most"
         return None
@@ -74,9 +74,9 @@ class Column:
         """
         Check a new value by the store's rules.
 
-        :param value: as JSON has it.
+        :param value: a JSON value.
         :return: the value for the column.
-        :raises ValueError: says what the value is, and what to write, following the column's name.
+        :raises ValueError: says what the value is, and what to write; the message follows the column's name.
         """
         if not isinstance(value, str):
             raise ValueError(f"{shown(value)} must be a text")
@@ -87,12 +87,12 @@ class Column:
 
 @dataclass(frozen=True)
 class NameColumn(Column):
-    """A part of the row's name, which is not configured."""
+    """A part of the row's name; it is not configured."""
 
 
 @dataclass(frozen=True)
 class TextColumn(Column):
-    """A text for people, or a name that others gave."""
+    """A text for people, or a name from another system."""
 
     example: str = ""
 
@@ -108,17 +108,17 @@ class QuantityColumn(Column):
     _: KW_ONLY
     resource: Resource
     within: str | None = None
-    """The limit's column, for a request: it is no more than that."""
+    """For a request, the column of its limit: the request must not be larger."""
     length: int | None = 20
 
     @property
     def least(self) -> Quantity:
-        """What the store's rules allow at least."""
+        """The least that the store's rules allow."""
         return LEAST[self.resource]
 
     @property
     def most(self) -> Quantity:
-        """What the store's rules allow at most."""
+        """The most that the store's rules allow."""
         return MOST[self.resource]
 
     @property
@@ -127,7 +127,7 @@ class QuantityColumn(Column):
 
     @property
     def example(self) -> str:
-        """A value, for messages."""
+        """A valid value, for messages."""
         return str(self.default or self.takes.split(", ")[-1])
 
     def from_row(self, value: Any) -> Quantity:
@@ -191,7 +191,7 @@ class NumberColumn(Column):
 
 @dataclass(frozen=True)
 class DecimalColumn(Column):
-    """A number with at most two decimals; a field holds it as a Decimal, exactly, and JSON as a number."""
+    """A number with at most two decimals. A field holds it exactly, as a Decimal; JSON has a number."""
 
     sql_type: ClassVar[LiteralString] = "numeric"
 
@@ -205,7 +205,7 @@ class DecimalColumn(Column):
         return f"{self.least} to {self.most}"
 
     def from_row(self, value: Any) -> Decimal:
-        # Of a float the shortest text that means it: 1.1 is no more digits than that.
+        # str() gives the shortest text of a float, so 1.1 keeps one decimal.
         return Decimal(str(value))
 
     def problem(self, value: Any) -> str | None:
@@ -213,7 +213,7 @@ class DecimalColumn(Column):
         return None if is_one else f"is no number from {self.least} to {self.most} with at most {_DECIMALS} decimals"
 
     def misfit(self, value: Any) -> str | None:
-        # As NULL does, 0 means something else to the store's functions.
+        # 0 has another meaning for the store's functions, as NULL has.
         return f"must be {self._rule}" if isinstance(value, int | float | Decimal) and value == 0 else None
 
     def checked(self, value: Any) -> Decimal | None:
@@ -259,12 +259,12 @@ class TimeColumn(Column):
 
 
 def columns_of(described: type) -> Mapping[str, Column]:
-    """Give the columns that can be configured, by name, in the order of the fields."""
+    """Return the configurable columns by name, in the order of the fields."""
     return {name: column for name, column in _columns(described).items() if not isinstance(column, NameColumn)}
 
 
 def names_of(described: type) -> Mapping[str, Column]:
-    """Give the columns that are the name of a row."""
+    """Return the columns that are the row's name."""
     return {name: column for name, column in _columns(described).items() if isinstance(column, NameColumn)}
 
 

@@ -1,4 +1,4 @@
-"""What a job runs with."""
+"""The configuration that a job runs with."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from airflow_provider_dagconfig.models.records import Change, Override, RowChang
 from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, literal, update_statement
 
 LONGEST_TIMEOUT_SECONDS = 604_800
-"""A week."""
+"""Seconds: a week. A longer timeout is refused."""
 
 FORMAT = 3
-"""Of :meth:`DagConfig.to_dict`; another one where its fields are not the same, or mean something else."""
+"""The format of :meth:`DagConfig.to_dict`. The number changes when a field is added or removed, or its meaning changes."""
 
 
 @dataclass(frozen=True)
 class DagConfig:
     """
-    What one job of one DAG runs with.
+    The configuration that one job of one DAG runs with.
 
     :raises InvalidRowError: when it is made with a value that cannot be used.
     """
@@ -90,23 +90,23 @@ class DagConfig:
         metadata={KEY: QuantityColumn("Bytes up to which memory grows; none: to the ceiling", resource="memory")},
     )
     origin: str = ""
-    """Where the values are from: ``financial_screener.dag_configuration, row 3``, or that and why they are defaults."""
+    """The origin of the values: ``financial_screener.dag_configuration, row 3``, or why they are defaults."""
     updated_at: datetime | Unreadable | None = None
-    """When the row was last written; None without a row."""
+    """The time of the last change of the row; None without a row."""
     change: Change | None = None
-    """The last entry of the audit for this job."""
+    """The last audit entry of this job."""
     row_change: RowChange | None = None
-    """The last entry of the audit for the row itself; without a row, who deleted it. None where there never was one."""
+    """The last audit entry of the row itself; without a row, that of its deletion. None where there never was a row."""
     disabled_change: Change | None = None
-    """The entry that switched the job off, when it is disabled."""
+    """The audit entry that disabled the job, when it is disabled."""
     schema: str = DEFAULT_SCHEMA
     """The database schema of the row."""
     version: int | None = None
     """The row's version, which grows by one with each change; None without a row."""
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Column to where its value is from: ``row``, ``default``, ``override 7 until 2026-11-24 06:00:00+00:00``, ``run``."""
+    """Column to the origin of its value: ``row``, ``default``, ``override 7 until 2026-11-24 06:00:00+00:00``, ``run``."""
     overrides: tuple[Override, ...] = ()
-    """The overrides that are in force, the newest first."""
+    """The overrides in force, newest first."""
 
     def __post_init__(self) -> None:
         for name, column in CONFIG_COLUMNS.items():
@@ -120,7 +120,7 @@ class DagConfig:
 
     @classmethod
     def defaults(cls, dag_name: str, job_name: str, schema: str = DEFAULT_SCHEMA) -> DagConfig:
-        """Give what a job without a row runs with: the defaults of the table's columns."""
+        """Return the configuration of a job without a row: the defaults of the table's columns."""
         origin = f"defaults: no row for {dag_name}/{job_name} in {schema}.dag_configuration"
         row = {name: column.default for name, column in CONFIG_COLUMNS.items()}
         row |= {"dag_name": dag_name, "job_name": job_name, "sources": dict.fromkeys(CONFIG_COLUMNS, "default")}
@@ -140,11 +140,11 @@ class DagConfig:
         """
         Read a row of ``dag_configuration``.
 
-        A disabled job does not run, so a value of its row that cannot be used is replaced by the column's default: the
-        job can be switched off at night whatever else is wrong with its row. ``origin`` says so then.
+        A disabled job does not run, so an unusable value of its row is replaced by the column's default, and ``origin`` says so: a
+        job can be disabled at night whatever else is wrong with its row.
 
-        :param row: column to value, as PostgreSQL's driver gives them; columns that DagConfig lacks are ignored.
-        :raises InvalidRowError: the first value that cannot be used.
+        :param row: column to value, as psycopg returns them; columns that DagConfig lacks are ignored.
+        :raises InvalidRowError: names the first value that cannot be used.
         """
         known = {f.name: row[f.name] for f in fields(cls) if f.name in row}
         changes = {"change": change, "row_change": row_change, "disabled_change": disabled_change}
@@ -156,7 +156,7 @@ class DagConfig:
         except InvalidRowError as error:
             if known["enabled"] is not False:
                 raise
-            # What is wrong with a request is mended together with its limit: they must fit each other.
+            # A request and its limit must fit each other, so both get the default.
             mended = _mended_together(error.column)
             known |= {column: CONFIG_COLUMNS[column].default for column in mended}
             return cls.from_row(
@@ -170,9 +170,9 @@ class DagConfig:
 
     def update_statement(self, column: str, value: object) -> str:
         """
-        Give the SQL statement that sets a column of this job, to be copied into psql.
+        Return the SQL statement that sets a column of this job, to be pasted into psql.
 
-        Where an override has set the column, it is a new override until the same moment: the row would not be heard.
+        Where an override has set the column, it makes a new override until the same moment: a changed row would have no effect.
 
         :param value: a str, Quantity, int or bool.
         """
@@ -188,19 +188,19 @@ class DagConfig:
         return update_statement(self.schema, self.dag_name, self.job_name, {column: value})
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
+        """Return the values as JSON: quantities as written, times in ISO 8601, changes as dicts or None, overrides by id."""
         return json_values(self) | {"overrides": {str(o.override_id): o.as_dict() for o in self.overrides}}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it as JSON values, moments exactly; :meth:`from_dict` makes the same configuration of them."""
+        """Return all fields as JSON values, with exact moments; :meth:`from_dict` makes the same configuration from them."""
         return {"format": FORMAT, **exact_values(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DagConfig:
         """
-        Read what :meth:`to_dict` gave, whether it was JSON meanwhile or not.
+        Read the result of :meth:`to_dict`, whether it went through JSON or not.
 
-        :raises ValueError: another version wrote it, or something in it is missing, unknown or another kind of thing.
+        :raises ValueError: another version wrote it, or a value is missing, unknown or of another type.
         """
         given = dict(values)
         found = given.pop("format", None)
@@ -235,7 +235,7 @@ def _see_that_overrides_can_be_read(row: Mapping[str, Any], schema: str) -> None
 
 
 def _typed_values(row: Mapping[str, Any], schema: str) -> dict[str, Any]:
-    """Turn what the row holds into what the fields hold, and see that no value that is needed is NULL."""
+    """Turn a row's values into the fields' values. Raise if a needed value is NULL."""
     typed: dict[str, Any] = {}
     for name, column in CONFIG_COLUMNS.items():
         value = row[name]
@@ -258,12 +258,12 @@ def _invalid(row: Mapping[str, Any], schema: str, column: str, problem: str, ins
 
 
 def _usable(column: Column) -> object:
-    """Give a value that a job can run with: the default, or an example where that is none."""
+    """Return a value that a job can run with: the default, or an example where there is no default."""
     return column.example if column.default is None and isinstance(column, DecimalColumn | QuantityColumn) else column.default
 
 
 def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> str:
-    """Say how to mend a value, where it is from: the run first, since it goes above all others, then an override."""
+    """Return the remedy at the origin of a value: the run first, because it wins over all others, then an override, or the row."""
     sources = row.get("sources") or {}
     involved = [column, *(other for other in _mended_together(column) if other != column)]
     by_run = [name for name in involved if sources.get(name) == "run"]
@@ -276,7 +276,7 @@ def _remedy(row: Mapping[str, Any], schema: str, column: str, value: object) -> 
 
 
 def _that_fit(row: Mapping[str, Any], column: str, value: object) -> dict[str, object]:
-    """Give the value, and what else must be set with it: a request and its limit are held to a rule together."""
+    """Return the value, and the other values that must be set with it: one rule covers a request and its limit."""
     pair = _mended_together(column)
     if len(pair) == 1:
         return {column: value}
@@ -301,15 +301,15 @@ def _keeps_rules(column: str, value: object) -> bool:
 
 
 def _mended_together(column: str) -> tuple[str, ...]:
-    """Give a column, or a request and its limit, which must fit each other."""
+    """Return the columns that must fit each other: a request and its limit; otherwise the column alone."""
     return next((pair for pair in _LIMITS.items() if column in pair), (column,))
 
 
 CONFIG_COLUMNS = columns_of(DagConfig)
-"""The columns of a job that can be configured."""
+"""The configurable columns of a job."""
 
 OVERRIDE_COLUMNS: Mapping[str, Column] = {name: column for name, column in CONFIG_COLUMNS.items() if column.is_overridable}
-"""Those that an override, or a run, may set."""
+"""The columns that an override, or a run, may set."""
 
 _LIMITS = {name: column.within for name, column in CONFIG_COLUMNS.items() if isinstance(column, QuantityColumn) and column.within}
-"""Request to limit."""
+"""Column of the request to the column of its limit."""

@@ -32,29 +32,29 @@ _MOST_EXCHANGES = 500
 
 def is_exchange_code(code: object) -> bool:
     """
-    Say whether it is one exchange's code.
+    Return whether the text is one exchange's code.
 
-    At most 32 letters and digits of ASCII, after the first also ``.``, ``-`` and ``_``; no brackets, quotes, separators, blanks.
+    At most 32 ASCII letters and digits, after the first also ``.``, ``-`` and ``_``; no brackets, quotes, separators or blanks.
     """
     return isinstance(code, str) and _EXCHANGE_CODE.fullmatch(code) is not None
 
 
 LAST_MINUTE = "23:59"
-"""What is said to be meant by 24:00, a time of day that PostgreSQL holds and Python does not."""
+"""The time that remedies write instead of 24:00, a time of day that PostgreSQL can hold and Python cannot."""
 
 
 def usable_exchanges(group_name: str, exchanges: object) -> list[str]:
     """
-    Give what a list of exchanges that cannot be used may have meant: the codes in it, each once.
+    Return the codes in a list of exchanges that cannot be used, each once.
 
-    Where it has none, it is the group's name in capitals: an example that is no other market's.
+    Without any code, it is the group's name in capitals: an example that is not another market's code.
     """
     codes = _EXCHANGE_CODE.findall(",".join(_texts_of(exchanges)))
     return list(dict.fromkeys(codes or ["_".join(_EXCHANGE_CODE.findall(group_name.upper())) or "CODE"]))
 
 
 def _texts_of(value: object) -> Iterator[str]:
-    """Give the texts of a list, or of lists in it, as PostgreSQL's arrays may have."""
+    """Yield the texts of a list, and of lists in it: PostgreSQL's arrays may have several dimensions."""
     if isinstance(value, list | tuple):
         for each in value:
             yield from _texts_of(each)
@@ -73,7 +73,7 @@ class ExchangesColumn(Column):
         return "NYSE,NASDAQ"
 
     def misfit(self, value: Any) -> str | None:
-        # An empty code, as one that is there twice, is the rule's to refuse.
+        # An empty code, or a code that is listed twice, passes here: the rule refuses it.
         if value is None:
             return None
         if isinstance(value, list) and all(code == "" or is_exchange_code(code) for code in value):
@@ -97,7 +97,7 @@ class ExchangeGroup:
     """
     Exchanges that are collected together.
 
-    :raises InvalidRowError: when it is made without exchanges, or with an empty one.
+    :raises InvalidRowError: it has no exchanges, or an empty one, though it is enabled; or a time cannot be used.
     """
 
     group_name: str = field(metadata={KEY: NameColumn("Its key, and the job name of the rows that configure its jobs", length=50)})
@@ -124,7 +124,7 @@ class ExchangeGroup:
                 problems[column], instead[column] = "is no time of day from 00:00 to 23:59:59", LAST_MINUTE
         if problems:
             column, value = next(iter(problems)), getattr(self, next(iter(problems)))
-            # All of them: one alone is refused while the group could not be used with the others.
+            # The remedy has all of them: a single one is refused while the others make the group unusable.
             assignments = [f"{column}={value}" for column, value in instead.items()]
             remedy = command_line("groups set", self.group_name, *assignments)
             shown = list(value) if isinstance(value, tuple) else value
@@ -135,7 +135,7 @@ class ExchangeGroup:
         """
         Read a row of ``exchange_groups``; columns that ExchangeGroup lacks are ignored.
 
-        A disabled group takes no part, so what cannot be used of its values is left out: it can be switched off.
+        A disabled group takes no part, so its unusable values are left out: a group can be disabled whatever its values.
         """
         values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
         values |= {column: default for column, default in GROUP_DEFAULTS.items() if values.get(column) is None}
@@ -146,7 +146,7 @@ class ExchangeGroup:
         return cls(**(values | {"exchanges": exchanges}))
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the values as JSON: exchanges as a list, times as ``HH:MM:SS``."""
+        """Return the values as JSON: exchanges as a list, times as ``HH:MM:SS``."""
         return json_values(self)
 
 
@@ -155,7 +155,7 @@ def _is_code(code: object) -> bool:
 
 
 GROUP_COLUMNS = columns_of(ExchangeGroup)
-"""The columns of an exchange group that can be configured."""
+"""The configurable columns of an exchange group."""
 
 GROUP_DEFAULTS: Mapping[str, Any] = {name: column.default for name, column in GROUP_COLUMNS.items() if column.default is not None}
-"""What the columns of an exchange group hold that are not given."""
+"""The values of an exchange group's columns that are not given."""

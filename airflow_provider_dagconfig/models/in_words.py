@@ -1,4 +1,4 @@
-"""What people read of values and changes: what is in force for a job, in one line. Pure."""
+"""Sentences about values and changes for people: what is in force for a job, in one line. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from airflow_provider_dagconfig.models.quantity import Quantity
 from airflow_provider_dagconfig.models.records import Override, RowChange
 
 _LONGEST = 60
-"""Characters of a value or a reason; of one that is longer, a line shows the beginning."""
+"""Characters of a value or a reason; a longer one is cut."""
 
 
 def in_force(config: DagConfig, group: ExchangeGroup | None, now: datetime) -> str:
     """
-    Say what a try runs with: ``dag/job: version 4, changed by dba 20 minutes ago (batch_size 500 -> 750), override 7 until ...``.
+    Return what a try runs with: ``dag/job: version 4, changed by dba 20 minutes ago (batch_size 500 -> 750), override 7 until
+    ...``.
 
     :param group: the exchange group that the job works on.
-    :param now: the clock by which ages are told, with a time zone.
-    :return: one line, unless a text in it has several; others wrote some of them.
+    :param now: the present, with a time zone; ages are relative to it.
+    :return: one line, unless a text from a user in it has line ends.
     """
     parts = [_row(config, now), *(_override(override, now) for override in config.overrides), *_by_the_run(config), *_grown(config)]
     if group is not None:
@@ -31,7 +32,7 @@ def in_force(config: DagConfig, group: ExchangeGroup | None, now: datetime) -> s
 
 
 def value_text(value: Any) -> str:
-    """Write a value in a sentence, cut where it is long."""
+    """Return a value as it is written in a sentence, cut if it is long."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -40,12 +41,12 @@ def value_text(value: Any) -> str:
 
 
 def cut(text: str) -> str:
-    """Cut what is too long for a line that people read."""
+    """Cut a text that is too long for a line."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def because(did: str, reason: str | None) -> str:
-    """Write what a change did, and why, behind its name: `` (batch_size 500 -> 750: new feed)``; nothing where both are empty."""
+    """Return what a change did, and why, to follow its name: `` (batch_size 500 -> 750: new feed)``; empty where both are empty."""
     told = ": ".join(filter(None, (did, cut(reason or ""))))
     return f" ({told})" if told else ""
 

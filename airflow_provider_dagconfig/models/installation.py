@@ -1,4 +1,4 @@
-"""The id that tells the pods of one store from those of another."""
+"""The id that separates the pods of one store from those of another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 class InstallationError(ValueError):
-    """There is no id that can be used. The message says where it is to be put right."""
+    """There is no usable id. The message says where to correct it."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Installation:
 
     def in_force(self, option: str | None) -> str:
         """
-        Give the id that goes into the pods: that of the option ``[dagconfig] installation``, else the store's.
+        Return the id for the pods: that of the option ``[dagconfig] installation``, otherwise the store's.
 
-        :raises InstallationError: there is neither.
+        :raises InstallationError: neither exists.
         """
         if option is not None:
             return option

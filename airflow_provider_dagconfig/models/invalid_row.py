@@ -1,4 +1,4 @@
-"""A row that cannot be used: which value, and why; and how a message shows a value."""
+"""The error about a value of a row that cannot be used, and the way that messages show a value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class InvalidRowError(ValueError):
 
     :param subject: the row: ``data_collection_equities/us_markets``, ``exchange group lse``.
     :param column: the column that holds the value.
-    :param value: the value as it is in the row.
-    :param problem: what is wrong and what to write instead, following "COLUMN VALUE of SUBJECT".
-    :param remedy: a statement or a command that mends the row, or an empty string.
-    :param assignments: what the command sets, for whoever knows by which options it reaches the row.
+    :param value: the value of the row.
+    :param problem: what is wrong and what to write instead, as words that follow "COLUMN VALUE of SUBJECT".
+    :param remedy: a statement or a command that corrects the row, or an empty string.
+    :param assignments: the assignments of that command, for a caller that adds the options to reach the database.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class InvalidRowError(ValueError):
 
 
 def shown(value: object) -> str:
-    """Write a value for a message, as Python does; None is NULL."""
+    """Return a value as Python code for a message; None is NULL."""
     if value is None:
         return "NULL"
     return shortened(repr(value.text if isinstance(value, Quantity) else value))
 
 
 _MOST_SHOWN = 200
-"""Characters; of a value that is longer, a message shows the beginning."""
+"""Characters; a message shows only the beginning of a longer value."""
 
 
 def shortened(text: str) -> str:
-    """Cut a value for a message, and say so."""
+    """Cut a long value for a message, with a note of its length."""
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""Moments, as PostgreSQL has them and as messages show them, and durations, as people type them."""
+"""Moments, as PostgreSQL returns them and as messages show them, and durations, as people type them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 
 class Unreadable(str):
-    """A moment, or a time of day, that PostgreSQL holds and Python cannot: infinity, BC, after 9999, 24:00; its text."""
+    """The text of a moment or a time of day that PostgreSQL can hold and Python cannot: infinity, BC, after 9999, 24:00."""
 
     __slots__ = ()
 
 
 def read_moment(text: str) -> datetime | Unreadable:
-    """Read a moment as PostgreSQL writes it in JSON, where it leaves out zeros that Python 3.10 needs."""
+    """Read a moment from PostgreSQL's JSON, which leaves out zeros that Python 3.10 needs."""
     try:
         return in_range(datetime.fromisoformat(re.sub(r"\.([0-9]+)", lambda fraction: f".{fraction[1]:0<6}", text)), text)
     except ValueError:
@@ -21,7 +21,7 @@ def read_moment(text: str) -> datetime | Unreadable:
 
 
 def in_range(moment: datetime, text: str) -> datetime | Unreadable:
-    """Give a moment if it can be told in UTC, too: at the edges, its own zone may be what keeps it in Python's years."""
+    """Return a moment if UTC can express it too; at the edges only its own time zone may keep it within Python's years."""
     try:
         moment.astimezone(timezone.utc)
     except OverflowError:
@@ -30,16 +30,16 @@ def in_range(moment: datetime, text: str) -> datetime | Unreadable:
 
 
 def moment_text(moment: datetime | Unreadable) -> str:
-    """Write a moment for a message: ``2026-11-23 02:14:05+00:00``."""
+    """Return a moment for a message: ``2026-11-23 02:14:05+00:00``."""
     return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")
 
 
 def ago(moment: datetime | Unreadable, now: datetime) -> str:
     """
-    Say how long ago a moment was: ``20 minutes ago``, ``yesterday``, ``3 days ago``.
+    Return how long ago a moment was: ``20 minutes ago``, ``yesterday``, ``3 days ago``.
 
-    :param now: the clock that it is told by, with a time zone.
-    :return: ``a moment ago`` for less than a minute, and for what that clock has yet to come to: two clocks differ a little.
+    :param now: the present, with a time zone.
+    :return: ``a moment ago`` for less than a minute, and for a moment after ``now``: two clocks differ a little.
     """
     if isinstance(moment, Unreadable):
         return f"at {moment}"
@@ -54,7 +54,7 @@ def ago(moment: datetime | Unreadable, now: datetime) -> str:
 
 
 def time_of_day(moment: datetime | Unreadable, now: datetime) -> str:
-    """Write a moment that is less than a day away by its time in UTC, ``06:00 UTC``, and another one with its date."""
+    """Return a moment less than a day away as a time in UTC, ``06:00 UTC``, and any other with its date."""
     if isinstance(moment, Unreadable):
         return str(moment)
     is_near = abs(moment - now) < timedelta(days=1)
@@ -68,7 +68,7 @@ _UNITS = {
     "minutes": ("m", "min", "mins", "minute", "minutes"),
     "seconds": ("s", "sec", "secs", "second", "seconds"),
 }
-"""As people write them, the longest first. A month, which may be M, has no certain length."""
+"""Unit to its names, the longest unit first. A month, which M may mean, has no fixed length."""
 _PART = r"([0-9]+(?:\.[0-9]+)?) ?([a-zA-Z]+)"
 _PARTS = re.compile(rf"{_PART}(?:(?: |, ?| and |, and )?{_PART})*")
 _LONGEST_DURATION = timedelta(days=3660)
@@ -102,5 +102,5 @@ def _unit(word: str) -> str | None:
 
 
 def _meant_duration(words: str) -> str:
-    """Take a number alone for minutes."""
+    """Read a number without a unit as minutes."""
     return f"{words}m" if re.fullmatch("[0-9]{1,6}", words) else ""

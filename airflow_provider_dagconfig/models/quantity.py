@@ -1,4 +1,4 @@
-"""Amounts of CPU and memory, as Kubernetes writes them, what a container needs at least, and what no machine has."""
+"""Amounts of CPU and memory as Kubernetes writes them, with the least that a container needs and the most that a row may have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FACTORS = {
 }
 _LARGEST = 2**63 - 1
 _FINEST = Fraction(1, 10**9)
-# Longer exponents cannot be in range with any number that a person writes; 10**n for them would take for ever.
+# A number with a longer exponent is out of range, if a person writes it; to compute 10**n for it would take too long.
 _LONGEST_EXPONENT = 3
 
 
@@ -35,11 +35,11 @@ class Quantity:
     """
     An amount of CPU (cores) or memory (bytes), as Kubernetes writes it: ``500m``, ``1.5``, ``2Gi``, ``1e9``.
 
-    Two quantities are equal when their values are: ``Quantity.parse("1000m") == Quantity.parse("1")``. ``str()`` gives
+    Two quantities are equal when their values are: ``Quantity.parse("1000m") == Quantity.parse("1")``. ``str()`` returns
     the text as it was written.
 
-    Source of the rules: the grammar at ``resource.Quantity`` in Kubernetes' API reference. What Kubernetes accepts but
-    changes silently is refused: more than 2^63-1 (it is capped) and parts of 1n (they are rounded up).
+    Source of the rules: the grammar at ``resource.Quantity`` in Kubernetes' API reference. Values that Kubernetes accepts but
+    changes silently are refused: more than 2^63-1 (it is capped) and fractions of 1n (they are rounded up).
     """
 
     value: Fraction
@@ -52,7 +52,7 @@ class Quantity:
         """
         Read a quantity.
 
-        :param resource: of what it is one, for the message.
+        :param resource: the resource, for the message.
         :raises ValueError: names the text and what to write instead.
         """
         return cls(value=_amount(text, resource), text=text)
@@ -97,14 +97,14 @@ _LOOSE_QUANTITY = re.compile(
 
 
 def _suggestion(text: str, resource: Resource | None) -> str:
-    """Say what somebody who wrote this may have meant, as far as it can be written."""
+    """Return the valid quantities that this text may mean; without any, an example."""
     loose = _LOOSE_QUANTITY.fullmatch(text)
     meant = [loose["number"].replace(",", ".") + suffix for suffix in _suffixes(loose, resource)] if loose else []
     return " or ".join(each for each in meant if _can_be_written(each, resource)) or _EXAMPLES[resource]
 
 
 def _suffixes(loose: re.Match[str], resource: Resource | None) -> tuple[str, ...]:
-    """Give what the unit may have meant. For CPU only m makes sense, a thousandth, in whatever case; elsewhere the case counts."""
+    """Return the suffixes that the unit may mean. For CPU only m (a thousandth) makes sense, in any case; else case matters."""
     prefix, binary, byte = loose["prefix"], loose["binary"], loose["byte"]
     if loose["cores"]:
         return () if resource == "memory" else ("m" if loose["milli"] else "",)
@@ -129,17 +129,17 @@ def _can_be_written(text: str, resource: Resource | None) -> bool:
 
 
 LEAST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1m"), "memory": Quantity.parse("4Mi")}
-"""What a container needs to start; the store's rules allow no less."""
+"""The least that a container needs to start; the store's rules allow no less."""
 MOST: Mapping[Resource, Quantity] = {"cpu": Quantity.parse("1024"), "memory": Quantity.parse("64Ti")}
-"""More than any machine has: whoever writes more means another unit. The store's rules allow no more."""
+"""More than any machine has, so a larger value was meant in another unit. The store's rules allow no more."""
 _STEPS_OF_A_CORE = 1000
 
 
 def is_too_fine(quantity: Quantity, resource: Resource) -> bool:
-    """Say whether Kubernetes would round an amount up: of CPU to whole thousandths of a core."""
+    """Return whether Kubernetes would round an amount up: CPU, to whole thousandths of a core."""
     return resource == "cpu" and _STEPS_OF_A_CORE % quantity.value.denominator != 0
 
 
 def is_in_bytes(quantity: Quantity, resource: Resource) -> bool:
-    """Say whether an amount of CPU has a unit of memory: Ki, Mi, Gi."""
+    """Return whether an amount of CPU has a unit of memory: Ki, Mi, Gi."""
     return resource == "cpu" and quantity.text.endswith("i")

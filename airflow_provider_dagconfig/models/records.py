@@ -1,4 +1,4 @@
-"""What the store tells of its rows: changes, overrides, the history, listings, violations of rules."""
+"""The records that the store returns: changes, overrides, the history, listings, violations of rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_dagconfig.models.as_json import json_values
 from airflow_provider_dagconfig.models.moments import Unreadable, moment_text
 
 KEPT_BY_THE_STORE = ("id", "override_id", "version", "created_at", "created_by", "updated_at")
-"""Columns that nobody configures."""
+"""Columns that are not configured: the store writes them."""
 
 CEILINGS = "dagconfig_ceilings"
 """The table of the ceilings, as the audit names it."""
@@ -19,54 +19,54 @@ CEILINGS = "dagconfig_ceilings"
 
 @dataclass(frozen=True)
 class Change:
-    """One entry of the audit."""
+    """One audit entry."""
 
     audit_id: int
     changed_by: str | None
     changed_at: datetime | Unreadable
     reason: str | None = None
     session_user_name: str | None = None
-    """The database's user; None in entries that are older than this column."""
+    """The database's user; None in entries older than this column."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the entry as JSON values."""
+        """Return the entry as JSON values."""
         return json_values(self)
 
     def __str__(self) -> str:
         """
         For a log line: ``by admin at 2026-11-23 02:14:05+00:00 (audit entry 17: new feed)``.
 
-        Whoever changes a row may give any name, so the database's user is named too where it differs: ``by maria (operators)``.
+        A user may give any name with a change, so the database's user is added where it differs: ``by maria (operators)``.
         """
         why = f": {self.reason}" if self.reason else ""
         return f"by {self.who} at {moment_text(self.changed_at)} (audit entry {self.audit_id}{why})"
 
     @property
     def who(self) -> str:
-        """The name that was given, and the database's user where it is another one."""
+        """The name that was given, with the database's user where that differs."""
         given = self.changed_by or "an unknown user"
         return given if self.session_user_name in (None, self.changed_by) else f"{given} ({self.session_user_name})"
 
 
 @dataclass(frozen=True)
 class RowChange(Change):
-    """The last entry about a row itself, its overrides' not among them, and what it did to the row."""
+    """The last audit entry of a row itself, without its overrides, and what it changed."""
 
     operation: str = "UPDATE"
     """INSERT, UPDATE, DELETE or TRUNCATE."""
     differences: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
-    """Configurable column to the values before and after, as JSON; empty where a row was made or went."""
+    """Configurable column to the values before and after, as JSON; empty where a row was created or deleted."""
 
 
 @dataclass(frozen=True)
 class Override:
-    """Values that take the place of a job's own until a moment, and then end by themselves."""
+    """Values that replace a job's own until a moment, and then end by themselves."""
 
     override_id: int
     dag_name: str
     job_name: str
     values: Mapping[str, Any] = field(hash=False)
-    """Column to value, as the table holds them; columns that stay as they are, are not in it."""
+    """Column to value, as in the table; columns that are not overridden are left out."""
     starts_at: datetime | Unreadable
     ends_at: datetime | Unreadable
     """The planned end."""
@@ -74,10 +74,10 @@ class Override:
     created_by: str | None
     created_at: datetime | Unreadable
     ended_at: datetime | Unreadable | None = None
-    """When it was ended before its time; None when it was not."""
+    """The time when it was ended early; None where it was not."""
 
     state: Literal["planned", "active", "ended"] = "active"
-    """As it was when it was read."""
+    """The state when it was read."""
 
     @property
     def active(self) -> bool:
@@ -86,11 +86,11 @@ class Override:
 
     @property
     def source(self) -> str:
-        """As ``sources`` of a DagConfig names it: ``override 7 until 2026-11-24 06:00:00+00:00``."""
+        """The name of this override in ``sources`` of a DagConfig: ``override 7 until 2026-11-24 06:00:00+00:00``."""
         return f"override {self.override_id} until {moment_text(self.ends_at)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Override:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One entry of the audit, whole: who changed what, when, why, and the row before and after."""
+    """One whole audit entry: who changed what, when, why, and the row before and after."""
 
     audit_id: int
     operation: str
@@ -114,26 +114,26 @@ class HistoryEntry:
     group_name: str | None
     override_id: int | None
     changed_by: str | None
-    """The application's user, where it said one; else the database's."""
+    """The application's user, if one was given; otherwise the database's."""
     session_user_name: str | None
-    """The database's user; None in entries that are older than this column."""
+    """The database's user; None in entries older than this column."""
     changed_at: datetime | Unreadable
     reason: str | None
     changed_columns: tuple[str, ...]
     row_version: int | None
-    """The version that the row had after the change, or before it was deleted."""
+    """The version of the row after the change, or before its deletion."""
     old_values: Mapping[str, Any] | None = field(hash=False)
-    """The row before, as JSON; None where there was none."""
+    """The row before the change, as JSON; None where there was none."""
     new_values: Mapping[str, Any] | None = field(hash=False)
 
     @property
     def change(self) -> Change:
-        """Who, when and why, alone."""
+        """Only who made the change, when and why."""
         return Change(self.audit_id, self.changed_by, self.changed_at, self.reason, self.session_user_name)
 
     @property
     def subject(self) -> str:
-        """What was changed: ``dag/lse``, ``exchange group lse``, ``override 7 of dag/lse``, ``ceiling cpu of all DAGs``."""
+        """The changed thing: ``dag/lse``, ``exchange group lse``, ``override 7 of dag/lse``, ``ceiling cpu of all DAGs``."""
         if self.group_name is not None:
             return f"exchange group {self.group_name}"
         if self.table_name == CEILINGS:
@@ -143,49 +143,49 @@ class HistoryEntry:
         return job if self.override_id is None else f"override {self.override_id} of {job}"
 
     def differences(self) -> dict[str, tuple[Any, Any]]:
-        """Give what the change did: column to the values before and after."""
+        """Return column to the values before and after."""
         old, new = self.old_values or {}, self.new_values or {}
         differing = (column for column in {**old, **new} if old.get(column) != new.get(column))
         columns = self.changed_columns or tuple(column for column in differing if column not in KEPT_BY_THE_STORE)
         return {column: (old.get(column), new.get(column)) for column in columns}
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job of a listing, whether it can run or not: its row as it is stored, and what is in force."""
+    """One job of a listing, whether it can run or not: its stored row, and the values in force."""
 
     dag_name: str
     job_name: str
     row: Mapping[str, Any] | None = field(hash=False)
-    """Configurable column to value as the table holds it; None where only an override says something of the job."""
+    """Configurable column to the stored value; None where the job has only an override."""
     values: Mapping[str, Any] = field(hash=False)
-    """The same columns with what is in force, overrides applied."""
+    """Configurable column to the value in force, with overrides."""
     sources: Mapping[str, str] = field(hash=False)
-    """Column to where its value in force is from, as in DagConfig."""
+    """Column to the origin of its value in force, as in DagConfig."""
     version: int | None
     updated_at: datetime | Unreadable | None
     change: Change | None
     problem: str | None
-    """Why the job cannot run, with the statement that mends it; None when it can."""
+    """Why the job cannot run, with the statement that corrects it; None when it can."""
     overrides: tuple[Override, ...] = ()
-    """Those that are in force."""
+    """The overrides in force."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One exchange group of a listing, whether it can be used or not: its row as it is stored."""
+    """One exchange group of a listing, whether it can be used or not: its stored row."""
 
     group_name: str
     row: Mapping[str, Any] = field(hash=False)
-    """Configurable column to value as the table holds it."""
+    """Configurable column to the stored value."""
     version: int | None
     updated_at: datetime | Unreadable | None
     change: Change | None
@@ -193,13 +193,13 @@ class GroupRow:
     """Why the group cannot be used; None when it can."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)
 
 
 @dataclass(frozen=True)
 class RuleViolation:
-    """A value that breaks a rule of the store: it was there before the rule."""
+    """A value that breaks a rule of the store: it is older than the rule."""
 
     table_name: str
     row_key: str
@@ -211,5 +211,5 @@ class RuleViolation:
     """A value that keeps the rule."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return the fields as JSON values."""
         return json_values(self)

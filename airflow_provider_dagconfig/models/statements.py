@@ -1,4 +1,4 @@
-"""SQL and commands that messages show, to be pasted. Nothing of it is executed here."""
+"""SQL and commands that messages show, to be pasted. This module executes nothing."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ DEFAULT_SCHEMA = "financial_screener"
 
 
 def update_statement(schema: str, dag_name: str, job_name: str, values: Mapping[str, object]) -> str:
-    """Write the statement that sets columns of a job."""
+    """Return the statement that sets columns of a job."""
     assignments = (f"p_{column} => {literal(value)}" for column, value in values.items())
     return call(schema, "update_dag_config", literal(dag_name), literal(job_name), *assignments)
 
 
 def call(schema: str, function: str, *arguments: str) -> str:
-    """Write the call of a function of the store; shown to a person, never executed here."""
+    """Return the call of a store's function, for a person; it is not executed here."""
     return f"SELECT {quoted_schema(schema)}.{function}({', '.join(arguments)});"
 
 
 def quoted_schema(schema: str) -> str:
-    """Quote a schema's name for SQL; the default one needs it not, and is easier to read without."""
+    """Return a schema's name quoted for SQL; the default one is valid without quotes, and easier to read."""
     return schema if schema == DEFAULT_SCHEMA else '"' + schema.replace('"', '""') + '"'
 
 
 def literal(value: object) -> str:
     """
-    Quote an SQL value; one with control characters so that a message can show it, and it still means the same.
+    Return a value as an SQL literal. Control characters are escaped, so that a message can show it and its meaning stays.
 
-    standard_conforming_strings holds, so a backslash is an ordinary character but after E.
+    standard_conforming_strings is on, so a backslash is an ordinary character except after E.
     """
     if isinstance(value, bool | int | Decimal):
         return str(value).upper()
@@ -44,16 +44,16 @@ def _quoted(text: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Quote a word of a command line for bash, on one line whatever it is."""
+    """Return a word quoted for bash, on one line whatever its characters."""
     return shlex.quote(text) if text.isprintable() else "$'" + _escaped(text).replace("'", "\\'") + "'"
 
 
 def command_line(name: str, *arguments: str, options: Sequence[str] = ()) -> str:
     """
-    Write a command of ``airflow dagconfig`` that can be pasted, on one line.
+    Return a command of ``airflow dagconfig`` that can be pasted, on one line.
 
     :param name: the command: ``set``, ``groups set``.
-    :param arguments: its words as they are; each is quoted where the shell needs it.
+    :param arguments: its words, not quoted; each is quoted where the shell needs it.
     """
     is_like_an_option = any(word.startswith("-") for word in arguments)
     words = [*options, "--", *arguments] if is_like_an_option else [*arguments, *options]
@@ -61,5 +61,5 @@ def command_line(name: str, *arguments: str, options: Sequence[str] = ()) -> str
 
 
 def _escaped(text: str) -> str:
-    """Write a text with backslashes, as PostgreSQL and bash both read it after E and $."""
+    """Return a text with backslash escapes that PostgreSQL reads after E, and bash after $."""
     return "".join(c if c.isprintable() and c != "\\" else "\\\\" if c == "\\" else f"\\U{ord(c):08x}" for c in text)

@@ -131,8 +131,8 @@ def migrate(
     :param target: the database, or its URL (with the default schema).
     :param to: the last version that is applied afterwards; None for the newest one here, or a later one that is applied already;
         7 or less for none. Going back loses the data of the reverted migrations; all of them are reverted, or none.
-    :param reader_role: the name of the role that may read.
-    :param editor_role: the name of the role that may change. None keeps a name, ``dagconfig_reader`` or ``dagconfig_editor`` at first.
+    :param reader_role: the name of the role that may read; None keeps the name, at first ``dagconfig_reader``.
+    :param editor_role: the name of the role that may change; None keeps the name, at first ``dagconfig_editor``.
     :param waiting: is called with a message about who holds the lock, another run or a user of the tables, when others go first.
     :param notice: is called with what a person must know or do: roles that an administrator must create, rows that break a rule,
         own columns that were dropped.
