@@ -1,4 +1,4 @@
 """
-``airflow dagconfig``: the commands of the configuration store, a module a thing. They parse, ask and print; what they do is in
-hooks/ and migrate.py. definition.py is what Airflow loads for each of its own commands.
+``airflow dagconfig``: the commands of the configuration store, one module for each subject. They parse, ask and print; the store
+does the work. Airflow loads definition.py for each of its own commands.
 """

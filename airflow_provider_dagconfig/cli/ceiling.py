@@ -1,4 +1,4 @@
-"""``airflow dagconfig ceiling``: the most that a platform allows the jobs of one DAG, or of all."""
+"""``airflow dagconfig ceiling``: the most that a platform allows the jobs of one DAG, or of all DAGs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Store
 
 _SHOWN = 12
-"""Commands that a message shows at most."""
+"""Commands in one message; the message only counts further ones."""
 
 
 @command
 def list_ceilings(args: Namespace) -> None:
-    """Show the ceilings: all, or those that bear on a DAG."""
+    """Show all ceilings, or those that apply to a DAG."""
     store = store_of(args)
     ceilings = store.get_ceilings(args.dag)
     if args.output in ("json", "yaml"):
@@ -107,7 +107,7 @@ def _shown(value: str, not_valid: bool) -> str:
 
 
 def _with_remedies(error: DagConfigConflictError, store: Store, values: dict[str, Any]) -> DagConfigConflictError:
-    """Add the commands that bring what is in force below the ceiling."""
+    """Add the commands that bring the values in force below the ceiling."""
     most = {column: str(value) for name, value in values.items() for column in BOUNDED[name]}
     rows: dict[tuple[str, str, int | None], dict[str, str]] = {}
     for each in error.detail.get("above", []):
@@ -173,7 +173,7 @@ def _own(store: Store, dag: str | None) -> dict[str, Ceiling]:
 
 
 def _dag_and_names(words: Sequence[str], is_name: Any) -> tuple[str | None, list[str]]:
-    """Read ``[DAG] NAME ...``: the first word is a DAG where it is no name."""
+    """Read ``[DAG] NAME ...``: the first word is a DAG if it is not a name."""
     first, *rest = words
     if is_name(first):
         return None, [first, *rest]

@@ -1,4 +1,4 @@
-"""The commands that change what a job runs with: set, enable, disable, delete, override. Each shows before and after."""
+"""The commands that change a job's configuration: set, enable, disable, delete, override. Each shows before and after."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def enable(args: Namespace) -> None:
 
 @command
 def disable(args: Namespace) -> None:
-    """Keep a job from running."""
+    """Disable a job."""
     _change(args, args.job, {"enabled": False})
 
 
@@ -104,7 +104,7 @@ def delete(args: Namespace) -> None:
 
 @command
 def rename(args: Namespace) -> None:
-    """Give a job another name, or another DAG."""
+    """Give a job another name, or move it to another DAG."""
     if args.job is None or (args.new_job is None and args.new_dag is None):
         raise UsageError("Say which job, and its new name: DAG JOB NEW_JOB, or DAG JOB --to-dag NEW_DAG")
     store = store_of(args)
@@ -142,7 +142,7 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     creates = row.row is None
     if creates and not getattr(args, "create", False):
         to_make = store.location.command("set", args.dag, job, *assigned(values), options=["--create"])
-        # Whoever typed no job of a DAG that has some did not mean another one.
+        # A user who typed no job of a DAG that has jobs did not mean to create another one.
         is_meant = not isinstance(args.job, NotGiven) or not store.get_dag_configs(args.dag)
         raise no_job(store, args.dag, job, to_make if is_meant else "")
     if args.if_version is not None and args.if_version != row.version:
@@ -156,7 +156,7 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
         return
     print_differences([found])
     with store.transaction(force_rollback=args.dry_run):
-        # What was shown is what is changed: the version that was read must still be there.
+        # Only the change that was shown is made: the row must still have the version that was read.
         store.update_dag_config(
             args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
         )
@@ -182,7 +182,7 @@ def _say_done(store: Store, row: JobRow, values: dict[str, Any]) -> None:
 
 
 def _say_hidden(store: Store, row: JobRow, values: Mapping[str, Any]) -> None:
-    """Name the overrides that hold in the place of the row's values."""
+    """Name the overrides that hide the row's values."""
     for override in row.overrides:
         if columns := [column for column in values if column in override.values]:
             note(
@@ -202,7 +202,7 @@ def _to_end(store: Store, override: Override) -> str:
 
 @command
 def override(args: Namespace) -> None:
-    """Make, extend, list or end overrides."""
+    """Create, extend, list or end overrides."""
     if args.end is not None:
         _only_with(args, "--end", "dag", "duration", "until", "since", "list", "extend")
         _end(store_of(args), args)
@@ -306,7 +306,7 @@ def _make(args: Namespace) -> None:
 
 
 def _see_that_options_are_one_word(args: Namespace) -> None:
-    """``--for 2 hours`` is two words to the shell, and the second would be taken for a job, or a value."""
+    """Raise for ``--for 2 hours``: to the shell it is two words, and the second would be read as a job, or as a value."""
     readers: dict[str, tuple[str | None, Callable[[str], object]]] = {
         "--for": (args.duration, parse_duration),
         "--until": (args.until, lambda text: read_moment(text, now(), ago=False)),
@@ -325,7 +325,7 @@ def _see_that_options_are_one_word(args: Namespace) -> None:
 
 
 def _extend(store: Store, args: Namespace) -> None:
-    """Put another override in the place of one, with the same values and a later end."""
+    """Replace an override by one with the same values and a later end."""
     if bool(args.duration) == bool(args.until):
         raise UsageError("Say how long: --for 2h, which is so much more, or --until 06:00")
     old = store.get_override(args.extend)
@@ -368,7 +368,7 @@ def _moment_to_come(args: Namespace, start: datetime) -> datetime:
 
 
 def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override | None = None) -> None:
-    """Say which values of which job an override sets, when, and what it takes the place of."""
+    """Say which values of which job an override sets, when, and what it replaces."""
     job, columns = f"{made.dag_name}/{made.job_name}", ", ".join(made.values)
     start = f"from {when(made.starts_at)} " if made.state == "planned" else ""
     place = f" It takes the place of override {instead_of.override_id}." if instead_of else ""

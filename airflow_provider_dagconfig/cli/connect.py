@@ -1,4 +1,4 @@
-"""Which database a command is about (--url, else an Airflow connection), and which cluster."""
+"""The database that a command uses (--url, else an Airflow connection), and the cluster."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def store_of(args: Namespace) -> Store:
     """
-    Give the store in the database that was named.
+    Return the store of the database that the arguments name.
 
-    :raises UsageError: two were.
-    :raises DagConfigUnreachableError: the URL is none, or there is no such connection.
+    :raises UsageError: they name two.
+    :raises DagConfigUnreachableError: the URL is not valid, or there is no such connection.
     """
     schema = args.schema or configured_schema()
     if args.url and args.conn_id:
@@ -39,9 +39,9 @@ def store_of(args: Namespace) -> Store:
 
 def cluster_of(args: Namespace) -> ClusterAccess:
     """
-    Give the credentials of the cluster that was named: a connection's, else what kubectl finds by itself.
+    Return the credentials of the cluster that the arguments name: a connection's, else those that kubectl finds itself.
 
-    :raises ClusterAccessError: there are none, or no such connection, or one that Airflow can't read.
+    :raises ClusterAccessError: there are none, there is no such connection, or Airflow cannot read it.
     """
     conn_id = args.kubernetes_conn_id or "kubernetes_default"
     connection: Connection | None = None
@@ -55,17 +55,17 @@ def cluster_of(args: Namespace) -> ClusterAccess:
 
 
 def namespace_of(args: Namespace, access: ClusterAccess) -> str:
-    """Give the namespace of the pods: the one that was named, else the connection's, else ``default``."""
+    """Return the namespace of the pods: that of the arguments, else the connection's, else ``default``."""
     return str(args.namespace or access.namespace or "default")
 
 
 def airflow_connection(conn_id: str) -> Connection | None:
-    """Look an Airflow connection up; None where there is none."""
+    """Return an Airflow connection; None where there is none."""
     from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     try:
-        # The Task SDK's look-up, which the hook uses by itself, leaves Airflow's own database out on the command line.
+        # On the command line, the Task SDK's lookup, which the hook would use, does not read Airflow's own database.
         return Connection.get_connection_from_secrets(conn_id)
     except AirflowNotFoundException:
         return None

@@ -1,5 +1,5 @@
 """
-The commands as Airflow's parser takes them: names, arguments, help. What they do is in the modules beside this one.
+The commands as Airflow's parser needs them: names, arguments, help. Their code is in the modules beside this one.
 
 Airflow imports this module for each of its own commands, so nothing heavy is imported here.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, NOT_FOUND, CONFLICT, DIFFERENT = 1, 2, 3, 4, 5
 PENDING = 3
-"""Exit code of ``migrate --status`` when there is something to apply or to look at."""
+"""Exit code of ``migrate --status`` if a migration is not applied, or needs a look."""
 
 _EXIT_CODES = f"""Exit codes:
   0  done
@@ -67,7 +67,7 @@ def _count(text: str) -> int:
     raise ArgumentTypeError(f"{text!r} shows nothing; write 1 or more")
 
 
-# Airflow leaves its constructor untyped.
+# Airflow's constructor has no types.
 _argument: Callable[..., Arg] = Arg
 
 _ARG_CONN_ID = _argument(
@@ -130,7 +130,7 @@ _CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)
 
 
 def _filled(text: str) -> str:
-    """Break lines between words; Airflow's parser shows a description as it stands."""
+    """Break lines between words: Airflow's parser shows a description unchanged."""
     return "\n\n".join(textwrap.fill(paragraph, 78) for paragraph in text.strip().split("\n\n"))
 
 
@@ -484,13 +484,13 @@ _DOCTOR = _command(
 
 
 COMMANDS: tuple[CLICommand, ...] = (*_SHOW, *_CHANGES, *_FILES, _GROUPS, _CEILINGS, *_PODS, _MIGRATE, _DOCTOR)
-"""All of them, below ``airflow dagconfig``."""
+"""All commands below ``airflow dagconfig``."""
 
 HELP = "Manage what the jobs run with"
 
 
 def get_dagconfig_commands() -> list[CLICommand]:
-    """Give the commands to Airflow (``cli`` of the provider info)."""
+    """Return the commands for Airflow (``cli`` of the provider info)."""
     return [ActionCommand(name="dagconfig", help=HELP, func=_no_command, args=(Commands(COMMANDS),))]
 
 

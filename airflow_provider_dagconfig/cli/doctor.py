@@ -1,4 +1,4 @@
-"""``airflow dagconfig doctor``: looks at everything that the jobs need, and says what to do about what is missing."""
+"""``airflow dagconfig doctor``: checks everything that the jobs need, and says what to do where something is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _OLDEST_POSTGRES = 15
 _CLOCKS_DIFFER = 30
-"""Seconds; overrides begin and end by the database's clock."""
+"""Seconds; a larger difference is reported, because overrides begin and end by the database's clock."""
 _NEEDED = (
     ("create", "pods", "", "start a pod"),
     ("get", "pods", "", "look at a pod"),
@@ -48,7 +48,7 @@ _USEFUL = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look has shown."""
+    """The result of one check."""
 
     check: str
     result: Literal["ok", "warn", "fail"]
@@ -58,12 +58,12 @@ class Finding:
 
 @command
 def doctor(args: Namespace) -> None:
-    """Look, print, and end with an exit code that scripts can use."""
+    """Check, print, and end with an exit code that scripts can use."""
     findings = []
     for finding in _findings(args):
         findings.append(finding)
         if args.output == "table":
-            # One at a time: a server that does not answer takes its time.
+            # Each finding is printed at once: a server that does not answer takes long.
             _say(finding)
     if args.output in ("json", "yaml"):
         print_data([vars(finding) for finding in findings], args.output)
@@ -140,7 +140,7 @@ def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
 
 
 def _of_the_migrations(store: Store, look: Look) -> Generator[Finding, None, bool]:
-    """Give a finding; return whether the rest of the database can be asked."""
+    """Yield a finding; return whether the rest of the database can be checked."""
     command_line = store.location.command("migrate")
     if not look.has_tables:
         where = f"there is no schema {store.schema}" if not look.has_schema else f"the tables are not in {store.schema}"
@@ -215,7 +215,7 @@ def _of_changes(store: Store) -> Finding:
 
 
 _PLACES = 3
-"""How many of the other stores that the roles serve are named."""
+"""How many of the other places where the roles have rights are named."""
 
 
 def _of_the_roles(store: Store, look: Look) -> Finding:
@@ -269,9 +269,9 @@ def _of_the_rows(store: Store) -> Iterator[Finding]:
     stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
     stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
     remedies = Remedies(store.location, jobs, groups, violations)
-    # A row's name comes last: the commands that mend its values know it by the old one.
+    # A row's name comes last: the commands that correct its values use the old name.
     for each in sorted(violations, key=is_of_a_name):
-        # A row that was there before the rules may still be fit for use.
+        # A row from before the rules may still be usable.
         result: Literal["fail", "warn"] = "fail" if stuck.get(_row(each)) else "warn"
         found = f"{each.column_name} {shortened(repr(each.value))} of {each.row_key} breaks a rule: {each.rule}"
         yield Finding("rows", result, found, f"To mend it: {remedies.of(each)}")
@@ -298,7 +298,7 @@ def _of_the_ceilings(store: Store) -> Iterator[Finding]:
         yield Finding("ceilings", "fail", str(error))
         return
     most: dict[tuple[str, str, int | None], dict[str, str]] = {}
-    # Of two ceilings that a value is above, the lower one comes last: it says how far the value has to come down.
+    # Where a value is above two ceilings, the lower one comes last and wins: the value must come down to it.
     for each in sorted(found, key=lambda each: Quantity.parse(each.ceiling.value), reverse=True):
         most.setdefault((each.dag_name, each.job_name, each.override_id), {})[each.column_name] = each.ceiling.value
     for each in found:
@@ -310,7 +310,7 @@ def _of_the_ceilings(store: Store) -> Iterator[Finding]:
 
 
 def _row(violation: RuleViolation) -> tuple[str, str]:
-    """The job or the group that a value harms: of an override, its job."""
+    """Return the job or the group that a value affects; for an override, its job."""
     if violation.table_name == "dag_configuration_overrides":
         return "dag_configuration", violation.row_key.partition(" of ")[2]
     return violation.table_name, violation.row_key

@@ -1,5 +1,5 @@
 """
-The YAML file that export writes and apply reads. Pure: text in, rows out.
+The YAML file that export writes and apply reads. Pure: a text gives rows.
 
     dag_configuration:
       data_collection_equities:
@@ -9,8 +9,8 @@ The YAML file that export writes and apply reads. Pure: text in, rows out.
       us_markets:
         exchanges: [NYSE, NASDAQ]
 
-Each scalar is read as the text that it is, and by its column's rules: in plain YAML 14:30 is the number 870, and the exchange NO
-is false. What is wrong is told with its line.
+Each scalar is read as its text, by its column's rules: in plain YAML, 14:30 is the number 870, and the exchange NO is false.
+Errors name the line.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ _FIRST_LINE = f"# Written by airflow dagconfig export. A file without its last l
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says. A section that it lacks is None: nothing is said about its rows."""
+    """The content of a file. A section that it lacks is None: the file says nothing about its rows."""
 
     jobs: Mapping[tuple[str, str], Mapping[str, Any]] | None = field(default=None)
     """DAG and job to columns."""
     groups: Mapping[str, Mapping[str, Any]] | None = field(default=None)
     """Exchange group to columns."""
     ends: bool = True
-    """Whether its last value is seen to end, by a line's end or a bracket. One that isn't may have been cut in the middle."""
+    """Whether the end of the last value is certain, by a line's end or a bracket. Otherwise the file may have been cut short."""
 
 
 def write_document(document: Document) -> str:
     """
-    Write it as YAML, with escapes for what a terminal must not get.
+    Return the document as YAML, with escapes for characters that a terminal must not get.
 
-    A value that is NULL is an empty text in a column that may be so. In another one, where it is from before the rules, it is left
-    out: a column that a file leaves out stays as it is.
+    NULL is an empty text in a nullable column. In another column, where it is older than the rules, it is left out: a column that a
+    file leaves out stays as it is.
     """
     jobs: dict[str, dict[str, Any]] = {}
     for (dag, job), row in (document.jobs or {}).items():
         jobs.setdefault(dag, {})[job] = _plain(row, models.CONFIG_COLUMNS)
     groups = {name: _plain(row, models.GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
-    # An empty section cannot be told from a file that was cut short, and is refused.
+    # An empty section is refused when it is read: it could be a file that was cut short.
     data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
     return f"{_FIRST_LINE}\n{''.join(map(_seen, text))}{_LAST_LINE}\n"
 
 
 def _seen(character: str) -> str:
-    """Escape what cannot be seen: it is always in double quotes, where YAML reads the escape."""
+    """Escape a character that cannot be seen. It is always in double quotes, where YAML reads the escape."""
     if character.isprintable() or character == "\n":
         return character
     return f"\\U{ord(character):08x}"
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """A value a line, for those who compare two files; only lists stay on theirs."""
+    """Writes one value on each line, so that files can be compared; only a list stays on one line."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -101,8 +101,8 @@ def read_document(text: str, name: str) -> Document:
     """
     Read YAML.
 
-    :param name: the file's, for messages.
-    :raises UsageError: it is no YAML, or says something that has no place here; names the line.
+    :param name: the file's name, for messages.
+    :raises UsageError: it is not valid YAML, or has something that is not allowed here; names the line.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -129,7 +129,7 @@ def read_document(text: str, name: str) -> Document:
 
 
 def _found_by_yaml(error: yaml.MarkedYAMLError) -> str:
-    """Say what the parser says, with the line; and where that began which it was at, such as a quotation without an end."""
+    """Return the parser's message with the line, and with the start of what it was reading, such as a quotation without an end."""
     problem, context = (mark.line + 1 if mark else None for mark in (error.problem_mark, error.context_mark))
     what = error.problem or error.context
     if error.problem and error.context and context not in (None, problem):
@@ -143,18 +143,18 @@ def _is_null(node: yaml.Node) -> bool:
 
 
 class _Entry(NamedTuple):
-    """What a name stands for. It is told with the line of its name: behind an alias, its value stands somewhere else."""
+    """A name and its value. Errors have the line of the name: behind an alias, the value is somewhere else."""
 
     key: yaml.Node
     value: yaml.Node
 
 
 class _ToldError(UsageError):
-    """What is wrong is told with its line already."""
+    """An error whose message has its line already."""
 
 
 class _Reader:
-    """Reads nodes, and says where in the file something is wrong."""
+    """Reads nodes; its errors have the line in the file."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -179,7 +179,7 @@ class _Reader:
         return found
 
     def _filled(self, entry: _Entry, what: str) -> dict[str, _Entry]:
-        """Read names with values below them. None at all would mean that all rows are to go, or that the file was cut short."""
+        """Read names with values below them. Refuse an empty mapping: it would delete all rows, or the file was cut short."""
         found = self.mapping(entry, what)
         if not found:
             raise self.error(entry.key, f"{what} is empty. To leave its rows as they are, leave {what} out")
@@ -200,7 +200,7 @@ class _Reader:
         return {column: value for column, value in values.items() if value is not None}
 
     def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, what: str) -> Any:
-        """Read a column's value; None leaves the column as it is."""
+        """Return a column's value; None leaves the column as it is."""
         try:
             see_that_it_is_a_column(columns, column)
             return None if _is_null(entry.value) else self._value(columns, column, entry, what)
@@ -214,7 +214,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode) and column == "exchanges":
             for item in node.value:
                 if not isinstance(item, yaml.ScalarNode) or _is_null(item):
-                    # Behind an alias the list stands somewhere else.
+                    # Behind an alias, the list is somewhere else in the file.
                     at = item if node.start_mark.index > entry.key.start_mark.index else entry.key
                     raise self.error(at, f"{what}: exchanges must be a list of codes, such as [NYSE, NASDAQ]")
             return [item.value for item in node.value]

@@ -1,4 +1,4 @@
-"""``airflow dagconfig export`` and ``apply``: the whole configuration as a file. What the file looks like is in document.py."""
+"""``airflow dagconfig export`` and ``apply``: the whole configuration as a file. document.py defines its format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def export(args: Namespace) -> None:
         print_whole(text)
         return
     try:
-        # Whoever may read the database need not be whoever may read this machine's files.
+        # The mode keeps the file from others: not everybody on this machine may read the database.
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if args.force else os.O_EXCL)
         with open(os.open(args.file, flags, 0o640), "w", encoding="utf-8") as file:
             file.write(text)
@@ -52,7 +52,7 @@ def export(args: Namespace) -> None:
 
 @command
 def apply(args: Namespace) -> None:
-    """Bring the database to what the file says."""
+    """Change the database to what the file says."""
     document = read_file(args.file)
     store = store_of(args)
     steps = steps_to(store, document, deletes=args.delete)

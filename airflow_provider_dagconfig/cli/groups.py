@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @command
 def list_groups(args: Namespace) -> None:
-    """Show all groups, in the order in which they are worked on."""
+    """Show all groups, in the order in which they are processed."""
     store = store_of(args)
     groups = store.get_all_exchange_groups()
     if args.output in ("json", "yaml"):
@@ -79,7 +79,7 @@ def _data(group: GroupRow) -> dict[str, Any]:
 
 @command
 def add(args: Namespace) -> None:
-    """Make a group."""
+    """Create a group."""
     values = read_assignments(GROUP_COLUMNS, args.assignments)
     if not values.get("exchanges"):
         raise UsageError("Say which exchanges it has: exchanges=TSE,HKEX")
@@ -117,13 +117,13 @@ def set_values(args: Namespace) -> None:
 
 @command
 def enable(args: Namespace) -> None:
-    """Let a group take part again."""
+    """Enable a group, so that it takes part again."""
     _change(args, {"enabled": True})
 
 
 @command
 def disable(args: Namespace) -> None:
-    """Leave a group out."""
+    """Disable a group."""
     _change(args, {"enabled": False})
 
 

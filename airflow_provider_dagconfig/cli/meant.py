@@ -1,7 +1,7 @@
 """
-What was meant by a command, or by an option, that there is not: what other tools have for it, or what it looks like. Pure.
+The meaning of a command or an option that does not exist: other tools use it, or it looks like an existing one. Pure.
 
-It is only said, never done: nobody learns another grammar by it, and no word means two things.
+The result is only shown, never executed: nobody learns a second grammar, and no word has two meanings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COMMANDS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("ps", ("pods",)),
     ("clean cleanup gc prune purge", ("sweep",)),
 )
-"""Words, and the commands that they may mean. The first line counts that has the word, and commands that there are here."""
+"""Words to the commands that they may mean. The first line applies that has the word and an existing command."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "dag": ("--dag", "--dag-id", "--dag-name", "--dagid"),
@@ -49,7 +49,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "what": ("--entry", "--entry-id", "--audit-id", "--id"),
     "assignments": ("--set",),
 }
-"""Names of arguments that are words here, to the options that people make of them."""
+"""Names of positional arguments to the options that people write for them."""
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--reason": ("--comment", "--message", "--msg", "--why", "--note", "-m"),
@@ -70,13 +70,13 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--output=json": ("--json",),
     "--output=yaml": ("--yaml",),
 }
-"""Options to what others call them."""
+"""Options to their names in other tools."""
 
 _COLUMN, _VALUE = ("--name", "--column", "--key", "--field"), "--value"
 
 
 def meant_commands(word: str, known: Collection[str]) -> list[str]:
-    """Give the commands that may have been meant, of those that there are; the likeliest first."""
+    """Return the existing commands that a word may mean, the likeliest first."""
     word = word.lower()
     for words, commands in _COMMANDS:
         if word in words.split() and (found := [command for command in commands if command in known]):
@@ -86,10 +86,10 @@ def meant_commands(word: str, known: Collection[str]) -> list[str]:
 
 @dataclass
 class _Line:
-    """A command line, sorted."""
+    """A command line, split into its parts."""
 
     named: dict[str, str] = field(default_factory=dict)
-    """Names of arguments to the words that are given for them."""
+    """Names of positional arguments to the words that are given for them."""
     others: list[str] = field(default_factory=list)
     """Words without a name, in their order."""
     assignments: list[str] = field(default_factory=list)
@@ -98,11 +98,11 @@ class _Line:
 
 def meant_words(words: Sequence[str], arguments: Sequence[str], options: Mapping[str, Any]) -> str:
     """
-    Write the words of a command anew, with what there is in the place of options that there are not.
+    Return the words of a command, with existing options in place of those that do not exist.
 
-    :param words: what was typed behind the command.
-    :param arguments: the names of its arguments that are words, in their order.
-    :param options: its options, to argparse's actions.
+    :param words: the words after the command.
+    :param arguments: the names of its positional arguments, in their order.
+    :param options: its options to argparse's actions.
     :return: the words, quoted for a shell; empty where it is not clear what was meant.
     """
     line, rest = _Line(), iter(words)
@@ -127,7 +127,7 @@ def meant_words(words: Sequence[str], arguments: Sequence[str], options: Mapping
 
 
 def known_option(option: str, options: Mapping[str, Any]) -> Any:
-    """Give the action of an option, which may be shortened; None where there is no such option."""
+    """Return the action of an option, which may be shortened; None where there is no such option."""
     if option in options or not option.startswith("--"):
         return options.get(option)
     return next((action for name, action in options.items() if name.startswith(option)), None)
@@ -135,9 +135,9 @@ def known_option(option: str, options: Mapping[str, Any]) -> Any:
 
 def _take(line: _Line, option: str, rest: Iterator[str], arguments: Sequence[str], options: Mapping[str, Any]) -> None:
     """
-    Take an option that there is not for what was meant.
+    Read an option that does not exist as the one that was meant.
 
-    :raises LookupError: that is not clear.
+    :raises LookupError: it is not clear which one was meant.
     """
     as_column = option.lstrip("-").replace("-", "_").lower()
     if "assignments" in arguments and as_column in (CONFIG_COLUMNS if "dag" in arguments else GROUP_COLUMNS):

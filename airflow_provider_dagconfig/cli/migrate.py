@@ -1,4 +1,4 @@
-"""``airflow dagconfig migrate``. What migrating means is in the package's migrate.py."""
+"""``airflow dagconfig migrate``. The migrating itself is in store/migrate.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @command
 def migrate(args: Namespace) -> None:
-    """Apply what is missing, go to a version, or show where the database is."""
+    """Apply the missing migrations, go to a version, or show the state of the database."""
     target = store_of(args).target
     if args.status:
         _show_status(target, args.output)
@@ -56,7 +56,7 @@ def _moment(moment: datetime | Unreadable | None) -> str:
 def _migrate(target: Target, args: Namespace) -> None:
     states = status(target)
     reverted = [s.file for s in states if args.to is not None and s.version > args.to and s.applied_at]
-    # A database of an earlier build goes to no version before it is brought over.
+    # A database of an earlier build cannot go to another version before it is brought over.
     if reverted and not any(s.state == "earlier build" for s in states):
         confirm(f"This drops what {', '.join(reverted)} made, with its data and its audit.", args, target.location)
 

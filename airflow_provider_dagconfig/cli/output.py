@@ -1,8 +1,8 @@
 """
-What all commands share: how they end (exit codes, errors in one sentence), how they print and how they ask.
+The parts that all commands share: how they end (exit codes, errors in one sentence), how they print and how they ask.
 
-Nothing here knows what is printed. All that a command prints, it prints here, where what a terminal must not get raw is escaped
-(``wording``); a test keeps others from printing. Whoever calls gives texts as they are.
+This module does not know what is printed. A command prints only through it, and it escapes what a terminal must not get
+(``wording``); a test keeps other modules from printing. Callers pass texts that are not escaped.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 _WIDE = 10_000
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
-"""What the shell reports for SIGINT and SIGPIPE."""
+"""Exit codes, as the shell reports SIGINT and SIGPIPE."""
 
 
 class _Console(AirflowConsole):
-    """Airflow's, which leaves it to the command that nobody reads any more: rich would end it as a failure."""
+    """Airflow's console, which leaves a broken pipe to the command; rich would end the program as failed."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -57,9 +57,9 @@ class _Console(AirflowConsole):
 
 def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
     """
-    Make a command of a function: whatever goes wrong ends in one sentence on standard error, and in an exit code.
+    Turn a function into a command: each error ends in one sentence on standard error and an exit code.
 
-    It is not logged as Airflow's own actions are: --url may hold a password.
+    It is not logged as Airflow's own actions are: --url may contain a password.
     """
     quiet = suppress_logs_and_warning(function)
 
@@ -75,7 +75,7 @@ def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None
         except KeyboardInterrupt:
             stop("Interrupted.", _INTERRUPTED)
         except BrokenPipeError:
-            # Whoever read has gone, as `head` does; Python would complain once more when it closes the pipe.
+            # The reader has gone, as `head` does. Python would complain again when it closes the pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_BROKEN_PIPE)
 
@@ -95,15 +95,15 @@ def stop(message: str, code: int = FAILED) -> NoReturn:
 
 
 def note(message: str) -> None:
-    """Say on standard error what is no part of the answer."""
+    """Print on standard error what is not part of the result."""
     print(printable(message), file=sys.stderr)
 
 
 def confirm(question: str, args: Namespace, location: Location | None) -> None:
     """
-    Ask before what is hard to undo; without a terminal and without --yes, refuse. What is only tried needs no question.
+    Ask before a change that is hard to undo; refuse it without a terminal and without --yes. --dry-run needs no question.
 
-    :param location: the database, which the question names; None where none is changed.
+    :param location: the database, which the question names; None where no database is changed.
     """
     if location is not None:
         question = f"{question} {_in(location)}"
@@ -131,14 +131,14 @@ def _in(location: Location) -> str:
 
 
 def only_tried(args: Namespace) -> bool:
-    """Say so where a change was taken back at the end of its transaction, by --dry-run."""
+    """Return whether --dry-run rolled the change back, and say so."""
     if args.dry_run:
         say("Nothing was changed: --dry-run.")
     return bool(args.dry_run)
 
 
 def shown(value: Any) -> str:
-    """Show a value of the store as an operator would type it."""
+    """Return a value of the store as an operator would type it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -149,14 +149,14 @@ def shown(value: Any) -> str:
 
 
 def when(moment: datetime | Unreadable | None) -> str:
-    """Show a moment to the second, in UTC; as PostgreSQL writes it where Python cannot hold it."""
+    """Return a moment to the second, in UTC; or PostgreSQL's text where Python cannot hold it."""
     if isinstance(moment, Unreadable):
         return str(moment)
     return "-" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def lasting(duration: timedelta) -> str:
-    """Show how long something has lasted, in its two largest units: 3d4h, 2h0m, 45s."""
+    """Return how long something lasted, in its two largest units: 3d4h, 2h0m, 45s."""
     rest = max(int(duration.total_seconds()), 0)
     parts: list[str] = []
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
@@ -167,7 +167,7 @@ def lasting(duration: timedelta) -> str:
 
 
 def plain_data(value: Any) -> Any:
-    """Turn what the store gives into JSON values."""
+    """Turn values of the store into JSON values."""
     if isinstance(value, Mapping):
         return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -179,21 +179,21 @@ def plain_data(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that is to be seen: its text, which may have several lines, and a style of rich's."""
+    """A cell of a table: its text, which may have several lines, and a style of rich's."""
 
     text: str | Sequence[str]
     style: str = ""
 
     @property
     def lines(self) -> list[str]:
-        """Its lines, fit for a terminal."""
+        """The lines of the text, escaped for a terminal."""
         return list(map(printable, [self.text] if isinstance(self.text, str) else self.text))
 
 
 def print_data(data: Any, output: str) -> None:
     """Print for scripts, as JSON or YAML."""
     data = plain_data(data)
-    # Both escape what is not ASCII; DEL is, and JSON may have it raw.
+    # Both formats escape characters that are not ASCII. DEL is ASCII, and JSON leaves it as it is.
     text = json.dumps(data).replace("\x7f", "\\u007f") if output == "json" else yaml.dump(data, sort_keys=False).rstrip("\n")
     _Console().print(Syntax(text, output, theme="ansi_dark"), soft_wrap=True)
 
@@ -207,9 +207,9 @@ def print_table(
     spare: Sequence[str] = (),
 ) -> None:
     """
-    Print for people: ``table`` with colours and lines, ``plain`` for cut and awk. All rows have the same keys.
+    Print a table: ``table`` with colours and lines for people, ``plain`` for cut and awk. All rows have the same keys.
 
-    :param spare: the columns that a narrow terminal does without, the first one first.
+    :param spare: the columns that a narrow terminal leaves out, the first one first.
     """
     if not rows:
         # Standard output stays empty for scripts.
@@ -222,14 +222,14 @@ def print_table(
 
 
 def _plain(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Set cells below each other. Airflow's own way would write a job 1e3 as 1000."""
+    """Align cells in columns. Airflow's own way would write a job 1e3 as 1000."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    """Leave out, of the columns that can be spared, as many as make the table fit the terminal; the first one first."""
+    """Leave out the spare columns, the first one first, until the table fits the terminal."""
     console = _Console()
     for column in spare:
         if console.measure(_table(rows, None), options=console.options.update_width(_WIDE)).maximum <= console.width:
@@ -258,17 +258,17 @@ def say(text: str = "", style: str = "") -> None:
 
 
 def hint(text: str) -> None:
-    """Print a line with a command in it, which can be copied whole: the terminal breaks it."""
+    """Print a line with a command that can be copied whole: the terminal breaks it, not this function."""
     _Console(highlight=False).print(Text(printable(text)), soft_wrap=True)
 
 
 def print_entry(head: Sequence[Cell], text: str, unbroken: str = "") -> None:
     """
-    Print an entry of a list at once, whatever comes after it.
+    Print an entry of a list at once, without waiting for the next one.
 
-    :param head: words that stand before it, each of its own width.
-    :param text: is broken between words beside them.
-    :param unbroken: is on a line of its own, however long: it is to be pasted.
+    :param head: the words at its left, each of its own width.
+    :param text: is broken between words, at the right of the head.
+    :param unbroken: stands on its own line, whatever its length: it is to be pasted.
     """
     console = _Console(highlight=False)
     line = Text()
@@ -282,13 +282,13 @@ def print_entry(head: Sequence[Cell], text: str, unbroken: str = "") -> None:
 
 
 def print_whole(text: str) -> None:
-    """Print a document as it is: whoever wrote it has escaped what a terminal must not get."""
+    """Print a document unchanged: its writer has escaped what a terminal must not get."""
     sys.stdout.write(text)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs in one row."""
+    """The differences of one row."""
 
     subject: str
     """``data_collection_equities/us_markets`` or ``exchange group lse``."""
@@ -298,7 +298,7 @@ class Difference:
     """Column to the value before and after."""
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """One row a column, for scripts."""
+        """Return one row for each column, for scripts."""
         return [
             {"subject": self.subject, "kind": self.kind, "column": column, "before": before, "after": after}
             for column, (before, after) in self.columns.items()
@@ -306,7 +306,7 @@ class Difference:
 
 
 def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Difference | None:
-    """Compare two states of a row, by the columns of the second where both are; None where they are the same."""
+    """Compare two states of a row, by the columns of the second if both exist; None where they are the same."""
     if before is None and after is None:
         return None
     if before is None or after is None:
@@ -319,7 +319,7 @@ def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[st
 
 
 def _comparable(value: Any) -> Any:
-    """An empty text is what removes a description."""
+    """An empty text equals None: it removes a description."""
     return _meant(plain_data(value))
 
 
@@ -331,7 +331,7 @@ _STYLES = {"added": "green", "changed": "bold", "removed": "red"}
 
 
 def print_differences(differences: Iterable[Difference]) -> None:
-    """Print before and after, a column a line, under the row's name."""
+    """Print the values before and after, one line for each column, below the row's name."""
     console = _Console(highlight=False)
     for each in differences:
         mark = {"added": "+ ", "changed": "", "removed": "- "}[each.kind]

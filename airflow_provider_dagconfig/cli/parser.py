@@ -1,5 +1,5 @@
 """
-The parser of the commands: options anywhere, DAG/JOB for DAG and JOB, and what a mistyped word may have meant.
+The parser of the commands: options anywhere, DAG/JOB for DAG and JOB, and the likely meaning of a mistyped word.
 
 Airflow imports this module for each of its own commands, so nothing heavy is imported here.
 """
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 VALUES, OVERRIDE_VALUES, GROUP_VALUES = "{columns of a job}", "{columns of an override}", "{columns of a group}"
-"""Stand in a description for the columns, which help names when it is asked for: to list them loads what they are."""
+"""Placeholders for the columns in a description. Help replaces them only when it is shown: the list needs heavy imports."""
 
 
 class NotGiven(str):
-    """A default that can be told from the same word typed."""
+    """A default that differs from the same word when a user typed it."""
 
     __slots__ = ()
 
 
 def put_right(parsed: Any, job_by_default: str | None) -> None:
     """
-    Take DAG/JOB for DAG and JOB, and values before names for what they are.
+    Split DAG/JOB into DAG and JOB, and recognise values that stand before names.
 
     A DAG's id has no slash (Airflow: allowed characters of keys).
     """
@@ -56,8 +56,8 @@ def put_right(parsed: Any, job_by_default: str | None) -> None:
 
 
 def _sets_a_column(word: str) -> bool:
-    """Say whether it is COLUMN=VALUE. A DAG or a group from before the rules may have = in its name."""
-    # Airflow's other commands do not need it.
+    """Return whether a word is COLUMN=VALUE. A DAG or a group from before the rules may have = in its name."""
+    # Imported here because Airflow's other commands do not need it.
     from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS
 
     return word.partition("=")[0].strip().lower().replace("-", "_") in {*CONFIG_COLUMNS, *GROUP_COLUMNS}
@@ -67,7 +67,7 @@ def add_commands(parser: ArgumentParser, commands: Iterable[CLICommand], before:
     """
     Add commands, and the commands of groups, to a parser.
 
-    :param before: arguments that the parser has too: what is given there stays, unless it is said again behind the command.
+    :param before: arguments that the parser has too: a value given there stays, unless it is given again after the command.
     """
     parsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     for command in sorted(commands, key=lambda each: each.name):
@@ -91,10 +91,10 @@ def add_commands(parser: ArgumentParser, commands: Iterable[CLICommand], before:
 
 class Commands(Arg):
     """
-    Commands below a command, as an argument of it.
+    The commands of a group, as an argument of it.
 
-    A GroupCommand's commands Airflow adds itself, to a parser of its own class: it answers a mistyped one with a list of all. An
-    argument gets the parser, and can make it one of ours.
+    Airflow adds the commands of a GroupCommand itself, with a parser of its own class, which answers a mistyped command with a list
+    of all commands. An argument gets the parser, and can change its class to ours.
     """
 
     def __init__(self, commands: Iterable[CLICommand]) -> None:
@@ -107,10 +107,10 @@ class Commands(Arg):
 
 
 class CommandParser(DefaultHelpParser):
-    """Airflow's parser, which takes options anywhere, and answers what it does not know with what may have been meant."""
+    """Airflow's parser, with options anywhere, and with suggestions for words that it does not know."""
 
     _words: Sequence[str] = ()
-    """What was typed behind the command."""
+    """The words that were typed after the program's name."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Namespace, list[str]]:  # type: ignore[override]
         self._words = sys.argv[1:] if args is None else args
@@ -118,7 +118,7 @@ class CommandParser(DefaultHelpParser):
             args = self._options_first(self._words)
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            # Whoever called would show its own help, which has nothing about this command.
+            # The caller would show its own help, which has nothing about this command.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         if self._subparsers is None:
             put_right(parsed, self.get_default("job"))
@@ -126,10 +126,10 @@ class CommandParser(DefaultHelpParser):
 
     def _options_first(self, words: Sequence[str]) -> list[str]:
         """
-        Put the options, each with its value, before the other words.
+        Return the words with the options, and their values, before the other words.
 
-        argparse takes an optional word, such as JOB, only where it is next to the word before it; and its way to intermix both
-        calls this method again, or not, from version to version of Python.
+        argparse finds an optional word, such as JOB, only right after the word before it. Its own way to intermix options and words
+        calls this method again in some versions of Python, and not in others.
         """
         options: list[str] = []
         others: list[str] = []
@@ -146,7 +146,7 @@ class CommandParser(DefaultHelpParser):
         return [*options, *others]
 
     def _wants_value(self, option: str) -> bool:
-        """Say whether the value of an option, which may be shortened, is the next word."""
+        """Return whether the next word is the value of an option, which may be shortened."""
         word = option.partition("=")[0]
         meant = [action for name, action in self._option_string_actions.items() if name == word]
         if not meant and word.startswith("--"):
@@ -156,7 +156,7 @@ class CommandParser(DefaultHelpParser):
         return bool(meant) and meant[0].nargs != 0 and word == option
 
     def _refuse(self, option: str) -> NoReturn:
-        """Say what was meant by an option that there is not."""
+        """End with an error that says which option was meant by one that does not exist."""
         from airflow_provider_dagconfig.cli.meant import meant_words
 
         arguments = [action.dest for action in self._actions if not action.option_strings]
@@ -166,13 +166,13 @@ class CommandParser(DefaultHelpParser):
 
     @property
     def takes_words(self) -> bool:
-        """Whether it takes arguments that are no options; commands below it are such."""
+        """Whether the parser takes positional arguments; the commands of a group count as such."""
         return any(not action.option_strings for action in self._actions)
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong. The whole help, which Airflow's parser shows before, would push it out of sight."""
+        """End with one line that says what is wrong. Airflow's parser prints the whole help first, which would hide the line."""
         if not self._words and self._subparsers is not None:
-            # Whoever types no command asks which there are.
+            # Without a command, the user asks which commands exist.
             self.print_help(sys.stderr)
         from airflow_provider_dagconfig.wording import printable, without_passwords
 
@@ -193,7 +193,7 @@ class CommandParser(DefaultHelpParser):
         raise ArgumentError(action, f"there is no {value!r}{meant}")
 
     def _meant(self, word: str, commands: Mapping[str, CommandParser]) -> str:
-        """Write the command line with the command that was meant, and what that does; else name all commands."""
+        """Return the command line with the command that was meant, and its description; otherwise the names of all commands."""
         from airflow_provider_dagconfig.cli.meant import meant_commands
         from airflow_provider_dagconfig.models import shell_word
 
@@ -208,7 +208,7 @@ class CommandParser(DefaultHelpParser):
 
 
 def _columns(place: str) -> str:
-    """Name each column, with the values that it takes."""
+    """Return a list of the columns, each with the values that it takes."""
     from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS, OVERRIDE_COLUMNS
 
     columns = {VALUES: CONFIG_COLUMNS, OVERRIDE_VALUES: OVERRIDE_COLUMNS, GROUP_VALUES: GROUP_COLUMNS}[place]
@@ -219,7 +219,7 @@ def _columns(place: str) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    # Airflow's other commands need it not.
+    # Imported here because Airflow's other commands do not need it.
     from difflib import get_close_matches
 
     alike = get_close_matches(word, list(known), n=1)

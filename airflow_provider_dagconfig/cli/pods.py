@@ -1,4 +1,4 @@
-"""``airflow dagconfig pods`` and ``sweep``: the pods of this installation, and what Airflow knows of their tasks."""
+"""``airflow dagconfig pods`` and ``sweep``: the pods of this installation, and Airflow's knowledge of their tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @command
 def pods(args: Namespace) -> None:
-    """Show them."""
+    """Show the pods."""
     with _pods_of(args) as (_, listed, where):
         shown = [_facts(pod, facts) for pod, facts in _known(listed)]
         if args.output in ("json", "yaml"):
@@ -38,21 +38,21 @@ def pods(args: Namespace) -> None:
 
 @command
 def sweep(args: Namespace) -> None:
-    """Delete those that nobody comes back for, and end with an exit code that scripts can use."""
+    """Delete the pods that no task returns to, and end with an exit code that scripts can use."""
     with _pods_of(args) as (installation, listed, where):
         judged = _judged(listed)
         unknown = sum(verdict.fate is Fate.DELETE_UNKNOWN for _, verdict in judged)
         if args.unknown and unknown:
             confirm(f"{unknown} of {len(listed)} pods {where} may be another Airflow's, and are to be deleted too.", args, None)
-            # Airflow goes on while a person thinks. The pods are those that were listed before the question: one that has changed
-            # since is not deleted.
+            # Airflow goes on while a person thinks. The pods were listed before the question; a pod that has changed since is not
+            # deleted.
             judged = [(pod, _still(before, later)) for (pod, before), (_, later) in zip(judged, _judged(listed), strict=True)]
         did = []
         for pod, verdict in judged:
             done = _deal_with(pod, verdict, installation, args)
             did.append(vars(done))
             if args.output == "table":
-                # One at a time: each deletion is a request, and takes its time.
+                # Each result is printed at once: each deletion is a request, and takes time.
                 say(
                     f"{done.did:<8}  {pod.name}: {'be deleted. ' if done.did == 'would' else ''}{done.why}",
                     _STYLES.get(done.did, ""),
@@ -71,7 +71,7 @@ _STYLES = {"deleted": "bold", "would": "bold", "failed": "bold red"}
 
 
 def _known(listed: list[ListedPod]) -> list[tuple[ListedPod, TaskFacts | None]]:
-    """Ask Airflow about the pods' tasks."""
+    """Return the pods with Airflow's facts about their tasks."""
     known = facts_of(pod.task for pod in listed if pod.task is not None)
     return [(pod, known.get(pod.task) if pod.task else None) for pod in listed]
 
@@ -82,7 +82,7 @@ def _judged(listed: list[ListedPod]) -> list[tuple[ListedPod, Verdict]]:
 
 
 def _still(before: Verdict, later: Verdict) -> Verdict:
-    """Give what is decided after the question, where it is what was decided before; else the pod is kept."""
+    """Return the verdict after the question, if it is still the same; otherwise keep the pod."""
     if before.fate is later.fate:
         return later
     return Verdict(Fate.KEEP, f"{later.why}. That was otherwise before the question; the next sweep looks again")
@@ -106,9 +106,9 @@ def _say_sum(results: list[str], where: str) -> None:
 @contextmanager
 def _pods_of(args: Namespace) -> Iterator[tuple[InstallationPods, list[ListedPod], str]]:
     """
-    List the pods. Airflow is asked about their tasks after that, so that what it says is not older than what was seen.
+    List the pods. Airflow is asked about their tasks afterwards, so that its answer is not older than the list.
 
-    :return: the requests about them, the pods, and where they are, for messages.
+    :return: the requests about the pods, the pods, and their place, for messages.
     """
     try:
         installation = store_of(args).get_installation().in_force(configured_installation())
@@ -126,7 +126,7 @@ def _pods_of(args: Namespace) -> Iterator[tuple[InstallationPods, list[ListedPod
 
 
 def _facts(pod: ListedPod, task: TaskFacts | None) -> dict[str, Any]:
-    """All that is known of a pod, for scripts."""
+    """Return all facts about a pod, for scripts."""
     dag_id, run_id, task_id, map_index = pod.task or (None, None, None, None)
     return {
         "pod": pod.name,
@@ -148,7 +148,7 @@ def _facts(pod: ListedPod, task: TaskFacts | None) -> dict[str, Any]:
 
 
 def _row(facts: dict[str, Any]) -> dict[str, Any]:
-    """The same for people."""
+    """Return the facts as a row of the table for people."""
     return {
         "dag": facts["dag_id"],
         "run": facts["run_id"],

@@ -1,4 +1,4 @@
-"""What mends a row that breaks rules, or brings one back: one command, or statement for psql, that can be pasted and works."""
+"""Remedies for a row that breaks rules, or is to be restored: one command, or one statement for psql, that can be pasted."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Remedies:
 
     def of(self, violation: RuleViolation) -> str:
         """
-        Give what mends a value. A command mends all values of its row: one alone is refused while the job could not run with
-        the others.
+        Return the remedy for a value. A command corrects all values of its row: a single one is refused while the others keep the
+        job from running.
         """
         if violation.table_name == "dag_configuration_overrides":
             return self._location.command("override", options=["--end", violation.row_key.split()[1]])
@@ -57,18 +57,18 @@ class Remedies:
         if is_of_a_name(violation):
             return self._of_name(violation, name)
         if violation.column_name in KEPT_BY_THE_STORE:
-            # The store mends it with any change, also with one that changes nothing else.
+            # Any change makes the store correct it, even one that changes nothing else.
             return self._call(violation, name, {})
         mended = kept_rules(name, values, (each for each in self._broken[row] if not is_of_a_name(each)))
         if any("=" in part for part in name):
-            # The command line takes a word with = in it for a value that is to be set.
+            # The command line reads a word with = as an assignment.
             return self._call(violation, name, mended)
         command = "groups set" if violation.table_name == "exchange_groups" else "set"
         return self._location.command(command, *name, *(f"{column}={value}" for column, value in mended.items()))
 
     def _call(self, violation: RuleViolation, name: tuple[str, ...], values: Mapping[str, str]) -> str:
         function = "update_exchange_group" if violation.table_name == "exchange_groups" else "update_dag_config"
-        # A word alone would be no list, and null in braces no code.
+        # Codes are quoted inside braces: without braces a word is not a list, and without quotes null is not a code.
         lists = {
             column: "{" + ",".join(f'"{code}"' for code in value.split(",")) + "}"
             for column, value in values.items()
@@ -78,14 +78,14 @@ class Remedies:
         return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(literal, name), *assignments])});"
 
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
-        """Rename the row, as it was meant; delete it where that one is there already, or nothing was meant."""
+        """Return the command that renames the row to the name that was meant; deletes it if that name is taken, or not known."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
         meant = tuple(meant_name(part) for part in name)
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
         if is_taken or not all(meant):
             return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
         if len(name) > 1:
-            # With =, since a name may begin with a dash.
+            # Written with =, because a name may begin with a dash.
             to_dag = [f"--to-dag={meant[0]}"] if meant[0] != name[0] else []
             return self._location.command("rename", *name, *meant[1:], options=to_dag)
         new = ", ".join(f"{column} = {literal(part)}" for column, part in zip(columns, meant, strict=True))
@@ -95,25 +95,25 @@ class Remedies:
 
 
 def as_meant(name: str | tuple[str, str]) -> str | tuple[str, str]:
-    """Give the name of a row, as far as the rules allow it: an exchange group, or DAG and job."""
+    """Return the name of a row, an exchange group or DAG and job, as far as the rules allow it."""
     return meant_name(name) if isinstance(name, str) else (meant_name(name[0]), meant_name(name[1]))
 
 
 def is_of_a_name(violation: RuleViolation) -> bool:
-    """Say whether it is the row's name that breaks a rule."""
+    """Return whether the row's name breaks the rule."""
     return violation.column_name in _NAMES
 
 
 def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[RuleViolation]) -> dict[str, str]:
     """
-    Give values that keep the rules which a row breaks, and go with its other values.
+    Return values that keep the rules which a row breaks, and fit its other values.
 
     :param name: DAG and job, or a group.
-    :param row: column to value, as it is stored.
-    :return: column to value, as it is typed, in the tables' order.
+    :param row: column to value, as stored.
+    :return: column to value, as typed, in the tables' order.
     """
     of_group = _group_values(name[0], row) if len(name) == 1 else {}
-    # A request above its limit is mended below; what it may be depends on this row's limit.
+    # A request above its limit is corrected below; its value depends on this row's limit.
     instead = of_group | {"description": (row.get("description") or "")[: models.CONFIG_COLUMNS["description"].length]}
     wanted = {each.column_name: instead.get(each.column_name, each.example) for each in broken if not _is_of_two(each)}
     mended = _within_limits(row, wanted, {})
@@ -121,7 +121,7 @@ def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[R
 
 
 def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what takes the place of a group's values: what they may have meant, nothing of another market."""
+    """Return replacements for a group's values: what the values may have meant, but nothing of another market."""
     display_name = meant_name(row.get("display_name") or "") or meant_name(group)
     return {
         **GROUP_DEFAULTS,
@@ -132,7 +132,7 @@ def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _within_limits(row: Mapping[str, Any], mended: dict[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
-    """Mend also the requests that are above their limits."""
+    """Correct also the requests that are above their limits."""
     for resource in ("cpu", "memory"):
         request, limit = f"{resource}_request", f"{resource}_limit"
         wanted, most = mended.get(request, row.get(request)), mended.get(limit, row.get(limit))
@@ -154,11 +154,11 @@ def _is_within(request: Any, limit: Any) -> bool:
 
 def fitting(name: str | tuple[str, str], row: Mapping[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give the row that keeps the rules, and has all values of this one that do.
+    Return a row that keeps the rules, with all values of this row that keep them.
 
     :param name: an exchange group, or DAG and job.
-    :param row: column to value, as it was stored.
-    :param instead: column to the value that takes the place of one that breaks a rule; where it has none, the default does.
+    :param row: column to value, as stored.
+    :param instead: column to the value that replaces one that breaks a rule; where it has no valid one, the default does.
     """
     if isinstance(name, str):
         defaults, fits = _group_values(name, row), _fits_group
@@ -193,7 +193,7 @@ def _fits(column: Column, value: Any) -> bool:
 
 def _fits_group(column: str, value: Any) -> bool:
     if column in _TIMES:
-        # The history has a time of day as text.
+        # The history has a time of day as a text.
         return not isinstance(value, Unreadable) and not str(value).startswith("24")
     if column == "primary_timezone":
         return value in available_timezones()
@@ -203,20 +203,20 @@ def _fits_group(column: str, value: Any) -> bool:
 
 
 def typed(value: Any) -> str:
-    """Write a value as it is typed at the command line, before the shell's quotes."""
+    """Return a value as it is typed at the command line, before the shell's quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def assigned(values: Mapping[str, Any]) -> list[str]:
-    """Write values as COLUMN=VALUE; those that are NULL are left out."""
+    """Return values as COLUMN=VALUE, without those that are NULL."""
     return [f"{column}={typed(value)}" for column, value in values.items() if value is not None]
 
 
 def made(location: Location, name: str | tuple[str, str], values: Mapping[str, Any], *, is_there: bool) -> str:
     """
-    Give the command that brings a row to these values.
+    Return the command that gives a row these values.
 
     :param name: an exchange group, or DAG and job.
     """
@@ -227,17 +227,17 @@ def made(location: Location, name: str | tuple[str, str], values: Mapping[str, A
 
 
 def made_again(location: Location, override: Override, duration: str = "2h") -> str:
-    """Give the command that makes an override with the same values."""
+    """Return the command that makes an override with the same values."""
     words = [override.dag_name, override.job_name, *assigned(override.values)]
     return location.command("override", *words, options=["--for", duration, f"--reason={override.reason or 'as before'}"])
 
 
 def command_that_lowers(location: Location, dag: str, job: str, override_id: int | None, most: Mapping[str, str]) -> str:
     """
-    Give the command that brings what is above a ceiling below it; an override is ended.
+    Return the command that brings values below a ceiling, or ends the override.
 
-    :param override_id: None: the job's row.
-    :param most: column to what it may be at most.
+    :param override_id: None for the job's row.
+    :param most: column to the most that it may be.
     """
     if override_id is not None:
         return location.command("override", options=["--end", str(override_id)])

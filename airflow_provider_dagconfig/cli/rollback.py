@@ -1,4 +1,4 @@
-"""``airflow dagconfig rollback``: takes one entry back, or a job, or all jobs of a DAG, to what they were at a moment."""
+"""``airflow dagconfig rollback``: undoes an audit entry, or brings a job, or all jobs of a DAG, back to a moment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
 
 @command
 def rollback(args: Namespace) -> None:
-    """Undo an entry, or bring a job, or all jobs of a DAG, back to a moment."""
+    """Undo an audit entry, or bring a job, or all jobs of a DAG, back to a moment."""
     if len(args.what) > 2:
         raise UsageError("Give the number of an entry, or a DAG and perhaps a job, with --to MOMENT")
     if args.to is None:
@@ -88,7 +88,7 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
 
 
 def _of_a_ceiling(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
-    """Say how a ceiling gets back what it was: by who owns the tables, and seen against what is in force now."""
+    """Return an error with the command that restores a ceiling: only the tables' owner may, and values in force may be above it."""
     before, after = entry.old_values or {}, entry.new_values or {}
     of = [entry.dag_name] if entry.dag_name else []
     name = str((before or after).get("name"))
@@ -100,25 +100,25 @@ def _of_a_ceiling(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
 
 
 def _undone(entry: HistoryEntry) -> Difference | None:
-    """Say what the roll-back of an entry does; None where it touches no column that is configured."""
+    """Return what the rollback of an entry does; None where it touches no configurable column."""
     columns = _columns(entry)
     old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
     if old is not None and new is not None:
-        # An entry from before the audit had the columns' names has the two rows only.
+        # An old entry does not list the changed columns, and has only the two rows.
         changed = entry.differences()
         old = {column: value for column, value in old.items() if column in changed}
     return difference(entry.subject, new, old)
 
 
 def _is_so(store: Store, entry: HistoryEntry, undone: Difference) -> bool:
-    """Say whether a row is as a roll-back would leave it; an override's entry never is, since its end is no column."""
+    """Return whether a row is as a rollback would leave it; never for an override's entry, because its end is not a column."""
     if entry.override_id is not None:
         return False
     there = _row_now(store, entry)
     if there is None or undone.kind == "removed":
         return there is None and undone.kind == "removed"
     if undone.kind == "changed" and not entry.differences().keys() <= _columns(entry).keys():
-        # Columns that somebody added to the tables go back, too.
+        # Columns that users added to the tables are restored too.
         return False
     return all(there.get(column) == after for column, (_, after) in undone.columns.items())
 
@@ -140,7 +140,7 @@ def _is_there(store: Store, name: str | tuple[str, str]) -> bool:
 
 
 def _allowed(store: Store, entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Give the columns that differ from the row there is when an entry is undone as far as rules and ceilings allow."""
+    """Return the columns that would change if an entry were undone as far as rules and ceilings allow."""
     if undone is None or undone.kind == "removed" or entry.override_id is not None:
         return {}
     wanted = {column: after for column, (_, after) in undone.columns.items()}
@@ -152,7 +152,7 @@ def _allowed(store: Store, entry: HistoryEntry, undone: Difference | None, there
 
 
 def _is_so_by_the_rules(store: Store, entry: HistoryEntry, undone: Difference) -> str:
-    """Where a row that was deleted is there again, as the rules allow it: say what differs; else nothing."""
+    """Return what differs where a deleted row was restored as far as the rules allow; otherwise an empty string."""
     there = _row_now(store, entry)
     if there is None or undone.kind != "added" or _allowed(store, entry, undone, None) != _own_columns(there, _columns(entry)):
         return ""
@@ -173,7 +173,7 @@ def _with_remedy(
 
 
 def _below(ceilings: Sequence[Ceiling], row: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Give a row with what is above a ceiling lowered; what the row that is there has already, stays."""
+    """Return a row with the values above a ceiling lowered; values that the present row has already stay."""
     lowered = within(row, ceilings)
     return {column: value if value == (there or {}).get(column) else lowered[column] for column, value in row.items()}
 
@@ -188,7 +188,7 @@ def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -
 
 @dataclass(frozen=True)
 class _Job:
-    """A job as it is, and its row as it was at a moment; None where it had none."""
+    """A job as it is now, and its row as it was at a moment; None where it had no row."""
 
     now: JobRow
     then: Mapping[str, Any] | None
@@ -210,12 +210,12 @@ class _Job:
 
     @property
     def allowed(self) -> dict[str, Any]:
-        """Its columns that differ from the row as it is."""
+        """The columns of it that differ from the present row."""
         return {column: value for column, value in self.whole.items() if self.now.row is None or value != self.now.row.get(column)}
 
     @property
     def bar(self) -> str:
-        """What keeps it from going back wholly."""
+        """The reason why the row cannot be restored completely."""
         return "is above a ceiling" if self.by_rules == self.then else "breaks a rule"
 
 
@@ -231,7 +231,7 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
         note(f"Made since then, and left as they are: {', '.join(newer)}")
     steps = [each for each in jobs if each.then is not None and each.difference]
     for each in (barred := [each for each in steps if each.now.row is not None and not each.allowed]):
-        # One job that was mended since must not keep the others from going back.
+        # A job that was corrected since then must not keep the others from being restored.
         then = [f"{column} was {shown(after)}" for column, (_, after) in each.difference.columns.items()] if each.difference else []
         note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which {each.bar}")
     steps = [each for each in steps if each not in barred]
@@ -264,7 +264,7 @@ def _look(store: Store, dag: str, job: str, moment: datetime, ceilings: Sequence
 
 
 def _jobs_of(store: Store, dag: str, moment: datetime) -> list[str]:
-    """Those that have a row, and those that have lost theirs since."""
+    """Return the jobs that have a row, and those whose row was deleted since."""
     present = [row.job_name for row in store.get_dag_configs(dag)]
     changed = [entry.job_name for entry in store.get_history(dag, since=moment, limit=ALL_ENTRIES) if entry.job_name]
     return list(dict.fromkeys([*present, *changed]))
@@ -282,13 +282,13 @@ def _no_row_then(store: Store, dag: str, job: str | None, moment: datetime, jobs
 
 
 def _bring_back(store: Store, row: JobRow, moment: datetime, **who_and_why: Any) -> JobRow:
-    # What was shown is what is changed: the version that was read must still be there.
+    # Only the change that was shown is made: the row must still have the version that was read.
     version = 0 if row.row is None else row.version
     return store.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **who_and_why)
 
 
 def _made(row: JobRow, job: str | None) -> str:
-    """Say what came of a job; its name is known where it was typed."""
+    """Return the result for a job; its name is left out where the user typed it."""
     name = f"{row.job_name}: " if job is None else ""
     entry = f", entry {row.change.audit_id}" if row.change else ""
     return f"{name}version {shown(row.version)}{entry}"

@@ -1,4 +1,4 @@
-"""Which row an operator means, and what to say where there is none."""
+"""The rows that an operator names, and the messages where they do not exist."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Store
 
 ALL_ENTRIES = 1_000_000
-"""As many entries of the history as a comparison of moments looks at."""
+"""Audit entries: a comparison of moments reads no more."""
 _MANY = 12
 
 
 def now() -> datetime:
-    """The present, with its zone."""
+    """Return the present, in UTC."""
     return datetime.now(timezone.utc)
 
 
 def who(args: Namespace) -> str:
-    """Who the history names: --by, else the user of this system."""
+    """Return the name for the audit entry: --by, else the user of this system."""
     if args.by:
         return str(args.by)
     try:
@@ -41,9 +41,9 @@ def who(args: Namespace) -> str:
 
 def job_row(store: Store, dag: str, job: str) -> JobRow:
     """
-    Give the job with its row.
+    Return the job with its row.
 
-    :raises DagConfigNotFoundError: there is no row; says which there are.
+    :raises DagConfigNotFoundError: it has neither a row nor an override; the message says which jobs exist.
     """
     found = store.get_dag_config_row(dag, job)
     if found.row is None and not found.overrides:
@@ -53,9 +53,9 @@ def job_row(store: Store, dag: str, job: str) -> JobRow:
 
 def rows_of(store: Store, dag: str | None, job: str | None = None) -> list[JobRow]:
     """
-    Give the jobs of a DAG, or of all.
+    Return the jobs of a DAG, or of all DAGs.
 
-    :raises DagConfigNotFoundError: the DAG was named and has none, or not this one.
+    :raises DagConfigNotFoundError: the DAG was named and has no jobs, or not this one.
     """
     if dag is not None and job is not None:
         return [job_row(store, dag, job)]
@@ -67,9 +67,9 @@ def rows_of(store: Store, dag: str | None, job: str | None = None) -> list[JobRo
 
 def no_job(store: Store, dag: str, job: str | None, to_make: str = "") -> DagConfigNotFoundError:
     """
-    Say what there is instead of what was named.
+    Return an error that says what exists instead of the named job.
 
-    :param to_make: the command that makes such a row; it is offered unless the name looks like a mistyped one.
+    :param to_make: the command that makes such a row; the message has it unless the name looks mistyped.
     """
     rows = store.get_dag_configs()
     dags = list(dict.fromkeys(row.dag_name for row in rows))
@@ -88,11 +88,11 @@ def no_job(store: Store, dag: str, job: str | None, to_make: str = "") -> DagCon
 
 
 _MISTYPED = 0.85
-"""The likeness of two names from which on one is the other, mistyped."""
+"""Similarity from 0 to 1; from here on, a name counts as mistyped."""
 
 
 def _swapped(rows: Iterable[JobRow], dag: str, job: str | None) -> str:
-    """Say what was meant where a job stands in a DAG's place."""
+    """Return what was meant, where a job stands in the place of a DAG."""
     if job is not None and any((row.dag_name, row.job_name) == (job, dag) for row in rows):
         return f"The DAG comes first, then the job: {shell_word(job)} {shell_word(dag)}."
     of_dags = [row.dag_name for row in rows if row.job_name == dag]
@@ -103,9 +103,9 @@ def _swapped(rows: Iterable[JobRow], dag: str, job: str | None) -> str:
 
 def group_row(store: Store, name: str) -> GroupRow:
     """
-    Give the exchange group with its row.
+    Return the exchange group with its row.
 
-    :raises DagConfigNotFoundError: there is none; says which there are.
+    :raises DagConfigNotFoundError: there is no such group; the message says which exist.
     """
     groups = {group.group_name: group for group in store.get_all_exchange_groups()}
     if name not in groups:
@@ -114,14 +114,14 @@ def group_row(store: Store, name: str) -> GroupRow:
 
 
 def no_group(store: Store, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
-    """Say what there is instead of what was named."""
+    """Return an error that says what exists instead of the named group."""
     return DagConfigNotFoundError(
         f"There is no exchange group {name!r} ({store.location}).{did_you_mean(name, groups)}{_there_are(groups)}"
     )
 
 
 def stale(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
-    """Say that a row has moved on, before the database has to."""
+    """Return the error about a stale version, before the database has to raise it."""
     there = "it has no row" if current is None else f"it is at version {current}"
     return DagConfigStaleError(
         f"{subject} has moved on: {there}, not {expected}. Nothing was changed. Look at it again, then repeat"

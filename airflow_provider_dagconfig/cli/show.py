@@ -1,4 +1,4 @@
-"""The commands that only look: list, get, history, diff, at."""
+"""The commands that only read: list, get, history, diff, at."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OVERRIDDEN = "bold yellow"
 
 @command
 def list_jobs(args: Namespace) -> None:
-    """Show what the jobs run with, a table a DAG."""
+    """Show the configuration of the jobs, one table for each DAG."""
     store = store_of(args)
     rows = rows_of(store, args.dag, args.job)
     if args.output in ("json", "yaml"):
@@ -125,7 +125,7 @@ def _job_data(row: JobRow) -> dict[str, Any]:
 
 @command
 def get(args: Namespace) -> None:
-    """Show the values in force, each with where it is from."""
+    """Show the values in force, each with its origin."""
     store = store_of(args)
     row = job_row(store, args.dag, args.job)
     ceilings = binding(store.get_ceilings(args.dag))
@@ -150,7 +150,7 @@ def get(args: Namespace) -> None:
         for override in row.overrides:
             say(_override_line(override), "yellow")
         if row.row is not None:
-            # The job's last change may be an override's, which left the row and its version alone.
+            # The job's last change may be an override's, which does not change the row or its version.
             of_the_row = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
             say(f"row at version {shown(row.version)}, {_change_line(of_the_row)}")
         for ceiling in ceilings:
@@ -173,7 +173,7 @@ def _change_line(entries: list[HistoryEntry]) -> str:
 
 @command
 def history(args: Namespace) -> None:
-    """Show the entries of the audit."""
+    """Show the audit entries."""
     if args.group and args.dag:
         raise UsageError("--group shows an exchange group's changes, and a DAG its jobs'; give one of them")
     store = store_of(args)
@@ -191,14 +191,14 @@ def history(args: Namespace) -> None:
 
 
 def _of(args: Namespace) -> str:
-    """Say whose changes were looked for."""
+    """Return the subject of the changes that were looked for."""
     if args.group:
         return f" of exchange group {args.group}"
     return f" of {args.dag}/{args.job}" if args.job else f" of {args.dag}" if args.dag else ""
 
 
 def _check_known(store: Store, args: Namespace) -> None:
-    """A mistyped name has no history either."""
+    """Raise for a name that does not exist: a mistyped one has no history either."""
     if args.group:
         group_row(store, args.group)
     elif args.dag:
@@ -230,7 +230,7 @@ _OPERATIONS = {"INSERT": "made", "DELETE": "deleted", "TRUNCATE": "deleted, by T
 
 
 def _changes_of(entry: HistoryEntry) -> list[str]:
-    """What an entry did, a line a value."""
+    """Return the changes of an entry, one line for each value."""
     columns = {**JOB_COLUMNS, **GROUP_COLUMNS, **dict.fromkeys(("ends_at", "ended_at", "value", "not_valid"))}
     changes = [(column, *pair) for column, pair in entry.differences().items() if column in columns]
     if entry.operation == "UPDATE":
@@ -246,7 +246,7 @@ def _changes_of(entry: HistoryEntry) -> list[str]:
 
 
 def _past(column: str, value: Any) -> str:
-    """The history holds a moment as text."""
+    """Return a value of the history, which has moments as texts."""
     return when(read_moment_of_store(value)) if column in ("ends_at", "ended_at") and isinstance(value, str) else shown(value)
 
 
@@ -275,9 +275,9 @@ def at(args: Namespace) -> None:
 
 def _moment_of(args: Namespace) -> datetime:
     """
-    Read which moment is meant.
+    Return the moment that is meant.
 
-    :raises UsageError: it is none, or still to come; or it stands in another word's place.
+    :raises UsageError: it is not a moment, is in the future, or stands in another word's place.
     """
     try:
         moment = read_moment(args.moment, now(), ago=True)
@@ -313,7 +313,7 @@ def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:
 
 @command
 def diff(args: Namespace) -> None:
-    """Show what differs, between moments or between a file and the database."""
+    """Show the differences between moments, or between a file and the database."""
     if bool(args.file) == bool(args.since):
         raise UsageError("Say what to compare: --from MOMENT (and --to MOMENT), or --file FILE")
     store = store_of(args)
@@ -339,7 +339,7 @@ def diff(args: Namespace) -> None:
 
 
 def _between(store: Store, args: Namespace) -> list[Difference]:
-    """Only rows with an entry in between can differ."""
+    """Return the differences between two moments. Only rows with an audit entry in between can differ."""
     today = now()
     since = read_moment(args.since, today, ago=True)
     until = read_moment(args.until, today, ago=True) if args.until else today

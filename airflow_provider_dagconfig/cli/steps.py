@@ -1,4 +1,4 @@
-"""What leads from the database to a file: the file that is read, the rows that are stored, the steps between them."""
+"""The way from the database to a file: the file that is read, the stored rows, and the steps between them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 _SHOWN = 12
-"""Rows that a message names at most with a command each."""
+"""Rows that one message names with a command each; it only counts further ones."""
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row that is to be changed, as it was when it was compared."""
+    """One row that is to be changed, with its version at the comparison."""
 
     difference: Difference
     key: tuple[str, str] | str
     """DAG and job, or an exchange group."""
     values: Mapping[str, Any]
     version: int
-    """0 where there is no row yet."""
+    """The row's version; 0 where there is no row yet."""
 
 
 def read_file(file: str) -> Document:
     """
     Read a file, or standard input.
 
-    :raises UsageError: it cannot be read, or something is wrong in it.
+    :raises UsageError: it cannot be read, or has an error.
     """
     try:
         if file == STANDARD:
@@ -53,7 +53,7 @@ def read_file(file: str) -> Document:
 
 
 def stored(store: Store) -> tuple[Document, dict[Any, int | None]]:
-    """What the database holds, with each row's version."""
+    """Return the content of the database, with the version of each row."""
     jobs = [row for row in store.get_dag_configs() if row.row is not None]
     groups = store.get_all_exchange_groups()
     versions: dict[Any, int | None] = {(row.dag_name, row.job_name): row.version for row in jobs}
@@ -66,10 +66,10 @@ def stored(store: Store) -> tuple[Document, dict[Any, int | None]]:
 
 def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
     """
-    Give what would bring the database to what a file says.
+    Return the steps that change the database to what a file says.
 
-    :param deletes: whether rows go that the file lacks, in the sections that it has.
-    :raises UsageError: all rows of a table, or of a DAG that the file names, would go.
+    :param deletes: whether rows are deleted that the file lacks, in the sections that it has.
+    :raises UsageError: all rows of a table, or of a DAG that the file names, would be deleted.
     """
     there, versions = stored(store)
     steps = []
@@ -93,7 +93,7 @@ def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
 
 def _see_that_rows_stay(location: Location, wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
     """
-    Refuse to delete what looks like a mistake: the last row of a table, or of a DAG that the file names.
+    Refuse a deletion that looks like a mistake: of all rows of a table, or of a DAG that the file names.
 
     :raises UsageError: names the commands that delete these rows on purpose.
     """
@@ -124,19 +124,19 @@ def _deletes(location: Location, key: tuple[str, str] | str) -> str:
 
 
 def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
-    """A row that is to be made without a value of its own."""
+    """Return a row that is to be created without any value of its own; None where the row exists."""
     return None if key in rows else Difference(subject(key), "added", {})
 
 
 def lacking_rows(store: Store, document: Document) -> str:
-    """Name the rows that a file lacks in the sections that it has, in a sentence; empty where it has all."""
+    """Return a sentence with the rows that a file lacks in the sections that it has; empty where it has all."""
     lacking = _lacking(store, document)
     more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
     return f"Not in the file, and left as they are: {', '.join(lacking[:_NAMED])}{more}." if lacking else ""
 
 
 def in_the_database(store: Store, document: Document) -> str:
-    """Say, of a file from which nothing differs, whether that is all of the database."""
+    """Return a clause for a file without differences: whether it is the whole database."""
     whole = document.jobs is not None and document.groups is not None and not _lacking(store, document)
     return "the database is as the file says." if whole else "what the file says is in the database already."
 
@@ -148,5 +148,5 @@ def _lacking(store: Store, document: Document) -> list[str]:
 
 
 def subject(key: tuple[str, str] | str) -> str:
-    """Name a row."""
+    """Return the name of a row for a sentence."""
     return f"exchange group {key}" if isinstance(key, str) else "/".join(key)

@@ -1,4 +1,4 @@
-"""What Airflow's metadata database knows of task instances: their states, tries and ends."""
+"""Facts about task instances from Airflow's metadata database: their states, tries and ends."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
 
 _AT_ONCE = 200
-"""Task instances that one statement asks for: four parameters each, of which SQLite takes 999."""
+"""Task instances in one statement: each has four parameters, and SQLite accepts 999 of them."""
 
 
 def facts_of(tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
     """
-    Ask for task instances. What the answer lacks, this Airflow does not know.
+    Return facts about task instances. This Airflow does not know those that are missing in the result.
 
-    A state that the scheduler gives without an end (removed, for a task that a DAG has no more) counts from the row's last change;
-    so does one whose end is an earlier try's.
+    A state that the scheduler sets without an end (removed, for a task that the DAG no longer has) counts from the row's last
+    change; so does a state whose end belongs to an earlier try.
 
-    :raises AirflowException: the database does not answer, or has no Airflow's tables.
+    :raises AirflowException: the database does not answer, or lacks Airflow's tables.
     """
     from airflow import settings
     from airflow.models.taskinstance import TaskInstance
@@ -33,7 +33,7 @@ def facts_of(tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
     found: dict[TaskId, TaskFacts] = {}
     try:
         with create_session() as session:
-            # With none to ask for, whether there is an answer at all.
+            # Without tasks it still asks once, to see whether the database answers.
             for first in range(0, max(len(asked), 1), _AT_ONCE):
                 statement = select(*ids, *facts).where(tuple_(*ids).in_(asked[first : first + _AT_ONCE]))
                 for dag_id, run_id, task_id, map_index, state, try_number, end_date, updated_at in session.execute(statement):

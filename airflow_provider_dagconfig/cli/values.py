@@ -1,6 +1,6 @@
 """
-What an operator types for a value: ``COLUMN=VALUE``, a duration, a moment. Pure; whether a value makes sense is the database's
-to say.
+Reads what an operator types: ``COLUMN=VALUE``, a duration, a moment. Pure; the database decides whether a value makes
+sense.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MOMENT = re.compile(
 
 
 class UsageError(ValueError):
-    """What was typed cannot be understood; the message says what to type instead."""
+    """The input cannot be understood; the message says what to type instead."""
 
 
 def _quantity(resource: Resource) -> Callable[[str], str]:
@@ -104,7 +104,7 @@ _QUOTES = (("'", "'"), ('"', '"'))
 
 
 def _exchanges(text: str) -> list[str]:
-    """Read codes as people write a list: bare, or as in YAML, JSON, Python or SQL. An empty code is left to the rule."""
+    """Read codes as people write a list: bare, or as in YAML, JSON, Python or SQL. The rule refuses an empty code later."""
     if not text.strip():
         raise ValueError(f"{text!r} is blank; write codes with commas between them, such as NYSE,NASDAQ")
     inner = _without(_CAST.sub("", text.strip()), _QUOTES)
@@ -120,7 +120,7 @@ def _exchanges(text: str) -> list[str]:
 
 
 def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Take off blanks and one pair of signs around a text; not where a quote at its end is another word's."""
+    """Remove blanks and one pair of signs around a text; not if its last quote belongs to another word."""
     text = text.strip()
     for first, last in pairs:
         inner = text[1:-1]
@@ -130,7 +130,7 @@ def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _reader(column: Column) -> Callable[[str], Any]:
-    """Give what reads a column's value as it was typed; of one that may hold nothing an empty text removes it."""
+    """Return the function that reads a column's typed value; in a nullable column, an empty text removes the value."""
     if isinstance(column, QuantityColumn):
         read: Callable[[str], Any] = _quantity(column.resource)
     elif isinstance(column, TextColumn) and not column.is_nullable:
@@ -150,20 +150,20 @@ _READERS: Mapping[type[Column], Callable[[str], Any]] = {
 }
 
 JOB_COLUMNS = {name: _reader(column) for name, column in models.CONFIG_COLUMNS.items()}
-"""What a job can be configured with, in the order of the table, and how its text is read."""
+"""Column of a job to the function that reads its typed value, in the table's order."""
 
 OVERRIDE_COLUMNS = {name: _reader(replace(column, is_nullable=False)) for name, column in models.OVERRIDE_COLUMNS.items()}
-"""The columns that an override may set, and none of which it removes; a description is the row's alone."""
+"""The same for the columns that an override may set; it removes no value, and a description belongs to the row alone."""
 
 GROUP_COLUMNS = {name: _reader(column) for name, column in models.GROUP_COLUMNS.items()}
-"""The same of an exchange group."""
+"""The same for exchange groups."""
 CEILINGS = {name: JOB_COLUMNS[bounded[-1]] for name, bounded in BOUNDED.items()}
-"""The same of the ceilings."""
+"""The same for ceilings."""
 
 
 def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:
     """
-    Look a column's name up.
+    Check a column's name.
 
     :raises UsageError: there is no such column.
     """
@@ -173,7 +173,7 @@ def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:
 
 def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: str) -> Any:
     """
-    Read a value as it was typed.
+    Read a typed value.
 
     :raises UsageError: there is no such column, or the value is of another kind.
     """
@@ -185,7 +185,7 @@ def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: s
 
 
 def _in_the_columns_unit(column: str, text: str) -> str:
-    """Say what a duration is as a number of seconds, or of minutes; nothing where it is none, or no such number."""
+    """Return a message with a duration as a number of seconds or minutes; empty where it is not one, or not a whole number."""
     unit = next((unit for name, unit in _UNITS.items() if column.endswith(name)), None)
     try:
         number = unit and parse_duration(text) / unit
@@ -199,9 +199,9 @@ _UNITS = {"_seconds": timedelta(seconds=1), "_minutes": timedelta(minutes=1)}
 
 def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: Sequence[str]) -> dict[str, Any]:
     """
-    Read ``COLUMN=VALUE`` as often as it was typed.
+    Read ``COLUMN=VALUE``, any number of times.
 
-    :raises UsageError: it is no assignment, or one column is set twice.
+    :raises UsageError: a word is not an assignment, or one column is set twice.
     """
     values: dict[str, Any] = {}
     for number, assignment in enumerate(assignments):
@@ -217,13 +217,13 @@ def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: S
 
 
 def _as_column(word: str, columns: Mapping[str, Any]) -> str:
-    """Take MEMORY_LIMIT and memory-limit for the column that they name."""
+    """Return the column that MEMORY_LIMIT or memory-limit names."""
     name = word.strip().lower().replace("-", "_")
     return name if name in columns else word
 
 
 def _assigning(columns: Mapping[str, Any], words: Sequence[str], number: int) -> str:
-    """Say what was meant by words of which one is no assignment; nothing where that is not to be seen."""
+    """Return what the words meant if one of them is not an assignment; empty where that is not clear."""
     word, before, after = words[number], words[number - 1] if number else "", " ".join(words[number + 1 : number + 2])
     column, colon, value = word.partition(":")
     if colon and value and _as_column(column, columns) in columns:
@@ -254,11 +254,11 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
     """
     Read a moment: ``2026-11-23 02:14``, with ``+01:00`` or ``Z`` where it is not UTC, a time of day, or a duration from now.
 
-    A day may be today, tomorrow, yesterday or one of the week, and a time 6am.
+    A day may be today, tomorrow, yesterday or a day of the week, and a time 6am.
 
-    :param now: the present, with its zone.
-    :param ago: a duration goes back, and a time or a day of the week is the last such; else it goes ahead, and is the next.
-    :raises UsageError: it is no moment.
+    :param now: the present, with its time zone.
+    :param ago: a duration goes back, and a time or a day of the week is the last one; otherwise it goes ahead, and is the next.
+    :raises UsageError: it is not a moment.
     """
     around = r"^(?:since|from|on|at) | ago$" if ago else r"^(?:until|till|from|on|at|in) "
     as_typed = re.sub(around, "", " ".join(text.split()), flags=re.IGNORECASE)
@@ -267,7 +267,7 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
         return now
     try:
         if re.fullmatch(r"[0-9.]+ ?[a-z].*", word) and not re.match(r"[0-9]{1,2} ?[ap]m\b", word):
-            # As it was typed: an M is no minute.
+            # Case matters: M does not mean minutes.
             return now - parse_duration(as_typed) if ago else now + parse_duration(as_typed)
         match = _MOMENT.fullmatch(word)
         moment = match and _of_parts(match, now.astimezone(_zone(match["zone"])), ago=ago)
@@ -275,7 +275,7 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
             # Python before 3.11 does not read Z.
             moment = datetime.fromisoformat(re.sub(r"\s*(z|utc)$", "+00:00", word))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-        # What is out of range in UTC cannot be asked of the database.
+        # The database cannot be asked about a moment that is out of range in UTC.
         return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         raise UsageError(
@@ -286,7 +286,7 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
 
 def _of_parts(match: re.Match[str], now: datetime, *, ago: bool) -> datetime | None:
     """
-    Put a day and a time together, in the zone of the present; None where they are none.
+    Combine a day and a time, in the time zone of ``now``; None where they do not make a moment.
 
     :raises ValueError: there is no such day or time.
     """
@@ -318,7 +318,7 @@ def _time_of(match: re.Match[str]) -> time | None:
 
 
 def _zone(text: str | None) -> timezone:
-    """Read the zone behind a time; UTC where there is none."""
+    """Read the time zone after a time; UTC where there is none."""
     if text is None or text.isalpha():
         return timezone.utc
     offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:].lstrip(":") or 0))
@@ -326,12 +326,12 @@ def _zone(text: str | None) -> timezone:
 
 
 _DAYS = {"yesterday": timedelta(days=-1), "today": timedelta(), "tomorrow": timedelta(days=1)}
-"""Words for a day, which begins at midnight."""
+"""Words for a day to its distance from today; the day begins at midnight."""
 _WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def _nearest(now: datetime, at: time, *, ago: bool, of_week: int | None = None) -> datetime:
-    """Give the last, or the next, moment with this time of day, on a day of the week where that matters."""
+    """Return the last or the next moment with this time of day, on a certain day of the week if one is given."""
     back = -1 if ago else 1
     days = (datetime.combine(now.date() + timedelta(days=back * number), at, now.tzinfo) for number in range(9))
     return next(day for day in days if (day <= now if ago else day > now) and (of_week is None or day.weekday() == of_week))
