@@ -133,7 +133,7 @@ class Round:
 @dataclass(frozen=True)
 class Rules:
     """
-    What the row and the task allow.
+    The limits that the row and the task set.
 
     :param max_retries: of the row.
     :param delay: of the row, before the first retry.
@@ -169,7 +169,7 @@ class Rules:
 @dataclass(frozen=True)
 class Decision:
     """
-    What follows from a failure.
+    The consequence of a failure.
 
     :param delay: the time until the next try; None where there is no next try.
     :param why: what happened, and how it counts; a clause.

@@ -61,7 +61,7 @@ class Quantity:
         return self.text
 
 
-# Hot: a listing reads four of each job, and jobs have the same few amounts.
+# It is called often: a listing reads four amounts of each job, and jobs share a few amounts.
 @lru_cache(maxsize=1024)
 def _amount(text: str, resource: Resource | None) -> Fraction:
     match = _QUANTITY.fullmatch(text)

@@ -26,7 +26,7 @@ from airflow_provider_dagconfig.store.roles import Roles
 from airflow_provider_dagconfig.wording import without_user_information
 
 WHO_MAY_GRANT = "A superuser, or a member of {role} WITH ADMIN OPTION,"
-"""Who may grant the role in PostgreSQL. Owning the tables is not enough."""
+"""The users that may grant the role in PostgreSQL. Owning the tables is not enough."""
 
 DATABASE_ERRORS = (psycopg.Error, UnicodeEncodeError)
 """The errors that psycopg raises; the second for a text with a lone surrogate, which Python makes of invalid bytes in arguments."""

@@ -139,7 +139,7 @@ def migrate(
     :return: what was done; empty if the database was up to date.
     :raises MigrationError: a file was edited after it was applied, the version is unknown, or the database refused a
         migration or the way back, which then is rolled back.
-    :raises DagConfigBusyError: others used the tables all the time, or a migration ran for too long.
+    :raises DagConfigBusyError: others used the tables in every attempt, or a migration ran for too long.
     :raises DagConfigUnreachableError: there is no connection, or no answer.
     :raises DagConfigNotAllowedError: the user lacks a privilege.
     """

@@ -440,7 +440,7 @@ def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Compose
 
 
 def _values(row: Mapping[str, Any], prefix: str, columns: Iterable[str] = CONFIG_COLUMNS) -> dict[str, Any]:
-    """Take the columns of one table out of a row of a query, by their own names."""
+    """Return the columns of one table in a result row, under the table's own names."""
     return {column: row[prefix + column] for column in columns}
 
 
