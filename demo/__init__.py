@@ -1,1 +1,1 @@
-"""For trying the provider with nothing installed: embedded PostgreSQL, local pods, and a run of the example DAGs."""
+"""A way to try the provider without an installation: embedded PostgreSQL, local pods, and a run of the example DAGs."""

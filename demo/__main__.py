@@ -53,7 +53,7 @@ VALUES ('asian_markets', 'Asian Markets', ARRAY['TSE', 'HKEX'], 6);
 
 
 def main() -> int:
-    """Run the demo; gives the exit code."""
+    """Run the demo and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m demo",
         description="Run the example DAGs, change a few rows, run them again, and compare. KUBECONFIG names the cluster; "
@@ -66,7 +66,7 @@ def main() -> int:
     for number in _STOPPING:
         signal.signal(number, _stopped)
     console = Console(highlight=False)
-    # Readable, for the user that PostgreSQL runs as when root starts it; what is secret in it is not.
+    # Where root starts it, PostgreSQL runs as another user, who must reach the folder. The secret files in it are not readable.
     folder = Path(tempfile.mkdtemp(prefix="dagconfig-demo-"))
     folder.chmod(0o711)
     try:
@@ -91,7 +91,7 @@ def _folder(text: str) -> Path:
 
 
 def _stopped(*_: object) -> NoReturn:
-    # From here on what was started is ended, however often somebody asks for it.
+    # From here on the demo stops all that it started, even if more signals come.
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -124,7 +124,7 @@ def _demo(console: Console, folder: Path, more_dags: list[Path], *, stay: bool) 
                     environment={
                         "AIRFLOW_CONN_POSTGRES_DEFAULT": server.url("screener"),
                         "KUBECONFIG": cluster.kubeconfig,
-                        # The smallest cluster has room for two of the pods at a time.
+                        # The smallest cluster has room for two pods at a time.
                         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "2",
                     },
                     progress=update,
@@ -158,7 +158,7 @@ def _run(console: Console, airflow: Airflow, watch: PodWatch, name: str) -> dict
     """
     Run the collection and the indicators after it.
 
-    :return: what each job did, by the DAG's id.
+    :return: the result of each job, by the DAG's id.
     :raises AirflowRunError: a run failed.
     """
     known = set(airflow.runs(INDICATORS))
@@ -183,7 +183,7 @@ def _run(console: Console, airflow: Airflow, watch: PodWatch, name: str) -> dict
 
 @contextmanager
 def _step(console: Console, what: str) -> Iterator[Callable[[str], None]]:
-    """Show that something is being done, and how long it took; gives a function that tells more of it."""
+    """Show that a step runs, and how long it took; yield a function that shows more about it."""
     began = time.monotonic()
     try:
         with console.status(f"{what} …") as status:

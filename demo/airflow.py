@@ -1,7 +1,7 @@
 """
 A whole Airflow for a run: API server, scheduler, DAG processor, triggerer, LocalExecutor; and a client of its API.
 
-It has a home, a database and ports of its own and takes nothing from the settings of another Airflow on the machine.
+It has its own home, database and ports, and uses no settings of another Airflow on the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AIRFLOW = [sys.executable, "-m", "airflow"]
 
 
 class AirflowRunError(RuntimeError):
-    """Airflow did not start, did not answer, or a run did not end in time; says where the logs are."""
+    """Airflow did not start, did not answer, or a run did not end in time; the message says where the logs are."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class TaskInstance:
     task_id: str
     map_index: int
     label: str | None
-    """What the grid shows instead of the map index."""
+    """The text that the grid shows instead of the map index."""
     state: str | None
     seconds: float | None
     try_number: int
 
     @property
     def name(self) -> str:
-        """The task's id, with the label of a mapped one."""
+        """The task's id, with the label if it is mapped."""
         return self.task_id if self.map_index < 0 else f"{self.task_id} {self.label or self.map_index}"
 
 
 @dataclass
 class Airflow:
-    """A running Airflow, by its API."""
+    """A client of a running Airflow."""
 
     home: Path
     url: str
@@ -63,10 +63,10 @@ class Airflow:
 
     def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """
-        Make one request of the stable API.
+        Make one request to the stable API.
 
         :param path: below ``/api/v2``, for example ``/dags``.
-        :raises urllib.error.HTTPError: the API refused.
+        :raises urllib.error.HTTPError: the API refused it.
         """
         if self._token is None:
             login = {"username": USER, "password": self.password}
@@ -99,7 +99,7 @@ class Airflow:
         self.request("POST", f"/dags/{quote(dag_id)}/dagRuns", body)
 
     def runs(self, dag_id: str) -> dict[str, str]:
-        """Give the states of a DAG's runs by run id."""
+        """Return the states of a DAG's runs, by run id."""
         runs = self.request("GET", f"/dags/{quote(dag_id)}/dagRuns", limit=100)["dag_runs"]
         return {run["dag_run_id"]: run["state"] for run in runs}
 
@@ -109,14 +109,14 @@ class Airflow:
         """
         Wait until a run has succeeded.
 
-        :param watch: called with the task instances whenever they were looked at.
-        :raises AirflowRunError: a task failed, whether it will be tried again or not, with the end of its log; or the
-            run did not end in time.
+        :param watch: called with the task instances each time that they were read.
+        :raises AirflowRunError: a task failed, whether it will be retried or not (the message has the end of its log); or the run
+            did not end in time.
         """
 
         def ended() -> bool:
             state = self.runs(dag_id).get(run_id)
-            # After the state: those that it follows from are among them.
+            # Read after the state, so that they include those which decided it.
             instances = self.task_instances(dag_id, run_id)
             watch(instances)
             failed = [instance for instance in instances if instance.state in ("failed", "up_for_retry")]
@@ -149,20 +149,20 @@ class Airflow:
         )
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
-        """Mark a task instance, as the grid's buttons do."""
+        """Set the state of a task instance, as the grid's buttons do."""
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         path += f"/{map_index}" if map_index >= 0 else ""
         self.request("PATCH", path, {"new_state": state})
 
     def rendered(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Give what the Rendered tab shows."""
+        """Return the fields that the Rendered tab shows."""
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         path += f"/{map_index}" if map_index >= 0 else ""
         fields: dict[str, Any] = self.request("GET", path)["rendered_fields"]
         return fields
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
-        """Give the messages of a try's log."""
+        """Return the messages in the log of a try."""
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}"
         content = self.request("GET", path, map_index=map_index, full_content="true")["content"]
         return "\n".join(line["event"] if isinstance(line, dict) else str(line) for line in content)
@@ -193,15 +193,15 @@ def running_airflow(
     """
     Start Airflow; stop all of it at the end.
 
-    DAGs run when they are triggered, not by their schedules.
+    DAGs run only when they are triggered, not by their schedules.
 
-    :param home: Airflow's home; it is made, and must not exist. Logs are in ``logs``.
+    :param home: Airflow's home; it is created, and must not exist. Logs are in ``logs``.
     :param database_url: an empty PostgreSQL database for Airflow's metadata.
     :param dags: the folder of the DAG files.
     :param more_dags: more such folders.
     :param environment: more environment variables, for example connections and KUBECONFIG.
-    :param port: the API server's; default: one that is free.
-    :param progress: called with what is being done.
+    :param port: the API server's; by default a free one.
+    :param progress: called with the present step.
     :raises AirflowRunError: a component did not start.
     """
     logs = home / "logs"
@@ -256,15 +256,15 @@ def _environment(home: Path, airflow: Airflow, database_url: str, dags: Sequence
         "logging": {"base_log_folder": str(home / "logs" / "tasks")},
         "api": {"base_url": airflow.url, "secret_key": secrets.token_hex(16)},
         "api_auth": {"jwt_secret": secrets.token_hex(64)},
-        # Each process would otherwise measure Airflow's usage, over the network.
+        # Otherwise each process would report Airflow's usage, over the network.
         "usage_data_collection": {"enabled": "False"},
-        # A busy machine needs more than 5 seconds for the first answer.
+        # On a busy machine the first answer takes more than 5 seconds.
         "workers": {"execution_api_timeout": "60"},
         "scheduler": {"use_job_schedule": "False", "scheduler_idle_sleep_time": "0.5"},
         "dag_processor": {
             "dag_bundle_config_list": json.dumps([_bundle(*numbered) for numbered in enumerate(dags)]),
             "refresh_interval": "5",
-            # A file that was changed is parsed at once.
+            # A changed file is parsed at once, regardless of this.
             "min_file_process_interval": "300",
             "parsing_processes": "1",
         },
@@ -279,7 +279,7 @@ def _environment(home: Path, airflow: Airflow, database_url: str, dags: Sequence
 
 
 def _bundle(number: int, folder: Path) -> dict[str, Any]:
-    """Give a folder of DAG files as Airflow's setting has it."""
+    """Return a folder of DAG files as an entry of Airflow's setting."""
     classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
     return {"name": f"{folder.name}-{number}", "classpath": classpath, "kwargs": {"path": str(folder)}}
 
@@ -313,7 +313,7 @@ def _http(method: str, url: str, body: Any = None, token: str | None = None) -> 
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310
-    # No proxy: it is this machine.
+    # No proxy: the server is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=60) as response:
         return json.loads(response.read() or b"null")

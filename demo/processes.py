@@ -1,7 +1,7 @@
 """
-The demo's processes on this machine: each writes to a file, and none outlives the demo.
+The demo's processes on this machine: each writes to a file, and none runs longer than the demo.
 
-The pods of the stand-in for a cluster are not here: ``local_pods`` has them.
+The pods of the stand-in for a cluster are in ``local_pods``, not here.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def start(
     command: Sequence[str | os.PathLike[str]], log: Path, environment: Mapping[str, str] | None = None, **popen: Any
 ) -> subprocess.Popen[bytes]:
     """
-    Start a process in a group of its own: Ctrl-C is for the demo, which then stops all of them in order.
+    Start a process in its own process group: Ctrl-C goes to the demo, which then stops all processes in order.
 
-    :param log: the file for what it writes.
-    :param environment: its whole environment; default: this process's.
+    :param log: the file for its output.
+    :param environment: its whole environment; by default this process's.
     """
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603
@@ -47,10 +47,10 @@ def start(
 
 def stop(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals, seconds: float) -> None:
     """
-    Stop processes, all at once, with what they started.
+    Stop processes, all at once, with the processes that they started.
 
-    :param number: the signal that asks for it.
-    :param seconds: how long they have together; then they are killed.
+    :param number: the signal that asks them to stop.
+    :param seconds: how long all of them have together; then they are killed.
     """
     processes = list(processes)
     for process in processes:
@@ -67,9 +67,9 @@ def stop(processes: Iterable[subprocess.Popen[bytes]], number: signal.Signals, s
 
 def free_port() -> int:
     """
-    Find a port of the loopback address that nobody listens on now, and that no connection takes by chance before it is used.
+    Return a port of the loopback address that is free now, and that no connection takes by chance before it is used.
 
-    The system gives connections theirs from a range, where it says which (Linux); this one is below.
+    Linux gives connections ports from a range that it publishes; the returned port is below that range.
     """
     for _ in range(100):
         with socket.socket() as listener, contextlib.suppress(OSError):
@@ -86,5 +86,5 @@ def _first_of_connections() -> int:
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel to end this process if the demo is killed and can't do it."""
+    """Ask the kernel to end this process if the demo is killed and cannot do it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: pure functions from pods, task instances and audit entries to tables."""
+"""The tables that the demo shows at its end: pure functions of pods, task instances and audit entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATE_STYLES = {"success": "green", "skipped": "magenta", "failed": "red"}
 
 @dataclass(frozen=True)
 class JobRun:
-    """What one job did in one run, as its pod's specification and Airflow tell it."""
+    """The result of one job in one run, from its pod's specification and from Airflow."""
 
     job: str
     pod: str = NONE
@@ -44,7 +44,7 @@ def job_runs(
     """
     Join the instances of a task with their pods.
 
-    :param pods: by name, as the API server described them.
+    :param pods: name to pod, as the API server described it.
     """
     by_index = {
         int(annotation(pod, "map-index") or -1): (name, pod)
@@ -76,9 +76,9 @@ def _job_run(instance: TaskInstance, name: str, pod: Mapping[str, Any] | None) -
 
 def comparison(*sections: tuple[Sequence[JobRun], Sequence[JobRun]], width: int = 80) -> Table:
     """
-    Put runs side by side: a line before and a line after for each job, what changed in bold.
+    Show runs side by side: a line before and a line after for each job, with the changes in bold.
 
-    :param sections: the jobs before, and after.
+    :param sections: the jobs before and after.
     :param width: columns of the terminal; a pod's whole name needs more than 80.
     """
     table = _table("Before and after the changes")
@@ -106,7 +106,7 @@ def _cells(run: JobRun, earlier: JobRun, width: int) -> list[str]:
 
     style = _STATE_STYLES.get(run.state, "default")
     return [
-        # The end of a name tells pods apart: the map index and the digest of the task instance's ids.
+        # The end of a name identifies a pod: it is the map index and the digest of the task instance's ids.
         run.pod if width >= _WIDE or len(run.pod) < _NAME_END else f"…{run.pod[-_NAME_END:]}",
         marked(run.cpu, earlier.cpu),
         marked(run.memory, earlier.memory),

@@ -31,7 +31,7 @@ _PARENT_SECONDS = 1.0
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it."""
+    """Leaves signals to the caller."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _loopback(text: str) -> str:
-    """Refuse any address that others could reach: who has the token runs commands here."""
+    """Refuse any address that others could reach: the token allows to run commands here."""
     if not ipaddress.ip_address(text).is_loopback:
         raise argparse.ArgumentTypeError(f"{text} is no loopback address; local pods are for this machine only")
     return text
@@ -133,7 +133,7 @@ def _listen(arguments: argparse.Namespace) -> socket.socket:
         listening.bind((arguments.host, arguments.port))
     except OSError as error:
         sys.exit(f"Local pods cannot listen at {arguments.host}, port {arguments.port}: {error.strerror}")
-    # Whoever reads the kubeconfig may be quicker than the server: the connection waits for it, and is not refused.
+    # A reader of the kubeconfig may be faster than the server: its connection then waits, and is not refused.
     listening.listen()
     return listening
 

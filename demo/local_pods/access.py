@@ -1,7 +1,7 @@
 """
-Who may talk to the stand-in: a certificate and a token made at start, and the kubeconfig that holds both.
+Access to the stand-in: a certificate and a token, made at start, and the kubeconfig with both.
 
-kubectl sends a token over TLS only, so plain HTTP would not do.
+kubectl sends a token over TLS only, so plain HTTP is not possible.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Access:
 
     @classmethod
     def make(cls) -> Access:
-        """Make a certificate that signs itself, for this machine's loopback addresses, and a token."""
+        """Make a self-signed certificate for this machine's loopback addresses, and a token."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
         loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
@@ -60,7 +60,7 @@ class Access:
         )
 
     def tls(self) -> ssl.SSLContext:
-        """Give the server's side of TLS. The key is in a file, readable by this user only, for a moment."""
+        """Return the server's TLS context. For a moment the key is in a file that only this user can read."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile() as both:
             both.write(self.certificate + self.key)
@@ -69,7 +69,7 @@ class Access:
         return context
 
     def write_kubeconfig(self, path: Path, server: str) -> None:
-        """Write a kubeconfig, in one step and readable by this user only."""
+        """Write a kubeconfig atomically, readable by this user only."""
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -1,8 +1,8 @@
 """
-What a new object must look like: the API server's decoding, defaults and validation, as far as the stand-in has them.
+The checks of a new object: the API server's decoding, defaults and validation, as far as the stand-in has them.
 
-The words are the API server's, so that a message shown to a user is the one a cluster would give. A field that the
-stand-in does not act on is kept and not checked.
+The messages are the API server's, so that a user sees the same message as with a cluster. A field that the stand-in does not use
+is kept and not checked.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Problem = tuple[str, str, str]
 
 def admit(plural: str, new: Any, namespace: str) -> Object:
     """
-    Decode, complete and check an object that somebody wants to create.
+    Decode, complete and check an object that a client wants to create.
 
     :raises ApiError: BadRequest where it cannot be decoded, Invalid where a value is not allowed.
     """
@@ -110,7 +110,7 @@ def refuse(kind: str, name: str, problems: list[Problem]) -> None:
     """
     Refuse an object that has problems.
 
-    :raises ApiError: Invalid, naming each.
+    :raises ApiError: Invalid; the message names each problem.
     """
     if not problems:
         return
@@ -198,7 +198,7 @@ def _key_problems(field: str, key: str) -> Iterator[Problem]:
 
 
 def _data(kind: str, new: Object) -> list[Problem]:
-    """Complete and check a secret's or config map's data."""
+    """Complete and check the data of a secret or a config map; return its problems."""
     _decoded(kind, new.get("data"), dict, f"{kind}.data")
     data: dict[str, str] = new.get("data") or {}
     for value in data.values():
@@ -220,7 +220,7 @@ def _data(kind: str, new: Object) -> list[Problem]:
 
 
 def containers(spec: Object) -> Iterator[tuple[str, Object]]:
-    """Give a pod's containers with the field each is in."""
+    """Yield a pod's containers, each with the path of its field."""
     for key in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(key) or []):
             yield f"spec.{key}[{index}]", container
@@ -355,7 +355,7 @@ def _default_pod(spec: Object) -> None:
 
 
 def _quality(spec: Object) -> str:
-    """Give the quality of service class. Kubernetes: Pod Quality of Service Classes."""
+    """Return the quality of service class. Kubernetes: Pod Quality of Service Classes."""
     resources = [container.get("resources") or {} for _, container in containers(spec)]
     if not any(part.get("limits") or part.get("requests") for part in resources):
         return "BestEffort"

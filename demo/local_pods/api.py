@@ -1,7 +1,7 @@
 """
-The HTTP side: who may ask, and create, get, list, watch, replace, patch and delete as the API server does them.
+The HTTP side: authentication, and create, get, list, watch, replace, patch and delete as in the API server.
 
-Discovery, tables and the options of a log request have modules of their own.
+Discovery, tables and the options of a log request have their own modules.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TRUE = ("1", "true")
 
 
 def application(store: Store, node: Node, token: str) -> ASGIApp:
-    """Make the application. Every request needs the token."""
+    """Return the application. Every request needs the token."""
     api = _Api(store, node)
     reading, writing = ["GET"], ["POST", "DELETE"]
     single = [*reading, "PUT", "PATCH", "DELETE"]
@@ -64,7 +64,7 @@ def application(store: Store, node: Node, token: str) -> ASGIApp:
 
 def create_namespace(store: Store, new: Object) -> Object:
     """
-    Keep a new namespace, with the service account that its pods have.
+    Store a new namespace, with the service account of its pods.
 
     :raises ApiError: AlreadyExists.
     """
@@ -74,7 +74,7 @@ def create_namespace(store: Store, new: Object) -> Object:
 
 
 class _Authenticated:
-    """Lets only requests with the token through."""
+    """Refuses requests without the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -101,7 +101,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _unknown(_: Request, error: Exception) -> Response:
-    """Answer for a path or a method that there is not."""
+    """Answer for a path or a method that does not exist."""
     if isinstance(error, HTTPException) and error.status_code == 405:
         message = "the server does not allow this method on the requested resource"
         return _json(ApiError(405, "MethodNotAllowed", message, {}).status, 405)
@@ -167,9 +167,9 @@ class _Api:
 
     def _admit_into(self, resource: Resource, new: Object) -> None:
         """
-        Check what an object needs around it.
+        Check what must exist before an object can be created.
 
-        :raises ApiError: NotFound without the namespace, Forbidden where it ends, or without the service account.
+        :raises ApiError: NotFound without the namespace; Forbidden if it is terminating, or without the service account.
         """
         namespace, name = new["metadata"]["namespace"], new["metadata"]["name"]
         if self._store.get("namespaces", "", namespace)["status"]["phase"] == "Terminating":
@@ -262,7 +262,7 @@ class _Api:
         return _json({"kind": f"{resource.kind}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     def _end(self, resource: Resource, found: Object, grace: int | None) -> Object:
-        """Delete an object: a pod when its processes have ended, a namespace when it is empty, others at once."""
+        """Delete an object: a pod when its processes have ended, a namespace when it is empty, other objects at once."""
         if resource.plural == "pods":
             return self._end_pod(found, grace)
         if resource.plural == "namespaces":
@@ -279,7 +279,7 @@ class _Api:
             grace = found["spec"]["terminationGracePeriodSeconds"]
         if grace < 0 or not found["spec"].get("nodeName") or found["status"]["phase"] in _FINISHED:
             grace = 0
-        # An end that is under way can only be made shorter.
+        # A running grace period can only be made shorter.
         if metadata.get("deletionGracePeriodSeconds", grace + 1) <= grace:
             return found
         until = timestamp(datetime.now(timezone.utc) + timedelta(seconds=grace))
@@ -305,7 +305,7 @@ class _Api:
         return ending
 
     async def _empty(self, namespace: str) -> None:
-        """Delete all that a namespace holds, and then itself."""
+        """Delete all objects in a namespace, and then the namespace."""
         for resource in RESOURCES.values():
             if resource.namespaced:
                 for found in list(self._store.list(resource.plural, namespace)):
@@ -318,13 +318,13 @@ class _Api:
             self._store.remove("namespaces", "", namespace)
 
     async def status(self, request: Request) -> Response:
-        """Replace a pod's status, as who speaks for its node may; the pod goes on, and writes its own at its next change."""
+        """Replace a pod's status, as its node's kubelet may. The pod goes on, and writes its own status at its next change."""
         new = (await _body(request, RESOURCES["pods"])).get("status") or {}
         key = request.path_params["namespace"], request.path_params["name"]
         return _json(self._store.update("pods", *key, lambda pod: pod.update(status=new)))
 
     async def log(self, request: Request) -> Response:
-        """Give a container's log."""
+        """Return a container's log."""
         query, name = request.query_params, request.path_params["name"]
         pod = self._store.get("pods", request.path_params["namespace"], name)
         options = pod_logs.options(query, name)
@@ -340,10 +340,10 @@ class _Api:
 
 def _page(items: list[Object], limit: int | None, place: str) -> tuple[list[Object], str]:
     """
-    Cut a page out of a list, which is in order of namespace and name.
+    Return one page of a list that is ordered by namespace and name.
 
-    :param place: where it begins; empty for the first page.
-    :return: the page, and where the next one begins; empty after the last one.
+    :param place: where the page begins; empty for the first page.
+    :return: the page, and where the next one begins; empty after the last page.
     """
 
     def key(found: Object) -> tuple[str, str]:
@@ -392,9 +392,9 @@ def _merged(old: Any, patch: Any) -> Any:
 
 def _replaced(resource: Resource, old: Object, new: Object) -> Object:
     """
-    Say what an object is after an update.
+    Return the object as it is after an update.
 
-    :raises ApiError: Conflict where it has changed meanwhile, Invalid where something may not be changed.
+    :raises ApiError: Conflict if it has changed meanwhile, Invalid if a field may not be changed.
     """
     name = old["metadata"]["name"]
     given = new.get("metadata") or {}

@@ -1,7 +1,7 @@
 """
-One container of a pod: what keeps it from starting, its process, and its status.
+One container of a pod: the reasons why it cannot start, its process, and its status.
 
-The reasons and messages are the kubelet's, and the container runtime's where it has the word.
+The reasons and messages are the kubelet's, or the container runtime's where it writes them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from demo.local_pods.node import Node
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Kubernetes: a termination message has at most 4096 bytes, one that falls back to the log 2048 bytes or 80 lines.
+# Bytes, and lines. Kubernetes: a termination message has at most 4096 bytes, one from the log 2048 bytes or 80 lines.
 _MESSAGE_BYTES, _FALLBACK_BYTES, _FALLBACK_LINES = 4096, 2048, 80
 # The exit code of a container whose process could not be started.
 _START_ERROR = 128
@@ -41,8 +41,8 @@ class Image:
     """
     An image that is "on the node".
 
-    :ivar directory: what it would contain: ``DIR/app/main.py`` is ``/app/main.py``. None: nothing of its own.
-    :ivar command: what runs where a container says neither command nor arguments.
+    :ivar directory: the files that it would contain: ``DIR/app/main.py`` is ``/app/main.py``. None where it has no own files.
+    :ivar command: the command for a container that has neither command nor arguments.
     """
 
     directory: Path | None = None
@@ -72,16 +72,16 @@ class Container:
 
     @property
     def created(self) -> bool:
-        """Whether it was started, or it was tried."""
+        """Whether it was started, or a start was tried."""
         return bool(self._id)
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, and not well."""
+        """Whether it ended with an exit code other than 0."""
         return bool(self.state.get("terminated", {}).get("exitCode"))
 
     def status(self) -> Object:
-        """Give the container's entry in ``status.containerStatuses``."""
+        """Return the container's entry in ``status.containerStatuses``."""
         return {
             "name": self.name,
             "state": self.state,
@@ -95,17 +95,17 @@ class Container:
         }
 
     def restart(self) -> None:
-        """Note that it is to run again."""
+        """Record that it is about to run again."""
         self.restarts += 1
         self.previous_log = self.log
 
     def back_off(self, message: str) -> None:
-        """Note that it waits to run again."""
+        """Record that it waits (backoff) before it runs again."""
         self._last_state = self.state
         self.state = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
 
     def terminate(self) -> None:
-        """Ask its process to end, if it runs."""
+        """Ask its process to end, if it is running."""
         if self._process is not None:
             self._process.terminate()
 
@@ -115,14 +115,14 @@ class Container:
             self._process.kill()
 
     def memory_limit(self) -> tuple[int, int] | None:
-        """Give the process id and the limit in bytes, if it runs with one."""
+        """Return the process id and the limit in bytes, if it runs with a limit."""
         limit = (self.spec["resources"].get("limits") or {}).get("memory")
         if limit is None or self._process is None or self._process.ended.done():
             return None
         return self._process.pid, int(Quantity.parse(str(limit)).value)
 
     def problem(self, pod: Object) -> tuple[str, str] | None:
-        """Say why it cannot be started now: the reason and the message of its waiting state."""
+        """Return why it cannot be started now: the reason and the message of its waiting state; None if it can."""
         name, policy = self.spec["image"], self.spec["imagePullPolicy"]
         if not _IMAGE.fullmatch(name):
             told = "invalid reference format" + (": repository name must be lowercase" if name != name.lower() else "")
@@ -162,7 +162,7 @@ class Container:
         return [environment.expand(word, variables) for word in words or image.command]
 
     def _files(self) -> dict[str, Path]:
-        """Say where the files are that a container would have at a path."""
+        """Return path in the container to the file or directory on this machine."""
         files = {self.spec["terminationMessagePath"]: self._directory / f"{self.name}.termination-message"}
         for mount in self.spec.get("volumeMounts") or []:
             volume = volume_directory(self._directory, mount["name"])
@@ -171,10 +171,10 @@ class Container:
 
     async def run(self, pod: Object, tell: Callable[..., None], started: Callable[[], None]) -> None:
         """
-        Run it once, to its end.
+        Run the container once, to its end.
 
         :param tell: records an event: reason, message, this container, and ``warning``.
-        :param started: called when the process runs.
+        :param started: called when the process is running.
         """
         self.log = log = ContainerLog()
         self._id = f"local://{secrets.token_hex(32)}"
@@ -213,7 +213,7 @@ class Container:
         Start the process.
 
         :raises OSError: it cannot be executed.
-        :raises ValueError: a word or a variable cannot be given to a process.
+        :raises ValueError: a word or a variable cannot be passed to a process.
         """
         files, root = self._files(), (self._image() or Image()).directory
         home = self._directory / f"{self.name}.home"
@@ -234,7 +234,7 @@ class Container:
         return await self._node.processes.start(words, env, cwd if cwd.is_absolute() and cwd.is_dir() else home, log.write)
 
     def _message(self, code: int, log: ContainerLog) -> str:
-        """Give the termination message. Kubernetes: Determine the Reason for Pod Failure."""
+        """Return the termination message. Kubernetes: Determine the Reason for Pod Failure."""
         told = b""
         with contextlib.suppress(OSError), self._files()[self.spec["terminationMessagePath"]].open("rb") as content:
             told = content.read(_MESSAGE_BYTES)
@@ -245,9 +245,9 @@ class Container:
 
 def _executable(word: str, path: str, cwd: Path) -> str:
     """
-    Find the file to execute.
+    Return the file to execute.
 
-    :raises OSError: in the words of the container runtime.
+    :raises OSError: there is none; the message is the container runtime's.
     """
     file = cwd / word if "/" in word else Path(word)
     found = shutil.which(str(file), path=path)
@@ -258,12 +258,12 @@ def _executable(word: str, path: str, cwd: Path) -> str:
 
 
 def volume_directory(pod_directory: Path, name: str) -> Path:
-    """Give the directory that stands for a volume of a pod."""
+    """Return the directory that represents a volume of a pod."""
     return pod_directory / "volumes" / name
 
 
 def write_volume(directory: Path, data: Mapping[str, str], *, encoded: bool) -> None:
-    """Write what a secret (``encoded``) or a config map holds: a file for each key."""
+    """Write the data of a secret (``encoded``) or a config map, one file for each key."""
     directory.mkdir(parents=True, exist_ok=True)
     for key, value in data.items():
         (directory / key).write_bytes(base64.b64decode(value) if encoded else value.encode())

@@ -1,4 +1,4 @@
-"""What the stand-in says about itself: its version, health, resources and schema."""
+"""The stand-in's information about itself: its version, health, resources and schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from demo.local_pods.store import RESOURCES, Object
 
 
 class _Always:
-    """Answers every request alike."""
+    """Gives every request the same answer."""
 
     def __init__(self, response: Response) -> None:
         self._response = response
@@ -20,7 +20,7 @@ class _Always:
 
 
 def routes() -> list[Route]:
-    """Give the paths that discovery needs."""
+    """Return the routes of discovery."""
     health = _Always(PlainTextResponse("ok"))
     documents: dict[str, Object] = {
         "/version": _VERSION,
@@ -28,8 +28,8 @@ def routes() -> list[Route]:
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
         "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": _resources()},
     }
-    # A schema in protobuf with nothing but its format's version (field 1, a string): kubectl finds no schema for a
-    # pod in it and leaves validation to the server.
+    # A protobuf schema that has only the version of its format (field 1, a string): kubectl finds no schema for a pod in it,
+    # and leaves the validation to the server.
     schema = Response(b"\n\x032.0", media_type="application/octet-stream")
     return [
         *(Route(path, health, methods=["GET"]) for path in ("/readyz", "/livez", "/healthz")),
@@ -38,7 +38,7 @@ def routes() -> list[Route]:
     ]
 
 
-# Statuses, messages and behaviour are those of the release that is named; the rest says what this is.
+# Statuses, messages and behaviour are those of this release; the other fields say that this is no Kubernetes.
 _VERSION: Object = {
     "major": "1",
     "minor": "20",

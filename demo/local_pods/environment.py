@@ -1,9 +1,8 @@
 """
-What a container's process gets: its command line, environment and files. Pure, but for looking which files there are.
+The command line, environment and files of a container's process. Pure, except that it looks which files exist.
 
-There is no file system of its own for a process, so the paths that a container would see are replaced in its command
-line and environment by where the files are on this machine: those of its image's directory, its termination message
-and its volumes.
+A process has no own file system. So paths of the container in its command line and environment are replaced by the paths of the
+files on this machine: those of its image's directory, its termination message and its volumes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SHELL_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
 class ConfigError(Exception):
-    """What the environment needs is not there: the kubelet's CreateContainerConfigError, in its words."""
+    """Something that the environment needs is missing: the kubelet's CreateContainerConfigError, with its message."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -40,10 +39,10 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 def translate(text: str, files: Mapping[str, Path], root: Path | None) -> str:
     """
-    Replace the paths in a text that a container would have.
+    Replace the paths of a container in a text by paths on this machine.
 
-    :param files: where a container's files and directories are.
-    :param root: the directory that holds what the image would, if it has one.
+    :param files: path in the container to the file or directory on this machine.
+    :param root: the directory with the image's files, if it has one.
     """
 
     def local(found: re.Match[str]) -> str:
@@ -60,10 +59,10 @@ def translate(text: str, files: Mapping[str, Path], root: Path | None) -> str:
 
 def variables(pod: Object, container: Object, secret: Lookup, config_map: Lookup) -> dict[str, str]:
     """
-    Give the variables that a container's manifest names.
+    Return the environment variables that a container's manifest defines.
 
-    :param secret: gives a secret by namespace and name.
-    :param config_map: the same for a config map.
+    :param secret: returns a secret by namespace and name.
+    :param config_map: returns a config map by namespace and name.
     :raises ConfigError: a secret, a config map or a key is missing and not optional.
     """
     found: dict[str, str] = {}
@@ -120,7 +119,7 @@ def _data(pod: Object, reference: Object, lookup: Lookup, kind: str) -> dict[str
     data: dict[str, str] = source.get("data") or {}
     if kind == "configmap":
         return data
-    # A variable is text on its way to a container; a kubelet loses bytes that are none in the same way.
+    # A variable is text; a kubelet also loses bytes that are not valid text.
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 

@@ -1,7 +1,7 @@
 """
-What a container wrote: kept by line, with the time it was read, and given out as the kubelet gives it.
+The output of a container: stored by line, with the time it was read, and returned as the kubelet does.
 
-Bytes stay bytes. Nothing is rotated or cut, so a container's log lives in memory until its pod is deleted.
+It stays bytes. Nothing is rotated or cut, so a container's log is in memory until its pod is deleted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from time import time_ns
 
-# So many lines go out in one piece.
+# Lines that are sent in one piece.
 _BATCH = 500
 
 
 @dataclass(frozen=True)
 class LogOptions:
-    """What of a log is asked for. Kubernetes: ``PodLogOptions``."""
+    """The options of a request for a log. Kubernetes: ``PodLogOptions``."""
 
     follow: bool = False
     timestamps: bool = False
@@ -28,7 +28,7 @@ class LogOptions:
 
 
 class ContainerLog:
-    """The log of one run of a container: lines as they came through its pipe."""
+    """The log of one run of a container: the lines as they came through its pipe."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[int, bytes]] = []
@@ -37,7 +37,7 @@ class ContainerLog:
         self._more = asyncio.Event()
 
     def write(self, data: bytes) -> None:
-        """Take what was read from the pipe; a line counts once its end came."""
+        """Store data from the pipe; a line counts when its end has come."""
         *complete, rest = data.split(b"\n")
         read_at = time_ns()
         for part in complete:
@@ -48,7 +48,7 @@ class ContainerLog:
         self._pulse()
 
     def close(self) -> None:
-        """Say that nothing follows. A last line without its end counts from here."""
+        """Record that nothing follows. A last line without an end counts from now on."""
         if self._rest:
             self._lines.append((time_ns(), b"".join(self._rest)))
             self._rest.clear()
@@ -60,14 +60,14 @@ class ContainerLog:
         self._more = asyncio.Event()
 
     def tail(self, lines: int, size: int) -> bytes:
-        """Give the end of the log, for a termination message."""
+        """Return the end of the log, for a termination message."""
         return b"".join(line for _, line in self._lines[-lines:])[-size:]
 
     async def read(self, options: LogOptions) -> AsyncIterator[bytes]:
         """
-        Give the log, in pieces.
+        Yield the log in pieces.
 
-        With ``follow`` it ends when the container has ended and everything was given.
+        With ``follow`` it ends when the container has ended and everything was sent.
         """
         at = 0 if options.tail_lines is None else max(0, len(self._lines) - options.tail_lines)
         left = options.limit_bytes

@@ -1,8 +1,8 @@
 """
-The only node: this machine. What is on it, what fits on it, which pods run on it and what memory they take.
+The only node, this machine: its images, its capacity, its pods and their memory.
 
-It watches the store as a kubelet watches its API server, and writes into it a pod's status, events, and its removal
-once its processes have ended.
+It watches the store as a kubelet watches its API server. It writes the status and the events of pods into it, and removes a pod
+when its processes have ended.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from demo.local_pods.pod import Pod
 from demo.local_pods.processes import Processes
 from demo.local_pods.store import Object, Store, now
 
-# How often the memory of containers with a limit is looked at; a kernel would not miss what happens in between.
+# Seconds between two checks of the memory of containers with a limit; a kernel would also notice what happens in between.
 _MEMORY_SECONDS = 0.1
 
 
@@ -35,8 +35,8 @@ class Node:
     """
     The only node: this machine.
 
-    :param images: what is "on the node", by name with tag.
-    :param directory: where pods get their directories.
+    :param images: the images "on the node", by name with tag.
+    :param directory: the folder of the pods' directories.
     """
 
     def __init__(self, store: Store, images: Mapping[str, Image], directory: Path, cpu: int, memory: int) -> None:
@@ -77,7 +77,7 @@ class Node:
         )
 
     def log(self, uid: str, container: str, *, previous: bool) -> ContainerLog | None:
-        """Give a container's log, or None where it has not started."""
+        """Return a container's log; None where it has not started."""
         pod = self._pods.get(uid)
         for candidate in pod.containers if pod else ():
             if candidate.name == container:
@@ -85,7 +85,7 @@ class Node:
         return None
 
     async def run(self) -> None:
-        """Run every pod, until this is cancelled; then kill what runs."""
+        """Run every pod until this is cancelled; then kill all processes."""
         memory = asyncio.ensure_future(self._watch_memory())
         try:
             async for change, found in self.store.watch("pods"):
@@ -109,7 +109,7 @@ class Node:
                 self.processes.kill_over(limits)
 
     def unschedulable(self, spec: Object) -> str | None:
-        """Say in the scheduler's words why a pod cannot be on this node. Other pods' requests do not count."""
+        """Return the scheduler's message if a pod cannot be on this node. The requests of other pods do not count."""
         wanted = {**(spec.get("nodeSelector") or {})}
         if any(self.labels.get(key) != value for key, value in wanted.items()) or not self._has_affinity(spec):
             return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity."
@@ -142,7 +142,7 @@ class Node:
         }.get(expression["operator"], False)
 
     def event(self, pod: Object, reason: str, message: str, container: str, *, warning: bool) -> None:
-        """Record an event of a pod; one that repeats is counted."""
+        """Record an event of a pod; repeated events are counted."""
         namespace = pod["metadata"]["namespace"]
         about = {
             "kind": "Pod",
@@ -180,7 +180,7 @@ class Node:
 
 
 def _interpreter(directory: Path) -> Path:
-    """Make a directory with ``python`` in it: this interpreter, with the packages it has."""
+    """Create a directory with ``python`` in it: this interpreter with its packages."""
     directory.mkdir(parents=True)
     for name in ("python", "python3"):
         file = directory / name
@@ -190,5 +190,5 @@ def _interpreter(directory: Path) -> Path:
 
 
 def machine() -> tuple[int, int]:
-    """Give this machine's CPUs and memory in bytes."""
+    """Return the number of this machine's CPUs, and its memory in bytes."""
     return os.cpu_count() or 1, psutil.virtual_memory().total

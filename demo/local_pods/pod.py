@@ -1,4 +1,4 @@
-"""The life of a pod on the node: the scheduler's part and the kubelet's, to its removal."""
+"""The life cycle of a pod on the node: the parts of the scheduler and of the kubelet, until its removal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.local_pods.store import Object, now, timestamp
 if TYPE_CHECKING:
     from demo.local_pods.node import Node
 
-# How often a container that cannot be started is looked at again. A kubelet takes about ten times as long.
+# Seconds; then a container that cannot be started is checked again. A kubelet takes about ten times as long.
 _SYNC_SECONDS = 1.0
 _PULL_SECONDS = 2.0
 _BACK_OFF_SECONDS = 10.0
@@ -29,7 +29,7 @@ _DEADLINE_EXCEEDED = {
 
 
 class Pod:
-    """One pod's life, which begins when this is made."""
+    """The life cycle of one pod, which begins with this object."""
 
     def __init__(self, node: Node, manifest: Object) -> None:
         self._node = node
@@ -54,18 +54,18 @@ class Pod:
         return self._inits + self._mains
 
     def memory_limits(self) -> Iterator[tuple[int, int]]:
-        """Give the process id and the limit, in bytes, of each container that runs with one."""
+        """Yield the process id and the limit, in bytes, of each container that runs with one."""
         for container in self.containers:
             limit = container.memory_limit()
             if limit is not None:
                 yield limit
 
     def delete(self, grace: float) -> None:
-        """End the pod; it is removed once its processes have ended. Again, with less grace, makes it sooner."""
+        """End the pod; it is removed when its processes have ended. A second call with less grace makes that sooner."""
         self._stop(grace)
 
     def gone(self) -> None:
-        """End what is left of a pod that is no more."""
+        """End the rest of a pod that no longer exists."""
         self._stop(0)
         if not self._started_at:
             self._task.cancel()
@@ -107,13 +107,13 @@ class Pod:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _remove(self) -> None:
-        """Take the pod out of the store, as a kubelet does: a deletion with no grace left."""
+        """Remove the pod from the store as a kubelet does: by a deletion without grace."""
         if self._is_there():
             self._update(_without_grace)
             self._node.store.remove("pods", *self._key)
 
     async def _schedule(self) -> None:
-        """Put the pod on the node; where it does not fit, wait for its deletion."""
+        """Bind the pod to the node; if it does not fit, wait for its deletion."""
         problem = self._node.unschedulable(self._spec)
         condition = self._condition("PodScheduled", not problem, "Unschedulable" if problem else "", problem or "")
 
@@ -129,7 +129,7 @@ class Pod:
         self._tell("Scheduled", f"Successfully assigned {'/'.join(self._key)} to {NAME}")
 
     def _is_there(self) -> bool:
-        """Say whether the pod is in the store: neither gone, nor has another taken its name."""
+        """Return whether this pod is in the store: it may be gone, or another pod may have its name."""
         found = self._node.store.find("pods", *self._key)
         return found is not None and found["metadata"]["uid"] == self._uid
 
@@ -149,12 +149,12 @@ class Pod:
             "containerStatuses": [each.status() for each in self._mains],
         }
         if self._verdict:
-            # A kubelet that ends a pod by its own judgement writes no conditions.
+            # A kubelet that ends a pod itself writes no conditions.
             return {**self._verdict, **rest}
         return {"phase": self._phase(), "conditions": self._conditions(), "hostIP": "127.0.0.1", **rest}
 
     def _phase(self) -> str:
-        """Give the phase. Kubernetes: Pod Lifecycle, "Pod phase"."""
+        """Return the phase. Kubernetes: Pod Lifecycle, "Pod phase"."""
         if any(each.failed and not self._again(each) for each in self._inits):
             return "Failed"
         if all("terminated" in each.state and not self._again(each) for each in self._mains):
@@ -162,7 +162,7 @@ class Pod:
         return "Running" if any("waiting" not in each.state or each.restarts for each in self._mains) else "Pending"
 
     def _again(self, container: Container) -> bool:
-        """Say whether a container that has ended is to be started again."""
+        """Return whether a container that has ended must be started again."""
         policy = self._spec["restartPolicy"]
         if self._stopping.is_set() or policy == "Never":
             return False
@@ -206,7 +206,7 @@ class Pod:
         await asyncio.gather(*(self._keep_running(container) for container in self._mains))
 
     async def _keep_running(self, container: Container) -> None:
-        """Run a container until it has ended for good."""
+        """Run a container until it is not restarted any more."""
         seconds = _BACK_OFF_SECONDS
         while await self._can_start(container):
             await container.run(self._manifest, self._tell, self._publish)
@@ -224,13 +224,13 @@ class Pod:
             container.restart()
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait; say whether the pod is to end meanwhile."""
+        """Wait, unless the pod must end first; return whether it must end."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
 
     async def _can_start(self, container: Container) -> bool:
-        """Wait until a container has what it needs; False where the pod is to end before."""
+        """Wait until a container has all that it needs; return False if the pod must end first."""
         pulls = _BACK_OFF_SECONDS
         while not self._mount():
             if await self._pause(_SYNC_SECONDS):
@@ -250,7 +250,7 @@ class Pod:
         return not self._stopping.is_set()
 
     def _wait(self, container: Container, reason: str, message: str) -> None:
-        """Note why a container waits, with the events that a kubelet records."""
+        """Record why a container waits, with the events of a kubelet."""
         state = {"waiting": {"reason": reason, "message": message}}
         if state == container.state:
             return
@@ -267,7 +267,7 @@ class Pod:
         self._publish()
 
     def _mount(self) -> bool:
-        """Write what volumes hold into the pod's directory; False while something is missing."""
+        """Write the content of the volumes into the pod's directory; return False while something is missing."""
         for volume in self._spec.get("volumes") or []:
             directory = volume_directory(self._directory, volume["name"])
             directory.mkdir(parents=True, exist_ok=True)
@@ -289,7 +289,7 @@ class Pod:
 
 
 def _without_grace(pod: Object) -> None:
-    """End the grace period at the moment of the deletion, as the API server does: that moment stays readable."""
+    """Set the grace period to 0, and the deletion's time to the moment of the request, as the API server does."""
     metadata = pod["metadata"]
     deleted = datetime.fromisoformat(metadata["deletionTimestamp"].replace("Z", "+00:00"))
     metadata["deletionTimestamp"] = timestamp(deleted - timedelta(seconds=metadata["deletionGracePeriodSeconds"]))

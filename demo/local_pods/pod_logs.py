@@ -1,4 +1,4 @@
-"""A request for a pod's log: which container, what of its log, and why there may be none yet."""
+"""A request for a pod's log: its container, its options, and the reason if there is no log yet."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _TRUE = ("1", "true")
 
 def container_name(pod: Object, wanted: str) -> str:
     """
-    Say which container is meant.
+    Return the container that is meant.
 
-    :raises ApiError: BadRequest, where there is no such one, or none is named and there are several.
+    :raises ApiError: BadRequest, if there is no such container, or none is named and there are several.
     """
     name = pod["metadata"]["name"]
     if wanted:
@@ -32,7 +32,7 @@ def container_name(pod: Object, wanted: str) -> str:
 
 
 def no_log(pod: Object, container: str, *, previous: bool) -> ApiError:
-    """Say why a container has no log."""
+    """Return the error that says why a container has no log."""
     name = pod["metadata"]["name"]
     if previous:
         message = f'previous terminated container "{container}" in pod "{name}" not found'
@@ -49,7 +49,7 @@ def no_log(pod: Object, container: str, *, previous: bool) -> ApiError:
 
 def options(query: Mapping[str, str], pod_name: str) -> LogOptions:
     """
-    Read the options of a request.
+    Return the options of a request.
 
     :raises ApiError: BadRequest or Invalid.
     """
@@ -76,7 +76,7 @@ def options(query: Mapping[str, str], pod_name: str) -> LogOptions:
 
 
 def _nanoseconds(text: str) -> int:
-    """Read an RFC 3339 time. Of its seconds a ``metav1.Time`` keeps the whole ones only."""
+    """Read an RFC 3339 time. A ``metav1.Time`` drops fractions of seconds."""
     whole = text[:19]
     zone = text[19:].lstrip(".0123456789").replace("Z", "+00:00")
     try:
@@ -90,7 +90,7 @@ def _nanoseconds(text: str) -> int:
 
 def number(text: str | None) -> int | None:
     """
-    Read a number of a query.
+    Return a number from a query.
 
     :raises ApiError: BadRequest.
     """

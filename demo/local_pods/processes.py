@@ -1,8 +1,8 @@
 """
-Processes on this machine: starting them, reading what they write, ending them, and what memory they hold.
+Processes on this machine: starting them, reading their output, ending them, and measuring their memory.
 
-One server owns them all. It has no other children, so it may reap whatever ends; and on Linux it inherits what its
-children leave behind, so that nothing outlives it.
+One server owns them all. It has no other children, so it may reap every process that ends. On Linux it inherits the orphans of its
+children, so that none of them runs longer than the server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-# A process that left its session can hold the pipe open after the container ended; a container's end would not wait.
+# Seconds. A process that left its session can keep the pipe open; after them, the container counts as ended all the same.
 _DRAIN_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -28,9 +28,9 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 class Process(asyncio.Protocol):
     """
-    A process in a session of its own, whose standard output and error come through one pipe, so in the order written.
+    A process in its own session. Its standard output and error come through one pipe, so in the order in which they were written.
 
-    :ivar ended: its wait status, once it has ended and everything it wrote was read.
+    :ivar ended: its wait status, when it has ended and all its output was read.
     """
 
     def __init__(self, popen: subprocess.Popen[bytes], output: Callable[[bytes], None]) -> None:
@@ -44,32 +44,32 @@ class Process(asyncio.Protocol):
         self._status: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the pipe's transport, to close it in the end."""
+        """Keep the pipe's transport, to close it at the end."""
         if isinstance(transport, asyncio.ReadTransport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what the process wrote."""
+        """Pass on the output of the process."""
         self._output(data)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Note that nobody can write any more."""
+        """Record that no process can write to the pipe any more."""
         self._drained.set()
 
     def terminate(self) -> None:
-        """Ask the process to end, and only it: a container's first process gets the signal, not its children."""
+        """Send SIGTERM to the process, but not to its children: a container's first process gets the signal."""
         if self._status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process and what is in its group; does nothing once it has ended."""
+        """Kill the process and its group; do nothing when it has ended."""
         if self._status is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def reaped(self, status: int) -> None:
-        """End what the process left in its group, as a container ends with its first process; read the rest."""
+        """Kill the rest of the group, as a container ends with its first process; read the remaining output."""
         self.kill()
         self._status = status
         self._popen.returncode = os.waitstatus_to_exitcode(status)
@@ -96,7 +96,7 @@ class Processes:
         Start a process.
 
         :param env: its whole environment.
-        :param output: called with what it writes, in order.
+        :param output: called with its output, in order.
         :raises OSError: it could not be started.
         """
         read_end, write_end = os.pipe()
@@ -119,7 +119,7 @@ class Processes:
         process = Process(popen, output)
         self._running[process.pid] = process
         await asyncio.get_running_loop().connect_read_pipe(lambda: process, os.fdopen(read_end, "rb", buffering=0))
-        # One that ended before it was known was passed over.
+        # A process that ended before it was registered was not reaped.
         self._reap()
         return process
 
@@ -138,7 +138,7 @@ class Processes:
                 task.add_done_callback(self._reaping.discard)
 
     def memory(self) -> dict[int, int]:
-        """Give the resident memory, in bytes, of each running process with all that is in its session."""
+        """Return the resident memory, in bytes, of each running process with all processes of its session."""
         held = dict.fromkeys(self._running, 0)
         for pid in psutil.pids() if held else ():
             with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -148,14 +148,14 @@ class Processes:
         return held
 
     def kill_over(self, limits: Mapping[int, int]) -> None:
-        """Kill what holds more memory than its limit (bytes, by process id), as the kernel does in a cgroup."""
+        """Kill processes that use more memory than their limit (process id to bytes), as the kernel does in a cgroup."""
         for pid, held in self.memory().items():
             if held > limits.get(pid, held) and (process := self._running.get(pid)) is not None:
                 process.killed_for_memory = True
                 process.kill()
 
     def kill_all(self) -> None:
-        """Kill every process, and on Linux whatever they left behind."""
+        """Kill every process, and on Linux also their orphans."""
         for process in self._running.values():
             process.kill()
         with contextlib.suppress(psutil.Error):

@@ -1,6 +1,6 @@
 """
-Kubernetes' protobuf envelope, as far as kubectl uses it: 1.32 sends what it creates by a command (``kubectl create
-namespace``, ``secret``, ``configmap``) that way. Pods always come as JSON, and every answer is JSON.
+Kubernetes' protobuf envelope, as far as kubectl uses it: kubectl 1.32 sends objects that its own commands create (``kubectl create
+namespace``, ``secret``, ``configmap``) in it. Pods always come as JSON, and every answer is JSON.
 
 Field numbers are from ``generated.proto`` of k8s.io/api/core/v1 and k8s.io/apimachinery.
 """
@@ -14,7 +14,7 @@ from typing import Any
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 
-# How a field's bytes become a value: by a function, or as a message whose fields are named here by their number.
+# How the bytes of a field become a value: by a function, or as a message, by number to name and kind of its fields.
 _Kind = Callable[[bytes], Any]
 _Message = dict[int, tuple[str, Any]]
 _text: _Kind = bytes.decode
@@ -22,7 +22,7 @@ _encoded: _Kind = lambda raw: base64.b64encode(raw).decode()  # noqa: E731
 
 
 def _entries(value: _Kind) -> tuple[_Kind]:
-    """Mark a map: a message for each entry, its key in field 1 and its value in field 2."""
+    """Mark a map: it has a message for each entry, with the key in field 1 and the value in field 2."""
     return (value,)
 
 
@@ -50,7 +50,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """
     Read an object.
 
-    :raises ValueError: it is no such message, or of a kind that is not known here.
+    :raises ValueError: it is not such a message, or its kind is not supported here.
     """
     if not body.startswith(_MAGIC):
         raise ValueError("expected the envelope of Kubernetes' protobuf")
@@ -77,7 +77,7 @@ def _message(raw: bytes, known: _Message) -> dict[str, Any]:
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give a message's fields that hold bytes, with their numbers. Encoding: protobuf.dev, "Encoding"."""
+    """Yield the numbers and bytes of a message's fields that hold bytes. Encoding: protobuf.dev, "Encoding"."""
     at = 0
     while at < len(raw):
         tag, at = _varint(raw, at)

@@ -1,8 +1,7 @@
 """
-The objects that the stand-in keeps, in memory, with Kubernetes' resource versions and watches.
+The objects of the stand-in, in memory, with Kubernetes' resource versions and watches.
 
-What an object must look like is in admission.py, what becomes of a pod in node.py, and how all of it is asked for over
-HTTP in api.py.
+admission.py validates objects, node.py runs pods, and api.py serves all of it over HTTP.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from typing import Any
 Object = dict[str, Any]
 Selector = Callable[[Object], bool]
 
-# Versions up to this one are "too old" to watch from, as on a server that has been up for a while.
+# Versions up to this one are "too old" to watch from, as on a server that has been running for a while.
 _FIRST_VERSION = 100
-# So many changes are remembered for watches that resume; an API server remembers about as many.
+# Changes that are kept for watches that resume; an API server keeps about as many.
 _HISTORY = 2000
 
 
 class ApiError(Exception):
     """
-    A request that is refused.
+    An error response to a request.
 
     :param code: the HTTP status code.
     :param reason: Kubernetes' ``Status.reason``; empty where the API server leaves it out.
@@ -76,23 +75,23 @@ RESOURCES = {
 
 
 def not_found(plural: str, name: str) -> ApiError:
-    """Say that an object is not there."""
+    """Return the error for an object that does not exist."""
     return ApiError(404, "NotFound", f'{plural} "{name}" not found', {"name": name, "kind": plural})
 
 
 def now() -> str:
-    """Give the time as Kubernetes' ``metav1.Time`` has it: UTC, whole seconds."""
+    """Return the time as Kubernetes' ``metav1.Time``: UTC, whole seconds."""
     return timestamp(datetime.now(timezone.utc))
 
 
 def timestamp(when: datetime) -> str:
-    """Write a time as Kubernetes' ``metav1.Time``."""
+    """Return a time as Kubernetes' ``metav1.Time``."""
     return when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change of one object: what a watch reports."""
+    """One change of one object, as a watch reports it."""
 
     version: int
     type: str
@@ -103,7 +102,7 @@ class Change:
 
 class Store:
     """
-    Objects by resource, namespace and name. What it hands out is never changed afterwards, and must not be.
+    Objects by resource, namespace and name. An object that it returns is never changed later, and callers must not change it.
 
     Kubernetes: API Concepts, "Resource versions" and "Efficient detection of changes".
     """
@@ -115,12 +114,12 @@ class Store:
         self._watchers: set[asyncio.Queue[Change]] = set()
 
     def find(self, plural: str, namespace: str, name: str) -> Object | None:
-        """Give an object, or None."""
+        """Return an object, or None."""
         return self._objects[plural].get((namespace, name))
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
         """
-        Give an object.
+        Return an object.
 
         :raises ApiError: NotFound.
         """
@@ -130,14 +129,14 @@ class Store:
         return found
 
     def list(self, plural: str, namespace: str = "") -> Iterator[Object]:
-        """Give the objects of a namespace, or of all of them, in order of namespace and name."""
+        """Yield the objects of a namespace, or of all namespaces, in order of namespace and name."""
         for (of, _), found in sorted(self._objects[plural].items()):
             if namespace in ("", of):
                 yield found
 
     def create(self, plural: str, new: Object) -> Object:
         """
-        Keep a new object.
+        Store a new object.
 
         :raises ApiError: AlreadyExists.
         """
@@ -148,7 +147,7 @@ class Store:
             details = {"name": name, "kind": plural}
             raise ApiError(409, "AlreadyExists", f'{prefix}{plural} "{name}" already exists', details)
         new = copy.deepcopy(new)
-        # The order of the keys is the API server's: kind and identity first.
+        # The keys are in the API server's order: kind and identity first.
         metadata = new["metadata"]
         identity = {key: metadata.pop(key) for key in ("name", "generateName", "namespace") if key in metadata}
         new["metadata"] = {**identity, "uid": str(uuid.uuid4()), "creationTimestamp": now(), **metadata}
@@ -159,9 +158,9 @@ class Store:
         """
         Change an object.
 
-        :param change: gets a copy to work on; it may return another object to keep instead.
-        :return: the object as it is then. Where nothing changed, neither does the version.
-        :raises ApiError: NotFound, and what ``change`` raises.
+        :param change: is called with a copy that it may change; it may return another object to store instead.
+        :return: the changed object. If nothing changed, its version stays the same.
+        :raises ApiError: NotFound, and the errors of ``change``.
         """
         before = self.get(plural, namespace, name)
         after = copy.deepcopy(before)
@@ -172,7 +171,7 @@ class Store:
 
     def remove(self, plural: str, namespace: str, name: str) -> Object:
         """
-        Forget an object.
+        Remove an object.
 
         :raises ApiError: NotFound.
         """
@@ -197,11 +196,11 @@ class Store:
         self, plural: str, namespace: str = "", selector: Selector = lambda _: True, since: int | None = None
     ) -> AsyncIterator[tuple[str, Object]]:
         """
-        Report changes, as they happen.
+        Yield changes, as they happen.
 
-        :param since: a resource version: only what changed after it is reported. None: what is there, as ADDED, first.
+        :param since: a resource version: only later changes are reported. None: the existing objects are reported first, as ADDED.
         :return: pairs of ADDED, MODIFIED or DELETED, as seen through the selector, and the object.
-        :raises ApiError: Expired, where the version is older than what is remembered.
+        :raises ApiError: Expired, if the version is older than the kept changes.
         """
         queue: asyncio.Queue[Change] = asyncio.Queue()
         self._watchers.add(queue)
@@ -233,7 +232,7 @@ class Store:
 
 
 def _seen(change: Change, selector: Selector) -> str | None:
-    """Say what a change is to somebody who sees only what a selector matches."""
+    """Return the type of a change for a client that sees only the selected objects; None if it sees nothing of it."""
     after = change.type != "DELETED" and selector(change.object)
     before = change.before is not None and selector(change.before)
     if after:
@@ -256,7 +255,7 @@ def field_selector(plural: str, text: str) -> Selector:
     """
     Read a field selector: ``metadata.name=x,status.phase!=Failed``.
 
-    :raises ApiError: BadRequest, for fields that cannot be selected by.
+    :raises ApiError: BadRequest, if a field cannot be used in a selector.
     """
     terms = []
     for part in filter(None, text.split(",")):
@@ -287,7 +286,7 @@ def label_selector(text: str) -> Selector:
     """
     Read a label selector: ``a=b,c!=d,e in (f,g),h,!i``.
 
-    :raises ApiError: BadRequest, where it cannot be understood.
+    :raises ApiError: BadRequest, if it cannot be parsed.
     """
     terms: list[Callable[[dict[str, str]], bool]] = []
     at = 0

@@ -12,12 +12,12 @@ _Column = tuple[str, Callable[[Object], Any]]
 
 
 def wanted(accept: str) -> bool:
-    """Say whether a client asks for a table."""
+    """Return whether a client asks for a table."""
     return "as=Table" in accept
 
 
 def table(plural: str, objects: Iterable[Object], version: str) -> Object:
-    """Make a table of objects of one kind."""
+    """Return a table of objects of one kind."""
     columns = [("Name", _name), *_COLUMNS.get(plural, ()), ("Age", _age)]
     return {
         "kind": "Table",

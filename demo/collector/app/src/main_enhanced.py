@@ -1,7 +1,7 @@
 """
-A stand-in for the data collector: takes its arguments, works through its batches, and downloads nothing.
+A stand-in for the data collector: it accepts its arguments, works through its batches, and downloads nothing.
 
-Standard library only, so that any image with Python runs it.
+It uses only the standard library, so any image with Python can run it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
 
 
 def limits() -> str:
-    """Say which limits the kernel holds this container to, by cgroup v2 or v1."""
+    """Return the limits that the kernel sets for this container, by cgroup v2 or v1."""
     root = Path("/sys/fs/cgroup")
     memory = _first_line(root / "memory.max", root / "memory/memory.limit_in_bytes")
     cpu = _first_line(root / "cpu.max")
