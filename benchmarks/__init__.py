@@ -1,7 +1,8 @@
 """
-What this provider costs, beside what users would take instead: ``python -m benchmarks``, or ``make bench``.
+The cost of this provider, compared with what users would use instead: ``python -m benchmarks``, or ``make bench``.
 
-A subject a module: imports, one_pod, configuration, database, parsing, many_pods, deferred. Each gives figures (figures.py), which
-report.py makes docs/BENCHMARKS.md and its picture of. Whom it compares, and with which settings, is in peers.py; how large it is,
-in sizes.py. The rest are the instruments: counting_proxy, played_pods, cluster, process_tree, one_task, slots, trigger_runner.
+There is one module for each subject: imports, one_pod, configuration, database, parsing, many_pods, deferred. Each yields figures
+(figures.py); report.py turns them into docs/BENCHMARKS.md and its picture. peers.py has the compared operators and their settings,
+sizes.py the sizes. The other modules are instruments: counting_proxy, played_pods, cluster, process_tree, one_task, slots,
+trigger_runner.
 """

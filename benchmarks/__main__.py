@@ -30,12 +30,12 @@ PARTS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (imports, one_pod, configuration, database, parsing, many_pods, deferred)
 }
-# Seconds. A write-ahead log that is checked in the middle of a round would be one round's alone.
+# A checkpoint in the middle of a round would slow down that round alone, so they are made rare.
 SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run all parts, or some of them; gives the exit code, 1 where one of them has failed."""
+    """Run all parts, or some of them; return the exit code, 1 where a part failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--long", action="store_true", help="longer pods, longer quiet, and half an hour of deferred tasks: two hours"
@@ -65,7 +65,7 @@ def _measure(
 ) -> report.Run:
     with tempfile.TemporaryDirectory(prefix="dagconfig-benchmark-") as name:
         folder = Path(name)
-        # PostgreSQL's user, where root calls this, must be able to reach its folder.
+        # Where root runs this, PostgreSQL's user must be able to reach its folder.
         folder.chmod(0o711)
         with running_postgres(folder / "postgres", settings=SETTINGS) as server:
             place = Workplace(size, folder, kubeconfig, server)
@@ -76,13 +76,13 @@ def _measure(
 
 
 def _measure_part(name: str, module: ModuleType, place: Workplace) -> Part:
-    """Run one part. If it fails, the others still tell what they have."""
+    """Run one part. If it fails, the other parts are still measured."""
     part = Part(name, module.TITLE, inspect.cleandoc(module.__doc__ or ""), budget=module.BUDGET)
     say(f"{part.title} (at most {part.budget / 60:.0f} minutes)")
     begin = time.monotonic()
     place.deadline = begin + part.budget
     try:
-        # What there is before it fails is shown.
+        # The figures before a failure are shown.
         for figure in module.measure(place):
             part.figures.append(figure)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and the rest is measured

@@ -1,4 +1,4 @@
-"""The cluster of a run: namespaces, pods of its own, and an observer that notes when something was seen to happen to a pod."""
+"""The cluster of a run: namespaces, pods, and an observer that records when it saw a pod change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 def kubectl(kubeconfig: str, *arguments: str, body: Any = None) -> str:
     """
-    Run kubectl, and give what it prints.
+    Run kubectl, and return its output.
 
     :raises RuntimeError: it failed.
     """
@@ -34,11 +34,11 @@ def kubectl(kubeconfig: str, *arguments: str, body: Any = None) -> str:
 
 @contextmanager
 def new_namespace(kubeconfig: str) -> Iterator[str]:
-    """Make a namespace that takes pods; it is deleted at the end."""
+    """Create a namespace that accepts pods; delete it at the end."""
     name = f"dagconfig-benchmark-{uuid.uuid4().hex[:8]}"
     kubectl(kubeconfig, "create", "namespace", name)
     try:
-        # A pod is refused until there is the service account, which local pods never have.
+        # A pod is refused until its service account exists. Local pods never have one.
         deadline = time.monotonic() + 10
         while not kubectl(kubeconfig, "get", "serviceaccounts", "--namespace", name, "--output", "name"):
             if time.monotonic() > deadline:
@@ -50,7 +50,7 @@ def new_namespace(kubeconfig: str) -> Iterator[str]:
 
 
 def write_kubeconfig(path: Path, server: str) -> str:
-    """Write a kubeconfig for a server that asks for no credentials; give its path."""
+    """Write a kubeconfig for a server that needs no credentials; return its path."""
     names: dict[str, Any] = {"current-context": "benchmark", "contexts": [], "clusters": [], "users": []}
     names["contexts"] = [{"name": "benchmark", "context": {"cluster": "benchmark", "user": "benchmark"}}]
     names["clusters"] = [{"name": "benchmark", "cluster": {"server": server}}]
@@ -61,7 +61,7 @@ def write_kubeconfig(path: Path, server: str) -> str:
 
 @dataclass
 class Seen:
-    """When the observer saw a pod for the first time, running, and ended; moments of time.time, None for not yet."""
+    """The moments (time.time) when the observer saw a pod first, saw it run, and saw it ended; None for not yet."""
 
     name: str
     created: float
@@ -70,7 +70,7 @@ class Seen:
 
 
 class Observer:
-    """Notes the moments of each pod of a namespace, by one watch."""
+    """Records the moments of each pod of a namespace, by one watch."""
 
     def __init__(self, kubeconfig: str, namespace: str) -> None:
         address = f"/api/v1/namespaces/{namespace}/pods?watch=true&timeoutSeconds=7200"
@@ -80,15 +80,15 @@ class Observer:
             stderr=subprocess.DEVNULL,
         )
         self.pods: dict[str, Seen] = {}
-        """What was seen, by the pod's name, in the order of creation."""
+        """The observed moments by the pod's name, in the order of creation."""
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def wait_for(self, condition: Callable[[Mapping[str, Seen]], bool], seconds: float, what: str) -> None:
         """
-        Wait until the pods are as wanted.
+        Wait until the pods meet a condition.
 
-        :raises RuntimeError: they are not, in so many seconds.
+        :raises RuntimeError: they do not in this time.
         """
         deadline = time.monotonic() + seconds
         while not condition(dict(self.pods)):
@@ -97,7 +97,7 @@ class Observer:
             time.sleep(0.02)
 
     def end_of_another(self, than: Container[str], seconds: float) -> Seen:
-        """Wait until the one pod that is none of these has ended, and give it."""
+        """Wait until the one pod that is not among these has ended, and return it."""
         self.wait_for(lambda pods: any(pod.ended for name, pod in pods.items() if name not in than), seconds, "the pod's end")
         [pod] = [pod for name, pod in self.pods.items() if name not in than]
         return pod

@@ -25,7 +25,7 @@ BARE = "psycopg: connect, select the row, close"
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Read in turn; then once more through the proxy."""
+    """Read in turn, and once more through the proxy."""
     url = place.make_store("configuration")
     found = run("look_ups", "--rounds", str(place.sizes.look_ups), environment=place.environment(url))
     with proxy(place.server.port) as counted:

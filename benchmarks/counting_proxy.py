@@ -1,7 +1,8 @@
 """
-A reverse proxy before a cluster's API server that counts the requests that come through it.
+A reverse proxy before a cluster's API server. It counts the requests that pass through it.
 
-``kubectl proxy`` stands behind it, so it takes any cluster and any credentials. Who is measured has a kubeconfig that leads here.
+It forwards to ``kubectl proxy``, so it works with any cluster and any credentials. The measured process has a kubeconfig for this
+proxy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from yarl import URL
 from benchmarks.served import served
 
 _NONE_OF_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""The headers that aiohttp would add where the client sent none."""
+"""Headers that aiohttp would add if the client sent none."""
 _NOT_PASSED_ON = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
@@ -25,7 +26,7 @@ class Counted:
     """
     The requests so far, as ``GET /path?query``.
 
-    ``GET /version`` is not among them: the kubectl of some clouds asks for it before each request, to choose among its versions.
+    ``GET /version`` is not counted: the kubectl of some clouds sends it before each request, to choose among its versions.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -35,7 +36,7 @@ class Counted:
 
 @contextmanager
 def counting_proxy(kubeconfig: str) -> Iterator[Counted]:
-    """Count what is asked of a cluster at ``address``, until the block ends."""
+    """Count the requests to a cluster at ``address``, until the block ends."""
     command = ["kubectl", "--kubeconfig", kubeconfig, "proxy", "--port=0", "--reject-methods=^$", "--reject-paths=^$"]
     behind = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -37,14 +37,14 @@ CLIENTS = 8
 UPDATED_ROWS = 1_000
 JOB = ("calculate_indicators", "all")
 TOO_MUCH = 1.2
-"""How much longer a query of the large store may take."""
+"""Ratio: a query of the large store may take at most so much longer."""
 
 FILL_ROWS = """
     SET session_replication_role = replica;
     INSERT INTO financial_screener.dag_configuration (dag_name, job_name)
     SELECT 'dag_' || n / 100, 'job_' || n % 100 FROM generate_series(1, {rows}) AS n
 """
-# As the triggers would write it, without the hours that they would take for a million changes.
+# The same rows as the triggers would write, which would take hours for a million changes.
 FILL_HISTORY = """
     SET session_replication_role = replica;
     INSERT INTO financial_screener.dag_configuration_audit (
@@ -82,7 +82,7 @@ UPDATE financial_screener.dag_configuration SET batch_size = 1 + (random() * 999
 
 
 def measure(place: Workplace) -> Iterator[Figure]:
-    """Queries, listings, updates."""
+    """Measure queries, listings and updates."""
     for part in (_queries, _listing, _updates):
         begin = time.monotonic()
         yield from part(place)
@@ -90,7 +90,7 @@ def measure(place: Workplace) -> Iterator[Figure]:
 
 
 def _database(place: Workplace, name: str, *statements: str) -> str:
-    """Make a store, run statements in it, analyze it; give its URL."""
+    """Create a store, run statements in it, analyze it; return its URL."""
     url = place.make_store(name)
     for statement in statements:
         place.server.execute(statement, database=name)
@@ -123,7 +123,7 @@ def _queries(place: Workplace) -> list[Figure]:
 
 
 def _in_turn(call: Callable[[str], object], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of a call in each store; the large one's first."""
+    """Return the milliseconds of a call in each store, the large one's first."""
     values: dict[str, list[float]] = {LARGE: [], SMALL: []}
     for which in values:
         call(which)
@@ -136,7 +136,7 @@ def _in_turn(call: Callable[[str], object], rounds: int) -> dict[str, list[float
 
 
 def _explained(server: Server, figure: Figure, url: str) -> Figure:
-    """Put the plan of a query into the note of its figure."""
+    """Return the figure with the plan of its query as a note."""
     statement = GET_DAG_CONFIG if figure.name.startswith("get_dag_config") else _sent_by_task(server, url)
     with psycopg.connect(url) as connection:
         explained = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}".encode())
@@ -146,7 +146,7 @@ def _explained(server: Server, figure: Figure, url: str) -> Figure:
 
 
 def planned_and_run(server: Server, url: str) -> tuple[float, float]:
-    """Give the milliseconds for which PostgreSQL plans and runs a task's query, medians of new sessions."""
+    """Return the milliseconds that PostgreSQL needs to plan and to run a task's query: medians of new sessions."""
     statement, times = _sent_by_task(server, url), []
     for _ in range(5):
         with psycopg.connect(url) as connection:
@@ -157,7 +157,7 @@ def planned_and_run(server: Server, url: str) -> tuple[float, float]:
 
 
 def _sent_by_task(server: Server, url: str) -> str:
-    """Read the query of a task in PostgreSQL's log; before it, in the same message, are the bounds of the transaction."""
+    """Return the query of a task from PostgreSQL's log; in the same message, the bounds of the transaction come before it."""
     before = server.log.stat().st_size
     Store.from_url(f"{url}?options={quote('-c log_statement=all')}").get_task_config(*JOB, None)
     message = server.log.read_bytes()[before:].decode().split("statement: ", 1)[1]
@@ -225,9 +225,9 @@ def _updates(place: Workplace) -> list[Figure]:
 
 def pgbench(server: Server) -> Path:
     """
-    Find pgbench: beside the server's programs, else Debian's.
+    Return the path of pgbench: beside the server's programs, else Debian's.
 
-    :raises RuntimeError: there is none.
+    :raises RuntimeError: it is not installed.
     """
     found = [path for path in (server.bin / "pgbench", *Path("/usr/lib/postgresql").glob("*/bin/pgbench")) if path.exists()]
     if not found:

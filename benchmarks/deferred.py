@@ -34,19 +34,19 @@ WHO = (OURS_DEFERRED, POD_DEFERRED)
 
 @dataclass(frozen=True)
 class Cost:
-    """What a number of deferred pods cost."""
+    """The cost of a number of deferred pods."""
 
     pods: int
     megabytes: float
-    """Of the runner, above an empty one."""
+    """Memory of the runner, above an empty one."""
     cores: float
     requests: float | None
-    """A pod a minute; None where they were not counted."""
+    """API requests for each pod in a minute; None where they were not counted."""
     latencies: Sequence[float]
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Real pods first, then played ones, then such as come and go."""
+    """Measure real pods first, then played ones, then pods that come and go."""
     sizes = place.sizes
     real: dict[str, Cost] = {}
     played: dict[str, Cost] = {}
@@ -71,7 +71,7 @@ def _shown(cost: Cost) -> str:
 
 
 def _quiet(runner: RunnerProcess, seconds: float) -> tuple[float, float, float, float]:
-    """Let time pass; gives MB, cores, and the moments of begin and end (time.time)."""
+    """Wait; return MB, cores, and the moments of begin and end (time.time)."""
     begin, before = time.time(), runner.cpu_seconds()
     with sampled(runner.pid, every=max(1.0, seconds / 60)) as samples:
         time.sleep(seconds)
@@ -81,7 +81,7 @@ def _quiet(runner: RunnerProcess, seconds: float) -> tuple[float, float, float, 
 
 
 def _real(place: Workplace, who: str, number: int) -> Cost:
-    """Pods on the cluster, which end by themselves, one after the other, after the quiet time."""
+    """Measure pods on the cluster, which end by themselves, one after the other, after the quiet time."""
     assert place.kubeconfig is not None
     names = [f"work-{index:03}" for index in range(number)]
     quiet = place.sizes.real_quiet_seconds
@@ -90,7 +90,7 @@ def _real(place: Workplace, who: str, number: int) -> Cost:
         observed(place.kubeconfig, namespace) as observer,
         running_triggers(who, namespace, place.environment()) as runner,
     ):
-        # They start at some two a second, and know when to end.
+        # About two pods start in a second, and each gets the moment of its end.
         ends_at = time.time() + 20 + number * 1.0 + place.sizes.settle_seconds + quiet
         manifests = [_pod(name, f"sleep $(({ends_at + index * 0.5:.0f} - $(date +%s)))") for index, name in enumerate(names)]
         pods = {"apiVersion": "v1", "kind": "List", "items": manifests}
@@ -122,7 +122,7 @@ def _pod(name: str, script: str) -> dict[str, object]:
 
 
 def _played(place: Workplace, who: str, number: int) -> Cost:
-    """Pods that are played, and end at moments that have no beat, within half a minute or so."""
+    """Measure played pods, which end at irregular moments within about half a minute."""
     names = [f"work-{index:04}" for index in range(number)]
     with played_pods() as pods:
         for name in names:
@@ -140,7 +140,7 @@ def _played(place: Workplace, who: str, number: int) -> Cost:
 
 
 def _finish_all(pods: PlayedPods, names: Sequence[str], seconds: float) -> dict[str, float]:
-    """End all pods in a random order, spread over a time; gives the moments."""
+    """End all pods in a random order, spread over a time; return the moments."""
     chance = random.Random(1)
     order = chance.sample(list(names), len(names))
     ended = {}
@@ -151,7 +151,7 @@ def _finish_all(pods: PlayedPods, names: Sequence[str], seconds: float) -> dict[
 
 
 def _churn(place: Workplace, who: str) -> list[float]:
-    """Let deferred tasks come and go; gives the runner's MB, a value each ten seconds, without the first five minutes."""
+    """Let deferred tasks come and go; return the runner's MB every ten seconds, without the first five minutes."""
     sizes, seen, number = place.sizes, list[float](), 0
     with played_pods() as pods:
         kubeconfig = write_kubeconfig(place.folder / "played", pods.address)
@@ -210,7 +210,7 @@ def _figures(
             *latencies(costs, f"{number} {where} pods"),
         ]
 
-    # 1,000 of ours are held against what the peer takes at 100: of those it would need ten times as much.
+    # The memory of 1,000 of our pods is compared per pod with that of the peer's 100: 1,000 of those would need ten times as much.
     a_pod = {OURS_DEFERRED: [many.megabytes / many.pods], POD_DEFERRED: list[float]()}
     if POD_DEFERRED in played:
         a_pod[POD_DEFERRED] = [played[POD_DEFERRED].megabytes / sizes.played_pods]

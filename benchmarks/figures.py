@@ -1,4 +1,4 @@
-"""A figure: what was measured, round by round and of whom, the goal that it has, and whether that is met."""
+"""A figure: what was measured, by round and by operator, its goal, and whether it meets the goal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Goal:
     """
-    What a figure should be.
+    The goal of a figure.
 
-    :param text: as it is written down, such as ``<= 0.7 of KubernetesPodOperator``.
-    :param most: the largest value that meets it; None where only a least one is wanted.
+    :param text: the goal in words, such as ``<= 0.7 of KubernetesPodOperator``.
+    :param most: the largest value that meets it; None where there is only a smallest one.
     :param least: the smallest value that meets it.
     """
 
@@ -23,7 +23,7 @@ class Goal:
     least: float | None = None
 
     def is_met_by(self, value: float) -> bool:
-        """Whether a value is within the bounds."""
+        """Return whether a value is within the bounds."""
         return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
 
 
@@ -34,11 +34,11 @@ class Figure:
 
     :param name: what was measured.
     :param unit: the unit of ``values``; empty for a number or a ratio.
-    :param values: what was measured of each, a value a round; the first is the provider's own. An empty list: it is not there yet.
+    :param values: the values of each operator, one for each round; the first is this provider's. An empty list: not measured yet.
     :param goal: None where a figure is only shown.
-    :param judged: the value that the goal is about; None where there is none yet.
+    :param judged: the value that is compared with the goal; None where there is none yet.
     :param is_ratio: whether ``judged`` is a ratio of medians.
-    :param note: what is to be known beside it; may be HTML.
+    :param note: a remark beside it; may be HTML.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """``met``, ``not met``, ``not there yet``, or nothing where there is no goal."""
+        """``met``, ``not met``, ``not there yet``; empty where there is no goal."""
         if self.goal is None:
             return ""
         if self.judged is None:
@@ -60,13 +60,13 @@ class Figure:
 
     @property
     def measured(self) -> str:
-        """The value that is judged, as it is printed."""
+        """The value that is compared with the goal, as it is printed."""
         if self.judged is None:
             return ""
         return short(self.judged) + ("" if self.is_ratio or not self.unit else f" {self.unit}")
 
     def spread_of(self, who: str) -> str:
-        """The median and, where there are several rounds, the least and the largest."""
+        """Return the median and, if there are several rounds, the smallest and the largest value."""
         values = self.values[who]
         if not values:
             return "not there yet"
@@ -76,25 +76,25 @@ class Figure:
 
 @dataclass
 class Part:
-    """What one subject gave."""
+    """The results of one subject."""
 
     name: str
     title: str
     how: str
-    """How it was measured: the first paragraphs of its module."""
+    """The method: the first paragraphs of its module's docstring."""
     figures: list[Figure] = field(default_factory=list)
     seconds: float = 0.0
     budget: float = 0.0
-    """Seconds that it may take."""
+    """Seconds that it may take; then it begins no further round."""
     trouble: str | None = None
-    """Why there are no figures, or not all."""
+    """The reason why figures are missing."""
 
 
 def ratio(name: str, unit: str, values: Mapping[str, Sequence[float]], goal: Goal | None, *, to: str, note: str = "") -> Figure:
     """
-    A figure whose goal is about the ratio of medians, the first one's to another's.
+    Return a figure whose goal is about a ratio of medians, the first one's to another's.
 
-    :param to: whose median the first one's is divided by.
+    :param to: the operator whose median is the divisor.
     """
     own = values[next(iter(values))]
     judged = statistics.median(own) / statistics.median(values[to]) if own and values[to] else None
@@ -102,18 +102,18 @@ def ratio(name: str, unit: str, values: Mapping[str, Sequence[float]], goal: Goa
 
 
 def above(values: Mapping[str, Sequence[float]], ground: str) -> dict[str, list[float]]:
-    """What each takes above the median of another, which is left out."""
+    """Return each operator's values above the median of another one, which is left out."""
     least = statistics.median(values[ground])
     return {who: [max(value - least, 0.0) for value in taken] for who, taken in values.items() if who != ground}
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of all does not exceed (nearest rank)."""
+    """Return the smallest value that at least this share of all values does not exceed (nearest rank)."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
 def short(value: float) -> str:
-    """Three digits that mean something, and no more."""
+    """Return a number with three significant digits at most, unless it has more before the point."""
     if value == 0:
         return "0"
     if abs(value) >= 100:

@@ -21,7 +21,7 @@ WHO = (OURS, POD, BASH, AIRFLOW)
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Import each in turn."""
+    """Import each operator in turn."""
     environment = place.environment()
     taken: dict[str, dict[str, list[float]]] = {unit: {who: [] for who in WHO} for unit in ("MB", "CPU s")}
     for number, who in place.in_turn(place.sizes.warm_ups + place.sizes.imports, WHO):

@@ -1,4 +1,4 @@
-"""What a run was made on: the machine, its load, and the versions of everything that was measured."""
+"""The environment of a run: the machine, its load, and the versions of everything that was measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGES = (
 
 
 def describe(server: Server, kubeconfig: str | None) -> dict[str, str]:
-    """Give all of it, a fact a name."""
+    """Return these facts by name."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     facts = {
         "machine": f"{_cpu()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}",
@@ -52,7 +52,7 @@ def describe(server: Server, kubeconfig: str | None) -> dict[str, str]:
 
 
 def _cpu() -> str:
-    """The processor's name, as the kernel has it; ARM's has none."""
+    """Return the processor's name from the kernel; ARM's processors have none."""
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return found[1] if found else platform.processor() or "CPU without a name"
 

@@ -20,7 +20,7 @@ NEEDS_CLUSTER = True
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Run rounds of pods in turn, each in a namespace of its own."""
+    """Run rounds of pods in turn, each in a new namespace."""
     sizes = place.sizes
     assert place.kubeconfig is not None
     environment = place.environment(place.make_store("many_pods"))

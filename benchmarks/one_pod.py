@@ -38,7 +38,7 @@ WHO = (*SYNC, *DEFERRED)
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Run tasks in turn; then others, through the proxy."""
+    """Run tasks in turn, and then others through the proxy."""
     assert place.kubeconfig is not None
     store, sizes = place.make_store("one_pod"), place.sizes
     with new_namespace(place.kubeconfig) as namespace:
@@ -49,7 +49,7 @@ def measure(place: Workplace) -> list[Figure]:
 
 
 def _costs(place: Workplace, store: str, namespace: str) -> dict[str, list[dict[str, float]]]:
-    """Run tasks, and give what each cost."""
+    """Run tasks, and return the cost of each."""
     assert place.kubeconfig is not None
     costs: dict[str, list[dict[str, float]]] = {who: [] for who in (*WHO, AIRFLOW)}
     environment = place.environment(store)
@@ -84,7 +84,7 @@ def _cost(done: Mapping[str, float], samples: Samples, pod: Seen) -> dict[str, f
         "to end": done["ends"] - pod.ended,
         "task": done["ends"] - done["begins"],
     }
-    # A pod that was seen running only when it had ended, on a slow node, gives no sample.
+    # On a slow node, a pod may have ended before it was seen running; then there is no sample.
     if seen := samples.between(pod.running or pod.created, pod.ended):
         cost["MB"] = statistics.median(seen)
     return cost
@@ -92,7 +92,7 @@ def _cost(done: Mapping[str, float], samples: Samples, pod: Seen) -> dict[str, f
 
 @dataclass(frozen=True)
 class _Task:
-    """A task whose pod runs for so many seconds."""
+    """A task whose pod runs for a number of seconds."""
 
     who: str
     namespace: str
@@ -104,7 +104,7 @@ class _Task:
         """
         Run it to its end.
 
-        :param runner: takes the trigger of a deferrable one.
+        :param runner: gets the trigger of a deferrable task.
         """
         arguments = ["--namespace", self.namespace, "--seconds", str(self.seconds), "--run-id", f"manual__{uuid.uuid4().hex[:8]}"]
         if self.who in DEFERRED:
@@ -128,7 +128,7 @@ class _Task:
 
 
 def _requests(place: Workplace, store: str, namespace: str, seconds: int, warm_ups: int, rounds: int) -> dict[str, list[list[str]]]:
-    """Run tasks through the proxy, and give what each asked."""
+    """Run tasks through the proxy, and return the requests of each."""
     assert place.kubeconfig is not None
     asked: dict[str, list[list[str]]] = {who: [] for who in WHO}
     with counting_proxy(place.kubeconfig) as proxy:
@@ -191,7 +191,7 @@ def _figures(
         numbers = {who: [float(len(one)) for one in rounds] for who, rounds in asked.items()}
         name = f"API requests of a pod of {seconds} s, its whole life"
         own = max(numbers[OURS], default=None)
-        # The list and the watch of all pods are there once, however many pods there are.
+        # There is one list and one watch for all pods, however many there are, so they are left out.
         own_requests = [[one for one in requests if "labelSelector=" not in one] for requests in asked[OURS_DEFERRED]]
         beside = max((float(len(requests)) for requests in own_requests), default=None)
         figures.append(
@@ -218,13 +218,13 @@ def _figures(
 
 
 def _least(values: Mapping[str, Sequence[float]]) -> str:
-    """Say below which ratio no operator can be."""
+    """Return a note with the ratio that no operator can go below."""
     alone = ratio("", "", values, None, to=POD).judged
     return "" if alone is None else f"Airflow alone takes {short(alone)} of what KubernetesPodOperator does"
 
 
 def _listed(requests: list[str], what: str) -> str:
-    """Which requests there were, without names and queries, each with how often."""
+    """Return the requests without names and queries, each with its count."""
     kinds: dict[str, int] = {}
     for request in requests:
         method, _, address = request.partition(" ")

@@ -22,7 +22,7 @@ from benchmarks import peers
 
 
 def execute(operator: Any, run_id: str, deferral: Path | None, event: Path | None) -> None:
-    """Do what Airflow's task runner does with an operator, without its own traffic."""
+    """Execute an operator as Airflow's task runner does, without Airflow's own traffic."""
     from airflow.providers.common.compat.sdk import TaskDeferred
     from airflow.sdk import DAG
 
@@ -39,7 +39,7 @@ def execute(operator: Any, run_id: str, deferral: Path | None, event: Path | Non
     )
     context: Any = {"ti": task_instance, "run_id": run_id, "task": operator, "dag": dag}
     found = None if event is None else pickle.loads(event.read_bytes())
-    if found is not None:  # what the API server sends with a task that goes on
+    if found is not None:  # as the API server sends it for a task that resumes
         task_instance._ti_context_from_server = SimpleNamespace(next_method=found["method"], next_kwargs=found["arguments"])
     operator.render_template_fields(context)
     try:
@@ -53,19 +53,19 @@ def execute(operator: Any, run_id: str, deferral: Path | None, event: Path | Non
         left = {"method": deferred.method_name, "arguments": deferred.kwargs or {}}
         deferral.write_bytes(pickle.dumps({**left, "classpath": classpath, "kwargs": arguments}))
         return
-    # Airflow calls them once it has the success; ours has the pod deleted then.
+    # Airflow calls them after it has recorded the success; ours then deletes the pod.
     for callback in operator.on_success_callback or ():
         callback(context)
 
 
 def cpu_seconds() -> float:
-    """This process's and those of its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def memory_mb() -> float:
-    """The most that this process had. getrusage would count the parent's memory too, from before the exec."""
+    """Return the peak memory of this process. getrusage would include the parent's memory from before the exec."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1000
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--deferral", type=Path)
     parser.add_argument("--event", type=Path)
     arguments = parser.parse_args()
-    # What the process of each task has, before it reads the DAG's file.
+    # The imports that the process of each task has before it reads the DAG's file.
     import airflow.sdk.execution_time.task_runner  # noqa: F401
     from airflow.sdk import DAG, BaseOperator  # noqa: F401
 

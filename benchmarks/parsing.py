@@ -26,7 +26,7 @@ FILL = """
 
 
 def measure(place: Workplace) -> list[Figure]:
-    """Read the files, as often as is asked for."""
+    """Read the files a number of times."""
     few, many = place.make_store("few_groups"), place.make_store("many_groups")
     place.server.execute(FILL.format(groups=place.sizes.groups), database="many_groups")
     folder = files("airflow_provider_dagconfig.example_dags")

@@ -1,7 +1,7 @@
 """
-Whom the benchmarks compare, and with which settings: the same image, command, requests and limits, and the log followed.
+The compared operators and their settings: the same image, command, requests and limits, and all follow the log.
 
-What a process needs of an operator is imported when it is asked for: the import is among the things that are measured.
+An operator's modules are imported only when they are used: the import is one of the things that are measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IMAGE = "busybox:latest"
 REQUESTS, LIMITS = {"cpu": "10m", "memory": "16Mi"}, {"cpu": "500m", "memory": "64Mi"}
 CONTAINER = "base"
 LABELS = {"app.kubernetes.io/managed-by": "airflow-provider-dagconfig"}
-"""Of pods that the benchmark makes itself for triggers: ours watches by them."""
+"""Labels of the pods that the benchmark creates for triggers; our trigger's watch selects pods by them."""
 
 SETTINGS = {
     "all": (
@@ -64,13 +64,13 @@ kubectl delete pod "$pod" --namespace "$NAMESPACE" --wait=false
 
 
 def command(seconds: int) -> list[str]:
-    """A container's command that writes a line a second for so long."""
+    """Return a container's command that writes one line each second for this time."""
     return ["sh", "-c", f"i=0; while [ $i -lt {seconds} ]; do echo line $i; sleep 1; i=$((i + 1)); done; echo ends"]
 
 
 def make_operator(name: str, namespace: str, seconds: int) -> Any:
     """
-    Import an operator and make a task of it.
+    Import an operator and return a task of it.
 
     :param seconds: how long its pod runs.
     """
@@ -78,7 +78,7 @@ def make_operator(name: str, namespace: str, seconds: int) -> Any:
 
 
 def import_operator(name: str) -> None:
-    """Import what a DAG's file imports, and nothing where it is Airflow alone."""
+    """Import what a DAG's file imports for an operator; nothing for Airflow alone."""
     if name == OURS:
         from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator  # noqa: F401
     elif name == POD:
@@ -140,7 +140,7 @@ def _bash(namespace: str, seconds: int) -> Any:
 
 
 def _sleeping(_: str, seconds: int) -> Any:
-    """Give a task that has no pod: what it costs is Airflow's own."""
+    """Return a task without a pod: its cost is Airflow's own."""
     from airflow.providers.standard.operators.bash import BashOperator
 
     return BashOperator(task_id="work", bash_command=f"sleep {seconds}")
@@ -157,7 +157,7 @@ _OPERATORS: dict[str, Callable[[str, int], Any]] = {
 
 
 def _kubernetes_pod_trigger(namespace: str, pod: str) -> Any:
-    """What the operator itself defers with, for a pod that is there."""
+    """Return the trigger with which the operator itself defers, for an existing pod."""
     from airflow.providers.common.compat.sdk import TaskDeferred
     from kubernetes.client import V1ObjectMeta, V1Pod
 
@@ -171,7 +171,7 @@ def _kubernetes_pod_trigger(namespace: str, pod: str) -> Any:
 
 
 def _configured_trigger(namespace: str, pod: str) -> Any:
-    """What the operator defers with, for a pod that is there."""
+    """Return the trigger with which the operator defers, for an existing pod."""
     from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
     from airflow_provider_dagconfig.kubectl.annotations import task_annotations
     from airflow_provider_dagconfig.kubectl.pod_life import Limits
@@ -187,18 +187,18 @@ def _configured_trigger(namespace: str, pod: str) -> Any:
 
 
 TRIGGERS: dict[str, Callable[[str, str], Any]] = {
-    # A function from namespace and pod to the trigger that its operator defers with.
+    # From namespace and pod to the trigger with which the operator defers.
     OURS_DEFERRED: _configured_trigger,
     POD_DEFERRED: _kubernetes_pod_trigger,
 }
-"""What watches a deferred pod, by the operator."""
+"""Operator to the function that makes its trigger."""
 
 
 def pod_of(trigger: Mapping[str, Any]) -> str:
-    """Give the name of the pod that a trigger with these arguments watches."""
+    """Return the name of the pod that a trigger with these arguments watches."""
     return str(trigger["watched"]["identity"]["metadata"]["name"] if "watched" in trigger else trigger["pod_name"])
 
 
 def has_succeeded(payload: Mapping[str, Any]) -> bool:
-    """Whether a trigger has seen a pod's success, by its event's payload."""
+    """Return whether a trigger's event, by its payload, reports a pod's success."""
     return payload.get("status") == "success" or (payload.get("outcome") or {}).get("end") == "succeeded"

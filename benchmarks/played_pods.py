@@ -1,8 +1,8 @@
 """
-A server that plays pods to real clients: of the Kubernetes API it has what is asked about pods that run somewhere.
+A server that plays pods to real clients: it has the part of the Kubernetes API that is used for running pods.
 
-List, watch (with bookmarks), get, create, replace, delete, the log and the events of pods in one namespace, in plain HTTP and
-without credentials. A pod that is there runs until :meth:`PlayedPods.finish`, which tells the moment. Requests are noted.
+It has list, watch (with bookmarks), get, create, replace, delete, the log and the events of pods in one namespace, by plain HTTP
+and without credentials. A pod runs until :meth:`PlayedPods.finish`, which returns the moment. Requests are recorded.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from benchmarks.served import served
 
 NAMESPACE = "default"
 BOOKMARK_SECONDS = 60.0
-"""Between two bookmarks, as in Kubernetes."""
+"""Seconds between two bookmarks, as in Kubernetes."""
 _TEMPLATE = Path(__file__).with_name("pod.json")
-"""A running pod as Kubernetes 1.20 gave it, managed fields and all."""
+"""A running pod as Kubernetes 1.20 returned it, with its managed fields."""
 _LOG = "".join(f"line {number}\n" for number in range(10))
 _T = TypeVar("_T")
 
 
 class PlayedPods:
-    """The pods and who watches them. Its public methods may be called from any thread."""
+    """The pods and their watches. Its public methods may be called from any thread."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[float, str]] = []
-        """Moments (time.time), and requests as ``GET /path?query``; without ``GET /version``."""
+        """Moments (time.time) and requests as ``GET /path?query``, without ``GET /version``."""
         self.address = ""
         self._loop: asyncio.AbstractEventLoop
         self._pods: dict[str, dict[str, Any]] = {}
@@ -44,15 +44,15 @@ class PlayedPods:
         self._watchers: set[asyncio.Queue[tuple[int, str, dict[str, Any]]]] = set()
 
     def add(self, name: str, **annotations: str) -> None:
-        """Let a pod run."""
+        """Add a running pod."""
         self._in_loop(lambda: self._make(name, annotations))
 
     def finish(self, name: str) -> float:
-        """Let a pod succeed; gives the moment (time.time)."""
+        """Let a pod succeed; return the moment (time.time)."""
         return self._in_loop(lambda: self._finish(name))
 
     def asked_between(self, begin: float, end: float) -> list[str]:
-        """The requests from one moment to another."""
+        """Return the requests between two moments."""
         return [request for at, request in list(self.requests) if begin <= at <= end]
 
     def _in_loop(self, call: Callable[[], _T]) -> _T:
@@ -93,7 +93,7 @@ class PlayedPods:
             queue.put_nowait(event)
         return pod
 
-    # --- what is asked ---
+    # --- the requests ---
 
     @web.middleware
     async def note(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -192,7 +192,7 @@ class PlayedPods:
 
 
 def _selects(request: web.Request) -> Callable[[dict[str, Any]], bool]:
-    """What the selectors of a request let through: equalities of labels, and the pod's name."""
+    """Return a filter by the selectors of a request: equalities of labels, and the pod's name."""
     fields = dict(part.split("=", 1) for part in request.query.get("fieldSelector", "").split(",") if part)
     labels = dict(part.split("=", 1) for part in request.query.get("labelSelector", "").split(",") if "=" in part)
 

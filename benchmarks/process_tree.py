@@ -1,7 +1,7 @@
 """
-The memory and the CPU time of a process and of all that it has started, kubectl too.
+The memory and the CPU time of a process and of all its descendants, kubectl included.
 
-Memory is PSS: a page that several processes share counts in each with its share (/proc/PID/smaps_rollup; Linux).
+Memory is PSS: a page that several processes share is divided among them (/proc/PID/smaps_rollup; Linux).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 import psutil  # type: ignore[import-untyped]
 
 EVERY = 0.2
-"""Seconds between two samples. A sample takes some milliseconds."""
+"""Seconds between two samples. One sample takes some milliseconds."""
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """The process and its descendants, as far as they are still there."""
+    """Return the process and those of its descendants that still exist."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -27,7 +27,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def memory(pid: int) -> float:
-    """Give the PSS of the whole tree, in MB."""
+    """Return the PSS of the whole tree, in MB."""
     total = 0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, OSError):
@@ -36,7 +36,7 @@ def memory(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time of the tree so far, with that of its processes that have ended and were waited for."""
+    """Return the CPU time of the tree so far, including processes that have ended and were waited for."""
     total = 0.0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -45,19 +45,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Samples:
-    """What was seen of a tree's memory: moments (time.time) and MB."""
+    """The samples of a tree's memory: moments (time.time) and MB."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, float]] = []
 
     def between(self, begin: float, end: float) -> list[float]:
-        """The values from one moment to another."""
+        """Return the values between two moments."""
         return [megabytes for at, megabytes in self.seen if begin <= at <= end]
 
 
 @contextmanager
 def sampled(pid: int, every: float = EVERY) -> Iterator[Samples]:
-    """Look at a tree's memory again and again until the block ends."""
+    """Sample a tree's memory until the block ends."""
     samples, over = Samples(), threading.Event()
 
     def look() -> None:

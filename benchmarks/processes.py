@@ -1,4 +1,4 @@
-"""Python processes of the benchmarks: how they are started, and what the last line of one says."""
+"""Python processes of the benchmarks: how they are started, and the result in their last line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from benchmarks.process_tree import Samples, sampled
 
 SECONDS = 900
-"""After them a process is taken to hang."""
+"""Seconds; after them a process counts as hung."""
 
 
 def run(module: str, *arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """
-    Run a module of this package in a process, and read the JSON object of its last line.
+    Run a module of this package in a process, and return the JSON object in its last line.
 
-    :raises RuntimeError: it failed; has what it wrote.
+    :raises RuntimeError: it failed; the message has its output.
     """
     return run_sampled(module, *arguments, environment=environment, every=None)[0]
 
@@ -28,12 +28,12 @@ def run_sampled(
     module: str, *arguments: str, environment: Mapping[str, str], every: float | None = 0.2
 ) -> tuple[dict[str, Any], Samples]:
     """
-    The same, with the memory of its tree.
+    Do the same, and return the samples of its tree's memory too.
 
-    :param every: seconds between two samples; None takes none.
+    :param every: seconds between two samples; None takes no samples.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    # Into files: nobody reads while the process runs.
+    # The output goes into files, because nobody reads it while the process runs.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         try:

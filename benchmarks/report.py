@@ -1,4 +1,4 @@
-"""What a run says: a table on the terminal, docs/BENCHMARKS.md, and its picture."""
+"""The report of a run: a table on the terminal, docs/BENCHMARKS.md, and its picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmarks.peers import SETTINGS
 PAGE, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
 _COLOURS = {"met": "green", "not met": "red", "not there yet": "dim"}
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 920, 470, 70, 26, 50
-"""Pixels of the picture: all of it, the names, the space for values, a row, and what is above the rows."""
+"""Pixels of the picture: its width, the space for names, the space for values, a row's height, and the space above the rows."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a whole run."""
+    """The results of a whole run."""
 
     parts: Sequence[Part]
     facts: Mapping[str, str]
@@ -43,7 +43,7 @@ class Run:
 
 
 def show(parts: Sequence[Part], console: Console) -> None:
-    """Print goal, measured, met or not of each row, and how long each part took."""
+    """Print each row's goal and value, whether the goal is met, and how long each part took."""
     for part in parts:
         console.print(f"\n[bold]{part.title}[/] [dim]{part.seconds:.0f} s, of {part.budget:.0f} at most[/]")
         for figure in part.figures:
@@ -72,7 +72,7 @@ def write(run: Run, folder: Path) -> None:
 
 
 def _picture(run: Run) -> dict[str, Any]:
-    """The ratios that have a goal, as bars on a logarithmic scale: a bar to the left of its mark meets its goal."""
+    """Return the ratios with a goal as bars on a logarithmic scale: a bar that ends left of its mark meets its goal."""
     shown = [figure for figure in run.figures if figure.is_ratio and figure.judged is not None and figure.goal]
     ratios = [max(figure.judged or 0.0, 0.01) for figure in shown]
     bounds = [bound for figure in shown if figure.goal for bound in (figure.goal.most, figure.goal.least) if bound]

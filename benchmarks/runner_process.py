@@ -1,4 +1,4 @@
-"""A trigger runner (trigger_runner.py) in a process of its own, as who drives it sees it."""
+"""A trigger runner (trigger_runner.py) in another process, as its caller uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks import process_tree
 
 
 class RunnerProcess:
-    """Takes triggers, and gives their events."""
+    """Accepts triggers, and returns their events."""
 
     def __init__(self, operator: str, namespace: str, environment: Mapping[str, str]) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -32,20 +32,20 @@ class RunnerProcess:
         )
         self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
-        self._next(600)  # ready: it imports much, and a machine may be busy
+        self._next(600)  # it is ready late: it imports much, and the machine may be busy
         time.sleep(0.5)
         self.empty_memory = statistics.median(self.memory() for _ in range(3))
         """MB of the runner before it has a trigger."""
 
     def send(self, **asked: Any) -> None:
-        """Give it triggers, in trigger_runner's words."""
+        """Send it triggers, in the format of trigger_runner."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
 
     def wait_for_events(self, number: int, seconds: float) -> list[dict[str, Any]]:
         """
-        Wait for so many events, each with ``pod``, ``at`` and ``payload``.
+        Wait for a number of events, each with ``pod``, ``at`` and ``payload``.
 
         :raises RuntimeError: they do not come in time, or a trigger fails.
         """
@@ -57,11 +57,11 @@ class RunnerProcess:
         return events
 
     def memory(self) -> float:
-        """MB of the runner and of all that it has started (PSS)."""
+        """Return the MB of the runner and of all its descendants (PSS)."""
         return process_tree.memory(self._process.pid)
 
     def cpu_seconds(self) -> float:
-        """CPU time of the same, so far."""
+        """Return their CPU time so far."""
         return process_tree.cpu_seconds(self._process.pid)
 
     @property
@@ -69,7 +69,7 @@ class RunnerProcess:
         return self._process.pid
 
     def errors(self) -> str:
-        """The end of what it has logged."""
+        """Return the end of its log."""
         self._errors.seek(0)
         return self._errors.read()[-4000:]
 

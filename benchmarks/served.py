@@ -1,4 +1,4 @@
-"""An aiohttp application on a free port of the loopback address, in a thread of its own."""
+"""An aiohttp application on a free port of the loopback address, in its own thread."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def served(application: web.Application, lifetime: Lifetime = _nothing) -> Itera
     """
     Serve until the block ends.
 
-    :param lifetime: what the application has open meanwhile; entered in the loop.
-    :return: its address, such as ``http://127.0.0.1:12345``, and the loop, for ``call_soon_threadsafe``.
+    :param lifetime: a context of the application for this time; entered in the loop.
+    :return: the address, such as ``http://127.0.0.1:12345``, and the loop, for ``call_soon_threadsafe``.
     """
     started, over = threading.Event(), asyncio.Event()
     where: list[tuple[str, asyncio.AbstractEventLoop]] = []

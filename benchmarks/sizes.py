@@ -1,4 +1,4 @@
-"""How large a run is: the ordinary one, the long one, and the smallest, which only shows that all of it works."""
+"""The sizes of a run: the ordinary one, the long one, and the smallest, which only shows that everything works."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rounds, rows, pods and seconds; each is a field that the modules name."""
+    """Rounds, rows, pods and seconds, one field for each."""
 
     imports: int = 7
     """Rounds of imports."""
     warm_ups: int = 1
-    """Rounds before these, which fill caches, kubectl's among them, and are not counted."""
+    """Rounds before these; they fill caches, also kubectl's, and are not counted."""
     tasks: int = 5
     """Rounds of tasks with one pod each."""
     counted_tasks: int = 2
-    """Rounds of tasks whose requests are counted. They hardly vary."""
+    """Rounds of tasks whose requests are counted. Their number hardly varies."""
     pod_seconds: int = 3
-    """How long a pod of these runs."""
+    """Seconds that a pod of these runs."""
     long_pod_seconds: int = 0
-    """How long a pod runs whose requests are counted as well; 0: none."""
+    """Seconds that another pod runs whose requests are counted too; 0 for none."""
     look_ups: int = 300
-    """Rounds of a task's configuration and of the bare query."""
+    """Rounds of reading a task's configuration, and of the bare query."""
     rows: int = 100_000
     entries: int = 1_000_000
     overrides: int = 1_000
@@ -30,27 +30,27 @@ class Sizes:
     """Rounds of a query in the empty and in the large store."""
     update_rounds: int = 5
     updates: int = 1_000
-    """Updates of each of eight clients a round."""
+    """Updates by each of eight clients in a round."""
     jobs: int = 10_000
-    """Jobs that are listed; a tenth of them, too, to see how it grows."""
+    """Jobs in a listing; a tenth of them is listed too, to show the growth."""
     parses: int = 5
     groups: int = 1_000
     short_pods: int = 100
-    """Pods a round of many at a time."""
+    """Short pods in a round, many at a time."""
     short_pod_rounds: int = 2
     slots: int = 16
     real_pods: int = 60
     """Deferred pods on the cluster."""
     real_quiet_seconds: int = 60
     played_pods: int = 100
-    """Deferred pods of a server that plays them."""
+    """Deferred pods that a server plays."""
     many_played_pods: int = 1_000
-    """The same, for this provider alone."""
+    """Deferred played pods, for this provider alone."""
     quiet_seconds: int = 180
     settle_seconds: int = 15
-    """Until all triggers have looked at their pods for the first time."""
+    """Seconds until all triggers have looked at their pods for the first time."""
     churn_minutes: int = 0
-    """How long deferred tasks come and go; 0: not at all."""
+    """Minutes in which deferred tasks come and go; 0 for none."""
     churn_pods: int = 50
     churn_life: int = 60
     """Seconds that each of these pods runs."""

@@ -17,12 +17,12 @@ from benchmarks import one_task, peers
 
 
 def run_task(operator: str, namespace: str, seconds: int, run_id: str) -> int:
-    """Run a task in a process of its own; gives the process's id at once."""
+    """Run a task in a forked process; return the process's id at once."""
     pid = os.fork()
     if pid:
         return pid
     try:
-        # What tasks log is for nobody; what a process writes last is why it failed.
+        # The logs of tasks are not needed; the last output of a process says why it failed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         one_task.execute(peers.make_operator(operator, namespace, seconds), run_id, None, None)
     except BaseException:  # noqa: BLE001 - whatever it is, the process must not go on as its parent

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server: it counts how often the client has to wait for an answer, can stop answering, and can be away."""
+"""A TCP proxy before a server. It counts how often the client waits for an answer, can stop answering, and can be unreachable."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 
 class Proxy:
-    """Passes on what comes, from the first client until the block ends."""
+    """Forwards data from the first client until the block ends."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._to = (host, port)
-        # Holds the port, and refuses connections, while the other does not listen.
+        # It holds the port, and refuses connections, while the other socket does not listen.
         self._holder = socket.socket()
         self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._holder.bind(("127.0.0.1", 0))
@@ -22,7 +22,7 @@ class Proxy:
         self._listener = self._listen()
         self._turns: list[int] = []
         self.silent = threading.Event()
-        """Set: what the server answers is kept back, as if it were frozen."""
+        """When set, the server's answers are held back, as if it were frozen."""
         self._cuts = 0
         self._over = threading.Event()
         self._relays: list[threading.Thread] = []
@@ -30,18 +30,18 @@ class Proxy:
         self._accepting.start()
 
     def turns(self) -> list[int]:
-        """Wait until the connections so far are closed; say of each how often the client sent something after the server had."""
+        """Wait until the connections so far are closed; return how often each client sent data after data from the server."""
         for thread in self._relays:
             thread.join(timeout=60)
         return list(self._turns)
 
     def cut(self) -> None:
-        """Break every connection there is; new ones are taken."""
+        """Break every existing connection; new ones are accepted."""
         self._cuts += 1
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Break every connection, and refuse new ones until the block ends, as where no server runs."""
+        """Break every connection, and refuse new ones until the block ends, as if no server ran."""
         self._stop_listening()
         self.cut()
         try:
@@ -62,7 +62,7 @@ class Proxy:
         return socket.create_server(("127.0.0.1", self.port), reuse_port=True)
 
     def _stop_listening(self) -> None:
-        # Wakes the thread, which close alone would not.
+        # This wakes the thread; close alone would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join(timeout=60)

@@ -29,7 +29,7 @@ from benchmarks import peers
 
 
 class _Events(collections.deque[Any]):
-    """The runner's queue of events; says of each at once what and when it was."""
+    """The runner's queue of events. It prints each event, with its moment, at once."""
 
     def __init__(self, pods: dict[int, str]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Events(collections.deque[Any]):
 
 
 class Runner(TriggerRunner):
-    """The runner, with standard input in the place of its supervisor."""
+    """The runner, with standard input in place of its supervisor."""
 
     def __init__(self, operator: str, namespace: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -71,7 +71,7 @@ class Runner(TriggerRunner):
                 self._add(pod, *peers.TRIGGERS[self._operator](self._namespace, pod).serialize())
                 await asyncio.sleep(0)
         self._handle_signal(0, None)
-        # The runner takes the end of this task for a lost supervisor.
+        # If this task ended, the runner would assume that its supervisor is lost.
         await asyncio.sleep(60)
 
     def _add(self, pod: str, classpath: str, arguments: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("operator")
     parser.add_argument("--namespace", required=True)
     arguments = parser.parse_args()
-    # What the triggers log goes to a file in Airflow, not to standard output, which is the events'.
+    # In Airflow, triggers log to a file. Standard output is for the events.
     import logging
 
     import structlog

@@ -1,4 +1,4 @@
-"""What a run has at hand: its sizes, a folder, the environment of what it starts, the cluster and PostgreSQL."""
+"""The environment of a run: its sizes, a folder, the environment variables, the cluster and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 @dataclass
 class Workplace:
     """
-    A run's surroundings.
+    The environment of a run.
 
-    :param kubeconfig: the cluster's; None where there is none, and what needs one is left out.
-    :param server: a PostgreSQL of the run's own, with the settings that PostgreSQL has by default.
+    :param kubeconfig: the cluster's; None where there is none; then all that needs a cluster is left out.
+    :param server: a PostgreSQL server for this run, with PostgreSQL's default settings.
     """
 
     sizes: Sizes
@@ -32,11 +32,11 @@ class Workplace:
     kubeconfig: str | None
     server: Server
     deadline: float = field(default=0.0)
-    """When the present part has used up its time (time.monotonic)."""
+    """The moment (time.monotonic) when the present part has used up its time."""
     _template: str | None = None
 
     def make_store(self, name: str) -> str:
-        """Make a database with all migrations, and the row of the pods in it; give its URL."""
+        """Create a database with all migrations, and the row of the benchmark's pods; return its URL."""
         if self._template is None:
             self.server.execute("CREATE DATABASE benchmark_template")
             migrate(self.server.url("benchmark_template"))
@@ -50,10 +50,10 @@ class Workplace:
 
     def environment(self, store: str | None = None, kubeconfig: str | None = None) -> dict[str, str]:
         """
-        The environment of a process that runs tasks: no setting of another Airflow on the machine is in it.
+        Return the environment of a process that runs tasks, without the settings of another Airflow on the machine.
 
         :param store: the URL of the configuration's database.
-        :param kubeconfig: default: the run's.
+        :param kubeconfig: by default the run's.
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
         chosen = kubeconfig or self.kubeconfig
@@ -65,7 +65,7 @@ class Workplace:
                 "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
                 "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps({"conn_type": "kubernetes", "extra": {}}),
                 "PYTHONPATH": str(ROOT),
-                # kubectl keeps what it learns of a server there.
+                # kubectl caches there what it learns about a server.
                 "HOME": str(self.folder),
             }
             | ({"AIRFLOW_CONN_POSTGRES_DEFAULT": store} if store else {})
@@ -74,9 +74,9 @@ class Workplace:
 
     def in_turn(self, rounds: int, names: Sequence[str]) -> Iterator[tuple[int, str]]:
         """
-        Let all take turns, beginning with another one each round, so that whatever else the machine does falls on all.
+        Let all take turns. Each round begins with another one, so that other load on the machine affects all of them.
 
-        After the part's time no further round begins, but two there are.
+        When the part has used up its time, no further round begins, but there are at least two.
         """
         for number in range(rounds):
             if number >= 2 and time.monotonic() > self.deadline:
@@ -87,5 +87,5 @@ class Workplace:
 
 
 def say(text: str) -> None:
-    """Tell whoever watches the run."""
+    """Print a line for the person who watches the run."""
     print(f"    {text}", file=sys.stderr, flush=True)
