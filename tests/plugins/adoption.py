@@ -1,7 +1,7 @@
 """
-The table in docs/DAG_OPERATIONS.md of what a try does with a pod that it finds: each row is shown by the tests that name it.
+The table in docs/DAG_OPERATIONS.md about a try that finds a pod: each row is shown by the tests that name it.
 
-A test names its row by the marker ``row``, and asks for the fixture ``row`` to see that the logs say what the table says.
+A test names its row by the marker ``row``, and uses the fixture ``row`` to check that the logs say what the table says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEADER = "| what happened | what the next try finds | what it does | what the lo
 
 @dataclass(frozen=True)
 class Row:
-    """One row; the texts are those of the table."""
+    """One row, with the texts of the table."""
 
     happened: str
     finds: str
@@ -28,11 +28,11 @@ class Row:
 
     @property
     def sentences(self) -> list[str]:
-        """What stands in italics, where ``…`` is any text."""
+        """The texts in italics, in which ``…`` is any text."""
         return re.findall(r"\*([^*]+)\*", self.says)
 
     def is_told(self, *logs: str | Sequence[str]) -> None:
-        """Check that the logs say all that the row says, together."""
+        """Check that the logs together contain all sentences of the row."""
         lines = [line for log in logs for line in (log.splitlines() if isinstance(log, str) else log)]
         patterns = {sentence: ".*".join(map(re.escape, sentence.split("…"))) for sentence in self.sentences}
         missing = [sentence for sentence, pattern in patterns.items() if not any(re.search(pattern, line) for line in lines)]
@@ -40,7 +40,7 @@ class Row:
 
 
 def rows() -> dict[str, Row]:
-    """Read the table; give its rows by their first column."""
+    """Return the rows of the table, by their first column."""
     lines = DOCUMENT.read_text().splitlines()
     found: dict[str, Row] = {}
     for line in lines[lines.index(HEADER) + 2 :]:

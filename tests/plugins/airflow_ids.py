@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the ids that Airflow gives a task instance. Not a pytest plugin: it is imported."""
+"""Hypothesis strategies for the ids of a task instance in Airflow. Not a pytest plugin: it is imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ keys = (
     | st.text(_WORD_CHARACTERS, min_size=1, max_size=250)
     | _examples("_", "-", ".", "___", "a" * 250, "é" * 250, "數據", "us_markets.collect", "a\n", "ﷺ" * 250, "Straße")
 ).filter(_is_key)
-"""Dag and task ids: what Airflow's validate_key lets through."""
+"""Dag and task ids: all that Airflow's validate_key accepts."""
 
 run_ids = (
     st.from_regex(r"[A-Za-z0-9_.~:+-]{1,250}", fullmatch=True)
@@ -36,7 +36,7 @@ run_ids = (
     | st.text(min_size=1, max_size=250)
     | _examples("~", "::", "run of\tMonday/1", "\x00", "a\n", "\udce9t\udce9", "\N{PILE OF POO}" * 250)
 )
-"""Run ids: the default of [scheduler] allowed_run_id_pattern, what Airflow makes itself, and whatever else one may allow."""
+"""Run ids: the default of [scheduler] allowed_run_id_pattern, Airflow's own ids, and others that a setting may allow."""
 
 map_indexes = st.just(-1) | st.integers(min_value=0, max_value=2**31 - 1)
 

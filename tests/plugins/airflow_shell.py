@@ -1,7 +1,7 @@
 """
-``airflow`` commands in a process and a metadata database of their own, one after the other.
+Runs ``airflow`` commands one after the other in one process, with its own metadata database.
 
-Not a pytest plugin: it is imported, and run as a script. A process of its own for each command would take seconds each.
+Not a pytest plugin: it is imported, and run as a script. A new process for each command would take seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class AirflowShell:
-    """A shell that knows one program."""
+    """A shell with one program, ``airflow``."""
 
     process: subprocess.Popen[str]
 
@@ -28,8 +28,8 @@ class AirflowShell:
         """
         Run ``airflow ARGUMENTS``.
 
-        :param environment: set from now on.
-        :return: the exit code, and what was printed.
+        :param environment: variables that are set from now on.
+        :return: the exit code, and the output.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -43,7 +43,7 @@ class AirflowShell:
 @contextmanager
 def airflow_shell(home: Path, dags: Path, environment: Mapping[str, str]) -> Iterator[AirflowShell]:
     """
-    Start the shell, with DAGs that are parsed.
+    Start the shell, and parse DAGs.
 
     :param home: AIRFLOW_HOME; an empty folder.
     :param dags: the folder with the DAG files.
@@ -74,7 +74,7 @@ def airflow_shell(home: Path, dags: Path, environment: Mapping[str, str]) -> Ite
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed
+    os.dup2(2, 1)  # other output goes to standard error
     for line in sys.stdin:
         arguments, environment = json.loads(line)
         os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""What the tests use of Airflow's own modules, and Airflow 3.1 has elsewhere or in another form."""
+"""Parts of Airflow's own modules that the tests use and that are elsewhere, or have another form, in Airflow 3.1."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sync_bag_to_db(bag: DagBag, bundle_name: str) -> None:
 
 
 def dag_serialization() -> Any:
-    """The class with ``to_dict`` and ``from_dict`` of a DAG."""
+    """Return the class that has a DAG's ``to_dict`` and ``from_dict``."""
     from airflow.serialization import serialized_objects
 
     return serialized_objects.DagSerialization if AIRFLOW >= (3, 2) else serialized_objects.SerializedDAG

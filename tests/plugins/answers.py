@@ -1,4 +1,4 @@
-"""A server that gives exactly the answers it is told, where an API server would be; and the kubectls that ask it."""
+"""A server that gives prepared answers in place of an API server, and the kubectls that send it requests."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-"""Kubernetes' reason in the Status that an API server gives with each code (k8s.io/apimachinery, meta/v1, StatusReason)."""
+"""Code to the reason in the Status of an API server's answer (k8s.io/apimachinery, meta/v1, StatusReason)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; ``breaks`` cuts the connection instead: ``before`` an answer, or in its ``middle``."""
+    """One answer. ``breaks`` cuts the connection instead: ``before`` the answer, or in its ``middle``."""
 
     code: int = 200
     body: bytes = b""
@@ -55,21 +55,21 @@ def document(told: dict[str, Any], code: int = 200, **headers: str) -> Answer:
 
 
 def status(code: int, message: str, details: dict[str, Any] | None = None, reason: str | None = None, **headers: str) -> Answer:
-    """What an API server answers where it does not do what was asked."""
+    """Return an API server's answer to a request that it refuses."""
     told = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code}
     return document({**told, "reason": REASONS[code] if reason is None else reason, "details": details or {}}, code, **headers)
 
 
 def page(code: int) -> Answer:
-    """What a proxy answers."""
+    """Return a proxy's answer."""
     return Answer(code, f"<html><body><h1>{code} of a proxy</h1></body></html>".encode(), {"Content-Type": "text/html"})
 
 
 class Server:
     """
-    Answers each verb of ``kubectl.sh`` with what is in :attr:`answers`, one after the other; the last one again and again.
+    Gives each verb of ``kubectl.sh`` the answers in :attr:`answers`, one after the other; the last one is repeated.
 
-    :param certificate: the PEM file of a certificate and its key; None serves HTTP.
+    :param certificate: the PEM file with a certificate and its key; None for HTTP.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
@@ -107,12 +107,12 @@ class Server:
             def handle(self) -> None:
                 try:
                     super().handle()
-                except OSError:  # kubectl went away, or the certificate is not to its liking
+                except OSError:  # kubectl has gone, or does not accept the certificate
                     self.close_connection = True
 
             def _verb(self) -> str:
                 if self.path.startswith("/version"):
-                    return "version"  # asked by a kubectl that looks which version of itself is to be run
+                    return "version"  # from a kubectl that checks which of its versions to run
                 if self.command == "GET":
                     return "watch" if "watch=true" in self.path else "log" if "/log?" in self.path else "get"
                 return {"POST": "create", "PUT": "replace", "DELETE": "delete", "CONNECT": "connect"}[self.command]
@@ -149,7 +149,7 @@ class Server:
 
 
 def kubeconfig(folder: Path, server: str, user: dict[str, Any] | None = None, **cluster: Any) -> str:
-    """Write a kubeconfig; give its path."""
+    """Write a kubeconfig; return its path."""
     file = folder / "kubeconfig"
     told = {
         "apiVersion": "v1",
@@ -164,7 +164,7 @@ def kubeconfig(folder: Path, server: str, user: dict[str, Any] | None = None, **
 
 
 def certificate(folder: Path, address: str = "127.0.0.1") -> Path:
-    """Make a certificate that nobody has signed, and its key, in one file."""
+    """Create a certificate that no authority has signed, and its key, in one file; return its path."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -194,7 +194,7 @@ def certificate(folder: Path, address: str = "127.0.0.1") -> Path:
 
 
 def kubectls() -> list[Any]:
-    """The kubectl in PATH, and those that DAGCONFIG_TEST_KUBECTLS names (paths joined with ``:``), each as a parameter."""
+    """Return the kubectl in PATH, and those in DAGCONFIG_TEST_KUBECTLS (paths joined with ``:``), each as a parameter."""
     named = [path for path in os.environ.get("DAGCONFIG_TEST_KUBECTLS", "").split(os.pathsep) if path]
     found = [path for path in (shutil.which(name) for name in ["kubectl", *named]) if path]
     return [pytest.param(path, id=version(path)) for path in found] or [pytest.param("kubectl", id="none")]

@@ -1,8 +1,8 @@
 """
-The clusters that the operator's tests run on: the local pods always, and the real one where KUBECONFIG names it.
+The clusters for the operator's tests: always the local pods, and the real one that KUBECONFIG names.
 
-The same test runs on both. What only a real cluster can do carries the marker ``cluster`` and asks for ``real_cluster``; what
-freezes or kills a component asks for ``components``, which drives the command in CLUSTER_CONTROL (``COMMAND freeze kubelet``).
+The same test runs on both. A test that needs a real cluster has the marker ``cluster`` and uses ``real_cluster``. A test that
+freezes or kills a component uses ``components``, which runs the command in CLUSTER_CONTROL (``COMMAND freeze kubelet``).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ KUBECONFIG = os.environ.get("KUBECONFIG")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Something that answers kubectl."""
+    """A cluster that answers kubectl."""
 
     kubeconfig: str
     is_real: bool
 
     def kubectl(self, *arguments: str, body: Any = None, check: bool = True) -> str:
-        """Run kubectl with the administrator's credentials; gives its standard output."""
+        """Run kubectl with the administrator's credentials; return its standard output."""
         done = subprocess.run(
             ["kubectl", "--kubeconfig", self.kubeconfig, *arguments],
             input=None if body is None else json.dumps(body),
@@ -45,7 +45,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace of its own for a test."""
+    """A namespace for one test."""
 
     cluster: Cluster
     name: str
@@ -55,12 +55,12 @@ class Namespace:
         return self.cluster.kubeconfig
 
     def pods(self) -> list[dict[str, Any]]:
-        """All pods in it, those being deleted too."""
+        """Return all its pods, including those that are being deleted."""
         items: list[dict[str, Any]] = json.loads(self.cluster.kubectl("get", "--raw", self.path))["items"]
         return items
 
     def left(self) -> list[str]:
-        """The names of the pods in it that nobody has asked to delete."""
+        """Return the names of its pods that nobody has asked to delete."""
         return [pod["metadata"]["name"] for pod in self.pods() if "deletionTimestamp" not in pod["metadata"]]
 
     @property
@@ -69,11 +69,11 @@ class Namespace:
 
     def attempts(self, written: bytes) -> Iterator[int]:
         """
-        Number the attempts at a pod that writes this right before it ends, and is left there, until its node has kept it all.
+        Yield the numbers of the attempts to run a pod that writes this right before it ends, until the node has kept all of it.
 
-        containerd may close a container's output before it has read it to the end (seen with 1.6.20, that of Debian 12: "Failed
-        to pipe stdout of container ... file already closed", in 8 of 81 pods on a busy node). Nobody can read what the kubelet
-        never had, so the newest pod's whole log is asked for after each attempt. The local pods have one.
+        The caller leaves the pod there. containerd may close a container's output before it has read all of it (observed with
+        1.6.20 of Debian 12: "Failed to pipe stdout of container ... file already closed", in 8 of 81 pods on a busy node). The
+        kubelet never had the rest, so the newest pod's whole log is read after each attempt. With local pods there is one attempt.
         """
         kept = b""
         for attempt in range(8 if self.cluster.is_real else 1):
@@ -90,7 +90,7 @@ class Namespace:
         self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{self.name}/secrets", "-f", "-", body=manifest)
 
     def wait_for_pod(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 120) -> dict[str, Any]:
-        """Wait until one of its pods is as wanted."""
+        """Wait until one of its pods meets a condition; return the pod."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for pod in self.pods():
@@ -100,7 +100,7 @@ class Namespace:
         raise AssertionError(f"no such pod in {seconds} s; there are {json.dumps(self.pods())[:2000]}")
 
     def wait_until_empty(self, seconds: float = 120) -> None:
-        """Wait until its pods are gone: a busy kubelet takes its time for that, longer than their grace periods."""
+        """Wait until its pods are gone: a busy kubelet needs longer than their grace periods."""
         deadline = time.monotonic() + seconds
         while pods := self.pods():
             assert time.monotonic() < deadline, f"still there: {[pod['metadata']['name'] for pod in pods]}"
@@ -112,7 +112,7 @@ def is_running(pod: dict[str, Any]) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a cluster, skip what needs one before any of its fixtures is set up."""
+    """Without a cluster, skip the tests that need one, before any of their fixtures is set up."""
     if KUBECONFIG:
         return
     for item in items:
@@ -143,7 +143,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 def _new_namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"dagconfig-test-{uuid.uuid4().hex[:8]}"
-    # A cluster that the test before has troubled may need a moment.
+    # A cluster that the last test has disturbed may need a moment.
     deadline = time.monotonic() + 120
     while not cluster.kubectl("create", "namespace", name, "-o", "name", check=False):
         assert time.monotonic() < deadline, cluster.kubectl("create", "namespace", name)
@@ -166,7 +166,7 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 @pytest.fixture(scope="module")
 def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
-    """As `namespace`, one for all tests of a file."""
+    """Like `namespace`, but one for all tests of a file."""
     yield from _new_namespace(cluster)
 
 
@@ -178,7 +178,7 @@ def real_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
 
 @pytest.fixture(scope="module")
 def real_cluster_namespace(real_cluster: Cluster) -> Iterator[Namespace]:
-    """As `real_namespace`, one for all tests of a file."""
+    """Like `real_namespace`, but one for all tests of a file."""
     yield from _new_namespace(real_cluster)
 
 
@@ -197,7 +197,7 @@ class Components:
 
 @pytest.fixture
 def components(real_cluster: Cluster) -> Iterator[Components]:
-    """Freeze, thaw and kill; all is well again after the test."""
+    """Freeze, thaw and kill components; after the test everything is restored."""
     command = os.environ.get("CLUSTER_CONTROL")
     if not command:
         pytest.skip("no CLUSTER_CONTROL: this test freezes components of the cluster, and needs the command that does it")

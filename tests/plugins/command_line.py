@@ -1,4 +1,4 @@
-"""`airflow dagconfig` as an operator types it, through Airflow's own parser, in this process."""
+"""`airflow dagconfig` as an operator uses it, through Airflow's own parser, in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command printed, and how it ended."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -25,13 +25,13 @@ class Answer:
 
 @pytest.fixture
 def dagconfig(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """A function that runs `airflow dagconfig ARGUMENTS`."""
+    """Return a function that runs `airflow dagconfig ARGUMENTS`."""
     return lambda *arguments: _run(arguments, capsys.readouterr)
 
 
 def with_dagconfig_in_threads(work: Callable[[Callable[..., Answer]], None]) -> None:
     """
-    Do something with a function that runs `airflow dagconfig ARGUMENTS` and may be called in several threads at a time.
+    Call work with a function that runs `airflow dagconfig ARGUMENTS`, and may be called in several threads at once.
 
     :param work: ends its threads before it returns.
     """
@@ -43,12 +43,12 @@ def with_dagconfig_in_threads(work: Callable[[Callable[..., Answer]], None]) -> 
         return _run(arguments, lambda: (out.read(), err.read()))
 
     with redirect_stdout(out), redirect_stderr(err):
-        # Each command sets logs and warnings aside and puts back what it found, maybe another one's: this puts back what was.
+        # Each command replaces the loggers and restores what it found, maybe another command's: this restores the original.
         suppress_logs_and_warning(lambda _: work(run))(Namespace(verbose=False))
 
 
 def words_of(commands: Iterable[str]) -> list[list[str]]:
-    """Split commands as bash reads them, all in one process."""
+    """Return the words of commands as bash reads them, all in one process."""
     script = "".join(f"set -- {command}\nprintf '%s\\0' $# \"$@\"\n" for command in commands)
     out = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode()
     printed = iter(out.split("\0")[:-1])
@@ -66,14 +66,14 @@ def _run(arguments: tuple[str, ...], printed: Callable[[], tuple[str, str]]) -> 
         code = exit_.code
     out, err = printed()
     if isinstance(code, str):
-        # As Python does it when nobody catches it.
+        # As Python prints it when nobody catches the exception.
         return Answer(1, out, err + code)
     assert isinstance(code, int)
     return Answer(code, out, err)
 
 
 class _OfEachThread(io.TextIOBase):
-    """Keeps for each thread what it has written."""
+    """Keeps the output of each thread."""
 
     encoding = "utf-8"
 
@@ -85,7 +85,7 @@ class _OfEachThread(io.TextIOBase):
         return len(text)
 
     def read(self, size: int | None = -1) -> str:
-        """Give what this thread has written since the last time."""
+        """Return the output of this thread since the last call."""
         text: str = getattr(self._texts, "text", "")
         self._texts.text = ""
         return text

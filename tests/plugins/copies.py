@@ -1,8 +1,8 @@
 """
-Copies of a database, lent to one test after the other, each as new. Not a pytest plugin: it is imported.
+Copies of a database, lent to one test after the other, each as if new. Not a pytest plugin: it is imported.
 
-A copy costs 30 to 60 ms of a processor, and the tests need nearly two thousand. So rows that a test has changed are put back; a
-copy in which it has changed anything else is dropped.
+A copy costs 30 to 60 ms of CPU time, and the tests need nearly two thousand. So rows that a test has changed are restored, and
+a copy is dropped if the test has changed anything else in it.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ END_OTHERS = """
     SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
-"""Ends who is still connected. When they are gone, PostgreSQL has counted what they wrote."""
+"""Ends other sessions. When they are gone, PostgreSQL has counted their writes."""
 WRITTEN = """
     SELECT
         c.oid::regclass::text,
         pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)
     FROM pg_class AS c WHERE relkind = 'r' AND NOT relisshared
 """
-"""How many rows were written to each table, the catalogs among them, since there is this database; also those taken back."""
+"""Rows written to each table since the database was created, catalogs and rolled back writes included."""
 IS_SET = """
     SELECT datacl IS NOT NULL OR EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = d.oid)
     FROM pg_database AS d WHERE datname = current_database()
 """
-"""Whether somebody was granted something on the database, or it has settings: a copy has neither."""
+"""Whether the database has grants or settings: a new copy has neither."""
 
 
 class Rows:
-    """What the tables and sequences of a database hold, to be put back."""
+    """The content of a database's tables and sequences, to restore it."""
 
     def __init__(self, connection: Connection) -> None:
         self.tables: dict[str, bytes] = {}
-        """The rows of each, as COPY writes them."""
+        """Table to its rows, as COPY writes them."""
         self.sequences: dict[str, tuple[int, bool]] = {}
-        """The last number of each, and whether it was given out."""
+        """Sequence to its last number, and whether that was used."""
         for kind, name in connection.execute("""
             SELECT relkind::text, oid::regclass::text FROM pg_class
             WHERE relkind IN ('r', 'S') AND relnamespace::regnamespace::text !~ '^(pg_.*|information_schema)$'
@@ -57,7 +57,7 @@ class Rows:
                     self.tables[name] = b"".join(copy)
 
     def put_back(self, connection: Connection, tables: set[str]) -> None:
-        """Give these tables and all sequences what they had, in files of their own: rows lie as in a copy."""
+        """Restore these tables and all sequences. The tables get new files, so their rows are stored as in a new copy."""
         with connection.transaction():
             if tables:
                 connection.execute("SET LOCAL session_replication_role = replica")
@@ -74,8 +74,8 @@ class Copies:
     """
     Copies of a database.
 
-    :param template: whose copies they are.
-    :param make: makes one, which is gone at the end of the block.
+    :param template: the database that is copied.
+    :param make: creates a copy, which is dropped at the end of the block.
     """
 
     template: Database
@@ -88,7 +88,7 @@ class Copies:
 
     @contextmanager
     def lend(self) -> Iterator[Database]:
-        """A copy that is as new. Several may be lent at a time."""
+        """Yield a copy that is as if new. Several may be lent at once."""
         try:
             copy = self._idle.pop()
         except IndexError:
@@ -103,7 +103,7 @@ class Copies:
                 copy.made.__exit__(None, None, None)
 
     def drop(self) -> None:
-        """Drop those that are not lent."""
+        """Drop the copies that are not lent."""
         while self._idle:
             self._idle.pop().made.__exit__(None, None, None)
 
@@ -115,7 +115,7 @@ class _Copy:
     written: dict[str, int] = field(default_factory=dict)
 
     def is_as_new(self, rows: Rows) -> bool:
-        """Put back what was changed; say whether the copy is then as if nothing had been."""
+        """Restore the changed rows; return whether the copy is as if new."""
         try:
             with psycopg.connect(self.database.url, autocommit=True) as connection:
                 connection.execute(END_OTHERS)

@@ -1,4 +1,4 @@
-"""Runs of a DAG in this process, through Airflow's own scheduling rules and a metadata database of the tests."""
+"""Runs of a DAG in this process, by Airflow's own scheduling rules, with a metadata database of the tests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What became of one task instance."""
+    """The result of one task instance."""
 
     state: str | None
     label: str | None
-    """What the grid shows instead of the map index."""
+    """The text that the grid shows instead of the map index."""
     xcom: Any
 
 
@@ -32,21 +32,21 @@ class DagRunResult:
     tasks: dict[tuple[str, int], TaskRun]
 
     def states(self, task_id: str) -> list[str | None]:
-        """States of a task's instances, by map index."""
+        """Return the states of a task's instances, by map index."""
         return [run.state for (name, _), run in sorted(self.tasks.items()) if name == task_id]
 
     def labels(self, task_id: str) -> list[str | None]:
-        """What the grid shows for a task's instances, by map index."""
+        """Return the texts that the grid shows for a task's instances, by map index."""
         return [run.label for (name, _), run in sorted(self.tasks.items()) if name == task_id]
 
     def xcoms(self, task_id: str) -> list[Any]:
-        """What a task's instances returned, by map index."""
+        """Return the results of a task's instances, by map index."""
         return [run.xcom for (name, _), run in sorted(self.tasks.items()) if name == task_id]
 
 
 @pytest.fixture(scope="session")
 def airflow_metadata() -> None:
-    """An empty metadata database (SQLite) in the tests' AIRFLOW_HOME."""
+    """Create an empty metadata database (SQLite) in the tests' AIRFLOW_HOME."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -54,12 +54,12 @@ def airflow_metadata() -> None:
 
 @pytest.fixture
 def run_dag(airflow_metadata: None) -> Callable[..., DagRunResult]:
-    """Give a function that runs a DAG once, from the first task to the last, and says what became of each."""
+    """Return a function that runs a DAG once, from the first task to the last, and returns the result of each task."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     def run(*dags: DAG, conf: dict[str, Any] | None = None, **arguments: Any) -> DagRunResult:
         """
-        :param dags: the DAG to run, then those that it refers to.
+        :param dags: the DAG to run, then the DAGs that it refers to.
         :param arguments: other arguments of ``DAG.test``.
         """
         DagBundlesManager().sync_bundles_to_db()

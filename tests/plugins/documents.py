@@ -1,8 +1,8 @@
 """
-The blocks of the documents, and where they are tried. Not a pytest plugin: it is imported.
+The blocks of the documents, and the environment in which they are run. Not a pytest plugin: it is imported.
 
-A comment in HTML before a block, invisible in the rendered page, says what is special about it (see ``Block``). A block or a
-command without a rule fails.
+An HTML comment before a block, invisible in the rendered page, has notes about it (see ``Block``). A block or a command without
+a rule fails.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ NAMESPACE = "financial-screener"
 @dataclass(frozen=True)
 class Block:
     """
-    A fenced block, with what the comment right before it says:
+    A fenced block, with the notes in the comment right before it:
 
-    - ``database: empty`` (or ``live``, ``migrated``, ``earlier build``): from here on a new database, with nothing, with the tables
-      of 008 as they were before this package, with all migrations, or with those of an earlier build
-    - ``after: STATEMENT``: what has happened in the database before
-    - ``exit code: N``: how its last command ends
+    - ``database: empty`` (or ``live``, ``migrated``, ``earlier build``): from here on a new database: an empty one, one with the
+      tables of 008 as they were before this package, one with all migrations, or one of an earlier build
+    - ``after: STATEMENT``: what happened in the database before
+    - ``exit code: N``: the exit code of its last command
     - ``runs: TEXT``: a DAG that prints TEXT on local pods
-    - ``file: NAME``: a file that is there from now on
-    - ``output``: what the block before has printed; ``message``: sentences of the code
+    - ``file: NAME``: a file that exists from now on
+    - ``output``: the output of the last block; ``message``: sentences of the code
     - ``checked only: REASON``: the command is not run; its flags exist
     """
 
@@ -79,7 +79,7 @@ def _notes(line: str) -> dict[str, str]:
 
 
 def commands(script: str) -> list[list[str]]:
-    """The commands of a script, which are plain ones: no pipes, variables or redirections."""
+    """Return the commands of a script, which has no pipes, variables or redirections."""
     lines = script.replace("\\\n", " ").splitlines()
     found = [words for words in (shlex.split(line, comments=True) for line in lines) if words]
     assert [words for words in found if {"|", ">", "<", "&&", ";", "&"} & set(words)] == []
@@ -87,7 +87,7 @@ def commands(script: str) -> list[list[str]]:
 
 
 class Workplace:
-    """Where the blocks of a document are tried."""
+    """The environment in which the blocks of a document are run."""
 
     def __init__(self, new_database: Callable[[str], Database], kubeconfig: str, shell: AirflowShell, folder: Path) -> None:
         self._new_database = new_database
@@ -125,7 +125,7 @@ class Workplace:
 
     def _try_text(self, block: Block) -> None:
         if "output" in block.notes:
-            # Which database it is stands in a place of its own.
+            # The documented database is another one than the test's, so both become the same placeholder.
             texts = (re.sub(r"\(\w+@[\w.]+:\d+/\w+\)", "(DATABASE)", text) for text in (self._output, block.text))
             printed, documented = ([line.rstrip() for line in text.strip().splitlines()] for text in texts)
             assert documented == printed
@@ -152,7 +152,7 @@ class Workplace:
                 kubernetes_validate.validate(manifest, version, strict=True)
 
     def _try_ini(self, block: Block) -> None:
-        """Ours is documented as a whole; of Airflow's own, what is named has to exist."""
+        """Check that our section is documented completely, and that the documented options of Airflow's own sections exist."""
         from airflow.providers.common.compat.sdk import conf
 
         from airflow_provider_dagconfig import get_provider_info
@@ -164,7 +164,7 @@ class Workplace:
             known = {(section, option) for section, part in conf.configuration_description.items() for option in part["options"]}
             assert {(section, option) for section, options in documented.items() for option in options} <= known
             return
-        # An option without a default is not set, and is shown with its example in a comment.
+        # An option without a default is not set; a comment shows its example.
         options = [option for part in config.values() for option in part["options"].items()]
         unset = [f"# {name} = {facts['example']}" for name, facts in options if facts["default"] is None]
         assert [line for line in block.text.splitlines() if re.match(r"# \w+ =", line)] == unset
@@ -261,9 +261,9 @@ class Workplace:
 
     def _here(self, words: list[str]) -> list[str]:
         """
-        The words as they are true here: host, folder, numbers and versions are examples in the documents.
+        Return the words with the values of this test: host, folder, numbers and versions are examples in the documents.
 
-        The number of an entry, or of an override, is that of the latest one. Questions are answered with yes.
+        The number of an entry, or of an override, becomes that of the latest one. Questions are answered with yes.
         """
         here = [str(self._folder / word) if re.fullmatch(r"[\w-]+\.yaml", word) else word for word in words]
         here = [re.sub(r"postgresql://.*", lambda _: self.database.url, word) for word in here]
@@ -284,7 +284,7 @@ class Workplace:
 
 
 def parse_dags(path: Path) -> dict[str, Any]:
-    """Parse a DAG file as Airflow does it, with no network at hand."""
+    """Parse a DAG file as Airflow does, without a network."""
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise OSError("a connection while a DAG file was parsed")

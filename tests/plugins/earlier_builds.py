@@ -1,4 +1,4 @@
-"""Databases as the package's builds before its first release made them."""
+"""Databases of the builds before the package's first release."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import psycopg
 from plugins.postgres import Database
 
 ARCHIVE = Path(__file__).parents[1] / "migrations" / "earlier_builds.tar.xz"
-"""The numbered files of each build, in folders by commit: ``git show COMMIT:migrations/FILE`` of what was on main."""
+"""The numbered files of each build, in folders by commit: ``git show COMMIT:migrations/FILE`` on main."""
 BUILDS = (
     *("1ec10d4", "1139ac7", "4478908", "cc08f5f", "6b35d13", "d553ed2", "10ca2f5", "c146a4d", "ebc7c51", "3d41694", "7794a70"),
     "04af5fa",
 )
 OF_OTHER_NAMES = "7794a70"
-"""The last build whose files have other names than today's; since then some files have another content."""
+"""The last build whose files have other names than today's; later builds have some files with another content."""
 LAST_BUILD = BUILDS[-1]
 _WITH_REVOKED = BUILDS[8:]
-"""Those that recorded what they had revoked."""
+"""The builds that recorded which grants they had revoked."""
 S = "financial_screener"
 JOB = "'calculate_indicators', 'all'"
 _LSE = f"SELECT {S}.update_exchange_group('lse', p_exchanges => '{{LSE,AIM}}', p_updated_by => 'maria');"
@@ -40,7 +40,7 @@ _USE = {
     "adopted_audit": _LSE,
     "ceilings": f"{_LSE} SELECT {S}.set_ceiling('memory', '64Gi', p_updated_by => 'ann', p_reason => 'the largest node');",
 }
-"""What people did, by the migration that let them."""
+"""Migration to what people did with it."""
 
 
 @cache
@@ -54,7 +54,7 @@ def _files_of(build: str) -> dict[str, str]:
 
 
 def build(database: Database, commit: str = OF_OTHER_NAMES, to: int = 99) -> Database:
-    """Migrate a database as a build did, to its last version or an earlier one."""
+    """Migrate a database as a build did, to its last version or an earlier one; return the database."""
     with psycopg.connect(database.url, autocommit=True) as connection:
         for name, text in sorted(_files_of(commit).items()):
             version = int(name[:3])
@@ -79,7 +79,7 @@ def build(database: Database, commit: str = OF_OTHER_NAMES, to: int = 99) -> Dat
 
 
 def use(database: Database) -> Database:
-    """Do in a database of an earlier build what people did who had what its migrations bring."""
+    """Use a database of an earlier build as people did who had its migrations; return the database."""
     for (name,) in database.execute(f"SELECT name FROM {S}.dagconfig_migrations ORDER BY version"):
         if name in _USE:
             database.execute(_USE[name])

@@ -11,6 +11,6 @@ from demo.local_pods import LocalPods, running
 
 @pytest.fixture(scope="session")
 def local_pods() -> Iterator[LocalPods]:
-    """Local pods that run; ``.kubeconfig`` is the path of the kubeconfig, ``.pid`` the server's process."""
+    """Yield running local pods: ``.kubeconfig`` is the path of the kubeconfig, ``.pid`` the server's process id."""
     with running() as pods:
         yield pods

@@ -18,8 +18,8 @@ from plugins.postgres import PASSWORD, Database, Server
 
 @contextmanager
 def pgbouncer(database: Database) -> Iterator[Database]:
-    """PgBouncer in transaction mode before a database's server; gives the database through it."""
-    # It runs as the server does, and reads its files in the server's folder.
+    """Run PgBouncer in transaction mode before a database's server; yield the database through it."""
+    # It runs as the same user as the server, and reads its files in the server's folder.
     folder = tempfile.TemporaryDirectory(prefix="pgbouncer-", dir=database.server.folder)
     with folder, _pgbouncer(database.server, Path(folder.name)) as port:
         yield replace(database, server=replace(database.server, port=port))
@@ -46,7 +46,7 @@ auth_file = {folder / "users.txt"}
 pool_mode = transaction
 default_pool_size = 3
 """)
-    # It refuses to run as root.
+    # PgBouncer refuses to run as root.
     folder.chmod(0o755)
     process = subprocess.Popen(
         [program, folder / "pgbouncer.ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **server.identity

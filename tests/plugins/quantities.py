@@ -1,4 +1,4 @@
-"""Texts that Kubernetes takes for quantities, and some that it would cap or round."""
+"""Texts that Kubernetes accepts as quantities, and some that it would cap or round."""
 
 from __future__ import annotations
 

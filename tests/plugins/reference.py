@@ -1,4 +1,4 @@
-"""What the documents list: sections, tables, names. Not a pytest plugin: it is imported."""
+"""The contents of the documents: sections, tables, names. Not a pytest plugin: it is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MIGRATION = Path(__file__).parents[2] / "docs" / "DAG_MIGRATION_GUIDE.md"
 
 
 def section(document: Path, heading: str) -> str:
-    """What stands under a heading, up to the next heading."""
+    """Return the text under a heading, up to the next heading."""
     text = document.read_text()
     start = text.index(f"\n{heading}\n") + len(heading) + 2
     end = re.compile(r"^#+ ", re.MULTILINE).search(text, start)
@@ -17,14 +17,14 @@ def section(document: Path, heading: str) -> str:
 
 
 def table(text: str) -> list[list[str]]:
-    """The rows of the first table in a text, without its head."""
+    """Return the rows of the first table in a text, without its head."""
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
     return cells[2:]
 
 
 def code(text: str) -> list[str]:
-    """What stands between backticks."""
+    """Return the texts between backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 

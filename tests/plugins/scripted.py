@@ -1,4 +1,4 @@
-"""A kubectl that gives the answers it is told, and writes down what it was asked: for decisions, which need no process."""
+"""A kubectl that gives prepared answers and records its requests: for tests of decisions, which need no process."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 
 Scripted = dict[str, Any] | Fault | Callable[[], None]
-"""An answer: a pod; a no; or something that happens meanwhile, and the answer is lost."""
+"""An answer: a pod; a refusal; or a function that is called, after which the answer is lost."""
 
 
 @dataclass
 class Asked:
-    """The requests that were made, in order."""
+    """The requests, in order."""
 
     requests: list[str] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
-    """What was sent with each create."""
+    """The body of each create."""
     written: list[dict[str, Any]] = field(default_factory=list)
-    """What was sent with each replace."""
+    """The body of each replace."""
     unchanged: list[bool] = field(default_factory=list)
-    """Whether each deletion was of the pod as it was known, and of no other version."""
+    """Whether each deletion was only of the known version of the pod."""
 
 
 class ScriptedKubectl(Kubectl):
     """
-    Gives each verb's answers one after the other, the last one again and again; a verb without answers goes well.
+    Gives the answers of each verb one after the other; the last one is repeated. A verb without answers succeeds.
 
-    :param asked: takes the requests; several kubectls may share one.
+    :param asked: records the requests; several kubectls may share it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ScriptedKubectl(Kubectl):
         self.asked = asked or Asked()
         self.answers = answers
         self.one_after_the_other: list[Scripted] | None = None
-        """Where it is given: the answers to all gets and replaces, each once."""
+        """If given, the answers to all gets and replaces, each used once."""
 
     def _next(self, verb: str, otherwise: dict[str, Any]) -> Scripted:
         if self.one_after_the_other is not None and verb in ("get", "replace"):

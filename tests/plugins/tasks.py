@@ -1,4 +1,4 @@
-"""One task of ConfiguredKubectlRunOperator, rendered and executed as Airflow does it, in this process."""
+"""One task of ConfiguredKubectlRunOperator, rendered and executed as Airflow does, in this process."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ JOB = "us_markets"
 DAG_ID = "data_collection_equities"
 RUN_ID = "manual__2026-11-23T02:00:00+00:00"
 INSTANCE = {"dag_id": DAG_ID, "run_id": RUN_ID, "task_id": "collect", "map_index": -1, "try_number": 1, "max_tries": 0}
-"""What identifies a task instance that is only rendered."""
+"""The ids of a task instance that is only rendered."""
 
 
 @dataclass
 class TaskResult:
-    """What became of a task: its state, what it raised, its log and what it returned."""
+    """The result of a task: its state, its exception, its log and its return value."""
 
     state: str
     error: str
@@ -40,14 +40,14 @@ class TaskResult:
     operator: ConfiguredKubectlRunOperator
     raised: type[BaseException] | None = None
     decision: Any = None
-    """What Airflow's retry policy says of a failure; None where it is not asked."""
+    """The decision of Airflow's retry policy about a failure; None where it was not asked."""
     left: Left | None = None
-    """What a deferred task has left."""
+    """The rest of a deferred task."""
 
 
 @dataclass
 class Left:
-    """What Airflow keeps of a deferred task: it is JSON, or it would not come through."""
+    """The data that Airflow keeps of a deferred task. It must be JSON."""
 
     classpath: str
     trigger: dict[str, Any]
@@ -55,12 +55,12 @@ class Left:
     kwargs: dict[str, Any]
 
     def make_trigger(self) -> Any:
-        """Make the trigger anew, as a triggerer does that knows nothing else."""
+        """Make the trigger from this data alone, as a triggerer does."""
         module, _, name = self.classpath.rpartition(".")
         return getattr(import_module(module), name)(**json.loads(json.dumps(self.trigger)))
 
     def fire(self) -> dict[str, Any]:
-        """Let the trigger run to its event; gives that as Airflow keeps it."""
+        """Run the trigger until its event; return the event as Airflow keeps it."""
 
         async def first() -> Any:
             async for event in self.make_trigger().run():
@@ -73,10 +73,10 @@ class Left:
 
 @dataclass
 class TaskStateStore:
-    """Airflow's task state store of one task instance: it takes what JSON can hold, and gives it back to later tries."""
+    """Airflow's task state store of one task instance: it accepts JSON values, and returns them to later tries."""
 
     file: Path
-    """Where it is, for a try in a process of its own too."""
+    """The file of the values, so that a try in another process has them too."""
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._all().get(key, default)
@@ -97,12 +97,12 @@ class Tasks:
     database: Database
     namespace: Namespace
     kept: Path
-    """The folder of what task instances keep from try to try."""
+    """The folder for the values that task instances keep from try to try."""
     log_entries: list[Any] = field(default_factory=list)
 
     @property
     def log(self) -> list[str]:
-        """The log of the task that runs, as far as it has come."""
+        """Return the log so far of the running task."""
         return [str(entry["event"]) for entry in self.log_entries]
 
     def configure(self, **columns: Any) -> None:
@@ -131,7 +131,7 @@ class Tasks:
         return ConfiguredKubectlRunOperator(dag=DAG(DAG_ID), **given)
 
     def manifest_of(self, operator: ConfiguredKubectlRunOperator) -> dict[str, Any]:
-        """The pod that the task's first try makes."""
+        """Return the manifest of the pod that the task's first try makes."""
         from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
         from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 
@@ -168,11 +168,11 @@ class Tasks:
         """
         Render, execute, report and run the callbacks of a success, as Airflow's task runner does.
 
-        :param while_running: is called in a thread beside it.
-        :param state_in_airflow: what a kill learns.
-        :param report: what Airflow has the task as after the report of a success.
-        :param left: of a deferral, after which it goes on.
-        :param event: what its trigger fired.
+        :param while_running: is called in another thread while the task runs.
+        :param state_in_airflow: the state that a kill reads.
+        :param report: the task's state in Airflow after the report of a success.
+        :param left: the rest of a deferral, from which it resumes.
+        :param event: the event of its trigger.
         """
         from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
@@ -228,11 +228,11 @@ class Tasks:
         self, *cmds: str, between: Callable[[], None] = lambda: None, after: Callable[[], None] = lambda: None, **arguments: Any
     ) -> TaskResult:
         """
-        Run a task that is deferred, as often as it is, to its end; each part of it and each trigger on its own.
+        Run a task to its end, through all its deferrals; each part of it and each trigger runs separately.
 
-        :param between: called each time it is deferred, before its trigger runs.
-        :param after: called each time its trigger has fired, before it goes on.
-        :return: the end, with the log of all parts.
+        :param between: called after each deferral, before its trigger runs.
+        :param after: called after each event of its trigger, before the task resumes.
+        :return: the result, with the log of all parts.
         """
         task = self.run(*cmds, deferrable=True, **arguments)
         log = list(task.log)

@@ -1,4 +1,4 @@
-"""The demo, ``python -m demo``, in a process of its own. Not a pytest plugin: it is imported."""
+"""The demo, ``python -m demo``, in another process. Not a pytest plugin: it is imported."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Demo:
 
     process: subprocess.Popen[bytes]
     folder: Path
-    """Where all of it has its temporary files."""
+    """The folder of all its temporary files."""
     output: Path
 
     def told(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return self.output.read_text()
 
     def wait_until(self, condition: Callable[[], Any], seconds: float) -> None:
@@ -43,7 +43,7 @@ class Demo:
         os.killpg(self.process.pid, number)
 
     def left_behind(self) -> list[str]:
-        """Files, and processes with one of its files in their command or environment."""
+        """Return its files, and processes with one of its files in their command or environment."""
         files = [str(path) for path in self.folder.iterdir()]
         return files + [str(process) for process in psutil.process_iter(["pid", "cmdline"]) if self._started(process)]
 
@@ -59,11 +59,11 @@ def running_demo(output: Path, *arguments: str, kubeconfig: str | None = None) -
     """
     Start the demo; stop it at the end if it still runs.
 
-    :param output: the file for what it prints.
-    :param kubeconfig: the cluster's; without it there is none, and the demo has local pods.
+    :param output: the file for its output.
+    :param kubeconfig: the cluster's; without it the demo uses local pods.
     """
     variables = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
-    # PostgreSQL's user, where root runs the tests, may not look into pytest's folders.
+    # Where root runs the tests, PostgreSQL's user cannot read pytest's folders.
     folder = Path(tempfile.mkdtemp(prefix="dagconfig-test-demo-"))
     folder.chmod(0o711)
     with output.open("wb") as printed:
@@ -80,6 +80,6 @@ def running_demo(output: Path, *arguments: str, kubeconfig: str | None = None) -
     finally:
         if process.poll() is None:
             demo.send(signal.SIGINT)
-        # One that has failed leaves its logs.
+        # A demo that failed leaves its logs.
         if process.wait(timeout=120) != 1:
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""A run of each of some DAGs in a whole Airflow: where they stand, and what happens to them. Imported, and no pytest plugin."""
+"""A run of each of several DAGs in a whole Airflow: their states, and faults for them. Imported, and not a pytest plugin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from demo.cluster import PodWatch
 
 RUN = "the_run"
 SECONDS = 600
-"""Until a case has come as far as it has to, on a busy machine."""
+"""Seconds for a step of a case on a busy machine; then the test fails."""
 
 BEGINNING = """
 from datetime import timedelta
@@ -47,7 +47,7 @@ def mapped(dag_id, *cmds, over, **given):
     with DAG(dag_id, schedule=None):
         ConfiguredKubectlRunOperator.partial(**POD | {"cmds": list(cmds)} | given).expand(**over)
 """
-"""Begins each file of DAGs: a DAG of one task, by its id."""
+"""The beginning of each file of DAGs: functions that make a DAG of one task, by its id."""
 
 PRELOAD = """
 # What each try, and each parsing, would import in a process of its own: they are forked.
@@ -61,7 +61,7 @@ if {"scheduler", "dag-processor"} & set(sys.argv):
 
 
 def ids_of(dags: str) -> list[str]:
-    """Give the ids of the DAGs in a file's text."""
+    """Return the ids of the DAGs in a file's text."""
     return [line.split('"')[1] for line in dags.splitlines() if line.startswith(("job(", "mapped("))]
 
 
@@ -81,19 +81,19 @@ class Runs:
         self.database.execute(statement, {**columns, "dag": dag_id})
 
     def task(self, dag_id: str, map_index: int = -1) -> tuple[str | None, int]:
-        """Give the state of a task and the number of its last try."""
+        """Return the state of a task and the number of its last try."""
         [found] = self.metadata.execute(
             "SELECT state, try_number FROM task_instance WHERE (dag_id, map_index) = (%s, %s)", (dag_id, map_index)
         )
         return (found[0], found[1])
 
     def delay(self, dag_id: str) -> float | None:
-        """Give the seconds that Airflow was told to wait before the next try."""
+        """Return the seconds that Airflow was told to wait before the next try."""
         [[seconds]] = self.metadata.execute("SELECT retry_delay_override FROM task_instance WHERE dag_id = %s", (dag_id,))
         return None if seconds is None else float(seconds)
 
     def wait_no_longer(self, dag_id: str) -> None:
-        """Let the time pass at once that Airflow waits before the next try."""
+        """End at once the time that Airflow waits before the next try."""
         self.wait_for(dag_id, "up_for_retry")
         self.metadata.execute("UPDATE task_instance SET retry_delay_override = 0 WHERE dag_id = %s", (dag_id,))
 
@@ -111,7 +111,7 @@ class Runs:
         return self.airflow.task_log(dag_id, RUN, "run", map_index, try_number).splitlines()
 
     def says(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Give the line of a try's log that says what is next; Airflow's page shows only what is in none of its groups."""
+        """Return the line of a try's log that says what happens next; it must be outside all groups, which Airflow's page folds."""
         lines = self.log(dag_id, try_number, map_index)
         told, depth = [], 0
         for line in lines:
@@ -122,7 +122,7 @@ class Runs:
         return told[0]
 
     def pods(self, dag_id: str, map_index: int = -1) -> list[dict[str, Any]]:
-        """Give the pods that were made, also those that are gone, in their order."""
+        """Return all pods that were made, including deleted ones, in their order."""
         return [
             pod
             for pod in self.watch.pods_by_uid().values()
@@ -130,7 +130,7 @@ class Runs:
         ]
 
     def running_pod(self, dag_id: str, number: int = 1) -> dict[str, Any]:
-        """Wait until the pod of this number runs; give it."""
+        """Wait until the pod with this number runs; return it."""
 
         def runs() -> bool:
             pods = self.pods(dag_id)
@@ -140,12 +140,12 @@ class Runs:
         return self.pods(dag_id)[-1]
 
     def delete_pod(self, dag_id: str, number: int = 1) -> None:
-        """Delete a pod that runs, as a person does: the job failed, for its row's retries."""
+        """Delete a running pod, as a person does: for the row's retries this is a failure of the job."""
         name = self.running_pod(dag_id, number)["metadata"]["name"]
         self.namespace.cluster.kubectl("delete", "--raw", f"{self.namespace.path}/{name}")
 
     def fail_pod(self, dag_id: str, reason: str) -> None:
-        """Say of a pod that runs that its cluster ended it, as the kubelet or the node's controller does."""
+        """Write into a running pod's status that its cluster ended it, as the kubelet or the node controller does."""
         pod = self.running_pod(dag_id)
         path = f"{self.namespace.path}/{pod['metadata']['name']}/status"
         failed = {**pod, "status": {**pod["status"], "phase": "Failed", "reason": reason, "message": "The node was low on memory."}}
@@ -154,9 +154,9 @@ class Runs:
 
     def kill_worker(self, dag_id: str, before: Callable[[], None] = lambda: None) -> None:
         """
-        Kill the process that runs a task, and what it has started.
+        Kill the process that runs a task, and its descendants.
 
-        :param before: called once it can do nothing any more.
+        :param before: called when the process is frozen.
         """
         name = self.running_pod(dag_id)["metadata"]["name"]
         found: set[int] = set()
@@ -169,9 +169,9 @@ class Runs:
 
     def begin(self, dag_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
         """
-        Make each DAG's row, and its run; none of them starts yet.
+        Create the row and the run of each DAG; no task starts yet.
 
-        :param rows: what differs from a job with no retry and no delay.
+        :param rows: DAG id to the values that differ from a job without retries and delay.
         """
         common = {"cpu_request": "10m", "memory_request": "16Mi", "memory_limit": "128Mi", "max_retries": 0}
         common |= {"retry_delay_minutes": 0, "retry_backoff_enabled": False}
@@ -202,10 +202,10 @@ def whole_runs(
     """
     Run an Airflow with a file of DAGs.
 
-    :param dags: what follows in the file on :data:`BEGINNING`.
-    :param settings: more environment variables of Airflow's.
-    :return: the runs; a proxy before the database, which Airflow's connection ``through_proxy`` goes through; and what is undone at
-        the end.
+    :param dags: the text of the file after :data:`BEGINNING`.
+    :param settings: more environment variables for Airflow.
+    :return: the runs; a proxy before the database, which Airflow's connection ``through_proxy`` uses; and a stack for what is
+        undone at the end.
     """
     (folder / "dags").mkdir()
     (folder / "dags" / "runs.py").write_text(f"{BEGINNING}{dags}".replace("NAMESPACE", namespace.name))
@@ -221,7 +221,7 @@ def whole_runs(
             "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
             "AIRFLOW_CONN_THROUGH_PROXY": database.url.replace(f":{postgres.port}/", f":{proxy.port}/"),
             "KUBECONFIG": namespace.kubeconfig,
-            # Those that go on for a while may take no other's place.
+            # Long tasks must not take the slots of others.
             "AIRFLOW__CORE__PARALLELISM": "20",
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
             **settings,

@@ -16,7 +16,7 @@ from plugins.processes import below, requests_of
 from plugins.tasks import Tasks
 
 SECONDS = 60.0
-"""Seconds that a worker has for its next step. After them the test fails."""
+"""Seconds that a worker has for its next step; then the test fails."""
 
 
 @dataclass
@@ -28,15 +28,15 @@ class Worker:
     _has_ended: bool = False
 
     def wait_until_it_asks_for(self, what: str) -> None:
-        """Wait until one of its kubectls asks for a path with this in it."""
+        """Wait until one of its kubectls requests a path that contains this."""
         wait_until(lambda: set(requests_of(what)) & set(below(self.pid)), f"the worker asks for {what}")
 
     def wait_until_held(self) -> None:
-        """Wait until the kubectl of :func:`holding` has come where it stays."""
+        """Wait until the kubectl of :func:`holding` holds a request."""
         wait_until((self.folder / "held").exists, "kubectl is held")
 
     def kill(self) -> None:
-        """End it and what it started, with no chance to say or do anything."""
+        """Kill it and its descendants; it cannot react."""
         if not self._has_ended:
             self._signal(signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -49,14 +49,14 @@ class Worker:
         self._signal(signal.SIGCONT)
 
     def result(self) -> dict[str, Any]:
-        """Wait for its end; give the task's state, error and log."""
+        """Wait for its end; return the task's state, error and log."""
         wait_until(lambda: os.waitpid(self.pid, os.WNOHANG)[0] != 0, "the worker's end")
         self._has_ended = True
         result: dict[str, Any] = json.loads((self.folder / "result").read_text())
         return result
 
     def _signal(self, number: signal.Signals) -> None:
-        # First itself: it starts nothing more then.
+        # The worker first, so that it starts no further process.
         for pid in (self.pid, *below(self.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -65,10 +65,10 @@ class Worker:
 @contextmanager
 def worker(tasks: Tasks, folder: Path, *cmds: str, kubectl: Path | None = None, **arguments: Any) -> Iterator[Worker]:
     """
-    Run a task as ``tasks.run`` does, in a process of its own; kill it at the end of the block.
+    Run a task as ``tasks.run`` does, in another process; kill it at the end of the block.
 
-    :param folder: for what it has to say.
-    :param kubectl: the program that it makes its requests with.
+    :param folder: the folder for its result.
+    :param kubectl: the program for its requests.
     """
     pid = os.fork()
     if pid == 0:
@@ -90,10 +90,10 @@ def worker(tasks: Tasks, folder: Path, *cmds: str, kubectl: Path | None = None, 
 
 def holding(folder: Path, requests: str, *, answered: bool = False) -> Path:
     """
-    Make a kubectl that comes to an answer of these requests never; of all others as ever.
+    Make a kubectl that never returns an answer to these requests; it passes on all others.
 
     :param requests: a pattern of bash for its arguments.
-    :param answered: the API server has done what is asked, and only the answer is held.
+    :param answered: send the request to the API server, and hold only the answer.
     """
     made = folder / "holding-kubectl"
     ask = 'kubectl "$@" >/dev/null; ' if answered else ""
