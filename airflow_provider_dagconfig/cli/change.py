@@ -59,7 +59,7 @@ def set_values(args: Namespace) -> None:
 
 @command
 def enable(args: Namespace) -> None:
-    """Let a job run again."""
+    """Enable a job."""
     _change(args, args.job, {"enabled": True})
 
 
@@ -368,7 +368,7 @@ def _moment_to_come(args: Namespace, start: datetime) -> datetime:
 
 
 def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override | None = None) -> None:
-    """Say which values of which job an override sets, when, and what it replaces."""
+    """Print which values of which job an override sets, when, and what it replaces."""
     job, columns = f"{made.dag_name}/{made.job_name}", ", ".join(made.values)
     start = f"from {when(made.starts_at)} " if made.state == "planned" else ""
     place = f" It takes the place of override {instead_of.override_id}." if instead_of else ""

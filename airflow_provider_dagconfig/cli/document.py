@@ -64,7 +64,7 @@ def write_document(document: Document) -> str:
 
 
 def _seen(character: str) -> str:
-    """Escape a character that cannot be seen. It is always in double quotes, where YAML reads the escape."""
+    """Return a character, escaped if it cannot be seen: then it is in double quotes, where YAML reads the escape."""
     if character.isprintable() or character == "\n":
         return character
     return f"\\U{ord(character):08x}"

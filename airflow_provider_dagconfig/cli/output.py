@@ -120,18 +120,18 @@ def confirm(question: str, args: Namespace, location: Location | None) -> None:
 
 
 def done(text: str, location: Location) -> None:
-    """Say what was done, and in which database."""
+    """Print what was done, and in which database."""
     say(f"Done: {text} {_in(location)}", "green")
 
 
 def _in(location: Location) -> str:
-    """Name the database, in a sentence."""
+    """Return the database as a sentence."""
     where = str(location)
     return f"{where[0].upper()}{where[1:]}."
 
 
 def only_tried(args: Namespace) -> bool:
-    """Return whether --dry-run rolled the change back, and say so."""
+    """Return whether --dry-run rolled the change back; print a sentence if it did."""
     if args.dry_run:
         say("Nothing was changed: --dry-run.")
     return bool(args.dry_run)

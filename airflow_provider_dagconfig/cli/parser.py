@@ -110,7 +110,7 @@ class CommandParser(DefaultHelpParser):
     """Airflow's parser, with options anywhere, and with suggestions for words that it does not know."""
 
     _words: Sequence[str] = ()
-    """The words that were typed after the program's name."""
+    """The words that were typed after the command."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Namespace, list[str]]:  # type: ignore[override]
         self._words = sys.argv[1:] if args is None else args

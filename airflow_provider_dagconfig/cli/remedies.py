@@ -78,7 +78,7 @@ class Remedies:
         return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(literal, name), *assignments])});"
 
     def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
-        """Return the command that renames the row to the name that was meant; deletes it if that name is taken, or not known."""
+        """Return what renames the row to the name that was meant, or what deletes it where that name is taken or empty."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
         meant = tuple(meant_name(part) for part in name)
         is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())

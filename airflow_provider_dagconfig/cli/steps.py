@@ -124,7 +124,7 @@ def _deletes(location: Location, key: tuple[str, str] | str) -> str:
 
 
 def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
-    """Return a row that is to be created without any value of its own; None where the row exists."""
+    """Return the difference of a row that is created without values; None where the row exists."""
     return None if key in rows else Difference(subject(key), "added", {})
 
 

@@ -188,7 +188,7 @@ def _told(what: str) -> Iterator[None]:
 
 def look_at(store: Store) -> Look:
     """
-    Look at the database.
+    Return what the catalogs say about the database and its user.
 
     :raises DagConfigError: it cannot be reached.
     """

@@ -162,7 +162,7 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
 
 
 def keep_readers(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
-    """Restore the grants by which a role could read a table, or some of its columns."""
+    """Restore a role's own grants to read a table, or some of its columns; not those to PUBLIC."""
     now = Picture.of(connection, schema)
     for grant in lost(before, now):
         if grant.kind == "TABLE" and grant.privilege == "SELECT" and grant.role is not None:

@@ -370,7 +370,7 @@ def _bring_over(
     connection: psycopg.Connection[Any], target: Target, former: dict[int, Record], notice: Callable[[str], None]
 ) -> list[Step]:
     """
-    Apply all files over the objects of an earlier build, whatever part of them it made: each file may be repeated.
+    Apply all files over the objects of an earlier build, however many of them it made: each file may be repeated.
 
     :param former: all records above 008, also of files that are the same today.
 

@@ -34,8 +34,9 @@ from airflow_provider_dagconfig.wording import did_you_mean, printables
 
 _log = logging.getLogger(__name__)
 
-# It returns one row for each requested job, whatever is missing. effective_dag_config() is called only for a job without a row or
-# with overrides, which are rare: a listing needs no call for each job. The change that disabled a job is in its row or an override.
+# One row for each requested job, whatever is missing. effective_dag_config() is called only for a job without a row or with
+# overrides, which are rare, so a listing does not call it for each job. ``disabled`` is the audit entry, of the row or of an
+# override, that disabled the job.
 _CONFIGS = sql.SQL("""
     SELECT
         installation.installation_id, installation.created_at AS installed_at,

@@ -353,7 +353,7 @@ class Session:
         """Shut down the socket if the server does not answer in time."""
         seconds = bounds.statement + ANSWER_SECONDS
         struck = threading.Event()
-        # The socket has its own descriptor: psycopg may close its one, and the number may then belong to another file.
+        # The socket has its own descriptor: psycopg may close the other one, whose number may then be another file's.
         with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
 
             def shut() -> None:

@@ -35,7 +35,7 @@ def task_processes(pod: str) -> set[int]:
     """
     Return the processes of tasks that send requests about a pod: the parents of these requests that descend from this process.
 
-    A process whose parent has ended does not belong to a task any more: the system has given it another parent.
+    A request whose parent has ended belongs to no task any more: the system has given it another parent.
     """
     requests = set(requests_of(pod))
     with suppress(OSError):

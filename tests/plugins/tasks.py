@@ -42,7 +42,7 @@ class TaskResult:
     decision: Any = None
     """The decision of Airflow's retry policy about a failure; None where it was not asked."""
     left: Left | None = None
-    """The rest of a deferred task."""
+    """The data that a deferred task left."""
 
 
 @dataclass
@@ -171,7 +171,7 @@ class Tasks:
         :param while_running: is called in another thread while the task runs.
         :param state_in_airflow: the state that a kill reads.
         :param report: the task's state in Airflow after the report of a success.
-        :param left: the rest of a deferral, from which it resumes.
+        :param left: the data of a deferral, from which the task resumes.
         :param event: the event of its trigger.
         """
         from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
