@@ -7,6 +7,7 @@
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
 # make schema migrations/schema, the present schema by subject, after a migration was added
+# make reference the tables of methods in docs/REFERENCE.md, after a docstring or a signature of the store was changed
 #
 # Each does its own set-up. Needed beforehand: Python 3.10 to 3.14, make, bash and a package index.
 
@@ -22,7 +23,7 @@ COMPILED := --compile-bytecode
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster test-airflow chaos bench bench-long lint wheel schema kubectl stale
+.PHONY: demo test test-cluster test-airflow chaos bench bench-long lint wheel schema reference kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -83,6 +84,9 @@ wheel: $(READY)
 
 schema: $(READY)
 	PYTHONPATH=.:tests $(BIN)/python -m plugins.present_schema
+
+reference: $(READY)
+	PYTHONPATH=.:tests $(BIN)/python -m plugins.method_reference
 
 $(READY): pyproject.toml setup.cfg uv.lock $(STALE)
 	@test -n "$(PYTHON)" || { echo "Python 3.10 to 3.14 is missing: install one, or name it: make PYTHON=/opt/python3.12/bin/python3.12 ..." >&2; exit 1; }

@@ -153,7 +153,7 @@ def test_the_source_distribution_makes_the_same_wheel_and_has_no_test(content: d
     [archive] = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as distribution:
         names = {name.partition("/")[2] for name in distribution.getnames()}
-    assert {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg"} <= names
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "README.md", "pyproject.toml", "setup.cfg"} <= names
     assert [name for name in names if name.startswith("tests")] == []
 
 

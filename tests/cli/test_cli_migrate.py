@@ -18,7 +18,7 @@ from plugins.postgres import PASSWORD, Database, new_database, running_server
 
 from airflow_provider_dagconfig.store.migrate import available
 
-README = Path(__file__).parents[2] / "README.md"
+INSTALL = Path(__file__).parents[2] / "docs" / "INSTALL.md"
 FILES = [migration.file for migration in available()]
 APPLIED = "".join(f"applied   {file}\n" for file in FILES)
 
@@ -86,9 +86,9 @@ def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[...,
     assert "SELECT * FROM financial_screener.rule_violations();" in answer.err
 
 
-def test_what_the_readme_says_installs_it_on_an_empty_server(dagconfig: Callable[..., Answer]) -> None:
+def test_what_the_document_says_installs_it_on_an_empty_server(dagconfig: Callable[..., Answer]) -> None:
     """For an owner who may make no roles, Airflow's user and a person. A server's roles are those of all its databases."""
-    before, *after = re.findall(r"`(GRANT [^`]+;)`", README.read_text())
+    before, *after = re.findall(r"`(GRANT [^`]+;)`", INSTALL.read_text())
     with running_server(16) as server, new_database(server) as database:
         for user in ("owner", "airflow", "maria"):
             database.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from plugins.cluster import Components, Namespace, is_running
-from plugins.reference import MIGRATION, section
+from plugins.reference import INSTALL, section
 from plugins.tasks import Tasks
 
 from airflow_provider_dagconfig.kubectl import container_log
@@ -47,7 +47,7 @@ def request_token(namespace: Namespace, account: str) -> str:
 
 def documented_account(namespace: Namespace) -> str:
     """The service account of the documents, with what they bind to it, as it stands but for names; and a token of it."""
-    for block in re.findall(r"^```yaml\n(.*?)^```", section(MIGRATION, "### Rights"), re.DOTALL | re.MULTILINE):
+    for block in re.findall(r"^```yaml\n(.*?)^```", section(INSTALL, "### Rights"), re.DOTALL | re.MULTILINE):
         for document in yaml.safe_load_all(block.replace("financial-screener", namespace.name)):
             if document["kind"] == "Namespace":
                 continue

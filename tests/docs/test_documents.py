@@ -53,10 +53,33 @@ def test_the_readmes_dag_runs_with_what_its_row_says(
     assert run_dag(dag).states("collect") == ["skipped"]
 
 
+def test_the_first_pod_of_the_installation_says_what_its_row_says(
+    run_dag: Callable[..., DagRunResult],
+    workplace: Workplace,
+    kubeconfig: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    blocks = read_blocks(ROOT / "docs" / "INSTALL.md")
+    [shown] = [block for block in blocks if "runs" in block.notes]
+    change, _ = [block for block in blocks if "airflow dagconfig" in block.text and "first_pod" in block.text]
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", workplace.database.url)
+    monkeypatch.setenv("KUBECONFIG", kubeconfig)
+    (tmp_path / "documented.py").write_text(shown.text)
+    [dag] = parse_dags(tmp_path / "documented.py").values()
+
+    assert run_dag(dag).states("say") == ["success"]
+    assert shown.notes["runs"] in capsys.readouterr().out
+    workplace.try_block(change)
+    assert run_dag(dag).states("say") == ["success"]
+    assert shown.notes["runs"].replace("2Gi", "3Gi") in capsys.readouterr().out
+
+
 @pytest.mark.cluster
 def test_the_documented_rights_are_given_by_the_documented_manifests(real_namespace: Namespace, tmp_path: Path) -> None:
     # The second one is a ClusterRole for a triggerer: tests/cluster applies both, and lets tasks run with them.
-    block, _ = [block for block in read_blocks(ROOT / "docs" / "DAG_MIGRATION_GUIDE.md") if block.language == "yaml"]
+    block, _ = [block for block in read_blocks(ROOT / "docs" / "INSTALL.md") if block.language == "yaml"]
     manifests = tmp_path / "rights.yaml"
     manifests.write_text(block.text.replace(NAMESPACE, real_namespace.name))
     kubectl = real_namespace.cluster.kubectl

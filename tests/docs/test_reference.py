@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from airflow.cli.cli_config import GroupCommand
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from plugins.documents import DOCUMENTS
 from plugins.postgres import PASSWORD, Database
-from plugins.reference import MIGRATION, code, listed_parameters, section, table
+from plugins.reference import INSTALL, MIGRATION, code, listed_parameters, section, table
 
+import airflow_provider_dagconfig
 from airflow_provider_dagconfig.cli import definition
 from airflow_provider_dagconfig.cli.definition import COMMANDS
 from airflow_provider_dagconfig.exceptions import DagConfigNotAllowedError
@@ -31,10 +33,10 @@ from airflow_provider_dagconfig.store.migrate import available
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup
 
 ROOT = Path(__file__).parents[2]
-README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"
+CHANGELOG = ROOT / "CHANGELOG.md"
 CONFIGURATION, GROUPS = ROOT / "docs" / "DAG_CONFIGURATION.md", ROOT / "docs" / "EXCHANGE_GROUPS.md"
-OPERATIONS = ROOT / "docs" / "DAG_OPERATIONS.md"
-DOCUMENTS = [README, CHANGELOG, CONFIGURATION, GROUPS, MIGRATION, OPERATIONS]
+OPERATIONS, ARCHITECTURE = ROOT / "docs" / "DAG_OPERATIONS.md", ROOT / "docs" / "ARCHITECTURE.md"
+DEVELOPERS = [ROOT / "CONTRIBUTING.md", ARCHITECTURE]
 
 
 def without_blocks(text: str) -> str:
@@ -250,7 +252,7 @@ def test_the_task_groups_parameters_are_listed() -> None:
     assert set(code(listed)) == parameters(ExchangeGroupTaskGroup.__init__) - {"default_args", "task_group_args"} | {"TaskGroup"}
 
 
-@pytest.mark.parametrize("name", [code(row[0])[0] for row in table(section(MIGRATION, "### Credentials"))])
+@pytest.mark.parametrize("name", [code(row[0])[0] for row in table(section(INSTALL, "### Credentials"))])
 def test_each_documented_field_of_the_connection_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text("{}")
@@ -293,13 +295,36 @@ def test_a_link_leads_somewhere(document: Path, target: str) -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    named = {path for document in DOCUMENTS for path in re.findall(r"\b(?:example_dags|migrations)/[\w.]+", document.read_text())}
+    named = {
+        path for document in DOCUMENTS for path in re.findall(r"(?<![\w/])(?:example_dags|migrations)/[\w.]+", document.read_text())
+    }
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("document", DEVELOPERS, ids=lambda path: path.name)
+def test_files_that_a_page_for_developers_names_exist(document: Path) -> None:
+    named = {
+        path
+        for path in code(without_blocks(document.read_text()))
+        if re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)*(/|\.(py|sql|md|toml|lock))", path)
+    }
+    assert named
+    folders = (ROOT, Path(airflow_provider_dagconfig.__file__).parent)
+    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_each_layer_of_the_contracts_is_described() -> None:
+    [contract] = re.findall(
+        r'^name = "Imports go downward".*?^layers = \[(.*?)^\]', (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE
+    )
+    layers = re.findall(r"airflow_provider_dagconfig\.(\w+)|\"(demo)\"", contract)
+    described = {re.sub(r"/|\.py", "", name) for row in table(section(ARCHITECTURE, "## The layers")) for name in code(row[0])}
+    assert described == {"".join(layer) for layer in layers}
+
+
 def test_supported_versions_are_those_of_the_package() -> None:
-    supported = dict(table(section(README, "## What is supported")))
+    supported = dict(table(section(INSTALL, "## What is supported")))
     package = metadata("airflow-provider-dagconfig")
     assert f">={supported['Python'].split()[0]}" in package["Requires-Python"]
     assert f"apache-airflow>={supported['Airflow'].split()[0]}" in package.get_all("Requires-Dist", [])

@@ -28,7 +28,10 @@ from plugins.airflow_versions import make_dag_bag
 from plugins.postgres import PASSWORD, Database
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 NAMESPACE = "financial-screener"
 
 
@@ -189,7 +192,7 @@ class Workplace:
     def _run(self, words: list[str], block: Block) -> int:
         if "checked only" in block.notes:
             return self._check_kubectl(words)
-        rule = getattr(self, f"_run_{words[0]}", None)
+        rule = getattr(self, f"_run_{words[0].removeprefix('.venv/bin/')}", None)
         assert rule is not None, f"there is no rule for {words[0]}"
         code: int = rule(words)
         return code
@@ -256,7 +259,17 @@ class Workplace:
         self._output += printed
         return code
 
+    def _run_pytest(self, words: list[str]) -> int:
+        """Tests that are named exist; a suite in the suite is not run."""
+        for word in words[1:]:
+            if word.startswith("tests/"):
+                file, _, test = word.partition("::")
+                assert f"def {test}" in (ROOT / file).read_text()
+        return 0
+
     def _run_python(self, words: list[str]) -> int:
+        if words[1:3] == ["-m", "pytest"]:
+            return self._run_pytest(words[2:])
         return self._run_program(sys.executable, *self._here(words[1:]))
 
     def _here(self, words: list[str]) -> list[str]:

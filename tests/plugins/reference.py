@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 MIGRATION = Path(__file__).parents[2] / "docs" / "DAG_MIGRATION_GUIDE.md"
+INSTALL = MIGRATION.with_name("INSTALL.md")
 
 
 def section(document: Path, heading: str) -> str:
