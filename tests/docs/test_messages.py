@@ -492,7 +492,7 @@ def node_lost(_: Database) -> Any:
     deleted = pod()
     deleted["metadata"]["deletionTimestamp"] = "2026-11-23T02:00:00Z"
     life.saw(deleted, 0)
-    end = life.verdict(100)
+    end = life.verdict(200)
     assert isinstance(end, Outcome)
     return explain(end, pod(), config())
 
