@@ -6,6 +6,7 @@
 #             at most; make bench-long: two hours
 # make lint   ruff, mypy, import-linter, shellcheck
 # make wheel  the wheel, in dist/
+# make picture docs/demo.svg, what the demo prints
 # make schema migrations/schema, the present schema by subject, after a migration was added
 # make reference the tables of methods in docs/REFERENCE.md, after a docstring or a signature of the store was changed
 #
@@ -23,7 +24,7 @@ COMPILED := --compile-bytecode
 # An environment holds its own path and its Python's. One that was moved, or whose Python is gone, or that was never finished:
 STALE := $(shell { [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ""; } 2>/dev/null || echo stale)
 
-.PHONY: demo test test-cluster test-airflow chaos bench bench-long lint wheel schema reference kubectl stale
+.PHONY: demo test test-cluster test-airflow chaos bench bench-long lint wheel picture schema reference kubectl stale
 
 demo: $(READY) kubectl
 	$(BIN)/python -m demo
@@ -81,6 +82,10 @@ wheel: export SOURCE_DATE_EPOCH ?= 315532800
 wheel: $(READY)
 	rm -rf build
 	$(BIN)/uv build --wheel
+
+# Wide enough for the tables. The credentials of a cluster are not asked for.
+picture: $(READY) kubectl
+	env -u KUBECONFIG COLUMNS=104 $(BIN)/python -m demo --picture docs/demo.svg
 
 schema: $(READY)
 	PYTHONPATH=.:tests $(BIN)/python -m plugins.present_schema

@@ -62,15 +62,16 @@ def main() -> int:
     parser.add_argument("--stay", action="store_true", help="leave Airflow running at the end, to look around in it")
     more = "a folder with DAG files of yours, to have them beside the examples; may be given again"
     parser.add_argument("--dags", type=_folder, action="append", default=[], metavar="FOLDER", help=more)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="write what it prints into an SVG file too")
     options = parser.parse_args()
     for number in _STOPPING:
         signal.signal(number, _stopped)
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=options.picture is not None)
     # Where root starts it, PostgreSQL runs as another user, who must reach the folder. The secret files in it are not readable.
     folder = Path(tempfile.mkdtemp(prefix="dagconfig-demo-"))
     folder.chmod(0o711)
     try:
-        _demo(console, folder, options.dags, stay=options.stay)
+        _demo(console, folder, options.dags, stay=options.stay, picture=options.picture)
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         console.print("Stopped.")
@@ -97,7 +98,7 @@ def _stopped(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _demo(console: Console, folder: Path, more_dags: list[Path], *, stay: bool) -> None:
+def _demo(console: Console, folder: Path, more_dags: list[Path], *, stay: bool, picture: Path | None) -> None:
     with ExitStack() as stack:
         with _step(console, "PostgreSQL, with the configuration's tables"):
             server = stack.enter_context(running_postgres(folder / "postgres"))
@@ -145,6 +146,8 @@ def _demo(console: Console, folder: Path, more_dags: list[Path], *, stay: bool) 
         console.print(f"\ncpu and memory: request/limit. The pods ran on {cluster.description}.", markup=False)
         history = Store.from_url(server.url("screener")).get_history(since=changing_since)
         console.print(report.audit_trail(reversed(history)))
+        if picture is not None:  # without the passwords below
+            console.save_svg(str(picture), title="make demo")
         if stay:
             console.print(f"Airflow: {airflow.url}, user {USER}, password {airflow.password}", markup=False, soft_wrap=True)
             console.print(f"Rows: {server.url('screener')}", markup=False, soft_wrap=True)

@@ -94,8 +94,8 @@ class Airflow:
         for dag_id in dag_ids:
             self.request("PATCH", f"/dags/{quote(dag_id)}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> None:
+        body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": dict(conf or {})}
         self.request("POST", f"/dags/{quote(dag_id)}/dagRuns", body)
 
     def runs(self, dag_id: str) -> dict[str, str]:

@@ -134,7 +134,8 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     (dags / "twice.py").write_text(TWICE)
     is_kubernetes = request.param == "cluster"
     kubeconfig = request.getfixturevalue("real_cluster").kubeconfig if is_kubernetes else None
-    with running_demo(folder / "output", "--stay", "--dags", str(dags), kubeconfig=kubeconfig) as demo:
+    arguments = ["--stay", "--dags", str(dags), "--picture", str(folder / "demo.svg")]
+    with running_demo(folder / "output", *arguments, kubeconfig=kubeconfig) as demo:
         demo.wait_until(lambda: "Ctrl-C ends it." in demo.told(), 600)
         url, password = said(demo, r"Airflow: (\S+), user admin, password (\S+)")
         [rows] = said(demo, r"Rows: (\S+)")
@@ -186,6 +187,13 @@ def test_the_demo_shows_what_the_changed_rows_changed(system: System) -> None:
     assert (amounts(*unchanged[3:5]), unchanged[5:7]) == (amounts("500m/2000m", "1Gi/2Gi"), ["500", "success"])
     assert "cpu_limit: 2000m → 3000m" in told
     assert "enabled: True → False" in told
+
+
+def test_the_demos_picture_shows_what_it_printed_but_no_password(system: System) -> None:
+    picture = system.demo.output.with_name("demo.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "european_markets" in picture
+    assert system.airflow.password not in picture
 
 
 def test_collection_runs_a_pod_a_group_with_what_the_rows_say_and_then_the_indicators(system: System) -> None:

@@ -6,6 +6,7 @@ One DAG a case, and all of them at once: a run takes as long as the longest. Eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -42,6 +43,7 @@ job("off_between_tries", *FAIL)
 job("invalid_row", *FAIL)
 job("evicted", *FOR_EVER)
 job("node_lost", *FOR_EVER)
+job("lowered", "dd", "if=/dev/zero", "of=/dev/null", "bs=40M", "count=1")
 mapped("mapped", "sh", "-c", over={"arguments": [["exit 3"], ["exit 0"]]})
 mapped("mapped_not_rendered", "sh", "-c", over={"arguments": [["{{ nothing.there }}"]]})
 mapped("mapped_with_a_wrong_argument", *FAIL, over={"on_finish_action": ["nonsense"]})
@@ -88,7 +90,10 @@ def runs(
 
 def begin(runs: Runs) -> None:
     """Start a run of each DAG, with its row."""
-    runs.begin(IDS, ROWS)
+    runs.begin([dag_id for dag_id in IDS if dag_id != "lowered"], ROWS)
+    # Airflow knows a run's previous one by its logical date.
+    runs.insert("lowered", {})
+    runs.airflow.trigger("lowered", "manual__before", logical_date="2026-11-22T02:00:00Z")
     # As it was written before there was a rule against it.
     runs.database.execute("""
         ALTER TABLE financial_screener.dag_configuration DROP CONSTRAINT rule_memory_limit, DISABLE TRIGGER USER;
@@ -117,6 +122,7 @@ def meddle(runs: Runs, proxy: Proxy, stack: ExitStack) -> None:
     runs.fail_pod("evicted", "Evicted")
     runs.fail_pod("node_lost", "NodeLost")
     for dag_id in ("evicted", "node_lost"):
+        runs.remove_failed_pod(dag_id)
         runs.wait_no_longer(dag_id)
 
     runs.wait_for("off_between_tries", "up_for_retry")
@@ -139,6 +145,11 @@ def meddle(runs: Runs, proxy: Proxy, stack: ExitStack) -> None:
     runs.wait_for("database_away", "up_for_retry")
     for dag_id in ("cleared_while_running", "database_away"):
         runs.airflow.set_state(dag_id, RUN, "run", "failed")
+
+    runs.wait_until(lambda: runs.airflow.runs("lowered")["manual__before"] in ("success", "failed"), "a run with 128Mi ends")
+    runs.configure("lowered", memory_limit="20Mi")
+    runs.airflow.trigger("lowered", RUN, logical_date="2026-11-23T02:00:00Z")
+    runs.wait_until(lambda: runs.airflow.runs("lowered").get(RUN) in ("success", "failed"), "a run with 20Mi ends")
     runs.wait_for("exit_3", "failed", 4)
 
 
@@ -166,6 +177,13 @@ def test_what_the_cluster_did_uses_up_no_retry(runs: Runs, dag_id: str, reason: 
 def test_out_of_memory_counts(runs: Runs) -> None:
     assert runs.task("out_of_memory") == ("failed", 1)
     assert runs.says("out_of_memory") == "no retry: try 1 of 1 failed (OOMKilled)"
+
+
+def test_a_failure_names_the_change_behind_it_and_the_run_before(runs: Runs) -> None:
+    assert runs.task("lowered") == ("failed", 1)
+    _, changed, ran, *_ = runs.error("lowered").splitlines()
+    assert re.fullmatch(r"postgres changed memory_limit from 128Mi to 20Mi .* ago \(version 2\)\.", changed)
+    assert re.fullmatch(r"It ran with memory_limit = 128Mi until .* ago: run manual__before succeeded\.", ran)
 
 
 def test_a_row_with_one_retry_has_two_pods_and_two_more_once_it_is_cleared(runs: Runs) -> None:

@@ -83,7 +83,7 @@ class Runs:
     def task(self, dag_id: str, map_index: int = -1) -> tuple[str | None, int]:
         """Return the state of a task and the number of its last try."""
         [found] = self.metadata.execute(
-            "SELECT state, try_number FROM task_instance WHERE (dag_id, map_index) = (%s, %s)", (dag_id, map_index)
+            "SELECT state, try_number FROM task_instance WHERE (dag_id, run_id, map_index) = (%s, %s, %s)", (dag_id, RUN, map_index)
         )
         return (found[0], found[1])
 
@@ -109,6 +109,13 @@ class Runs:
 
     def log(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
         return self.airflow.task_log(dag_id, RUN, "run", map_index, try_number).splitlines()
+
+    def error(self, dag_id: str, try_number: int = 1) -> str:
+        """Return the message of the exception with which a try ended, as Airflow's page shows it with the traceback."""
+        path = f"/dags/{dag_id}/dagRuns/{RUN}/taskInstances/run/logs/{try_number}"
+        content = self.airflow.request("GET", path, map_index=-1, full_content="true")["content"]
+        [error] = [line["error_detail"][0]["exc_value"] for line in content if line.get("error_detail")]
+        return str(error)
 
     def says(self, dag_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return the line of a try's log that says what happens next; it must be outside all groups, which Airflow's page folds."""
@@ -152,6 +159,17 @@ class Runs:
         failed["metadata"] = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
         self.namespace.cluster.kubectl("replace", "--raw", path, "-f", "-", body=failed)
 
+    def remove_failed_pod(self, dag_id: str) -> None:
+        """
+        Remove the pod of :meth:`fail_pod` for good, once its try has failed, as the cluster's garbage collection does.
+
+        Its kubelet, which has not written that status, may need minutes for it.
+        """
+        self.wait_for(dag_id, "up_for_retry")
+        [pod] = self.pods(dag_id)
+        path = f"{self.namespace.path}/{pod['metadata']['name']}?gracePeriodSeconds=0"
+        self.namespace.cluster.kubectl("delete", "--raw", path, check=False)
+
     def kill_worker(self, dag_id: str, before: Callable[[], None] = lambda: None) -> None:
         """
         Kill the process that runs a task, and its descendants.
@@ -173,13 +191,21 @@ class Runs:
 
         :param rows: DAG id to the values that differ from a job without retries and delay.
         """
+        for dag_id in dag_ids:
+            self.insert(dag_id, rows.get(dag_id, {}))
+            self.airflow.trigger(dag_id, RUN)
+
+    def insert(self, dag_id: str, differs: Mapping[str, Any]) -> None:
+        """
+        Make a DAG's row.
+
+        :param differs: what differs from a job with no retry and no delay.
+        """
         common = {"cpu_request": "10m", "memory_request": "16Mi", "memory_limit": "128Mi", "max_retries": 0}
         common |= {"retry_delay_minutes": 0, "retry_backoff_enabled": False}
-        for dag_id in dag_ids:
-            row = {"dag_name": dag_id, "job_name": "all", **common, **rows.get(dag_id, {})}
-            columns, values = ", ".join(row), ", ".join(f"%({column})s" for column in row)
-            self.database.execute(f"INSERT INTO financial_screener.dag_configuration ({columns}) VALUES ({values})", row)
-            self.airflow.trigger(dag_id, RUN)
+        row = {"dag_name": dag_id, "job_name": "all", **common, **differs}
+        columns, values = ", ".join(row), ", ".join(f"%({column})s" for column in row)
+        self.database.execute(f"INSERT INTO financial_screener.dag_configuration ({columns}) VALUES ({values})", row)
 
     def wait_for_all(self) -> None:
         """Wait until each task has ended."""
