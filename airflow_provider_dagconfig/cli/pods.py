@@ -90,7 +90,7 @@ def _still(before: Verdict, later: Verdict) -> Verdict:
 
 def _deal_with(pod: ListedPod, verdict: Verdict, installation: InstallationPods, args: Namespace) -> Done:
     try:
-        return installation.deal_with(pod, verdict, now(), unknown=args.unknown, only_tried=args.dry_run)
+        return installation.deal_with(pod, verdict, now(), delete_unknown=args.unknown, dry_run=args.dry_run)
     except KubectlError as error:
         stop(f"Error: Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}")
 

@@ -289,7 +289,7 @@ class Retrying:
             what = "the configuration could not be read"
             return (Cause.CLUSTER, what) if _passes(error) else (Cause.FINAL, _headline(error))
         what = type(error).__name__
-        return (Cause.NOBODY if self.run is not None and self.run.may_go_on else Cause.JOB), what
+        return (Cause.NOBODY if self.run is not None and self.run.may_still_run else Cause.JOB), what
 
     def _rules(self, config: DagConfig) -> Rules:
         rules = Rules.of(config, self._task.max_retry_delay, cluster_retries=configured_cluster_retries(), run_once=self._run_once)

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dagconfig.hooks.airflow_state import facts_of
 from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
-from airflow_provider_dagconfig.kubectl.errors import PASSING, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, KubectlError
 from airflow_provider_dagconfig.kubectl.listing import Done, InstallationPods, cannot_list
 from airflow_provider_dagconfig.kubectl.sweep import Fate, ListedPod, Verdict, judge
 from airflow_provider_dagconfig.models import InstallationError
@@ -99,7 +99,7 @@ class SweepPodsOperator(BaseOperator):
                 # The pods first: Airflow's answers must not be older than the observation of a pod.
                 listed = requests.all()
             except KubectlError as error:
-                failure = AirflowException if error.fault in PASSING else AirflowFailException
+                failure = AirflowException if error.fault in TRANSIENT else AirflowFailException
                 raise failure(cannot_list(error, namespace, access.source)) from None
             judged = self._judged(context, listed)
             did = [self._deal_with(requests, pod, verdict) for pod, verdict in judged]

@@ -98,7 +98,7 @@ class TaskPod:
                 run = self._make(request, environment, refusal)
                 if not self._started(run) and self._task.deferrable and refusal is None:
                     self._defer(self._leave(run))
-                ended = self._counted(run.go_on)
+                ended = self._counted(run.wait_for_end)
                 result = self._read_result(ended)
         return self._succeeded(access, result)
 
@@ -133,7 +133,7 @@ class TaskPod:
     def _make(self, request: PodRequest, environment: Mapping[str, str], refusal: str | None) -> PodRun:
         manifest, config, log = build_pod(request), request.dag_config, self._task.log
 
-        def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        def before_replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
             found = self._growth.replacing(pod, self._task.base_container_name)
             if found is None:
                 return None
@@ -143,7 +143,7 @@ class TaskPod:
 
         tell_pod(log, manifest, config)
         namespace = manifest["metadata"]["namespace"]
-        permit = replace(self._retrying.permit(config), replacing=replacing)
+        permit = replace(self._retrying.permit(config), before_replacing=before_replacing)
         former = FormerName.of(
             request, lambda pod: self._kubectl(environment, namespace, pod), self._growth.in_force.installation.created_at
         )
@@ -235,7 +235,7 @@ class TaskPod:
             self._growth.begun_with,
             {name: getattr(task, name) for name in task._selectors},
             ClusterParameters.of(task),
-            run.part(),
+            run.detach(),
             self._limits(found.config),
             self._deadline(),
         )
@@ -258,7 +258,7 @@ class TaskPod:
         """Collect the end of the pod. If it still runs, defer again, or end it if the task's time is over."""
 
         def meet() -> Ended:
-            if (ended := run.meet(report, left.parting.begun_at)) is None:
+            if (ended := run.resume(report, left.parting.begun_at)) is None:
                 raise _GoesOn
             return ended
 
@@ -268,7 +268,7 @@ class TaskPod:
         except _GoesOn:
             pass
         if report.kind is not Kind.TIMEOUT:
-            self._defer(replace(left, parting=run.part()))
+            self._defer(replace(left, parting=run.detach()))
         run.abandon(Why.TIMEOUT)
         most = self._task.execution_timeout
         raise AirflowTaskTimeout(f"execution_timeout = {most} is over, and the pod has not ended")

@@ -179,7 +179,7 @@ class PodTrigger(BaseTrigger):
 
     async def _has_looked(self, sight: Sight, life: PodLife, ahead: float) -> bool:
         """Request the pod itself before a wait counts as too long: the watch may have been silent for another reason."""
-        event = await sight.look()
+        event = await sight.request_pod()
         self._take(event, life, time.monotonic() + ahead)
         return event is not None
 
@@ -187,10 +187,10 @@ class PodTrigger(BaseTrigger):
         if isinstance(event, str):
             self.log.info("%s", printable(event))
         elif event is not None:
-            if event.pod and (note := life.saw(event.pod, now)):
+            if event.pod and (note := life.record_state(event.pod, now)):
                 self.log.info("%s", printable(note))
             if event.kind == "DELETED":
-                life.vanished()
+                life.record_deletion()
 
     async def on_kill(self) -> None:
         """
@@ -244,7 +244,7 @@ class PodTrigger(BaseTrigger):
             kubectl = Kubectl(environment, watched.namespace, watched.pod, container, configured_kubectl())
             claim = Claim(kubectl, watched.identity, notes.append, lambda _: False)
             release = Release(claim, watched.identity, notes.append, lambda _: False)
-            return release.unwanted(None, watched.limits.grace_period, time.monotonic, why)
+            return release.delete_unwanted(None, watched.limits.grace_period, time.monotonic, why)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClusterParameters, WatchHub]] = weakref.WeakKeyDictionary()

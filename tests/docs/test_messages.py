@@ -451,7 +451,7 @@ def left_to_be_collected(_: Database) -> Any:
     succeeded = pod() | {"status": {"phase": "Succeeded"}}
     kubectl = ScriptedKubectl(succeeded["metadata"]["name"], namespace="financial-screener")
     release = Release(Claim(kubectl, pod(), print, lambda _: False), pod(), print, lambda _: False)
-    return release.unwanted(succeeded, 30, lambda: 0.0, Why.TIMEOUT)
+    return release.delete_unwanted(succeeded, 30, lambda: 0.0, Why.TIMEOUT)
 
 
 def left_after_its_success(_: Database) -> Any:
@@ -466,7 +466,7 @@ def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def lost(_: Database) -> Any:
-    return Watching().lost(KubectlError(Fault.UNREACHABLE, REFUSED), 0)
+    return Watching().record_failure(KubectlError(Fault.UNREACHABLE, REFUSED), 0)
 
 
 def back(_: Database) -> Any:
@@ -491,7 +491,7 @@ def node_lost(_: Database) -> Any:
     life = PodLife(pod(), Limits(120, 600), begun_at=0)
     deleted = pod()
     deleted["metadata"]["deletionTimestamp"] = "2026-11-23T02:00:00Z"
-    life.saw(deleted, 0)
+    life.record_state(deleted, 0)
     end = life.verdict(200)
     assert isinstance(end, Outcome)
     return explain(end, pod(), config())
