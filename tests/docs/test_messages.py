@@ -41,7 +41,7 @@ from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife
 from airflow_provider_dagconfig.kubectl.release import Release, Why
 from airflow_provider_dagconfig.kubectl.watching import Watching
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, Override, RowChange, in_force
-from airflow_provider_dagconfig.operators.ends import as_airflows
+from airflow_provider_dagconfig.operators.ends import airflow_exception
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.result import read_result
@@ -503,13 +503,13 @@ def never_created(_: Database) -> Any:
 
 def forbidden(_: Database) -> Any:
     said = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "financial-screener"'
-    return as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
+    return airflow_exception(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
 
 
 def beyond_a_limit_range(_: Database) -> Any:
     name = pod()["metadata"]["name"]
     said = f'pods "{name}" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
-    return str(as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")).partition("\n")[0]
+    return str(airflow_exception(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")).partition("\n")[0]
 
 
 def slow_init_container(_: Database) -> Any:
