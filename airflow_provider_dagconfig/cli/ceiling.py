@@ -12,15 +12,15 @@ from airflow_provider_dagconfig.cli.output import (
     confirm,
     done,
     note,
-    only_tried,
     print_data,
     print_differences,
     print_table,
     say,
+    was_dry_run,
     when,
 )
 from airflow_provider_dagconfig.cli.remedies import command_that_lowers
-from airflow_provider_dagconfig.cli.rows import who
+from airflow_provider_dagconfig.cli.rows import author
 from airflow_provider_dagconfig.cli.values import CEILINGS, UsageError, read_assignments
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigNotFoundError
 from airflow_provider_dagconfig.models import DagConfig
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dagconfig.store import Store
 
-_SHOWN = 12
+_MAX_COMMANDS = 12
 """Commands in one message; the message only counts further ones."""
 
 
@@ -79,12 +79,12 @@ def set_ceilings(args: Namespace) -> None:
     if not assignments:
         raise UsageError("Nothing is set; write CEILING=VALUE, such as memory=64Gi")
     for assignment in assignments:
-        _see_that_it_is_one(assignment.partition("=")[0])
+        _check_ceiling_name(assignment.partition("=")[0])
     values = read_assignments(CEILINGS, assignments)
     store = store_of(args)
-    there = _own(store, dag)
-    before = {name: _shown(ceiling.value, ceiling.not_valid) for name, ceiling in there.items()}
-    after = {name: _shown(str(value), args.not_valid) for name, value in values.items()}
+    present = _own_ceilings(store, dag)
+    before = {name: _value_text(ceiling.value, ceiling.not_valid) for name, ceiling in present.items()}
+    after = {name: _value_text(str(value), args.not_valid) for name, value in values.items()}
     if differing := {name: (before.get(name), text) for name, text in after.items() if before.get(name) != text}:
         print_differences([Difference(f"ceilings of {whose(dag)}", "changed", differing)])
     else:
@@ -93,16 +93,16 @@ def set_ceilings(args: Namespace) -> None:
     try:
         with store.transaction(force_rollback=args.dry_run):
             for name in differing:
-                store.set_ceiling(name, values[name], dag, not_valid=args.not_valid, updated_by=who(args), reason=args.reason)
+                store.set_ceiling(name, values[name], dag, not_valid=args.not_valid, updated_by=author(args), reason=args.reason)
     except DagConfigConflictError as error:
         raise _with_remedies(error, store, values) from error
-    if only_tried(args):
+    if was_dry_run(args):
         return
     done(f"what is written for {whose(dag)} from now on is held to it, and so is what a run's conf sets.", store.location)
-    _say_what_follows(store, dag, list(differing))
+    _say_effects(store, dag, list(differing))
 
 
-def _shown(value: str, not_valid: bool) -> str:
+def _value_text(value: str, not_valid: bool) -> str:
     return f"{value} (not valid)" if not_valid else value
 
 
@@ -116,29 +116,31 @@ def _with_remedies(error: DagConfigConflictError, store: Store, values: dict[str
     commands = [command_that_lowers(store.location, *row, columns) for row, columns in rows.items()]
     if not commands:
         return error
-    more = f"; and {len(commands) - _SHOWN} more" if len(commands) > _SHOWN else ""
-    return DagConfigConflictError(f"{error} On the command line: --not-valid; or first: {'; '.join(commands[:_SHOWN])}{more}")
+    more = f"; and {len(commands) - _MAX_COMMANDS} more" if len(commands) > _MAX_COMMANDS else ""
+    return DagConfigConflictError(
+        f"{error} On the command line: --not-valid; or first: {'; '.join(commands[:_MAX_COMMANDS])}{more}"
+    )
 
 
-def _say_what_follows(store: Store, dag: str | None, names: Sequence[str]) -> None:
+def _say_effects(store: Store, dag: str | None, names: Sequence[str]) -> None:
     bounds = [each for each in store.get_ceilings(dag) if each.name in names and (dag is not None or each.dag_name is None)]
     own = [each for each in bounds if each.dag_name == dag]
     for ceiling in own:
         lower = [each for each in binding(bounds) if each.name == ceiling.name and each is not ceiling]
         if lower:
             note(f"It has no effect yet: the ceiling {lower[0]} is lower.")
-    of_defaults = vars(DagConfig.defaults(dag or "DAG", "JOB"))
-    too_much = above(of_defaults, (each for each in own if not each.not_valid))
+    defaults = vars(DagConfig.defaults(dag or "DAG", "JOB"))
+    too_much = above(defaults, (each for each in own if not each.not_valid))
     if too_much:
         listed = ", ".join(f"{column} {value}" for column, (value, _) in too_much.items())
-        words = [f"{column}={ceiling.value}" for column, (_, ceiling) in too_much.items()]
+        assignments = [f"{column}={ceiling.value}" for column, (_, ceiling) in too_much.items()]
         note(
             f"A job without a row cannot run: the defaults ({listed}) are above it. To make a row:"
-            f" {store.location.command('set', dag or 'DAG', 'JOB', *words, options=['--create'])}"
+            f" {store.location.command('set', dag or 'DAG', 'JOB', *assignments, options=['--create'])}"
         )
-    left = [each for each in store.get_ceiling_violations() if each.ceiling.name in names and each.ceiling.dag_name == dag]
-    if left:
-        note(f"{len(left)} values are above it, and stay until they are changed; to see them: {store.location.command('doctor')}")
+    higher = [each for each in store.get_ceiling_violations() if each.ceiling.name in names and each.ceiling.dag_name == dag]
+    if higher:
+        note(f"{len(higher)} values are above it, and stay until they are changed; to see them: {store.location.command('doctor')}")
 
 
 @command
@@ -146,29 +148,29 @@ def remove(args: Namespace) -> None:
     """Remove ceilings of a DAG, or of all DAGs."""
     dag, names = _dag_and_names(args.what, lambda word: word in BOUNDED)
     if not names:
-        _see_that_it_is_one(args.what[0]) if len(args.what) == 1 else None
+        _check_ceiling_name(args.what[0]) if len(args.what) == 1 else None
         raise UsageError(f"Say which ceilings: {', '.join(BOUNDED)}")
     for name in names:
-        _see_that_it_is_one(name)
+        _check_ceiling_name(name)
     store = store_of(args)
-    there = _own(store, dag)
-    if missing := [name for name in dict.fromkeys(names) if name not in there]:
-        are = ", ".join(f"{each.name} of {whose(each.dag_name)}" for each in store.get_ceilings())
+    present = _own_ceilings(store, dag)
+    if missing := [name for name in dict.fromkeys(names) if name not in present]:
+        listed = ", ".join(f"{each.name} of {whose(each.dag_name)}" for each in store.get_ceilings())
         raise DagConfigNotFoundError(
             f"There is no ceiling {' and no ceiling '.join(missing)} of {whose(dag)} ({store.location})."
-            f" There are: {are or 'none'}."
+            f" There are: {listed or 'none'}."
         )
-    gone = {name: (_shown(there[name].value, there[name].not_valid), None) for name in dict.fromkeys(names)}
-    print_differences([Difference(f"ceilings of {whose(dag)}", "removed", gone)])
-    confirm(f"This removes {len(gone)} of the ceilings of {whose(dag)}.", args, store.location)
+    removed = {name: (_value_text(present[name].value, present[name].not_valid), None) for name in dict.fromkeys(names)}
+    print_differences([Difference(f"ceilings of {whose(dag)}", "removed", removed)])
+    confirm(f"This removes {len(removed)} of the ceilings of {whose(dag)}.", args, store.location)
     with store.transaction(force_rollback=args.dry_run):
-        for name in gone:
-            store.remove_ceiling(name, dag, updated_by=who(args), reason=args.reason)
-    if not only_tried(args):
-        done(f"{', '.join(gone)} of {whose(dag)} {'is' if len(gone) == 1 else 'are'} removed.", store.location)
+        for name in removed:
+            store.remove_ceiling(name, dag, updated_by=author(args), reason=args.reason)
+    if not was_dry_run(args):
+        done(f"{', '.join(removed)} of {whose(dag)} {'is' if len(removed) == 1 else 'are'} removed.", store.location)
 
 
-def _own(store: Store, dag: str | None) -> dict[str, Ceiling]:
+def _own_ceilings(store: Store, dag: str | None) -> dict[str, Ceiling]:
     return {each.name: each for each in store.get_ceilings(dag) if each.dag_name == dag}
 
 
@@ -182,6 +184,6 @@ def _dag_and_names(words: Sequence[str], is_name: Any) -> tuple[str | None, list
     return first, rest
 
 
-def _see_that_it_is_one(name: str) -> None:
+def _check_ceiling_name(name: str) -> None:
     if name not in BOUNDED:
         raise UsageError(f"There is no ceiling {name!r}.{did_you_mean(name, BOUNDED)} There are: {', '.join(BOUNDED)}.")

@@ -14,17 +14,17 @@ from airflow_provider_dagconfig.cli.output import (
     done,
     hint,
     note,
-    only_tried,
     print_data,
     print_differences,
     print_table,
     say,
     shown,
+    was_dry_run,
     when,
 )
 from airflow_provider_dagconfig.cli.parser import NotGiven
-from airflow_provider_dagconfig.cli.remedies import assigned, made_again
-from airflow_provider_dagconfig.cli.rows import job_row, no_job, now, rows_of, stale, who
+from airflow_provider_dagconfig.cli.remedies import assignments_of, override_command
+from airflow_provider_dagconfig.cli.rows import author, job_row, no_job_error, now, rows_of, stale_error
 from airflow_provider_dagconfig.cli.values import JOB_COLUMNS, OVERRIDE_COLUMNS, UsageError, read_assignments, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
 from airflow_provider_dagconfig.models import parse_duration, shell_word
@@ -77,9 +77,9 @@ def delete(args: Namespace) -> None:
     store = store_of(args)
     row = store.get_dag_config_row(args.dag, args.job)
     if row.row is None:
-        raise no_job(store, args.dag, args.job)
+        raise no_job_error(store, args.dag, args.job)
     if args.if_version is not None and args.if_version != row.version:
-        raise stale(f"{args.dag}/{args.job}", args.if_version, row.version)
+        raise stale_error(f"{args.dag}/{args.job}", args.if_version, row.version)
     found = difference(f"{args.dag}/{args.job}", row.row, None)
     assert found is not None
     print_differences([found])
@@ -91,8 +91,8 @@ def delete(args: Namespace) -> None:
         store.location,
     )
     with store.transaction(force_rollback=args.dry_run):
-        store.delete_dag_config(args.dag, args.job, updated_by=who(args), reason=args.reason, expected_version=row.version)
-    if only_tried(args):
+        store.delete_dag_config(args.dag, args.job, updated_by=author(args), reason=args.reason, expected_version=row.version)
+    if was_dry_run(args):
         return
     done(f"the row of {args.dag}/{args.job} is deleted. A task of it runs with the defaults.", store.location)
     for override in row.overrides:
@@ -110,14 +110,14 @@ def rename(args: Namespace) -> None:
     store = store_of(args)
     row = store.get_dag_config_row(args.dag, args.job)
     if row.row is None:
-        raise no_job(store, args.dag, args.job)
+        raise no_job_error(store, args.dag, args.job)
     if args.if_version is not None and args.if_version != row.version:
-        raise stale(f"{args.dag}/{args.job}", args.if_version, row.version)
+        raise stale_error(f"{args.dag}/{args.job}", args.if_version, row.version)
     with store.transaction(force_rollback=args.dry_run):
         new = store.rename_dag_config(
             *(args.dag, args.job, args.new_job),
             new_dag_name=args.new_dag,
-            updated_by=who(args),
+            updated_by=author(args),
             reason=args.reason,
             expected_version=row.version,
         )
@@ -125,15 +125,15 @@ def rename(args: Namespace) -> None:
         entries = store.get_history(new.dag_name, new.job_name, table_name="dag_configuration", limit=1)
     old_name, new_name = f"{args.dag}/{args.job}", f"{new.dag_name}/{new.job_name}"
     say(f"{old_name} -> {new_name}")
-    if only_tried(args):
+    if was_dry_run(args):
         return
-    went = sorted(each.override_id for each in made if each.state != "ended")
-    along = f" Its overrides went along, as {', '.join(map(str, went))}." if went else ""
-    done(f"{old_name} is {new_name} now, version {shown(new.version)}, entry {entries[0].audit_id}.{along}", store.location)
+    new_ids = sorted(each.override_id for each in made if each.state != "ended")
+    moved = f" Its overrides went along, as {', '.join(map(str, new_ids))}." if new_ids else ""
+    done(f"{old_name} is {new_name} now, version {shown(new.version)}, entry {entries[0].audit_id}.{moved}", store.location)
     note(f"A task that asks for {old_name} runs with the defaults from now on: change job_name in the DAG.")
-    back = [f"--to-dag={args.dag}"] if args.new_dag else []
-    again = [args.job] if args.new_job else []
-    hint(f"To undo it: {store.location.command('rename', new.dag_name, new.job_name, *again, options=back)}")
+    dag_option = [f"--to-dag={args.dag}"] if args.new_dag else []
+    old_job = [args.job] if args.new_job else []
+    hint(f"To undo it: {store.location.command('rename', new.dag_name, new.job_name, *old_job, options=dag_option)}")
 
 
 def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
@@ -141,12 +141,12 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     row = store.get_dag_config_row(args.dag, job)
     creates = row.row is None
     if creates and not getattr(args, "create", False):
-        to_make = store.location.command("set", args.dag, job, *assigned(values), options=["--create"])
+        create_command = store.location.command("set", args.dag, job, *assignments_of(values), options=["--create"])
         # A user who typed no job of a DAG that has jobs did not mean to create another one.
         is_meant = not isinstance(args.job, NotGiven) or not store.get_dag_configs(args.dag)
-        raise no_job(store, args.dag, job, to_make if is_meant else "")
+        raise no_job_error(store, args.dag, job, create_command if is_meant else "")
     if args.if_version is not None and args.if_version != row.version:
-        raise stale(f"{args.dag}/{job}", args.if_version, row.version)
+        raise stale_error(f"{args.dag}/{job}", args.if_version, row.version)
     before = None if creates else row.row
     after = {**row.values, **values} if creates else values
     found = difference(f"{args.dag}/{job}", before, after)
@@ -158,9 +158,9 @@ def _change(args: Namespace, job: str, values: dict[str, Any]) -> None:
     with store.transaction(force_rollback=args.dry_run):
         # Only the change that was shown is made: the row must still have the version that was read.
         store.update_dag_config(
-            args.dag, job, **values, updated_by=who(args), reason=args.reason, expected_version=0 if creates else row.version
+            args.dag, job, **values, updated_by=author(args), reason=args.reason, expected_version=0 if creates else row.version
         )
-    if only_tried(args):
+    if was_dry_run(args):
         return
     _say_done(store, store.get_dag_config_row(args.dag, job), values)
 
@@ -176,7 +176,7 @@ def _say_done(store: Store, row: JobRow, values: dict[str, Any]) -> None:
         effect = "The job's next task runs with it."
     done(f"version {shown(row.version)}{entry}. {effect}", store.location)
     _say_hidden(store, row, values)
-    _say_where_memory_grows(values)
+    _say_if_memory_does_not_grow(values)
     if row.problem:
         note(f"The job still cannot run: {row.problem}")
 
@@ -187,16 +187,16 @@ def _say_hidden(store: Store, row: JobRow, values: Mapping[str, Any]) -> None:
         if columns := [column for column in values if column in override.values]:
             note(
                 f"Until {when(override.ends_at)} override {override.override_id} holds for {', '.join(columns)};"
-                f" to end it now: {_to_end(store, override)}"
+                f" to end it now: {_end_command(store, override)}"
             )
 
 
-def _say_where_memory_grows(values: Mapping[str, Any]) -> None:
+def _say_if_memory_does_not_grow(values: Mapping[str, Any]) -> None:
     if values.get("memory_growth") and (version := without_task_state_store()):
         note(f"The Airflow here is {version}, and memory grows from 3.3 on: here it stays as it is.")
 
 
-def _to_end(store: Store, override: Override) -> str:
+def _end_command(store: Store, override: Override) -> str:
     return store.location.command("override", options=["--end", str(override.override_id)])
 
 
@@ -204,18 +204,18 @@ def _to_end(store: Store, override: Override) -> str:
 def override(args: Namespace) -> None:
     """Create, extend, list or end overrides."""
     if args.end is not None:
-        _only_with(args, "--end", "dag", "duration", "until", "since", "list", "extend")
-        _end(store_of(args), args)
+        _refuse_options(args, "--end", "dag", "duration", "until", "since", "list", "extend")
+        _end_override(store_of(args), args)
     elif args.extend is not None:
-        _only_with(args, "--extend", "dag", "since", "list", "assignments")
-        _extend(store_of(args), args)
+        _refuse_options(args, "--extend", "dag", "since", "list", "assignments")
+        _extend_override(store_of(args), args)
     elif args.list or args.all:
-        _only_with(args, "--list", "duration", "until", "since", "assignments")
-        _list(store_of(args), args)
+        _refuse_options(args, "--list", "duration", "until", "since", "assignments")
+        _list_overrides(store_of(args), args)
     elif args.dag is None and not (args.assignments or args.duration or args.until or args.since):
-        _list(store_of(args), args)
+        _list_overrides(store_of(args), args)
     else:
-        _make(args)
+        _create_override(args)
 
 
 _OPTIONS = {
@@ -229,13 +229,13 @@ _OPTIONS = {
 }
 
 
-def _only_with(args: Namespace, option: str, *others: str) -> None:
-    given = [_OPTIONS[other] for other in others if getattr(args, other)]
-    if given:
-        raise UsageError(f"{' and '.join(given)} cannot go with {option}")
+def _refuse_options(args: Namespace, option: str, *others: str) -> None:
+    conflicting = [_OPTIONS[other] for other in others if getattr(args, other)]
+    if conflicting:
+        raise UsageError(f"{' and '.join(conflicting)} cannot go with {option}")
 
 
-def _list(store: Store, args: Namespace) -> None:
+def _list_overrides(store: Store, args: Namespace) -> None:
     overrides = store.get_overrides(args.dag, args.job, active_only=not args.all)
     if args.dag and not overrides:
         rows_of(store, args.dag, args.job)
@@ -271,25 +271,25 @@ def _override_cells(each: Override, output: str) -> dict[str, Any]:
     }
 
 
-def _end(store: Store, args: Namespace) -> None:
+def _end_override(store: Store, args: Namespace) -> None:
     with store.transaction(force_rollback=args.dry_run):
-        ended = store.end_override(args.end, updated_by=who(args), reason=args.reason)
+        ended = store.end_override(args.end, updated_by=author(args), reason=args.reason)
         row = store.get_dag_config_row(ended.dag_name, ended.job_name)
-    if only_tried(args):
+    if was_dry_run(args):
         return
     holds = ", ".join(f"{column}={shown(row.values.get(column))} ({row.sources[column]})" for column in ended.values)
     done(f"override {ended.override_id} of {ended.dag_name}/{ended.job_name} has ended. Now: {holds}.", store.location)
 
 
-def _make(args: Namespace) -> None:
-    _see_that_options_are_one_word(args)
+def _create_override(args: Namespace) -> None:
+    _check_one_word_options(args)
     job, values = job_and_values(args, OVERRIDE_COLUMNS)
     if bool(args.duration) == bool(args.until):
         raise UsageError("Say how long: --for 2h, or --until 06:00")
     if not args.reason:
         raise UsageError("Say why, for whoever finds it at night: --reason TEXT")
     starts_at = read_moment(args.since, now(), ago=False) if args.since else None
-    ends_at = _moment_to_come(args, starts_at or now())
+    ends_at = _future_moment(args, starts_at or now())
     if starts_at is not None and not now() < starts_at < ends_at:
         raise UsageError(f"--from {when(starts_at)} must be to come, and before {when(ends_at)}, when it ends; now: leave it out")
     store = store_of(args)
@@ -299,13 +299,13 @@ def _make(args: Namespace) -> None:
         print_differences([found])
     with store.transaction(force_rollback=args.dry_run):
         made = store.override_dag_config(
-            args.dag, job, until=ends_at, starts_at=starts_at, reason=args.reason, updated_by=who(args), **values
+            args.dag, job, until=ends_at, starts_at=starts_at, reason=args.reason, updated_by=author(args), **values
         )
-    if not only_tried(args):
-        _say_covered(store, made, row)
+    if not was_dry_run(args):
+        _say_effect(store, made, row)
 
 
-def _see_that_options_are_one_word(args: Namespace) -> None:
+def _check_one_word_options(args: Namespace) -> None:
     """Raise for ``--for 2 hours``: to the shell it is two words, and the second would be read as a job, or as a value."""
     readers: dict[str, tuple[str | None, Callable[[str], object]]] = {
         "--for": (args.duration, parse_duration),
@@ -324,20 +324,20 @@ def _see_that_options_are_one_word(args: Namespace) -> None:
                 raise UsageError(f"{text!r} is several words to the shell; write {option} {shell_word(text)}")
 
 
-def _extend(store: Store, args: Namespace) -> None:
+def _extend_override(store: Store, args: Namespace) -> None:
     """Replace an override by one with the same values and a later end."""
     if bool(args.duration) == bool(args.until):
         raise UsageError("Say how long: --for 2h, which is so much more, or --until 06:00")
     old = store.get_override(args.extend)
     name = f"override {old.override_id} of {old.dag_name}/{old.job_name}"
     if not isinstance(old.ends_at, datetime):
-        raise DagConfigConflictError(f"{name} ends at {old.ends_at}, which is no moment. To end it now: {_to_end(store, old)}")
+        raise DagConfigConflictError(f"{name} ends at {old.ends_at}, which is no moment. To end it now: {_end_command(store, old)}")
     if old.state == "ended":
-        again = made_again(store.location, old, args.duration or "2h")
-        raise DagConfigConflictError(f"{name} has ended ({store.location}). Nothing was changed. To make it again: {again}")
-    ends_at = _moment_to_come(args, old.ends_at)
+        command_line = override_command(store.location, old, args.duration or "2h")
+        raise DagConfigConflictError(f"{name} has ended ({store.location}). Nothing was changed. To make it again: {command_line}")
+    ends_at = _future_moment(args, old.ends_at)
     if ends_at <= old.ends_at:
-        raise UsageError(f"{name} holds until {when(old.ends_at)} already; to end it now: {_to_end(store, old)}")
+        raise UsageError(f"{name} holds until {when(old.ends_at)} already; to end it now: {_end_command(store, old)}")
     row = store.get_dag_config_row(old.dag_name, old.job_name)
     starts_at = old.starts_at if old.state == "planned" and isinstance(old.starts_at, datetime) else None
     say(f"{name}: until {when(old.ends_at)} -> {when(ends_at)}")
@@ -347,15 +347,15 @@ def _extend(store: Store, args: Namespace) -> None:
             until=ends_at,
             starts_at=starts_at,
             reason=args.reason or old.reason or "",
-            updated_by=who(args),
+            updated_by=author(args),
             **old.values,
         )
-        store.end_override(old.override_id, updated_by=who(args), reason=f"extended by override {made.override_id}")
-    if not only_tried(args):
-        _say_covered(store, made, row, instead_of=old)
+        store.end_override(old.override_id, updated_by=author(args), reason=f"extended by override {made.override_id}")
+    if not was_dry_run(args):
+        _say_effect(store, made, row, instead_of=old)
 
 
-def _moment_to_come(args: Namespace, start: datetime) -> datetime:
+def _future_moment(args: Namespace, start: datetime) -> datetime:
     try:
         moment = start + parse_duration(args.duration) if args.duration else read_moment(args.until, now(), ago=False)
     except ValueError as error:
@@ -367,7 +367,7 @@ def _moment_to_come(args: Namespace, start: datetime) -> datetime:
     return moment
 
 
-def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override | None = None) -> None:
+def _say_effect(store: Store, made: Override, row: JobRow, instead_of: Override | None = None) -> None:
     """Print which values of which job an override sets, when, and what it replaces."""
     job, columns = f"{made.dag_name}/{made.job_name}", ", ".join(made.values)
     start = f"from {when(made.starts_at)} " if made.state == "planned" else ""
@@ -379,15 +379,17 @@ def _say_covered(store: Store, made: Override, row: JobRow, instead_of: Override
     )
     for other in row.overrides:
         both = [column for column in made.values if column in other.values]
-        meet = not isinstance(made.starts_at, datetime) or not isinstance(other.ends_at, datetime) or made.starts_at < other.ends_at
-        if both and meet and other != instead_of:
+        overlap = (
+            not isinstance(made.starts_at, datetime) or not isinstance(other.ends_at, datetime) or made.starts_at < other.ends_at
+        )
+        if both and overlap and other != instead_of:
             note(
                 f"For {', '.join(both)} it goes before override {other.override_id} until {when(other.ends_at)}, as the newer one."
             )
     others = [each.job_name for each in store.get_dag_configs(made.dag_name) if each.job_name != made.job_name]
     if made.job_name == "all" and others:
         note(f"all is one of the jobs of {made.dag_name}; the others run as before: {', '.join(others)}.")
-    _say_where_memory_grows(made.values)
+    _say_if_memory_does_not_grow(made.values)
     if row.values.get("enabled") is False and made.values.get("enabled") is None:
         note(f"{job} is switched off, and stays so: {store.location.command('enable', made.dag_name, made.job_name)}")
-    hint(f"To end it before: {_to_end(store, made)}")
+    hint(f"To end it before: {_end_command(store, made)}")

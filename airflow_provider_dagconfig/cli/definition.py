@@ -129,7 +129,7 @@ _ARG_EXIT_CODE = _argument(("--exit-code",), help=f"End with exit code {DIFFEREN
 _CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)
 
 
-def _filled(text: str) -> str:
+def _wrapped(text: str) -> str:
     """Break lines between words: Airflow's parser shows a description unchanged."""
     return "\n\n".join(textwrap.fill(paragraph, 78) for paragraph in text.strip().split("\n\n"))
 
@@ -138,7 +138,7 @@ def _command(name: str, function: str, help: str, *args: Arg, description: str =
     return ActionCommand(
         name=name,
         help=help,
-        description=_filled(f"{help}. {description}"),
+        description=_wrapped(f"{help}. {description}"),
         func=lazy_load_command(f"{__package__}.{function}"),
         args=(*args, *DATABASE, ARG_VERBOSE),
         epilog=epilog,
@@ -416,7 +416,7 @@ _CEILINGS = GroupCommand(
 _MIGRATE = ActionCommand(
     name="migrate",
     help="Bring the configuration database up to date",
-    description=_filled(
+    description=_wrapped(
         "Apply the migrations that the database lacks, each in a transaction of its own. Tables that are"
         " there already are adopted: their rows stay. Safe to repeat, and to run twice at once."
     ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_dagconfig.cli.connect import cluster_of, namespace_of, store_of
 from airflow_provider_dagconfig.cli.definition import FAILED
 from airflow_provider_dagconfig.cli.output import Cell, command, print_data, print_entry, print_table, say, when
-from airflow_provider_dagconfig.cli.remedies import Remedies, command_that_lowers, is_of_a_name
+from airflow_provider_dagconfig.cli.remedies import Remedies, breaks_name_rule, command_that_lowers
 from airflow_provider_dagconfig.cli.rows import now
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigNotAllowedError
 from airflow_provider_dagconfig.kubectl.access import ClusterAccessError
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store.checks import Look
 
 _OLDEST_POSTGRES = 15
-_CLOCKS_DIFFER = 30
+_MAX_CLOCK_DIFFERENCE = 30
 """Seconds; a larger difference is reported, because overrides begin and end by the database's clock."""
-_NEEDED = (
+_NEEDED_PERMISSIONS = (
     ("create", "pods", "", "start a pod"),
     ("get", "pods", "", "look at a pod"),
     ("watch", "pods", "", "watch a pod"),
@@ -40,7 +40,7 @@ _NEEDED = (
     ("delete", "pods", "", "end a pod"),
     ("get", "pods", "log", "read a pod's log"),
 )
-_USEFUL = (
+_USEFUL_PERMISSIONS = (
     ("list", "events", "", "say why a pod does not start"),
     ("list", "pods", "", "watch the pods of deferrable tasks, in the triggerer; show and sweep pods"),
 )
@@ -60,7 +60,7 @@ class Finding:
 def doctor(args: Namespace) -> None:
     """Check, print, and end with an exit code that scripts can use."""
     findings = []
-    for finding in _findings(args):
+    for finding in _run_checks(args):
         findings.append(finding)
         if args.output == "table":
             # Each finding is printed at once: a server that does not answer takes long.
@@ -70,7 +70,7 @@ def doctor(args: Namespace) -> None:
     elif args.output == "plain":
         print_table([vars(finding) for finding in findings], "plain")
     else:
-        _say_sum(findings)
+        _say_summary(findings)
     if any(finding.result == "fail" for finding in findings):
         sys.exit(FAILED)
 
@@ -83,19 +83,19 @@ def _say(finding: Finding) -> None:
     print_entry(head, finding.found, f"-> {finding.remedy}" if finding.remedy else "")
 
 
-def _say_sum(findings: list[Finding]) -> None:
+def _say_summary(findings: list[Finding]) -> None:
     results = [finding.result for finding in findings]
     counts = f"{results.count('ok')} ok, {results.count('warn')} to look at, {results.count('fail')} failed."
     say(counts, _STYLES["fail" if "fail" in results else "warn" if "warn" in results else "ok"])
 
 
-def _findings(args: Namespace) -> Iterator[Finding]:
-    yield from _of_the_database(args)
+def _run_checks(args: Namespace) -> Iterator[Finding]:
+    yield from _check_database(args)
     if not args.no_cluster:
-        yield from _of_the_cluster(args)
+        yield from _check_cluster(args)
 
 
-def _of_the_database(args: Namespace) -> Iterator[Finding]:
+def _check_database(args: Namespace) -> Iterator[Finding]:
     try:
         store = store_of(args)
         look = look_at(store)
@@ -107,20 +107,20 @@ def _of_the_database(args: Namespace) -> Iterator[Finding]:
             "Until it answers, no task can start. Look at the server, the network, the connection",
         )
         return
-    yield from _of_the_server(store, look)
-    migrated = yield from _of_the_migrations(store, look)
-    yield _of_the_privileges(store, look)
+    yield from _check_server(store, look)
+    migrated = yield from _check_migrations(store, look)
+    yield _check_privileges(store, look)
     if migrated and look.may_change and not look.read_only:
-        yield _of_changes(store)
+        yield _check_changes(store)
     if migrated:
-        yield _of_the_roles(store, look)
+        yield _check_roles(store, look)
     if look.may_read and migrated:
-        yield _of_the_installation(store)
-        yield from _of_the_rows(store)
-        yield from _of_the_ceilings(store)
+        yield _check_installation(store)
+        yield from _check_rows(store)
+        yield from _check_ceilings(store)
 
 
-def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
+def _check_server(store: Store, look: Look) -> Iterator[Finding]:
     version = f"PostgreSQL {look.version.split()[0]}, {store.location}"
     if look.major < _OLDEST_POSTGRES:
         yield Finding("database", "warn", version, f"Versions before {_OLDEST_POSTGRES} are not tested: upgrade the server")
@@ -130,7 +130,7 @@ def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
         yield Finding("database", "ok", version)
     here = now()
     seconds = round(abs((look.clock - here).total_seconds()))
-    if seconds > _CLOCKS_DIFFER:
+    if seconds > _MAX_CLOCK_DIFFERENCE:
         yield Finding(
             "clock",
             "warn",
@@ -139,7 +139,7 @@ def _of_the_server(store: Store, look: Look) -> Iterator[Finding]:
         )
 
 
-def _of_the_migrations(store: Store, look: Look) -> Generator[Finding, None, bool]:
+def _check_migrations(store: Store, look: Look) -> Generator[Finding, None, bool]:
     """Yield a finding; return whether the rest of the database can be checked."""
     command_line = store.location.command("migrate")
     if not look.has_tables:
@@ -154,12 +154,12 @@ def _of_the_migrations(store: Store, look: Look) -> Generator[Finding, None, boo
     except DagConfigError as error:
         yield Finding("migrations", "fail", str(error))
         return True
-    finding = _of_the_states(states, command_line)
+    finding = _check_states(states, command_line)
     yield finding
     return finding.result != "fail"
 
 
-def _of_the_states(states: list[State], command_line: str) -> Finding:
+def _check_states(states: list[State], command_line: str) -> Finding:
     by_state: dict[str, list[str]] = {}
     for state in states:
         by_state.setdefault(state.state, []).append(state.file)
@@ -176,16 +176,18 @@ def _of_the_states(states: list[State], command_line: str) -> Finding:
     return Finding("migrations", "ok", f"all {len(states)} are applied")
 
 
-def _of_the_privileges(store: Store, look: Look) -> Finding:
+def _check_privileges(store: Store, look: Look) -> Finding:
     user, schema, roles = look.user_name.replace('"', '""'), quoted_schema(store.schema), look.roles
     if not look.has_tables:
         return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
     if not look.may_read:
         if look.is_reader:
-            has = f"{user} has {roles.reader}, which may not read the tables"
-            return Finding("privileges", "fail", has, f"Their owner may run: SELECT {schema}.grant_roles();")
-        who = WHO_MAY_GRANT.format(role=roles.reader)
-        return Finding("privileges", "fail", f"{user} may not read the tables", f'{who} may run: GRANT {roles.reader} TO "{user}";')
+            reason = f"{user} has {roles.reader}, which may not read the tables"
+            return Finding("privileges", "fail", reason, f"Their owner may run: SELECT {schema}.grant_roles();")
+        granter = WHO_MAY_GRANT.format(role=roles.reader)
+        return Finding(
+            "privileges", "fail", f"{user} may not read the tables", f'{granter} may run: GRANT {roles.reader} TO "{user}";'
+        )
     if look.superuser or look.owns:
         what = "is a superuser" if look.superuser else "owns the tables"
         return Finding(
@@ -204,7 +206,7 @@ def _of_the_privileges(store: Store, look: Look) -> Finding:
     return Finding("privileges", "ok", f"{user} may {may}")
 
 
-def _of_changes(store: Store) -> Finding:
+def _check_changes(store: Store) -> Finding:
     try:
         try_changes(store)
     except DagConfigBusyError as error:
@@ -214,20 +216,20 @@ def _of_changes(store: Store) -> Finding:
     return Finding("changes", "ok", "each kind of change works: tried, and taken back")
 
 
-_PLACES = 3
+_MAX_PLACES = 3
 """How many of the other places where the roles have rights are named."""
 
 
-def _of_the_roles(store: Store, look: Look) -> Finding:
+def _check_roles(store: Store, look: Look) -> Finding:
     schema, roles = quoted_schema(store.schema), look.roles
     grants = f"SELECT {schema}.grant_roles();"
     if look.missing_roles:
-        makes = [f"CREATE ROLE {role};" for role in look.missing_roles] + [f"GRANT {roles.reader} TO {roles.editor};"]
+        statements = [f"CREATE ROLE {role};" for role in look.missing_roles] + [f"GRANT {roles.reader} TO {roles.editor};"]
         return Finding(
             "roles",
             "warn",
             f"there is no role {' and no role '.join(look.missing_roles)}: nobody can be given what it may do",
-            f"An administrator of the server may run: {' '.join(makes)} Then the tables' owner: {grants}",
+            f"An administrator of the server may run: {' '.join(statements)} Then the tables' owner: {grants}",
         )
     if look.roles_without_rights:
         return Finding(
@@ -240,14 +242,14 @@ def _of_the_roles(store: Store, look: Look) -> Finding:
     found = f"{roles.reader} and {roles.editor} are there"
     if not look.also_serve:
         return Finding("roles", "ok", found)
-    more = f" and {len(look.also_serve) - _PLACES} more" if len(look.also_serve) > _PLACES else ""
-    where = f"{', '.join(look.also_serve[:_PLACES])}{more}"
+    more = f" and {len(look.also_serve) - _MAX_PLACES} more" if len(look.also_serve) > _MAX_PLACES else ""
+    where = f"{', '.join(look.also_serve[:_MAX_PLACES])}{more}"
     return Finding(
         "roles", "ok", f"{found}; who has one has it in {where} too (`migrate --reader-role --editor-role` gives a store its own)"
     )
 
 
-def _of_the_installation(store: Store) -> Finding:
+def _check_installation(store: Store) -> Finding:
     try:
         installation = store.get_installation()
         option = configured_installation()
@@ -260,30 +262,30 @@ def _of_the_installation(store: Store) -> Finding:
     return Finding("identity", "ok", f"installation {in_force}, {by}")
 
 
-def _of_the_rows(store: Store) -> Iterator[Finding]:
+def _check_rows(store: Store) -> Iterator[Finding]:
     try:
         jobs, groups, violations = store.get_dag_configs(), store.get_all_exchange_groups(), store.get_rule_violations()
     except DagConfigError as error:
         yield Finding("rows", "fail", str(error))
         return
-    stuck = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
-    stuck |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
+    problems = {("dag_configuration", f"{job.dag_name}/{job.job_name}"): job.problem for job in jobs if job.problem}
+    problems |= {("exchange_groups", group.group_name): group.problem for group in groups if group.problem}
     remedies = Remedies(store.location, jobs, groups, violations)
     # A row's name comes last: the commands that correct its values use the old name.
-    for each in sorted(violations, key=is_of_a_name):
+    for each in sorted(violations, key=breaks_name_rule):
         # A row from before the rules may still be usable.
-        result: Literal["fail", "warn"] = "fail" if stuck.get(_row(each)) else "warn"
+        result: Literal["fail", "warn"] = "fail" if problems.get(_row_key(each)) else "warn"
         found = f"{each.column_name} {shortened(repr(each.value))} of {each.row_key} breaks a rule: {each.rule}"
         yield Finding("rows", result, found, f"To mend it: {remedies.of(each)}")
-    broken = {_row(each) for each in violations}
-    for key, problem in stuck.items():
+    broken = {_row_key(each) for each in violations}
+    for key, problem in problems.items():
         if key not in broken:
             yield Finding("rows", "fail", str(problem))
-    off = [f"{job.dag_name}/{job.job_name}" for job in jobs if job.values.get("enabled") is False]
-    off += [f"exchange group {group.group_name}" for group in groups if group.row.get("enabled") is False]
+    disabled = [f"{job.dag_name}/{job.job_name}" for job in jobs if job.values.get("enabled") is False]
+    disabled += [f"exchange group {group.group_name}" for group in groups if group.row.get("enabled") is False]
     overrides = [f"{o.dag_name}/{o.job_name} until {when(o.ends_at)}" for job in jobs for o in job.overrides]
     facts = f"{len(jobs)} jobs, {len(groups)} exchange groups"
-    facts += f"; disabled: {', '.join(off)}" if off else ""
+    facts += f"; disabled: {', '.join(disabled)}" if disabled else ""
     facts += f"; overridden: {', '.join(overrides)}" if overrides else ""
     if not violations:
         yield Finding("rows", "ok", f"{facts}; all keep the rules")
@@ -291,7 +293,7 @@ def _of_the_rows(store: Store) -> Iterator[Finding]:
         yield Finding("rows", "warn", facts, "The rules bind new writes already; the old values stay until they are mended")
 
 
-def _of_the_ceilings(store: Store) -> Iterator[Finding]:
+def _check_ceilings(store: Store) -> Iterator[Finding]:
     try:
         ceilings, found = store.get_ceilings(), store.get_ceiling_violations()
     except DagConfigError as error:
@@ -309,14 +311,14 @@ def _of_the_ceilings(store: Store) -> Iterator[Finding]:
         yield Finding("ceilings", "ok", f"{', '.join(each.short for each in ceilings)}; nothing is above one")
 
 
-def _row(violation: RuleViolation) -> tuple[str, str]:
+def _row_key(violation: RuleViolation) -> tuple[str, str]:
     """Return the job or the group that a value affects; for an override, its job."""
     if violation.table_name == "dag_configuration_overrides":
         return "dag_configuration", violation.row_key.partition(" of ")[2]
     return violation.table_name, violation.row_key
 
 
-def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
+def _check_cluster(args: Namespace) -> Iterator[Finding]:
     settings = configured_kubectl()
     questions = Questions({}, "default", settings)
     try:
@@ -337,7 +339,7 @@ def _of_the_cluster(args: Namespace) -> Iterator[Finding]:
         except KubectlError as error:
             yield Finding("cluster", "fail", f"{error.message} (credentials from {access.source})", _remedy(error))
             return
-        yield from _of_the_permissions(questions, namespace)
+        yield from _check_permissions(questions, namespace)
 
 
 def _remedy(error: KubectlError) -> str:
@@ -348,9 +350,9 @@ def _remedy(error: KubectlError) -> str:
     return "Look at the credentials: kubectl says what is wrong with them"
 
 
-def _of_the_permissions(questions: Questions, namespace: str) -> Iterator[Finding]:
+def _check_permissions(questions: Questions, namespace: str) -> Iterator[Finding]:
     lacking: list[str] = []
-    for needs, result in ((_NEEDED, "fail"), (_USEFUL, "warn")):
+    for needs, result in ((_NEEDED_PERMISSIONS, "fail"), (_USEFUL_PERMISSIONS, "warn")):
         for verb, resource, subresource, purpose in needs:
             try:
                 allowed, _ = questions.may(verb, resource, subresource)

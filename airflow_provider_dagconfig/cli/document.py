@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from airflow_provider_dagconfig import models
-from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_value, see_that_it_is_a_column
+from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, check_column, read_value
 from airflow_provider_dagconfig.models import Column, Unreadable
 from airflow_provider_dagconfig.wording import did_you_mean
 
@@ -55,15 +55,15 @@ def write_document(document: Document) -> str:
     """
     jobs: dict[str, dict[str, Any]] = {}
     for (dag, job), row in (document.jobs or {}).items():
-        jobs.setdefault(dag, {})[job] = _plain(row, models.CONFIG_COLUMNS)
-    groups = {name: _plain(row, models.GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
+        jobs.setdefault(dag, {})[job] = _plain_row(row, models.CONFIG_COLUMNS)
+    groups = {name: _plain_row(row, models.GROUP_COLUMNS) for name, row in (document.groups or {}).items()}
     # An empty section is refused when it is read: it could be a file that was cut short.
     data = {section: rows for section, rows in ((_JOBS, jobs), (_GROUPS, groups)) if rows}
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
-    return f"{_FIRST_LINE}\n{''.join(map(_seen, text))}{_LAST_LINE}\n"
+    return f"{_FIRST_LINE}\n{''.join(map(_escaped, text))}{_LAST_LINE}\n"
 
 
-def _seen(character: str) -> str:
+def _escaped(character: str) -> str:
     """Return a character, escaped if it cannot be seen: then it is in double quotes, where YAML reads the escape."""
     if character.isprintable() or character == "\n":
         return character
@@ -74,18 +74,18 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Writes one value on each line, so that files can be compared; only a list stays on one line."""
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     style = None if all(c.isprintable() or c == "\n" for c in text) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
 
 
-def _plain(row: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, Any]:
-    none = {name: "" if column.is_nullable else None for name, column in columns.items()}
-    values = {name: none[name] if row.get(name) is None else row[name] for name in columns}
+def _plain_row(row: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, Any]:
+    null_values = {name: "" if column.is_nullable else None for name, column in columns.items()}
+    values = {name: null_values[name] if row.get(name) is None else row[name] for name in columns}
     return {column: _plain_value(value) for column, value in values.items() if value is not None}
 
 
@@ -107,7 +107,7 @@ def read_document(text: str, name: str) -> Document:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        raise UsageError(f"{name}{_found_by_yaml(error)}") from None
+        raise UsageError(f"{name}{_yaml_message(error)}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"{name}: this is no YAML: {' '.join(str(error).split())}") from None
     if root is None or _is_null(root) or (isinstance(root, yaml.MappingNode) and not root.value):
@@ -128,14 +128,14 @@ def read_document(text: str, name: str) -> Document:
     )
 
 
-def _found_by_yaml(error: yaml.MarkedYAMLError) -> str:
+def _yaml_message(error: yaml.MarkedYAMLError) -> str:
     """Return the parser's message with the line, and with the start of what it was reading, such as a quotation without an end."""
     problem, context = (mark.line + 1 if mark else None for mark in (error.problem_mark, error.context_mark))
-    what = error.problem or error.context
+    message = error.problem or error.context
     if error.problem and error.context and context not in (None, problem):
-        what = f"{error.problem} ({error.context} that begins in line {context})"
+        message = f"{error.problem} ({error.context} that begins in line {context})"
     line = problem or context
-    return f", line {line}: this is no YAML: {what}" if line else f": this is no YAML: {what}"
+    return f", line {line}: this is no YAML: {message}" if line else f": this is no YAML: {message}"
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -162,61 +162,61 @@ class _Reader:
     def error(self, node: yaml.Node, message: str) -> UsageError:
         return _ToldError(f"{self._name}, line {node.start_mark.line + 1}: {message}")
 
-    def mapping(self, entry: _Entry, what: str) -> dict[str, _Entry]:
+    def mapping(self, entry: _Entry, subject: str) -> dict[str, _Entry]:
         if _is_null(entry.value):
             return {}
         if not isinstance(entry.value, yaml.MappingNode):
-            raise self.error(entry.key, f"{what} must be names with values below them, as NAME: VALUE")
+            raise self.error(entry.key, f"{subject} must be names with values below them, as NAME: VALUE")
         found: dict[str, _Entry] = {}
         for key, value in entry.value.value:
             if not isinstance(key, yaml.ScalarNode) or not key.value:
-                raise self.error(key, f"a name is missing in {what}")
+                raise self.error(key, f"a name is missing in {subject}")
             if key.tag == _MERGE:
-                raise self.error(key, f"{what} takes values from another place by '<<'; write them out")
+                raise self.error(key, f"{subject} takes values from another place by '<<'; write them out")
             if key.value in found:
                 raise self.error(key, f"{key.value!r} is there twice")
             found[key.value] = _Entry(key, value)
         return found
 
-    def _filled(self, entry: _Entry, what: str) -> dict[str, _Entry]:
+    def _nonempty_mapping(self, entry: _Entry, subject: str) -> dict[str, _Entry]:
         """Read names with values below them. Refuse an empty mapping: it would delete all rows, or the file was cut short."""
-        found = self.mapping(entry, what)
+        found = self.mapping(entry, subject)
         if not found:
-            raise self.error(entry.key, f"{what} is empty. To leave its rows as they are, leave {what} out")
+            raise self.error(entry.key, f"{subject} is empty. To leave its rows as they are, leave {subject} out")
         return found
 
     def jobs(self, section: _Entry) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-        for dag, jobs in self._filled(section, f"section {_JOBS}").items():
-            for job, columns in self._filled(jobs, f"DAG {dag}").items():
+        for dag, jobs in self._nonempty_mapping(section, f"section {_JOBS}").items():
+            for job, columns in self._nonempty_mapping(jobs, f"DAG {dag}").items():
                 yield (dag, job), self._row(columns, f"{dag}/{job}", JOB_COLUMNS)
 
     def groups(self, section: _Entry) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, columns in self._filled(section, f"section {_GROUPS}").items():
+        for name, columns in self._nonempty_mapping(section, f"section {_GROUPS}").items():
             yield name, self._row(columns, f"exchange group {name}", GROUP_COLUMNS)
 
-    def _row(self, entry: _Entry, what: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-        found = self.mapping(entry, what)
-        values = {column: self._cell(columns, column, value, what) for column, value in found.items()}
+    def _row(self, entry: _Entry, subject: str, columns: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+        found = self.mapping(entry, subject)
+        values = {column: self._cell(columns, column, value, subject) for column, value in found.items()}
         return {column: value for column, value in values.items() if value is not None}
 
-    def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, what: str) -> Any:
+    def _cell(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, subject: str) -> Any:
         """Return a column's value; None leaves the column as it is."""
         try:
-            see_that_it_is_a_column(columns, column)
-            return None if _is_null(entry.value) else self._value(columns, column, entry, what)
+            check_column(columns, column)
+            return None if _is_null(entry.value) else self._value(columns, column, entry, subject)
         except _ToldError:
             raise
         except UsageError as error:
-            raise self.error(entry.key, f"{what}: {error}") from None
+            raise self.error(entry.key, f"{subject}: {error}") from None
 
-    def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, what: str) -> Any:
+    def _value(self, columns: Mapping[str, Callable[[str], Any]], column: str, entry: _Entry, subject: str) -> Any:
         node = entry.value
         if isinstance(node, yaml.SequenceNode) and column == "exchanges":
             for item in node.value:
                 if not isinstance(item, yaml.ScalarNode) or _is_null(item):
                     # Behind an alias, the list is somewhere else in the file.
                     at = item if node.start_mark.index > entry.key.start_mark.index else entry.key
-                    raise self.error(at, f"{what}: exchanges must be a list of codes, such as [NYSE, NASDAQ]")
+                    raise self.error(at, f"{subject}: exchanges must be a list of codes, such as [NYSE, NASDAQ]")
             return [item.value for item in node.value]
         if not isinstance(node, yaml.ScalarNode):
             raise UsageError(f"{column} must be one value")

@@ -14,14 +14,14 @@ from airflow_provider_dagconfig.cli.output import (
     confirm,
     done,
     note,
-    only_tried,
     print_differences,
     print_whole,
     say,
     stop,
+    was_dry_run,
 )
-from airflow_provider_dagconfig.cli.rows import who
-from airflow_provider_dagconfig.cli.steps import STANDARD, Step, in_the_database, lacking_rows, read_file, steps_to, stored
+from airflow_provider_dagconfig.cli.rows import author
+from airflow_provider_dagconfig.cli.steps import STANDARD, Step, match_clause, missing_rows_sentence, read_file, steps_to, stored
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -56,26 +56,26 @@ def apply(args: Namespace) -> None:
     document = read_file(args.file)
     store = store_of(args)
     steps = steps_to(store, document, deletes=args.delete)
-    if not args.delete and (lacking := lacking_rows(store, document)):
-        note(f"{lacking} To delete them: --delete")
+    if not args.delete and (sentence := missing_rows_sentence(store, document)):
+        note(f"{sentence} To delete them: --delete")
     if not steps:
-        say(f"Nothing to do: {in_the_database(store, document)}")
+        say(f"Nothing to do: {match_clause(store, document)}")
         return
     print_differences(step.difference for step in steps)
     say(_summary(steps))
     confirm("This changes all of it, in one transaction.", args, store.location)
     with store.transaction(force_rollback=args.dry_run):
         for step in steps:
-            _take(store, step, updated_by=who(args), reason=args.reason)
-    if only_tried(args):
+            _apply_step(store, step, updated_by=author(args), reason=args.reason)
+    if was_dry_run(args):
         if args.exit_code:
             sys.exit(DIFFERENT)
         return
     done(_summary(steps), store.location)
 
 
-def _take(store: Store, step: Step, **who_and_why: Any) -> None:
-    arguments = {**who_and_why, "expected_version": step.version}
+def _apply_step(store: Store, step: Step, **audit: Any) -> None:
+    arguments = {**audit, "expected_version": step.version}
     removed = step.difference.kind == "removed"
     changed = {c: v for c, v in step.values.items() if step.difference.kind == "added" or c in step.difference.columns}
     if isinstance(step.key, str):

@@ -12,15 +12,15 @@ from airflow_provider_dagconfig.cli.output import (
     difference,
     done,
     hint,
-    only_tried,
     print_data,
     print_differences,
     print_table,
     say,
     shown,
+    was_dry_run,
 )
-from airflow_provider_dagconfig.cli.remedies import assigned
-from airflow_provider_dagconfig.cli.rows import group_row, stale, who
+from airflow_provider_dagconfig.cli.remedies import assignments_of
+from airflow_provider_dagconfig.cli.rows import author, group_row, stale_error
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, UsageError, read_assignments
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError
 from airflow_provider_dagconfig.models import GROUP_DEFAULTS
@@ -52,7 +52,7 @@ def list_groups(args: Namespace) -> None:
 
 def _cells(group: GroupRow) -> dict[str, Any]:
     row = group.row
-    on = row.get("enabled") is not False
+    is_enabled = row.get("enabled") is not False
     hours = [shown(row.get(c)).removesuffix(":00") for c in ("market_open_utc", "market_close_utc") if row.get(c) is not None]
     return {
         "group": group.group_name,
@@ -61,7 +61,9 @@ def _cells(group: GroupRow) -> dict[str, Any]:
         "timezone": row.get("primary_timezone"),
         "open_utc": "-".join(hours) or None,
         "prio": row.get("priority"),
-        "state": Cell("invalid", "bold red") if group.problem else Cell("on" if on else "off", "green" if on else "red"),
+        "state": Cell("invalid", "bold red")
+        if group.problem
+        else Cell("on" if is_enabled else "off", "green" if is_enabled else "red"),
         "v": group.version,
     }
 
@@ -86,24 +88,24 @@ def add(args: Namespace) -> None:
     values.setdefault("display_name", args.group)
     made = {**GROUP_DEFAULTS, **values}
     store = store_of(args)
-    there = next((group for group in store.get_all_exchange_groups() if group.group_name == args.group), None)
-    if there is not None:
-        if differing := difference("", there.row, made):
-            assignments = assigned({column: made[column] for column in differing.columns})
+    present = next((group for group in store.get_all_exchange_groups() if group.group_name == args.group), None)
+    if present is not None:
+        if differing := difference("", present.row, made):
+            assignments = assignments_of({column: made[column] for column in differing.columns})
             raise DagConfigConflictError(
                 f"There is an exchange group {args.group!r} already ({store.location}), with other values. To give it these:"
                 f" {store.location.command('groups set', args.group, *assignments)}"
             )
-        say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(there.version)}).")
+        say(f"Nothing to do: there is an exchange group {args.group} with these values already (version {shown(present.version)}).")
         return
-    _show(args, None, made)
+    _show_difference(args, None, made)
     with store.transaction(force_rollback=args.dry_run):
-        store.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=0)
+        store.update_exchange_group(args.group, **values, updated_by=author(args), reason=args.reason, expected_version=0)
         row = group_row(store, args.group)
-    if only_tried(args):
+    if was_dry_run(args):
         return
     takes_part = "takes part in the next run" if made["enabled"] else "is disabled, and takes no part until it is enabled"
-    done(f"version {shown(row.version)}{_entry(row)}. {args.group} {takes_part}.", store.location)
+    done(f"version {shown(row.version)}{_entry_text(row)}. {args.group} {takes_part}.", store.location)
 
 
 @command
@@ -131,15 +133,17 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
     store = store_of(args)
     group = group_row(store, args.group)
     if args.if_version is not None and args.if_version != group.version:
-        raise stale(f"exchange group {args.group}", args.if_version, group.version)
+        raise stale_error(f"exchange group {args.group}", args.if_version, group.version)
     if difference("", group.row, values) is None:
         say(f"Nothing to do: {args.group} has these values already (version {shown(group.version)}).")
         return
-    _show(args, group.row, values)
+    _show_difference(args, group.row, values)
     with store.transaction(force_rollback=args.dry_run):
-        store.update_exchange_group(args.group, **values, updated_by=who(args), reason=args.reason, expected_version=group.version)
+        store.update_exchange_group(
+            args.group, **values, updated_by=author(args), reason=args.reason, expected_version=group.version
+        )
         row = group_row(store, args.group)
-    if only_tried(args):
+    if was_dry_run(args):
         return
     later = " Its priority counts from the next run on." if "priority" in values else ""
     effect = (
@@ -147,10 +151,10 @@ def _change(args: Namespace, values: dict[str, Any]) -> None:
         if row.row.get("enabled") is not False
         else "It takes no part in the next runs, and its tasks are skipped."
     )
-    done(f"version {shown(row.version)}{_entry(row)}. {effect}", store.location)
+    done(f"version {shown(row.version)}{_entry_text(row)}. {effect}", store.location)
 
 
-def _entry(row: GroupRow) -> str:
+def _entry_text(row: GroupRow) -> str:
     return f", entry {row.change.audit_id}" if row.change else ""
 
 
@@ -160,12 +164,12 @@ def remove(args: Namespace) -> None:
     store = store_of(args)
     group = group_row(store, args.group)
     if args.if_version is not None and args.if_version != group.version:
-        raise stale(f"exchange group {args.group}", args.if_version, group.version)
-    _show(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None)
+        raise stale_error(f"exchange group {args.group}", args.if_version, group.version)
+    _show_difference(args, {column: group.row.get(column) for column in GROUP_COLUMNS}, None)
     confirm(f"This removes the exchange group {args.group}; to leave it out for a while, disable it instead.", args, store.location)
     with store.transaction(force_rollback=args.dry_run):
-        store.delete_exchange_group(args.group, updated_by=who(args), reason=args.reason, expected_version=group.version)
-    if only_tried(args):
+        store.delete_exchange_group(args.group, updated_by=author(args), reason=args.reason, expected_version=group.version)
+    if was_dry_run(args):
         return
     done(f"{args.group} is removed.", store.location)
     entry = store.get_history(group_name=args.group, limit=1)
@@ -173,6 +177,6 @@ def remove(args: Namespace) -> None:
         hint(f"To undo it: {store.location.command('rollback', str(entry[0].audit_id))}")
 
 
-def _show(args: Namespace, before: Any, after: Any) -> None:
+def _show_difference(args: Namespace, before: Any, after: Any) -> None:
     if found := difference(f"exchange group {args.group}", before, after):
         print_differences([found])

@@ -105,25 +105,25 @@ def meant_words(words: Sequence[str], arguments: Sequence[str], options: Mapping
     :param options: its options to argparse's actions.
     :return: the words, quoted for a shell; empty where it is not clear what was meant.
     """
-    line, rest = _Line(), iter(words)
+    line, remaining = _Line(), iter(words)
     column: str | None = None
     try:
-        for word in rest:
+        for word in remaining:
             option, has_value, value = word.partition("=")
             if word == "--" or not word.startswith("-") or word == "-":
                 line.others.append(word)
             elif action := known_option(option, options):
-                line.options += [word, *([] if has_value or action.nargs == 0 else [next(rest)])]
+                line.options += [word, *([] if has_value or action.nargs == 0 else [next(remaining)])]
             elif option in _COLUMN and _VALUE in (each.partition("=")[0] for each in words):
-                column = value or next(rest)
+                column = value or next(remaining)
             elif option == _VALUE and column is not None:
-                line.assignments.append(f"{column}={value or next(rest)}")
+                line.assignments.append(f"{column}={value or next(remaining)}")
             else:
-                _take(line, option, iter([value]) if has_value else rest, arguments, options)
+                _read_unknown_option(line, option, iter([value]) if has_value else remaining, arguments, options)
     except (LookupError, StopIteration, RuntimeError):
         return ""
-    given = [line.named.get(name) or line.others.pop(0) for name in arguments if name in line.named or line.others]
-    return " ".join(map(shell_word, [*given, *line.others, *line.assignments, *line.options]))
+    positionals = [line.named.get(name) or line.others.pop(0) for name in arguments if name in line.named or line.others]
+    return " ".join(map(shell_word, [*positionals, *line.others, *line.assignments, *line.options]))
 
 
 def known_option(option: str, options: Mapping[str, Any]) -> Any:
@@ -133,26 +133,28 @@ def known_option(option: str, options: Mapping[str, Any]) -> Any:
     return next((action for name, action in options.items() if name.startswith(option)), None)
 
 
-def _take(line: _Line, option: str, rest: Iterator[str], arguments: Sequence[str], options: Mapping[str, Any]) -> None:
+def _read_unknown_option(
+    line: _Line, option: str, remaining: Iterator[str], arguments: Sequence[str], options: Mapping[str, Any]
+) -> None:
     """
     Read an option that does not exist as the one that was meant.
 
     :raises LookupError: it is not clear which one was meant.
     """
-    as_column = option.lstrip("-").replace("-", "_").lower()
-    if "assignments" in arguments and as_column in (CONFIG_COLUMNS if "dag" in arguments else GROUP_COLUMNS):
-        line.assignments.append(f"{as_column}={next(rest)}")
+    column = option.lstrip("-").replace("-", "_").lower()
+    if "assignments" in arguments and column in (CONFIG_COLUMNS if "dag" in arguments else GROUP_COLUMNS):
+        line.assignments.append(f"{column}={next(remaining)}")
         return
     for name, meant in _WORDS.items():
         if option in meant and name in arguments:
             if name == "assignments":
-                line.assignments.append(next(rest))
+                line.assignments.append(next(remaining))
             else:
-                line.named[name] = next(rest)
+                line.named[name] = next(remaining)
             return
     for known, meant in _OPTIONS.items():
         if option in meant and (action := options.get(known.partition("=")[0])):
             has_value = "=" in known or action.nargs == 0
-            line.options += [known] if has_value else [known, next(rest)]
+            line.options += [known] if has_value else [known, next(remaining)]
             return
     raise LookupError(option)

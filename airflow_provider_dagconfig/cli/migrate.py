@@ -34,7 +34,7 @@ def _show_status(target: Target, output: str) -> None:
         {
             "migration": state.file,
             "state": state.state,
-            "applied_at": _moment(state.applied_at),
+            "applied_at": _moment_text(state.applied_at),
             "applied_by": state.applied_by or "",
         }
         for state in states
@@ -47,7 +47,7 @@ def _show_status(target: Target, output: str) -> None:
         sys.exit(PENDING)
 
 
-def _moment(moment: datetime | Unreadable | None) -> str:
+def _moment_text(moment: datetime | Unreadable | None) -> str:
     if moment is None:
         return ""
     return str(moment) if isinstance(moment, Unreadable) else moment.isoformat(sep=" ", timespec="seconds")

@@ -106,7 +106,7 @@ def confirm(question: str, args: Namespace, location: Location | None) -> None:
     :param location: the database, which the question names; None where no database is changed.
     """
     if location is not None:
-        question = f"{question} {_in(location)}"
+        question = f"{question} {_location_sentence(location)}"
     if args.yes or getattr(args, "dry_run", False):
         return
     if not sys.stdin.isatty():
@@ -121,16 +121,16 @@ def confirm(question: str, args: Namespace, location: Location | None) -> None:
 
 def done(text: str, location: Location) -> None:
     """Print what was done, and in which database."""
-    say(f"Done: {text} {_in(location)}", "green")
+    say(f"Done: {text} {_location_sentence(location)}", "green")
 
 
-def _in(location: Location) -> str:
+def _location_sentence(location: Location) -> str:
     """Return the database as a sentence."""
     where = str(location)
     return f"{where[0].upper()}{where[1:]}."
 
 
-def only_tried(args: Namespace) -> bool:
+def was_dry_run(args: Namespace) -> bool:
     """Return whether --dry-run rolled the change back; print a sentence if it did."""
     if args.dry_run:
         say("Nothing was changed: --dry-run.")
@@ -215,20 +215,20 @@ def print_table(
         # Standard output stays empty for scripts.
         note(empty)
     elif output == "plain":
-        for line in _plain([list(rows[0]), *([", ".join(_cell(value).lines) for value in row.values()] for row in rows)]):
+        for line in _plain_lines([list(rows[0]), *([", ".join(_cell(value).lines) for value in row.values()] for row in rows)]):
             print(line)
     else:
-        _Console(highlight=False).print(_table(fitting(rows, spare), title))
+        _Console(highlight=False).print(_table(fit_columns(rows, spare), title))
 
 
-def _plain(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _plain_lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Align cells in columns. Airflow's own way would write a job 1e3 as 1000."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def fitting(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+def fit_columns(rows: Sequence[Mapping[str, Any]], spare: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Leave out the spare columns, the first one first, until the table fits the terminal."""
     console = _Console()
     for column in spare:
@@ -310,9 +310,9 @@ def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[st
     if before is None and after is None:
         return None
     if before is None or after is None:
-        there = before or after or {}
+        row = before or after or {}
         kind = "added" if before is None else "removed"
-        columns = {c: (None, v) if before is None else (v, None) for c, v in there.items() if _comparable(v) is not None}
+        columns = {c: (None, v) if before is None else (v, None) for c, v in row.items() if _comparable(v) is not None}
         return Difference(subject, kind, columns)
     columns = {c: (before.get(c), v) for c, v in after.items() if _comparable(before.get(c)) != _comparable(v)}
     return Difference(subject, "changed", columns) if columns else None
@@ -320,10 +320,10 @@ def difference(subject: str, before: Mapping[str, Any] | None, after: Mapping[st
 
 def _comparable(value: Any) -> Any:
     """An empty text equals None: it removes a description."""
-    return _meant(plain_data(value))
+    return _none_if_empty(plain_data(value))
 
 
-def _meant(value: Any) -> Any:
+def _none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
@@ -341,9 +341,9 @@ def print_differences(differences: Iterable[Difference]) -> None:
         for column, (before, after) in each.columns.items():
             line = Text(f"    {printable(column):<{width}}  ")
             if each.kind != "added":
-                line.append(printable(shown(_meant(before))), style="red")
+                line.append(printable(shown(_none_if_empty(before))), style="red")
             if each.kind == "changed":
                 line.append(" -> ")
             if each.kind != "removed":
-                line.append(printable(shown(_meant(after))), style="green")
+                line.append(printable(shown(_none_if_empty(after))), style="green")
             console.print(line, soft_wrap=True)

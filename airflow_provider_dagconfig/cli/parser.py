@@ -29,7 +29,7 @@ class NotGiven(str):
     __slots__ = ()
 
 
-def put_right(parsed: Any, job_by_default: str | None) -> None:
+def sort_words(parsed: Any, job_by_default: str | None) -> None:
     """
     Split DAG/JOB into DAG and JOB, and recognise values that stand before names.
 
@@ -39,12 +39,12 @@ def put_right(parsed: Any, job_by_default: str | None) -> None:
         names = ("group",) if hasattr(parsed, "group") else ("dag", "job")
         words = [word for name in names if (word := getattr(parsed, name)) is not None and not isinstance(word, NotGiven)]
         words += parsed.assignments
-        given: list[str] = []
+        named: list[str] = []
         parsed.assignments = []
         for word in words:
-            is_name = len(given) < len(names) and ("=" not in word or not (given or _sets_a_column(word)))
-            (given if is_name else parsed.assignments).append(word)
-        for name, word in itertools.zip_longest(names, given):
+            is_name = len(named) < len(names) and ("=" not in word or not (named or _sets_a_column(word)))
+            (named if is_name else parsed.assignments).append(word)
+        for name, word in itertools.zip_longest(names, named):
             setattr(parsed, name, word or (job_by_default if name == "job" else None))
     dag, job = getattr(parsed, "dag", None), getattr(parsed, "job", None)
     if dag and "/" in dag and hasattr(parsed, "new_job") and parsed.new_job is None and job is not None:
@@ -71,7 +71,7 @@ def add_commands(parser: ArgumentParser, commands: Iterable[CLICommand], before:
     """
     parsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     for command in sorted(commands, key=lambda each: each.name):
-        made = parsers.add_parser(
+        subparser = parsers.add_parser(
             command.name,
             help=command.help,
             description=command.description or command.help,
@@ -79,14 +79,14 @@ def add_commands(parser: ArgumentParser, commands: Iterable[CLICommand], before:
             formatter_class=parser.formatter_class,
         )
         if isinstance(command, GroupCommand):
-            add_commands(made, command.subcommands, before)
+            add_commands(subparser, command.subcommands, before)
             continue
         for argument in command.args:
             if argument in before:
-                made.add_argument(*argument.flags, **argument.kwargs, default=SUPPRESS)
+                subparser.add_argument(*argument.flags, **argument.kwargs, default=SUPPRESS)
             else:
-                argument.add_to_parser(made)
-        made.set_defaults(func=command.func)
+                argument.add_to_parser(subparser)
+        subparser.set_defaults(func=command.func)
 
 
 class Commands(Arg):
@@ -121,7 +121,7 @@ class CommandParser(DefaultHelpParser):
             # The caller would show its own help, which has nothing about this command.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         if self._subparsers is None:
-            put_right(parsed, self.get_default("job"))
+            sort_words(parsed, self.get_default("job"))
         return parsed, unknown
 
     def _options_first(self, words: Sequence[str]) -> list[str]:
@@ -133,36 +133,36 @@ class CommandParser(DefaultHelpParser):
         """
         options: list[str] = []
         others: list[str] = []
-        rest = iter(words)
-        for word in rest:
+        remaining = iter(words)
+        for word in remaining:
             if word == "--":
-                others += [word, *rest]
+                others += [word, *remaining]
             elif not word.startswith("-") or word == "-":
                 others.append(word)
             else:
                 options.append(word)
-                if self._wants_value(word):
-                    options += itertools.islice(rest, 1)
+                if self._takes_value(word):
+                    options += itertools.islice(remaining, 1)
         return [*options, *others]
 
-    def _wants_value(self, option: str) -> bool:
+    def _takes_value(self, option: str) -> bool:
         """Return whether the next word is the value of an option, which may be shortened."""
         word = option.partition("=")[0]
-        meant = [action for name, action in self._option_string_actions.items() if name == word]
-        if not meant and word.startswith("--"):
-            meant = [action for name, action in self._option_string_actions.items() if name.startswith(word)]
-            if not meant:
-                self._refuse(word)
-        return bool(meant) and meant[0].nargs != 0 and word == option
+        matching = [action for name, action in self._option_string_actions.items() if name == word]
+        if not matching and word.startswith("--"):
+            matching = [action for name, action in self._option_string_actions.items() if name.startswith(word)]
+            if not matching:
+                self._refuse_option(word)
+        return bool(matching) and matching[0].nargs != 0 and word == option
 
-    def _refuse(self, option: str) -> NoReturn:
+    def _refuse_option(self, option: str) -> NoReturn:
         """End with an error that says which option was meant by one that does not exist."""
         from airflow_provider_dagconfig.cli.meant import meant_words
 
         arguments = [action.dest for action in self._actions if not action.option_strings]
-        if meant := meant_words(self._words, arguments, self._option_string_actions):
-            self.error(f"there is no option {option}; write {self.prog} {meant}")
-        self.error(f"there is no option {option}{_did_you_mean(option, self._option_string_actions)}")
+        if suggestion := meant_words(self._words, arguments, self._option_string_actions):
+            self.error(f"there is no option {option}; write {self.prog} {suggestion}")
+        self.error(f"there is no option {option}{_suggestion(option, self._option_string_actions)}")
 
     @property
     def takes_words(self) -> bool:
@@ -179,46 +179,46 @@ class CommandParser(DefaultHelpParser):
         self.exit(2, f"Error: {printable(without_passwords(message))}. For help: {self.prog} --help\n")
 
     def format_help(self) -> str:
-        for place in (VALUES, OVERRIDE_VALUES, GROUP_VALUES):
-            if self.description and place in self.description:
-                self.description = self.description.replace(place, _columns(place))
+        for placeholder in (VALUES, OVERRIDE_VALUES, GROUP_VALUES):
+            if self.description and placeholder in self.description:
+                self.description = self.description.replace(placeholder, _columns(placeholder))
         return super().format_help()
 
     def _check_value(self, action: Any, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
         if isinstance(action.choices, dict):
-            self.error(f"there is no command {value!r}; write {self._meant(value, action.choices)}")
-        meant = _did_you_mean(str(value), action.choices) or f"; there are: {', '.join(action.choices)}"
-        raise ArgumentError(action, f"there is no {value!r}{meant}")
+            self.error(f"there is no command {value!r}; write {self._suggest_commands(value, action.choices)}")
+        suggestion = _suggestion(str(value), action.choices) or f"; there are: {', '.join(action.choices)}"
+        raise ArgumentError(action, f"there is no {value!r}{suggestion}")
 
-    def _meant(self, word: str, commands: Mapping[str, CommandParser]) -> str:
+    def _suggest_commands(self, word: str, commands: Mapping[str, CommandParser]) -> str:
         """Return the command line with the command that was meant, and its description; otherwise the names of all commands."""
         from airflow_provider_dagconfig.cli.meant import meant_commands
         from airflow_provider_dagconfig.models import shell_word
 
-        rest = [shell_word(each) for each in self._words[list(self._words).index(word) + 1 :]]
-        meant = []
+        other_words = [shell_word(each) for each in self._words[list(self._words).index(word) + 1 :]]
+        suggestions = []
         for name in meant_commands(word, commands):
             if not commands[name].takes_words:
-                rest = [each for each in rest if each.startswith("-")]
-            does = " ".join((commands[name].description or "").split()).partition(".")[0]
-            meant.append(f"{' '.join([self.prog, name, *rest])} ({does})")
-        return ", or ".join(meant) or f"one of {', '.join(commands)}"
+                other_words = [each for each in other_words if each.startswith("-")]
+            description = " ".join((commands[name].description or "").split()).partition(".")[0]
+            suggestions.append(f"{' '.join([self.prog, name, *other_words])} ({description})")
+        return ", or ".join(suggestions) or f"one of {', '.join(commands)}"
 
 
-def _columns(place: str) -> str:
+def _columns(placeholder: str) -> str:
     """Return a list of the columns, each with the values that it takes."""
     from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS, OVERRIDE_COLUMNS
 
-    columns = {VALUES: CONFIG_COLUMNS, OVERRIDE_VALUES: OVERRIDE_COLUMNS, GROUP_VALUES: GROUP_COLUMNS}[place]
+    columns = {VALUES: CONFIG_COLUMNS, OVERRIDE_VALUES: OVERRIDE_COLUMNS, GROUP_VALUES: GROUP_COLUMNS}[placeholder]
     width = max(map(len, columns))
     return "\n".join(
         ["Columns:", *(f"  {name:{width}}  {each.help}{each.takes and f' ({each.takes})'}" for name, each in columns.items())]
     )
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
+def _suggestion(word: str, known: Iterable[str]) -> str:
     # Imported here because Airflow's other commands do not need it.
     from difflib import get_close_matches
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @command
 def pods(args: Namespace) -> None:
     """Show the pods."""
-    with _pods_of(args) as (_, listed, where):
-        shown = [_facts(pod, facts) for pod, facts in _known(listed)]
+    with _listed_pods(args) as (_, listed, where):
+        shown = [_facts(pod, facts) for pod, facts in _with_facts(listed)]
         if args.output in ("json", "yaml"):
             print_data(shown, args.output)
         else:
@@ -39,18 +39,21 @@ def pods(args: Namespace) -> None:
 @command
 def sweep(args: Namespace) -> None:
     """Delete the pods that no task returns to, and end with an exit code that scripts can use."""
-    with _pods_of(args) as (installation, listed, where):
-        judged = _judged(listed)
+    with _listed_pods(args) as (installation, listed, where):
+        judged = _judge_pods(listed)
         unknown = sum(verdict.fate is Fate.DELETE_UNKNOWN for _, verdict in judged)
         if args.unknown and unknown:
             confirm(f"{unknown} of {len(listed)} pods {where} may be another Airflow's, and are to be deleted too.", args, None)
             # Airflow goes on while a person thinks. The pods were listed before the question; a pod that has changed since is not
             # deleted.
-            judged = [(pod, _still(before, later)) for (pod, before), (_, later) in zip(judged, _judged(listed), strict=True)]
-        did = []
+            judged = [
+                (pod, _confirmed_verdict(before, later))
+                for (pod, before), (_, later) in zip(judged, _judge_pods(listed), strict=True)
+            ]
+        results = []
         for pod, verdict in judged:
             done = _deal_with(pod, verdict, installation, args)
-            did.append(vars(done))
+            results.append(vars(done))
             if args.output == "table":
                 # Each result is printed at once: each deletion is a request, and takes time.
                 say(
@@ -58,30 +61,30 @@ def sweep(args: Namespace) -> None:
                     _STYLES.get(done.did, ""),
                 )
         if args.output in ("json", "yaml"):
-            print_data(did, args.output)
+            print_data(results, args.output)
         elif args.output == "plain":
-            print_table(did, "plain", empty=f"There are no pods {where}.")
+            print_table(results, "plain", empty=f"There are no pods {where}.")
         else:
-            _say_sum([done["did"] for done in did], where)
-        if any(done["did"] == "failed" for done in did):
+            _say_summary([done["did"] for done in results], where)
+        if any(done["did"] == "failed" for done in results):
             sys.exit(FAILED)
 
 
 _STYLES = {"deleted": "bold", "would": "bold", "failed": "bold red"}
 
 
-def _known(listed: list[ListedPod]) -> list[tuple[ListedPod, TaskFacts | None]]:
+def _with_facts(listed: list[ListedPod]) -> list[tuple[ListedPod, TaskFacts | None]]:
     """Return the pods with Airflow's facts about their tasks."""
     known = facts_of(pod.task for pod in listed if pod.task is not None)
     return [(pod, known.get(pod.task) if pod.task else None) for pod in listed]
 
 
-def _judged(listed: list[ListedPod]) -> list[tuple[ListedPod, Verdict]]:
-    known = _known(listed)
-    return [(pod, judge(pod, facts, now())) for pod, facts in known]
+def _judge_pods(listed: list[ListedPod]) -> list[tuple[ListedPod, Verdict]]:
+    pods_with_facts = _with_facts(listed)
+    return [(pod, judge(pod, facts, now())) for pod, facts in pods_with_facts]
 
 
-def _still(before: Verdict, later: Verdict) -> Verdict:
+def _confirmed_verdict(before: Verdict, later: Verdict) -> Verdict:
     """Return the verdict after the question, if it is still the same; otherwise keep the pod."""
     if before.fate is later.fate:
         return later
@@ -90,12 +93,12 @@ def _still(before: Verdict, later: Verdict) -> Verdict:
 
 def _deal_with(pod: ListedPod, verdict: Verdict, installation: InstallationPods, args: Namespace) -> Done:
     try:
-        return installation.deal_with(pod, verdict, now(), unknown=args.unknown, only_tried=args.dry_run)
+        return installation.deal_with(pod, verdict, now(), delete_unknown=args.unknown, dry_run=args.dry_run)
     except KubectlError as error:
         stop(f"Error: Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}")
 
 
-def _say_sum(results: list[str], where: str) -> None:
+def _say_summary(results: list[str], where: str) -> None:
     if "would" in results:
         say(f"{results.count('would')} of {len(results)} pods {where} would be deleted. Nothing was: --dry-run.")
         return
@@ -104,7 +107,7 @@ def _say_sum(results: list[str], where: str) -> None:
 
 
 @contextmanager
-def _pods_of(args: Namespace) -> Iterator[tuple[InstallationPods, list[ListedPod], str]]:
+def _listed_pods(args: Namespace) -> Iterator[tuple[InstallationPods, list[ListedPod], str]]:
     """
     List the pods. Airflow is asked about their tasks afterwards, so that its answer is not older than the list.
 
@@ -158,12 +161,12 @@ def _row(facts: dict[str, Any]) -> dict[str, Any]:
         "try": facts["try_number"],
         "state": facts["state"],
         "age": lasting(now() - facts["created_at"]),
-        "airflow": _in_airflow(facts),
+        "airflow": _airflow_cell(facts),
         "pod": facts["pod"],
     }
 
 
-def _in_airflow(facts: dict[str, Any]) -> Cell:
+def _airflow_cell(facts: dict[str, Any]) -> Cell:
     if not facts["known_to_airflow"]:
         return Cell("unknown", "bold yellow")
     if facts["airflow_ended_at"] is not None:

@@ -54,17 +54,17 @@ class Remedies:
             return self._location.command("override", options=["--end", violation.row_key.split()[1]])
         row = violation.table_name, violation.row_key
         name, values = self._rows[row]
-        if is_of_a_name(violation):
-            return self._of_name(violation, name)
+        if breaks_name_rule(violation):
+            return self._rename_remedy(violation, name)
         if violation.column_name in KEPT_BY_THE_STORE:
             # Any change makes the store correct it, even one that changes nothing else.
             return self._call(violation, name, {})
-        mended = kept_rules(name, values, (each for each in self._broken[row] if not is_of_a_name(each)))
+        corrected = values_keeping_rules(name, values, (each for each in self._broken[row] if not breaks_name_rule(each)))
         if any("=" in part for part in name):
             # The command line reads a word with = as an assignment.
-            return self._call(violation, name, mended)
+            return self._call(violation, name, corrected)
         command = "groups set" if violation.table_name == "exchange_groups" else "set"
-        return self._location.command(command, *name, *(f"{column}={value}" for column, value in mended.items()))
+        return self._location.command(command, *name, *(f"{column}={value}" for column, value in corrected.items()))
 
     def _call(self, violation: RuleViolation, name: tuple[str, ...], values: Mapping[str, str]) -> str:
         function = "update_exchange_group" if violation.table_name == "exchange_groups" else "update_dag_config"
@@ -77,34 +77,34 @@ class Remedies:
         assignments = (f"p_{column} => {literal(value)}" for column, value in {**values, **lists}.items())
         return f"SELECT {quoted_schema(self._location.schema)}.{function}({', '.join([*map(literal, name), *assignments])});"
 
-    def _of_name(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
+    def _rename_remedy(self, violation: RuleViolation, name: tuple[str, ...]) -> str:
         """Return what renames the row to the name that was meant, or what deletes it where that name is taken or empty."""
         columns = ("group_name",) if violation.table_name == "exchange_groups" else ("dag_name", "job_name")
-        meant = tuple(meant_name(part) for part in name)
-        is_taken = any((violation.table_name, meant) == (table, other) for (table, _), (other, _) in self._rows.items())
-        if is_taken or not all(meant):
+        allowed = tuple(meant_name(part) for part in name)
+        is_taken = any((violation.table_name, allowed) == (table, other) for (table, _), (other, _) in self._rows.items())
+        if is_taken or not all(allowed):
             return self._location.command("groups remove" if len(name) == 1 else "delete", *name)
         if len(name) > 1:
             # Written with =, because a name may begin with a dash.
-            to_dag = [f"--to-dag={meant[0]}"] if meant[0] != name[0] else []
-            return self._location.command("rename", *name, *meant[1:], options=to_dag)
-        new = ", ".join(f"{column} = {literal(part)}" for column, part in zip(columns, meant, strict=True))
+            to_dag = [f"--to-dag={allowed[0]}"] if allowed[0] != name[0] else []
+            return self._location.command("rename", *name, *allowed[1:], options=to_dag)
+        new = ", ".join(f"{column} = {literal(part)}" for column, part in zip(columns, allowed, strict=True))
         old = " AND ".join(f"{column} = {literal(part)}" for column, part in zip(columns, name, strict=True))
         table = f"{quoted_schema(self._location.schema)}.{violation.table_name}"
         return f"UPDATE {table} SET {new} WHERE {old};"  # noqa: S608 - shown only
 
 
-def as_meant(name: str | tuple[str, str]) -> str | tuple[str, str]:
+def allowed_name(name: str | tuple[str, str]) -> str | tuple[str, str]:
     """Return the name of a row, an exchange group or DAG and job, as far as the rules allow it."""
     return meant_name(name) if isinstance(name, str) else (meant_name(name[0]), meant_name(name[1]))
 
 
-def is_of_a_name(violation: RuleViolation) -> bool:
+def breaks_name_rule(violation: RuleViolation) -> bool:
     """Return whether the row's name breaks the rule."""
     return violation.column_name in _NAMES
 
 
-def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[RuleViolation]) -> dict[str, str]:
+def values_keeping_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[RuleViolation]) -> dict[str, str]:
     """
     Return values that keep the rules which a row breaks, and fit its other values.
 
@@ -112,12 +112,14 @@ def kept_rules(name: tuple[str, ...], row: Mapping[str, Any], broken: Iterable[R
     :param row: column to value, as stored.
     :return: column to value, as typed, in the tables' order.
     """
-    of_group = _group_values(name[0], row) if len(name) == 1 else {}
+    group_values = _group_values(name[0], row) if len(name) == 1 else {}
     # A request above its limit is corrected below; its value depends on this row's limit.
-    instead = of_group | {"description": (row.get("description") or "")[: models.CONFIG_COLUMNS["description"].length]}
-    wanted = {each.column_name: instead.get(each.column_name, each.example) for each in broken if not _is_of_two(each)}
-    mended = _within_limits(row, wanted, {})
-    return {column: typed(mended[column]) for column in {**JOB_COLUMNS, **GROUP_COLUMNS} if column in mended}
+    replacements = group_values | {"description": (row.get("description") or "")[: models.CONFIG_COLUMNS["description"].length]}
+    wanted = {
+        each.column_name: replacements.get(each.column_name, each.example) for each in broken if not _is_about_two_columns(each)
+    }
+    corrected = _within_limits(row, wanted, {})
+    return {column: typed_text(corrected[column]) for column in {**JOB_COLUMNS, **GROUP_COLUMNS} if column in corrected}
 
 
 def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,48 +133,48 @@ def _group_values(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _within_limits(row: Mapping[str, Any], mended: dict[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
+def _within_limits(row: Mapping[str, Any], corrected: dict[str, Any], replacements: Mapping[str, Any]) -> dict[str, Any]:
     """Correct also the requests that are above their limits."""
     for resource in ("cpu", "memory"):
         request, limit = f"{resource}_request", f"{resource}_limit"
-        wanted, most = mended.get(request, row.get(request)), mended.get(limit, row.get(limit))
+        wanted, most = corrected.get(request, row.get(request)), corrected.get(limit, row.get(limit))
         if wanted is None or most is None or _is_within(wanted, most):
             continue
-        other = instead.get(request)
+        other = replacements.get(request)
         if _fits_job(request, other) and _is_within(other, most):
-            mended[request] = other
-        elif limit in mended and request not in mended:
-            mended[limit] = wanted
+            corrected[request] = other
+        elif limit in corrected and request not in corrected:
+            corrected[limit] = wanted
         else:
-            mended[request] = most
-    return mended
+            corrected[request] = most
+    return corrected
 
 
 def _is_within(request: Any, limit: Any) -> bool:
     return Quantity.parse(str(request)) <= Quantity.parse(str(limit))
 
 
-def fitting(name: str | tuple[str, str], row: Mapping[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
+def row_keeping_rules(name: str | tuple[str, str], row: Mapping[str, Any], replacements: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return a row that keeps the rules, with all values of this row that keep them.
 
     :param name: an exchange group, or DAG and job.
     :param row: column to value, as stored.
-    :param instead: column to the value that replaces one that breaks a rule; where it has no valid one, the default does.
+    :param replacements: column to the value that replaces one that breaks a rule; where it has no valid one, the default does.
     """
     if isinstance(name, str):
         defaults, fits = _group_values(name, row), _fits_group
     else:
-        of_job = vars(DagConfig.defaults(*name))
-        defaults, fits = {column: _text(of_job[column]) for column in OVERRIDE_COLUMNS}, _fits_job
-    mended = {}
+        job_defaults = vars(DagConfig.defaults(*name))
+        defaults, fits = {column: _text(job_defaults[column]) for column in OVERRIDE_COLUMNS}, _fits_job
+    corrected = {}
     if row.get("description"):
-        mended["description"] = row["description"][: models.CONFIG_COLUMNS["description"].length]
+        corrected["description"] = row["description"][: models.CONFIG_COLUMNS["description"].length]
     for column, default in defaults.items():
         if not fits(column, row.get(column)):
-            other = instead.get(column)
-            mended[column] = other if fits(column, other) else default
-    return {**row, **_within_limits(row, mended, instead)}
+            other = replacements.get(column)
+            corrected[column] = other if fits(column, other) else default
+    return {**row, **_within_limits(row, corrected, replacements)}
 
 
 def _text(value: Any) -> Any:
@@ -202,33 +204,33 @@ def _fits_group(column: str, value: Any) -> bool:
     return is_name(value) if isinstance(value, str) else value is not None
 
 
-def typed(value: Any) -> str:
+def typed_text(value: Any) -> str:
     """Return a value as it is typed at the command line, before the shell's quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def assigned(values: Mapping[str, Any]) -> list[str]:
+def assignments_of(values: Mapping[str, Any]) -> list[str]:
     """Return values as COLUMN=VALUE, without those that are NULL."""
-    return [f"{column}={typed(value)}" for column, value in values.items() if value is not None]
+    return [f"{column}={typed_text(value)}" for column, value in values.items() if value is not None]
 
 
-def made(location: Location, name: str | tuple[str, str], values: Mapping[str, Any], *, is_there: bool) -> str:
+def set_command(location: Location, name: str | tuple[str, str], values: Mapping[str, Any], *, exists: bool) -> str:
     """
     Return the command that gives a row these values.
 
     :param name: an exchange group, or DAG and job.
     """
-    assignments = assigned(values)
+    assignments = assignments_of(values)
     if isinstance(name, str):
-        return location.command("groups set" if is_there else "groups add", name, *assignments)
-    return location.command("set", *name, *assignments, options=[] if is_there else ["--create"])
+        return location.command("groups set" if exists else "groups add", name, *assignments)
+    return location.command("set", *name, *assignments, options=[] if exists else ["--create"])
 
 
-def made_again(location: Location, override: Override, duration: str = "2h") -> str:
+def override_command(location: Location, override: Override, duration: str = "2h") -> str:
     """Return the command that makes an override with the same values."""
-    words = [override.dag_name, override.job_name, *assigned(override.values)]
+    words = [override.dag_name, override.job_name, *assignments_of(override.values)]
     return location.command("override", *words, options=["--for", duration, f"--reason={override.reason or 'as before'}"])
 
 
@@ -244,5 +246,5 @@ def command_that_lowers(location: Location, dag: str, job: str, override_id: int
     return location.command("set", dag, job, *(f"{column}={value}" for column, value in most.items()))
 
 
-def _is_of_two(violation: RuleViolation) -> bool:
+def _is_about_two_columns(violation: RuleViolation) -> bool:
     return " with " in (violation.example or "")

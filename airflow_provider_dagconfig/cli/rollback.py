@@ -15,14 +15,14 @@ from airflow_provider_dagconfig.cli.output import (
     difference,
     done,
     note,
-    only_tried,
     print_differences,
     say,
     shown,
+    was_dry_run,
     when,
 )
-from airflow_provider_dagconfig.cli.remedies import as_meant, fitting, made, made_again
-from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, no_job, now, who
+from airflow_provider_dagconfig.cli.remedies import allowed_name, override_command, row_keeping_rules, set_command
+from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, author, no_job_error, now
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigConflictError, DagConfigInvalidError, DagConfigNotFoundError
 from airflow_provider_dagconfig.models import CEILINGS
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models.ceiling import Ceiling
     from airflow_provider_dagconfig.store import Store
 
-_AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
+_END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 """A moment after every change, whatever the database's clock says."""
 
 
@@ -61,48 +61,48 @@ def _roll_entry_back(args: Namespace, audit_id: int) -> None:
     store = store_of(args)
     entry = store.get_change(audit_id)
     if entry.table_name == CEILINGS:
-        raise _of_a_ceiling(store, entry)
+        raise _ceiling_error(store, entry)
     say(f"Entry {audit_id}, {when(entry.changed_at)} by {entry.change.who}:")
-    undone = _undone(entry)
+    undone = _undo_difference(entry)
     if undone is not None:
-        if _is_so(store, entry, undone):
+        if _is_undone(store, entry, undone):
             say(f"Nothing to do: entry {audit_id} is undone already; {entry.subject} is as it was before.")
             return
-        if kept := _is_so_by_the_rules(store, entry, undone):
+        if kept := _kept_by_rules(store, entry, undone):
             say(f"Nothing to do: entry {audit_id} is undone already, but for what breaks a rule: {kept}.")
             return
         print_differences([undone])
     confirm(f"This undoes entry {audit_id}.", args, store.location)
     try:
         with store.transaction(force_rollback=args.dry_run):
-            undoing = store.rollback_change(audit_id, updated_by=who(args), reason=args.reason)
+            undoing = store.rollback_change(audit_id, updated_by=author(args), reason=args.reason)
     except DagConfigInvalidError as error:
         raise _with_remedy(error, store, entry, undone) from error
     except DagConfigConflictError as error:
         if entry.override_id is None or entry.operation == "INSERT":
             raise
-        again = made_again(store.location, store.get_override(entry.override_id))
-        raise DagConfigConflictError(f"{error} To make it again: {again}") from error
-    if not only_tried(args):
+        command_line = override_command(store.location, store.get_override(entry.override_id))
+        raise DagConfigConflictError(f"{error} To make it again: {command_line}") from error
+    if not was_dry_run(args):
         done(f"entry {undoing.audit_id} undoes entry {audit_id}.", store.location)
 
 
-def _of_a_ceiling(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
+def _ceiling_error(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
     """Return an error with the command that restores a ceiling: only the tables' owner may, and values in force may be above it."""
     before, after = entry.old_values or {}, entry.new_values or {}
-    of = [entry.dag_name] if entry.dag_name else []
+    dag = [entry.dag_name] if entry.dag_name else []
     name = str((before or after).get("name"))
-    verb, words = ("set", [*of, f"{name}={before.get('value')}"]) if before else ("remove", [*of, name])
+    verb, words = ("set", [*dag, f"{name}={before.get('value')}"]) if before else ("remove", [*dag, name])
     return DagConfigConflictError(
         f"Entry {entry.audit_id} is of a ceiling, which is not rolled back. Nothing was changed. Who owns the tables may bring"
         f" it to what it was: {store.location.command('ceiling ' + verb, *words)}"
     )
 
 
-def _undone(entry: HistoryEntry) -> Difference | None:
+def _undo_difference(entry: HistoryEntry) -> Difference | None:
     """Return what the rollback of an entry does; None where it touches no configurable column."""
     columns = _columns(entry)
-    old, new = (_own_columns(values, columns) for values in (entry.old_values, entry.new_values))
+    old, new = (_select_columns(values, columns) for values in (entry.old_values, entry.new_values))
     if old is not None and new is not None:
         # An old entry does not list the changed columns, and has only the two rows.
         changed = entry.differences()
@@ -110,17 +110,17 @@ def _undone(entry: HistoryEntry) -> Difference | None:
     return difference(entry.subject, new, old)
 
 
-def _is_so(store: Store, entry: HistoryEntry, undone: Difference) -> bool:
+def _is_undone(store: Store, entry: HistoryEntry, undone: Difference) -> bool:
     """Return whether a row is as a rollback would leave it; never for an override's entry, because its end is not a column."""
     if entry.override_id is not None:
         return False
-    there = _row_now(store, entry)
-    if there is None or undone.kind == "removed":
-        return there is None and undone.kind == "removed"
+    present = _row_now(store, entry)
+    if present is None or undone.kind == "removed":
+        return present is None and undone.kind == "removed"
     if undone.kind == "changed" and not entry.differences().keys() <= _columns(entry).keys():
         # Columns that users added to the tables are restored too.
         return False
-    return all(there.get(column) == after for column, (_, after) in undone.columns.items())
+    return all(present.get(column) == after for column, (_, after) in undone.columns.items())
 
 
 def _name(entry: HistoryEntry) -> str | tuple[str, str]:
@@ -129,60 +129,66 @@ def _name(entry: HistoryEntry) -> str | tuple[str, str]:
 
 def _row_now(store: Store, entry: HistoryEntry) -> Mapping[str, Any] | None:
     if entry.group_name is not None:
-        return store.get_exchange_group_at(entry.group_name, _AFTER_ALL)
-    return store.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _AFTER_ALL)
+        return store.get_exchange_group_at(entry.group_name, _END_OF_TIME)
+    return store.get_dag_config_at(entry.dag_name or "", entry.job_name or "", _END_OF_TIME)
 
 
-def _is_there(store: Store, name: str | tuple[str, str]) -> bool:
+def _has_row(store: Store, name: str | tuple[str, str]) -> bool:
     if isinstance(name, str):
         return any(group.group_name == name for group in store.get_all_exchange_groups())
     return store.get_dag_config_row(*name).row is not None
 
 
-def _allowed(store: Store, entry: HistoryEntry, undone: Difference | None, there: Mapping[str, Any] | None) -> dict[str, Any]:
+def _allowed_values(
+    store: Store, entry: HistoryEntry, undone: Difference | None, present: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return the columns that would change if an entry were undone as far as rules and ceilings allow."""
     if undone is None or undone.kind == "removed" or entry.override_id is not None:
         return {}
     wanted = {column: after for column, (_, after) in undone.columns.items()}
     columns = _columns(entry)
-    whole = fitting(_name(entry), {column: {**(there or {}), **wanted}.get(column) for column in columns}, there or {})
+    row = row_keeping_rules(_name(entry), {column: {**(present or {}), **wanted}.get(column) for column in columns}, present or {})
     if entry.group_name is None:
-        whole = _below(store.get_ceilings(entry.dag_name), whole, there)
-    return {column: whole[column] for column in columns if there is None or whole[column] != there.get(column)}
+        row = _lowered_row(store.get_ceilings(entry.dag_name), row, present)
+    return {column: row[column] for column in columns if present is None or row[column] != present.get(column)}
 
 
-def _is_so_by_the_rules(store: Store, entry: HistoryEntry, undone: Difference) -> str:
+def _kept_by_rules(store: Store, entry: HistoryEntry, undone: Difference) -> str:
     """Return what differs where a deleted row was restored as far as the rules allow; otherwise an empty string."""
-    there = _row_now(store, entry)
-    if there is None or undone.kind != "added" or _allowed(store, entry, undone, None) != _own_columns(there, _columns(entry)):
+    present = _row_now(store, entry)
+    if (
+        present is None
+        or undone.kind != "added"
+        or _allowed_values(store, entry, undone, None) != _select_columns(present, _columns(entry))
+    ):
         return ""
-    kept = {column: (there.get(column), after) for column, (_, after) in undone.columns.items() if there.get(column) != after}
+    kept = {column: (present.get(column), after) for column, (_, after) in undone.columns.items() if present.get(column) != after}
     return ", ".join(f"{column} is {shown(now_)}, not {shown(then)}" for column, (now_, then) in kept.items())
 
 
 def _with_remedy(
     error: DagConfigInvalidError, store: Store, entry: HistoryEntry, undone: Difference | None
 ) -> DagConfigInvalidError:
-    there = _row_now(store, entry)
-    values = _allowed(store, entry, undone, there)
-    meant = _name(entry) if there else as_meant(_name(entry))
-    if not values or not all(meant) or (meant != _name(entry) and _is_there(store, meant)):
+    present = _row_now(store, entry)
+    values = _allowed_values(store, entry, undone, present)
+    name = _name(entry) if present else allowed_name(_name(entry))
+    if not values or not all(name) or (name != _name(entry) and _has_row(store, name)):
         return error
-    remedy = made(store.location, meant, values, is_there=there is not None)
+    remedy = set_command(store.location, name, values, exists=present is not None)
     return DagConfigInvalidError(f"{error} To bring back what the rules allow: {remedy}")
 
 
-def _below(ceilings: Sequence[Ceiling], row: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
+def _lowered_row(ceilings: Sequence[Ceiling], row: Mapping[str, Any], present: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a row with the values above a ceiling lowered; values that the present row has already stay."""
     lowered = within(row, ceilings)
-    return {column: value if value == (there or {}).get(column) else lowered[column] for column, value in row.items()}
+    return {column: value if value == (present or {}).get(column) else lowered[column] for column, value in row.items()}
 
 
 def _columns(entry: HistoryEntry) -> Mapping[str, Any]:
     return GROUP_COLUMNS if entry.group_name is not None else JOB_COLUMNS
 
 
-def _own_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+def _select_columns(values: Mapping[str, Any] | None, columns: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if values is None else {column: values[column] for column in columns if column in values}
 
 
@@ -199,44 +205,46 @@ class _Job:
         return difference(f"{self.now.dag_name}/{self.now.job_name}", self.now.row, self.then)
 
     @property
-    def by_rules(self) -> dict[str, Any]:
+    def row_by_rules(self) -> dict[str, Any]:
         """The row as it was, as far as the rules allow."""
-        return fitting((self.now.dag_name, self.now.job_name), self.then or {}, self.now.row or {})
+        return row_keeping_rules((self.now.dag_name, self.now.job_name), self.then or {}, self.now.row or {})
 
     @property
-    def whole(self) -> dict[str, Any]:
+    def allowed_row(self) -> dict[str, Any]:
         """The row as it was, as far as rules and ceilings allow."""
-        return _below(self.ceilings, self.by_rules, self.now.row)
+        return _lowered_row(self.ceilings, self.row_by_rules, self.now.row)
 
     @property
-    def allowed(self) -> dict[str, Any]:
+    def changes(self) -> dict[str, Any]:
         """The columns of it that differ from the present row."""
-        return {column: value for column, value in self.whole.items() if self.now.row is None or value != self.now.row.get(column)}
+        return {
+            column: value for column, value in self.allowed_row.items() if self.now.row is None or value != self.now.row.get(column)
+        }
 
     @property
-    def bar(self) -> str:
+    def obstacle(self) -> str:
         """The reason why the row cannot be restored completely."""
-        return "is above a ceiling" if self.by_rules == self.then else "breaks a rule"
+        return "is above a ceiling" if self.row_by_rules == self.then else "breaks a rule"
 
 
 def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     store = store_of(args)
     moment = read_moment(args.to, now(), ago=True)
     ceilings = store.get_ceilings(dag)
-    jobs = [_look(store, dag, name, moment, ceilings) for name in (_jobs_of(store, dag, moment) if job is None else [job])]
+    jobs = [_read_job(store, dag, name, moment, ceilings) for name in (_jobs_of(store, dag, moment) if job is None else [job])]
     if all(each.then is None for each in jobs):
-        raise _no_row_then(store, dag, job, moment, jobs)
+        raise _no_row_error(store, dag, job, moment, jobs)
     newer = [each.now.job_name for each in jobs if each.then is None and each.now.row is not None]
     if newer:
         note(f"Made since then, and left as they are: {', '.join(newer)}")
     steps = [each for each in jobs if each.then is not None and each.difference]
-    for each in (barred := [each for each in steps if each.now.row is not None and not each.allowed]):
+    for each in (blocked := [each for each in steps if each.now.row is not None and not each.changes]):
         # A job that was corrected since then must not keep the others from being restored.
         then = [f"{column} was {shown(after)}" for column, (_, after) in each.difference.columns.items()] if each.difference else []
-        note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which {each.bar}")
-    steps = [each for each in steps if each not in barred]
+        note(f"{each.now.dag_name}/{each.now.job_name} stays as it is: {', '.join(then)}, which {each.obstacle}")
+    steps = [each for each in steps if each not in blocked]
     subject = dag if job is None else f"{dag}/{job}"
-    but = f", but for what {' or '.join(sorted({each.bar for each in barred}, reverse=True))}" if barred else ""
+    but = f", but for what {' or '.join(sorted({each.obstacle for each in blocked}, reverse=True))}" if blocked else ""
     if not steps:
         say(f"Nothing to do: {subject} is as it was at {when(moment)}{but}.")
         return
@@ -245,34 +253,34 @@ def _roll_back_to(args: Namespace, dag: str, job: str | None) -> None:
     confirm(f"This brings {subject} back to {when(moment)}{together}.", args, store.location)
     try:
         with store.transaction(force_rollback=args.dry_run):
-            rows = [_bring_back(store, each.now, moment, updated_by=who(args), reason=args.reason) for each in steps]
+            rows = [_bring_back(store, each.now, moment, updated_by=author(args), reason=args.reason) for each in steps]
     except DagConfigInvalidError as error:
         remedies = [
-            made(store.location, (each.now.dag_name, each.now.job_name), each.allowed, is_there=each.now.row is not None)
+            set_command(store.location, (each.now.dag_name, each.now.job_name), each.changes, exists=each.now.row is not None)
             for each in steps
-            if each.whole != each.then
+            if each.allowed_row != each.then
         ]
         raise DagConfigInvalidError(f"{error} To bring back what the rules allow: {'; '.join(remedies)}") from error
-    if not only_tried(args):
-        results = "; ".join(_made(each, job) for each in rows)
+    if not was_dry_run(args):
+        results = "; ".join(_result_text(each, job) for each in rows)
         done(f"{subject} is as it was at {when(moment)}{but} ({results}).", store.location)
 
 
-def _look(store: Store, dag: str, job: str, moment: datetime, ceilings: Sequence[Ceiling]) -> _Job:
+def _read_job(store: Store, dag: str, job: str, moment: datetime, ceilings: Sequence[Ceiling]) -> _Job:
     then = store.get_dag_config_at(dag, job, moment)
     return _Job(store.get_dag_config_row(dag, job), then and {column: then.get(column) for column in JOB_COLUMNS}, ceilings)
 
 
 def _jobs_of(store: Store, dag: str, moment: datetime) -> list[str]:
     """Return the jobs that have a row, and those whose row was deleted since."""
-    present = [row.job_name for row in store.get_dag_configs(dag)]
+    existing = [row.job_name for row in store.get_dag_configs(dag)]
     changed = [entry.job_name for entry in store.get_history(dag, since=moment, limit=ALL_ENTRIES) if entry.job_name]
-    return list(dict.fromkeys([*present, *changed]))
+    return list(dict.fromkeys([*existing, *changed]))
 
 
-def _no_row_then(store: Store, dag: str, job: str | None, moment: datetime, jobs: list[_Job]) -> DagConfigNotFoundError:
+def _no_row_error(store: Store, dag: str, job: str | None, moment: datetime, jobs: list[_Job]) -> DagConfigNotFoundError:
     if all(each.now.row is None for each in jobs):
-        return no_job(store, dag, job)
+        return no_job_error(store, dag, job)
     which = f"No job of {dag} had a row" if job is None else f"{dag}/{job} had no row"
     command_line = store.location.command("history", dag, *([] if job is None else [job]))
     return DagConfigNotFoundError(
@@ -281,13 +289,13 @@ def _no_row_then(store: Store, dag: str, job: str | None, moment: datetime, jobs
     )
 
 
-def _bring_back(store: Store, row: JobRow, moment: datetime, **who_and_why: Any) -> JobRow:
+def _bring_back(store: Store, row: JobRow, moment: datetime, **audit: Any) -> JobRow:
     # Only the change that was shown is made: the row must still have the version that was read.
     version = 0 if row.row is None else row.version
-    return store.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **who_and_why)
+    return store.rollback_dag_config(row.dag_name, row.job_name, moment, expected_version=version, **audit)
 
 
-def _made(row: JobRow, job: str | None) -> str:
+def _result_text(row: JobRow, job: str | None) -> str:
     """Return the result for a job; its name is left out where the user typed it."""
     name = f"{row.job_name}: " if job is None else ""
     entry = f", entry {row.change.audit_id}" if row.change else ""

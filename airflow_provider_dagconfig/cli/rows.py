@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALL_ENTRIES = 1_000_000
 """Audit entries: a comparison of moments reads no more."""
-_MANY = 12
+_MAX_NAMES = 12
 
 
 def now() -> datetime:
@@ -28,7 +28,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def who(args: Namespace) -> str:
+def author(args: Namespace) -> str:
     """Return the name for the audit entry: --by, else the user of this system."""
     if args.by:
         return str(args.by)
@@ -47,7 +47,7 @@ def job_row(store: Store, dag: str, job: str) -> JobRow:
     """
     found = store.get_dag_config_row(dag, job)
     if found.row is None and not found.overrides:
-        raise no_job(store, dag, job)
+        raise no_job_error(store, dag, job)
     return found
 
 
@@ -61,43 +61,43 @@ def rows_of(store: Store, dag: str | None, job: str | None = None) -> list[JobRo
         return [job_row(store, dag, job)]
     rows = store.get_dag_configs(dag)
     if dag is not None and not rows:
-        raise no_job(store, dag, None)
+        raise no_job_error(store, dag, None)
     return rows
 
 
-def no_job(store: Store, dag: str, job: str | None, to_make: str = "") -> DagConfigNotFoundError:
+def no_job_error(store: Store, dag: str, job: str | None, create_command: str = "") -> DagConfigNotFoundError:
     """
     Return an error that says what exists instead of the named job.
 
-    :param to_make: the command that makes such a row; the message has it unless the name looks mistyped.
+    :param create_command: the command that makes such a row; the message has it unless the name looks mistyped.
     """
     rows = store.get_dag_configs()
     dags = list(dict.fromkeys(row.dag_name for row in rows))
     jobs = [row.job_name for row in rows if row.dag_name == dag]
     if not jobs or job is None:
-        what, known = f"There is no row for a DAG {dag!r} ({store.location}).", dags
+        sentence, known = f"There is no row for a DAG {dag!r} ({store.location}).", dags
     else:
         known = jobs
-        what = f"There is no row for the job {job!r} of {dag} ({store.location}); a task with that name runs with the defaults."
+        sentence = f"There is no row for the job {job!r} of {dag} ({store.location}); a task with that name runs with the defaults."
     name = dag if known is dags else str(job)
-    if swapped := _swapped(rows, dag, job):
-        return DagConfigNotFoundError(f"{what} {swapped}")
-    is_mistyped = bool(difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=_MISTYPED))
-    making = f" To make a row for it: {to_make}" if to_make and not is_mistyped else ""
-    return DagConfigNotFoundError(f"{what}{did_you_mean(name, known)}{_there_are(known)}{making}")
+    if hint := _swap_hint(rows, dag, job):
+        return DagConfigNotFoundError(f"{sentence} {hint}")
+    is_mistyped = bool(difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=_MISTYPED_SIMILARITY))
+    remedy = f" To make a row for it: {create_command}" if create_command and not is_mistyped else ""
+    return DagConfigNotFoundError(f"{sentence}{did_you_mean(name, known)}{_list_names(known)}{remedy}")
 
 
-_MISTYPED = 0.85
+_MISTYPED_SIMILARITY = 0.85
 """Similarity from 0 to 1; from here on, a name counts as mistyped."""
 
 
-def _swapped(rows: Iterable[JobRow], dag: str, job: str | None) -> str:
+def _swap_hint(rows: Iterable[JobRow], dag: str, job: str | None) -> str:
     """Return what was meant, where a job stands in the place of a DAG."""
     if job is not None and any((row.dag_name, row.job_name) == (job, dag) for row in rows):
         return f"The DAG comes first, then the job: {shell_word(job)} {shell_word(dag)}."
-    of_dags = [row.dag_name for row in rows if row.job_name == dag]
-    if of_dags and not any(row.dag_name == dag for row in rows):
-        return f"{dag!r} is a job of {', '.join(of_dags)}: the DAG comes first, as in {shell_word(of_dags[0])} {shell_word(dag)}."
+    dags = [row.dag_name for row in rows if row.job_name == dag]
+    if dags and not any(row.dag_name == dag for row in rows):
+        return f"{dag!r} is a job of {', '.join(dags)}: the DAG comes first, as in {shell_word(dags[0])} {shell_word(dag)}."
     return ""
 
 
@@ -109,26 +109,26 @@ def group_row(store: Store, name: str) -> GroupRow:
     """
     groups = {group.group_name: group for group in store.get_all_exchange_groups()}
     if name not in groups:
-        raise no_group(store, name, groups)
+        raise no_group_error(store, name, groups)
     return groups[name]
 
 
-def no_group(store: Store, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
+def no_group_error(store: Store, name: str, groups: Iterable[str]) -> DagConfigNotFoundError:
     """Return an error that says what exists instead of the named group."""
     return DagConfigNotFoundError(
-        f"There is no exchange group {name!r} ({store.location}).{did_you_mean(name, groups)}{_there_are(groups)}"
+        f"There is no exchange group {name!r} ({store.location}).{did_you_mean(name, groups)}{_list_names(groups)}"
     )
 
 
-def stale(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
+def stale_error(subject: str, expected: int, current: int | None) -> DagConfigStaleError:
     """Return the error about a stale version, before the database has to raise it."""
-    there = "it has no row" if current is None else f"it is at version {current}"
+    state = "it has no row" if current is None else f"it is at version {current}"
     return DagConfigStaleError(
-        f"{subject} has moved on: {there}, not {expected}. Nothing was changed. Look at it again, then repeat"
+        f"{subject} has moved on: {state}, not {expected}. Nothing was changed. Look at it again, then repeat"
     )
 
 
-def _there_are(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     names = list(names)
-    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    return f" There are: {', '.join(names[:_MANY])}{more}." if names else " There is none yet."
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f" There are: {', '.join(names[:_MAX_NAMES])}{more}." if names else " There is none yet."

@@ -14,7 +14,7 @@ from airflow_provider_dagconfig.cli.output import (
     Difference,
     command,
     difference,
-    fitting,
+    fit_columns,
     hint,
     note,
     print_data,
@@ -25,8 +25,8 @@ from airflow_provider_dagconfig.cli.output import (
     when,
 )
 from airflow_provider_dagconfig.cli.parser import NotGiven
-from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job, now, rows_of
-from airflow_provider_dagconfig.cli.steps import in_the_database, lacking_rows, read_file, steps_to
+from airflow_provider_dagconfig.cli.rows import ALL_ENTRIES, group_row, job_row, no_job_error, now, rows_of
+from airflow_provider_dagconfig.cli.steps import match_clause, missing_rows_sentence, read_file, steps_to
 from airflow_provider_dagconfig.cli.values import GROUP_COLUMNS, JOB_COLUMNS, UsageError, read_moment
 from airflow_provider_dagconfig.exceptions import DagConfigNotFoundError
 from airflow_provider_dagconfig.models import CEILINGS, shell_word
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.models import HistoryEntry, JobRow, Override
     from airflow_provider_dagconfig.store import Store
 
-_OVERRIDDEN = "bold yellow"
+_OVERRIDDEN_STYLE = "bold yellow"
 
 
 @command
@@ -53,9 +53,9 @@ def list_jobs(args: Namespace) -> None:
     elif args.output == "plain":
         print_table([_plain_cells(row) for row in rows], "plain", empty="There are no jobs yet.")
     else:
-        cells = fitting([_job_cells(row) for row in rows], ("v", "prio", "retries")) if rows else []
-        for dag, of_the_dag in itertools.groupby(zip(rows, cells, strict=True), key=lambda pair: pair[0].dag_name):
-            print_table([each for _, each in of_the_dag], title=dag)
+        cells = fit_columns([_job_cells(row) for row in rows], ("v", "prio", "retries")) if rows else []
+        for dag, dag_rows in itertools.groupby(zip(rows, cells, strict=True), key=lambda pair: pair[0].dag_name):
+            print_table([each for _, each in dag_rows], title=dag)
             say()
         _say_overrides([override for row in rows for override in row.overrides])
         _say_problems(rows)
@@ -72,9 +72,9 @@ def _job_cells(row: JobRow) -> dict[str, Any]:
     def cell(*columns: str, unit: str = "") -> Cell:
         overridden = any(row.sources.get(column, "").startswith("override") for column in columns)
         text = "-".join(dict.fromkeys(shown(row.values[column]) for column in columns)) + unit
-        return Cell(f"{text}*" if overridden else text, _OVERRIDDEN if overridden else "")
+        return Cell(f"{text}*" if overridden else text, _OVERRIDDEN_STYLE if overridden else "")
 
-    off = row.values["enabled"] is False
+    is_off = row.values["enabled"] is False
     return {
         "job": row.job_name,
         "cpu": cell("cpu_request", "cpu_limit"),
@@ -83,13 +83,13 @@ def _job_cells(row: JobRow) -> dict[str, Any]:
         "timeout": cell("timeout_seconds", unit="s"),
         "retries": cell("max_retries"),
         "prio": cell("priority"),
-        "state": _state(row, off=off),
+        "state": _state(row, is_off=is_off),
         "v": row.version,
     }
 
 
-def _state(row: JobRow, *, off: bool) -> Cell:
-    if off:
+def _state(row: JobRow, *, is_off: bool) -> Cell:
+    if is_off:
         return Cell("off", "red")
     return Cell("invalid", "bold red") if row.problem else Cell("on", "green")
 
@@ -133,13 +133,13 @@ def get(args: Namespace) -> None:
         print_data({**_job_data(row), "ceilings": [each.as_dict() for each in ceilings]}, args.output)
         return
     sources = [(column, row.values.get(column), row.sources.get(column, "row")) for column in JOB_COLUMNS]
-    own = row.row or {}
+    row_values = row.row or {}
     print_table(
         [
             {
                 "column": column,
-                "value": Cell(shown(value), _OVERRIDDEN if source.startswith("override") else "bold"),
-                "from": Cell(_source(source, own.get(column)), "yellow" if source.startswith("override") else ""),
+                "value": Cell(shown(value), _OVERRIDDEN_STYLE if source.startswith("override") else "bold"),
+                "from": Cell(_source_text(source, row_values.get(column)), "yellow" if source.startswith("override") else ""),
             }
             for column, value, source in sources
         ],
@@ -151,16 +151,16 @@ def get(args: Namespace) -> None:
             say(_override_line(override), "yellow")
         if row.row is not None:
             # The job's last change may be an override's, which does not change the row or its version.
-            of_the_row = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
-            say(f"row at version {shown(row.version)}, {_change_line(of_the_row)}")
+            row_entries = store.get_history(args.dag, args.job, table_name="dag_configuration", limit=1)
+            say(f"row at version {shown(row.version)}, {_change_line(row_entries)}")
         for ceiling in ceilings:
             say(f"ceiling {ceiling}", "cyan")
         _say_problems([row])
 
 
-def _source(source: str, own: Any) -> str:
+def _source_text(source: str, row_value: Any) -> str:
     name = " ".join(source.split()[:2]) if source.startswith("override") else source
-    return f"{name} (row: {shown(own)})" if source.startswith("override") and own is not None else name
+    return f"{name} (row: {shown(row_value)})" if source.startswith("override") and row_value is not None else name
 
 
 def _change_line(entries: list[HistoryEntry]) -> str:
@@ -185,12 +185,12 @@ def history(args: Namespace) -> None:
         print_data([entry.as_dict() for entry in entries], args.output)
         return
     rows = [_entry_cells(entry, args.output) for entry in entries]
-    print_table(rows, args.output, empty=f"No change{_of(args)} is recorded{f' since {when(since)}' if since else ''}.")
+    print_table(rows, args.output, empty=f"No change{_subject_text(args)} is recorded{f' since {when(since)}' if since else ''}.")
     if args.output == "table" and rows:
         hint(f"To undo one: {store.location.command('rollback', 'ENTRY')}")
 
 
-def _of(args: Namespace) -> str:
+def _subject_text(args: Namespace) -> str:
     """Return the subject of the changes that were looked for."""
     if args.group:
         return f" of exchange group {args.group}"
@@ -234,18 +234,18 @@ def _changes_of(entry: HistoryEntry) -> list[str]:
     columns = {**JOB_COLUMNS, **GROUP_COLUMNS, **dict.fromkeys(("ends_at", "ended_at", "value", "not_valid"))}
     changes = [(column, *pair) for column, pair in entry.differences().items() if column in columns]
     if entry.operation == "UPDATE":
-        return [f"{column}: {_past(column, old)} -> {_past(column, new)}" for column, old, new in changes]
+        return [f"{column}: {_past_value(column, old)} -> {_past_value(column, new)}" for column, old, new in changes]
     lines = [_OPERATIONS.get(entry.operation, shown(entry.operation))]
     if entry.override_id is not None or entry.table_name == CEILINGS:
         lines += [
-            f"{column}: {_past(column, new)}"
+            f"{column}: {_past_value(column, new)}"
             for column, _, new in changes
             if new is not None and (column, new) != ("not_valid", False)
         ]
     return lines
 
 
-def _past(column: str, value: Any) -> str:
+def _past_value(column: str, value: Any) -> str:
     """Return a value of the history, which has moments as texts."""
     return when(read_moment_of_store(value)) if column in ("ends_at", "ended_at") and isinstance(value, str) else shown(value)
 
@@ -258,14 +258,14 @@ def at(args: Namespace) -> None:
     then = store.get_dag_config_at(args.dag, args.job, moment)
     if then is None:
         if not store.get_history(args.dag, args.job, limit=1):
-            raise no_job(store, args.dag, args.job)
+            raise no_job_error(store, args.dag, args.job)
         raise DagConfigNotFoundError(f"{args.dag}/{args.job} had no row at {when(moment)}; a task of it ran with the defaults")
     if args.output in ("json", "yaml"):
         print_data({"dag_name": args.dag, "job_name": args.job, "moment": moment, **then}, args.output)
         return
     today = store.get_dag_config_row(args.dag, args.job).row or {}
     print_table(
-        [_then_and_now(column, then.get(column), today.get(column)) for column in JOB_COLUMNS],
+        [_comparison_row(column, then.get(column), today.get(column)) for column in JOB_COLUMNS],
         args.output,
         title=f"{args.dag}/{args.job}, as its row was at {when(moment)}",
     )
@@ -302,7 +302,7 @@ def _is_moment(word: str) -> bool:
     return True
 
 
-def _then_and_now(column: str, then: Any, today: Any) -> dict[str, Any]:
+def _comparison_row(column: str, then: Any, today: Any) -> dict[str, Any]:
     changed = then != today
     return {
         "column": column,
@@ -323,9 +323,9 @@ def diff(args: Namespace) -> None:
         document = read_file(args.file)
         found = [step.difference for step in steps_to(store, document, deletes=False)]
     else:
-        found = _between(store, args)
-    if args.file and args.output == "table" and (lacking := lacking_rows(store, document)):
-        note(lacking)
+        found = _differences_between(store, args)
+    if args.file and args.output == "table" and (sentence := missing_rows_sentence(store, document)):
+        note(sentence)
     if args.output == "table":
         print_differences(found)
     elif args.output == "plain":
@@ -333,12 +333,12 @@ def diff(args: Namespace) -> None:
     else:
         print_data([row for each in found for row in each.as_rows()], args.output)
     if not found and args.output == "table":
-        say(f"There is no difference: {in_the_database(store, document)}" if args.file else "There is no difference.")
+        say(f"There is no difference: {match_clause(store, document)}" if args.file else "There is no difference.")
     if found and args.exit_code:
         sys.exit(DIFFERENT)
 
 
-def _between(store: Store, args: Namespace) -> list[Difference]:
+def _differences_between(store: Store, args: Namespace) -> list[Difference]:
     """Return the differences between two moments. Only rows with an audit entry in between can differ."""
     today = now()
     since = read_moment(args.since, today, ago=True)
@@ -346,29 +346,29 @@ def _between(store: Store, args: Namespace) -> list[Difference]:
     if since >= until:
         raise UsageError(f"--from {when(since)} is not before --to {when(until)}; give the earlier one first")
     if args.dag:
-        _check_ever(store, args)
+        _check_history_exists(store, args)
     entries = store.get_history(args.dag, args.job, since=since, limit=ALL_ENTRIES)
     rows = [entry for entry in reversed(entries) if entry.override_id is None and entry.table_name != CEILINGS]
     subjects = dict.fromkeys((entry.dag_name, entry.job_name, entry.group_name) for entry in rows)
-    return [each for subject in subjects if (each := _compared(store, *subject, since, until))]
+    return [each for subject in subjects if (each := _difference_of(store, *subject, since, until))]
 
 
-def _check_ever(store: Store, args: Namespace) -> None:
+def _check_history_exists(store: Store, args: Namespace) -> None:
     if not store.get_history(args.dag, args.job, limit=1):
         rows_of(store, args.dag, args.job)
 
 
-def _compared(
+def _difference_of(
     store: Store, dag: str | None, job: str | None, group: str | None, since: datetime, until: datetime
 ) -> Difference | None:
     def state(moment: datetime) -> Mapping[str, Any] | None:
         if group is not None:
-            return _only(GROUP_COLUMNS, store.get_exchange_group_at(group, moment))
-        return _only(JOB_COLUMNS, store.get_dag_config_at(str(dag), str(job), moment))
+            return _select_columns(GROUP_COLUMNS, store.get_exchange_group_at(group, moment))
+        return _select_columns(JOB_COLUMNS, store.get_dag_config_at(str(dag), str(job), moment))
 
     subject = f"{dag}/{job}" if group is None else f"exchange group {group}"
     return difference(subject, state(since), state(until))
 
 
-def _only(columns: Mapping[str, Any], row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _select_columns(columns: Mapping[str, Any], row: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if row is None else {column: row.get(column) for column in columns}

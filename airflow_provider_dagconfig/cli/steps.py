@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Location, Store
 
 STANDARD = "-"
-_SHOWN = 12
+_MAX_COMMANDS = 12
 """Rows that one message names with a command each; it only counts further ones."""
-_NAMED = 5
+_MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,19 @@ def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
     :param deletes: whether rows are deleted that the file lacks, in the sections that it has.
     :raises UsageError: all rows of a table, or of a DAG that the file names, would be deleted.
     """
-    there, versions = stored(store)
+    stored_rows, versions = stored(store)
     steps = []
-    for after, before, columns in ((wanted.jobs, there.jobs, JOB_COLUMNS), (wanted.groups, there.groups, GROUP_COLUMNS)):
+    for after, before, columns in (
+        (wanted.jobs, stored_rows.jobs, JOB_COLUMNS),
+        (wanted.groups, stored_rows.groups, GROUP_COLUMNS),
+    ):
         if after is None:
             continue
         rows: Mapping[Any, Mapping[str, Any]] = before or {}
         if deletes:
-            _see_that_rows_stay(store.location, wanted, rows, after)
+            _check_rows_remain(store.location, wanted, rows, after)
         for key, values in after.items():
-            found = difference(subject(key), rows.get(key), values) or _bare(key, rows)
+            found = difference(subject(key), rows.get(key), values) or _empty_row_difference(key, rows)
             if found:
                 steps.append(Step(found, key, values, versions.get(key) or 0))
         for key in rows if deletes else ():
@@ -91,7 +94,7 @@ def steps_to(store: Store, wanted: Document, *, deletes: bool) -> list[Step]:
     return steps
 
 
-def _see_that_rows_stay(location: Location, wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
+def _check_rows_remain(location: Location, wanted: Document, rows: Mapping[Any, Any], after: Mapping[Any, Any]) -> None:
     """
     Refuse a deletion that looks like a mistake: of all rows of a table, or of a DAG that the file names.
 
@@ -103,48 +106,50 @@ def _see_that_rows_stay(location: Location, wanted: Document, rows: Mapping[Any,
             " Nothing was changed. If it is whole, end its last line with a newline"
         )
     if rows and not rows.keys() & after.keys():
-        raise _would_empty(location, list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
+        raise _deletes_all_error(location, list(rows), "exchange groups" if isinstance(next(iter(rows)), str) else "jobs")
     for dag in {key[0] for key in after if not isinstance(key, str)}:
-        of_dag = [key for key in rows if key[0] == dag]
-        if of_dag and not after.keys() & of_dag:
-            raise _would_empty(location, of_dag, f"jobs of {dag}")
+        dag_keys = [key for key in rows if key[0] == dag]
+        if dag_keys and not after.keys() & dag_keys:
+            raise _deletes_all_error(location, dag_keys, f"jobs of {dag}")
 
 
-def _would_empty(location: Location, keys: list[Any], what: str) -> UsageError:
-    commands = [_deletes(location, key) for key in keys[:_SHOWN]]
-    more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+def _deletes_all_error(location: Location, keys: list[Any], what: str) -> UsageError:
+    commands = [_delete_command(location, key) for key in keys[:_MAX_COMMANDS]]
+    more = f"; and {len(keys) - _MAX_COMMANDS} more" if len(keys) > _MAX_COMMANDS else ""
     return UsageError(
         f"The file has none of the {len(keys)} {what} that are there, so --delete would delete all of them. Nothing was changed."
         f" To keep them, leave out --delete. To delete them on purpose, by name: {'; '.join(commands)}{more}"
     )
 
 
-def _deletes(location: Location, key: tuple[str, str] | str) -> str:
+def _delete_command(location: Location, key: tuple[str, str] | str) -> str:
     return location.command("groups remove", key) if isinstance(key, str) else location.command("delete", *key)
 
 
-def _bare(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
+def _empty_row_difference(key: Any, rows: Mapping[Any, Any]) -> Difference | None:
     """Return the difference of a row that is created without values; None where the row exists."""
     return None if key in rows else Difference(subject(key), "added", {})
 
 
-def lacking_rows(store: Store, document: Document) -> str:
+def missing_rows_sentence(store: Store, document: Document) -> str:
     """Return a sentence with the rows that a file lacks in the sections that it has; empty where it has all."""
-    lacking = _lacking(store, document)
-    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-    return f"Not in the file, and left as they are: {', '.join(lacking[:_NAMED])}{more}." if lacking else ""
+    missing = _missing_rows(store, document)
+    more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
+    return f"Not in the file, and left as they are: {', '.join(missing[:_MAX_NAMES])}{more}." if missing else ""
 
 
-def in_the_database(store: Store, document: Document) -> str:
+def match_clause(store: Store, document: Document) -> str:
     """Return a clause for a file without differences: whether it is the whole database."""
-    whole = document.jobs is not None and document.groups is not None and not _lacking(store, document)
+    whole = document.jobs is not None and document.groups is not None and not _missing_rows(store, document)
     return "the database is as the file says." if whole else "what the file says is in the database already."
 
 
-def _lacking(store: Store, document: Document) -> list[str]:
-    there, _ = stored(store)
-    lacking = [subject(key) for key in (there.jobs or {}) if document.jobs is not None and key not in document.jobs]
-    return lacking + [subject(key) for key in (there.groups or {}) if document.groups is not None and key not in document.groups]
+def _missing_rows(store: Store, document: Document) -> list[str]:
+    stored_rows, _ = stored(store)
+    missing = [subject(key) for key in (stored_rows.jobs or {}) if document.jobs is not None and key not in document.jobs]
+    return missing + [
+        subject(key) for key in (stored_rows.groups or {}) if document.groups is not None and key not in document.groups
+    ]
 
 
 def subject(key: tuple[str, str] | str) -> str:

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_dagconfig.kubectl.sweep import TaskFacts, TaskId
 
-_AT_ONCE = 200
+_MAX_TASKS = 200
 """Task instances in one statement: each has four parameters, and SQLite accepts 999 of them."""
 
 
@@ -29,13 +29,13 @@ def facts_of(tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
 
     ids = (TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
     facts = (TaskInstance.state, TaskInstance.try_number, TaskInstance.end_date, TaskInstance.updated_at)
-    asked = sorted(set(tasks))
+    sorted_tasks = sorted(set(tasks))
     found: dict[TaskId, TaskFacts] = {}
     try:
         with create_session() as session:
             # Without tasks it still asks once, to see whether the database answers.
-            for first in range(0, max(len(asked), 1), _AT_ONCE):
-                statement = select(*ids, *facts).where(tuple_(*ids).in_(asked[first : first + _AT_ONCE]))
+            for start in range(0, max(len(sorted_tasks), 1), _MAX_TASKS):
+                statement = select(*ids, *facts).where(tuple_(*ids).in_(sorted_tasks[start : start + _MAX_TASKS]))
                 for dag_id, run_id, task_id, map_index, state, try_number, end_date, updated_at in session.execute(statement):
                     ended_at = max((moment for moment in (end_date, updated_at) if moment is not None), default=None)
                     name = None if state is None else str(getattr(state, "value", state))

@@ -45,11 +45,11 @@ class UsageError(ValueError):
     """The input cannot be understood; the message says what to type instead."""
 
 
-def _quantity(resource: Resource) -> Callable[[str], str]:
+def _quantity_reader(resource: Resource) -> Callable[[str], str]:
     return lambda text: Quantity.parse(text, resource).text
 
 
-def _integer(text: str) -> int:
+def _read_integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         digits = re.sub(r"(?<=[0-9])[,_' ](?=[0-9]{3})", "", text.strip())
         example = digits if re.fullmatch("[0-9]{1,18}", digits) else "one, such as 5"
@@ -57,7 +57,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _decimal(text: str) -> int | float:
+def _read_decimal(text: str) -> int | float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,2}0*)?", text):
         number = text.strip().strip("xX*").replace(",", ".")
         example = number if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,2})?", number) else "one, such as 2 or 1.5"
@@ -65,7 +65,7 @@ def _decimal(text: str) -> int | float:
     return json_number(Decimal(text))
 
 
-def _boolean(text: str) -> bool:
+def _read_boolean(text: str) -> bool:
     if text.lower() in ("true", "yes", "on", "1"):
         return True
     if text.lower() in ("false", "no", "off", "0"):
@@ -73,7 +73,7 @@ def _boolean(text: str) -> bool:
     raise ValueError(f"{text!r} is neither true nor false; write one of them")
 
 
-def _time_of_day(text: str) -> time:
+def _read_time_of_day(text: str) -> time:
     match = _TIME_OF_DAY.fullmatch(text)
     try:
         if match:
@@ -88,7 +88,7 @@ def _time(match: re.Match[str]) -> time:
     return time(hour, minute, second)
 
 
-def _filled(example: str) -> Callable[[str], str]:
+def _nonblank_reader(example: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not text.strip():
             raise ValueError(f"{text!r} is blank; write one, such as {example}")
@@ -99,17 +99,17 @@ def _filled(example: str) -> Callable[[str], str]:
 
 _CAST = re.compile(r"::\s*\w+(?:\(\d+\))?\[\]$")
 _ARRAY = re.compile(r"array\s*(?=\[)", re.IGNORECASE)
-_AROUND_A_LIST = (("[", "]"), ("(", ")"), ("{", "}"))
+_LIST_BRACKETS = (("[", "]"), ("(", ")"), ("{", "}"))
 _QUOTES = (("'", "'"), ('"', '"'))
 
 
-def _exchanges(text: str) -> list[str]:
+def _read_exchanges(text: str) -> list[str]:
     """Read codes as people write a list: bare, or as in YAML, JSON, Python or SQL. The rule refuses an empty code later."""
     if not text.strip():
         raise ValueError(f"{text!r} is blank; write codes with commas between them, such as NYSE,NASDAQ")
-    inner = _without(_CAST.sub("", text.strip()), _QUOTES)
-    inner = _without(_ARRAY.sub("", inner, count=1), _AROUND_A_LIST)
-    codes = [_without(code, _QUOTES) for code in re.split("[,;]", re.sub(r"\s*[,;]\s*$", "", inner))]
+    inner = _unwrapped(_CAST.sub("", text.strip()), _QUOTES)
+    inner = _unwrapped(_ARRAY.sub("", inner, count=1), _LIST_BRACKETS)
+    codes = [_unwrapped(code, _QUOTES) for code in re.split("[,;]", re.sub(r"\s*[,;]\s*$", "", inner))]
     if all(is_exchange_code(code) for code in codes if code):
         return codes
     words = [word for word in re.split(r"[^\w.-]+", _ARRAY.sub("", inner)) if is_exchange_code(word)]
@@ -119,7 +119,7 @@ def _exchanges(text: str) -> list[str]:
     )
 
 
-def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+def _unwrapped(text: str, pairs: Sequence[tuple[str, str]]) -> str:
     """Remove blanks and one pair of signs around a text; not if its last quote belongs to another word."""
     text = text.strip()
     for first, last in pairs:
@@ -132,21 +132,21 @@ def _without(text: str, pairs: Sequence[tuple[str, str]]) -> str:
 def _reader(column: Column) -> Callable[[str], Any]:
     """Return the function that reads a column's typed value; in a nullable column, an empty text removes the value."""
     if isinstance(column, QuantityColumn):
-        read: Callable[[str], Any] = _quantity(column.resource)
+        read: Callable[[str], Any] = _quantity_reader(column.resource)
     elif isinstance(column, TextColumn) and not column.is_nullable:
-        read = _filled(column.takes)
+        read = _nonblank_reader(column.takes)
     else:
         read = _READERS[type(column)]
     return (lambda text: read(text) if text else text) if column.is_nullable else read
 
 
 _READERS: Mapping[type[Column], Callable[[str], Any]] = {
-    NumberColumn: _integer,
-    DecimalColumn: _decimal,
-    BooleanColumn: _boolean,
+    NumberColumn: _read_integer,
+    DecimalColumn: _read_decimal,
+    BooleanColumn: _read_boolean,
     TextColumn: str,
-    TimeColumn: _time_of_day,
-    ExchangesColumn: _exchanges,
+    TimeColumn: _read_time_of_day,
+    ExchangesColumn: _read_exchanges,
 }
 
 JOB_COLUMNS = {name: _reader(column) for name, column in models.CONFIG_COLUMNS.items()}
@@ -161,7 +161,7 @@ CEILINGS = {name: JOB_COLUMNS[bounded[-1]] for name, bounded in BOUNDED.items()}
 """The same for ceilings."""
 
 
-def see_that_it_is_a_column(columns: Mapping[str, object], column: str) -> None:
+def check_column(columns: Mapping[str, object], column: str) -> None:
     """
     Check a column's name.
 
@@ -177,14 +177,14 @@ def read_value(columns: Mapping[str, Callable[[str], Any]], column: str, text: s
 
     :raises UsageError: there is no such column, or the value is of another kind.
     """
-    see_that_it_is_a_column(columns, column)
+    check_column(columns, column)
     try:
         return columns[column](text)
     except ValueError as error:
-        raise UsageError(f"{column} {_in_the_columns_unit(column, text) or error}") from None
+        raise UsageError(f"{column} {_unit_message(column, text) or error}") from None
 
 
-def _in_the_columns_unit(column: str, text: str) -> str:
+def _unit_message(column: str, text: str) -> str:
     """Return a message with a duration as a number of seconds or minutes; empty where it is not one, or not a whole number."""
     unit = next((unit for name, unit in _UNITS.items() if column.endswith(name)), None)
     try:
@@ -207,31 +207,31 @@ def read_assignments(columns: Mapping[str, Callable[[str], Any]], assignments: S
     for number, assignment in enumerate(assignments):
         column, separator, text = assignment.partition("=")
         if not separator or not column:
-            meant = _assigning(columns, assignments, number) or f"COLUMN=VALUE, such as {_example(columns)}"
-            raise UsageError(f"{assignment!r} sets nothing; write {meant}")
-        column = _as_column(column, columns)
+            suggestion = _suggestion(columns, assignments, number) or f"COLUMN=VALUE, such as {_example(columns)}"
+            raise UsageError(f"{assignment!r} sets nothing; write {suggestion}")
+        column = _column_named(column, columns)
         if column in values:
             raise UsageError(f"{column} is set twice; write it once")
         values[column] = read_value(columns, column, text)
     return values
 
 
-def _as_column(word: str, columns: Mapping[str, Any]) -> str:
+def _column_named(word: str, columns: Mapping[str, Any]) -> str:
     """Return the column that MEMORY_LIMIT or memory-limit names."""
     name = word.strip().lower().replace("-", "_")
     return name if name in columns else word
 
 
-def _assigning(columns: Mapping[str, Any], words: Sequence[str], number: int) -> str:
+def _suggestion(columns: Mapping[str, Any], words: Sequence[str], number: int) -> str:
     """Return what the words meant if one of them is not an assignment; empty where that is not clear."""
     word, before, after = words[number], words[number - 1] if number else "", " ".join(words[number + 1 : number + 2])
     column, colon, value = word.partition(":")
-    if colon and value and _as_column(column, columns) in columns:
-        return f"{_as_column(column, columns)}={value}"
-    if _as_column(word, columns) in columns and after not in ("", "="):
-        return f"{_as_column(word, columns)}={after.lstrip('=')}"
-    if _as_column(word, columns) in columns and after:
-        return f"{_as_column(word, columns)}={' '.join(words[number + 2 : number + 3])}, without blanks"
+    if colon and value and _column_named(column, columns) in columns:
+        return f"{_column_named(column, columns)}={value}"
+    if _column_named(word, columns) in columns and after not in ("", "="):
+        return f"{_column_named(word, columns)}={after.lstrip('=')}"
+    if _column_named(word, columns) in columns and after:
+        return f"{_column_named(word, columns)}={' '.join(words[number + 2 : number + 3])}, without blanks"
     try:
         parse_duration(word)
     except ValueError:
@@ -260,8 +260,8 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
     :param ago: a duration goes back, and a time or a day of the week is the last one; otherwise it goes ahead, and is the next.
     :raises UsageError: it is not a moment.
     """
-    around = r"^(?:since|from|on|at) | ago$" if ago else r"^(?:until|till|from|on|at|in) "
-    as_typed = re.sub(around, "", " ".join(text.split()), flags=re.IGNORECASE)
+    affixes = r"^(?:since|from|on|at) | ago$" if ago else r"^(?:until|till|from|on|at|in) "
+    as_typed = re.sub(affixes, "", " ".join(text.split()), flags=re.IGNORECASE)
     word = as_typed.lower()
     if word == "now":
         return now
@@ -270,7 +270,7 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
             # Case matters: M does not mean minutes.
             return now - parse_duration(as_typed) if ago else now + parse_duration(as_typed)
         match = _MOMENT.fullmatch(word)
-        moment = match and _of_parts(match, now.astimezone(_zone(match["zone"])), ago=ago)
+        moment = match and _moment_of_parts(match, now.astimezone(_zone(match["zone"])), ago=ago)
         if moment is None:
             # Python before 3.11 does not read Z.
             moment = datetime.fromisoformat(re.sub(r"\s*(z|utc)$", "+00:00", word))
@@ -284,7 +284,7 @@ def read_moment(text: str, now: datetime, *, ago: bool) -> datetime:
         ) from None
 
 
-def _of_parts(match: re.Match[str], now: datetime, *, ago: bool) -> datetime | None:
+def _moment_of_parts(match: re.Match[str], now: datetime, *, ago: bool) -> datetime | None:
     """
     Combine a day and a time, in the time zone of ``now``; None where they do not make a moment.
 

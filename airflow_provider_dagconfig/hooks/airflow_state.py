@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 """The state of a task instance that Airflow does not know, or no longer knows. No real state has this name."""
 
 
-_AT_ONCE = 10
+_MAX_TASKS = 10
 """Task instances in one question: their ids are in a URL, and a proxy accepts about 8,000 characters."""
 
 
@@ -32,8 +32,8 @@ def ask_state(ti: Any, seconds: float) -> str | None:
     :return: such as ``running`` or ``success``; None for a task that has not started; :data:`UNKNOWN`.
     :raises NoAnswerError: there is no answer in time.
     """
-    task = _task_of(ti)
-    answer = Question(lambda: ti.get_task_states(**_question(task)), "Airflow").answer(seconds)
+    task = _task_id_of(ti)
+    answer = Question(lambda: ti.get_task_states(**_question_arguments(task)), "Airflow").answer(seconds)
     return _state_in(answer, task)
 
 
@@ -48,9 +48,9 @@ async def ask_state_of(ti: Any) -> str | None:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetTaskStates
 
-    task = _task_of(ti)
+    task = _task_id_of(ti)
     try:
-        answer: Any = await task_runner.SUPERVISOR_COMMS.asend(GetTaskStates(**_question(task)))
+        answer: Any = await task_runner.SUPERVISOR_COMMS.asend(GetTaskStates(**_question_arguments(task)))
         return _state_in(answer.task_states, task)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
         raise NoAnswerError(f"Airflow did not say what it has the task as: {type(error).__name__}: {error}") from None
@@ -65,32 +65,32 @@ def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:
     found: dict[TaskId, TaskFacts] = {}
     by_question = sorted(set(tasks), key=lambda task: (task.dag_id, task.map_index, task))
     for (dag_id, map_index), group in groupby(by_question, key=lambda task: (task.dag_id, task.map_index)):
-        asked = list(group)
-        for first in range(0, len(asked), _AT_ONCE):
-            some = asked[first : first + _AT_ONCE]
+        group_tasks = list(group)
+        for start in range(0, len(group_tasks), _MAX_TASKS):
+            batch = group_tasks[start : start + _MAX_TASKS]
             answer = ti.get_task_states(
                 dag_id=dag_id,
-                task_ids=sorted({task.task_id for task in some}),
-                run_ids=sorted({task.run_id for task in some}),
+                task_ids=sorted({task.task_id for task in batch}),
+                run_ids=sorted({task.run_id for task in batch}),
                 map_index=map_index,
             )
-            states = {task: _state_in(answer, task) for task in some}
+            states = {task: _state_in(answer, task) for task in batch}
             found |= {task: TaskFacts(state) for task, state in states.items() if state != UNKNOWN}
     return found
 
 
-def _task_of(ti: Any) -> TaskId:
+def _task_id_of(ti: Any) -> TaskId:
     return TaskId(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else int(ti.map_index))
 
 
-def _question(task: TaskId) -> dict[str, Any]:
+def _question_arguments(task: TaskId) -> dict[str, Any]:
     """Return the arguments of the Task SDK's question for the state of one task."""
     return {"dag_id": task.dag_id, "task_ids": [task.task_id], "run_ids": [task.run_id], "map_index": task.map_index}
 
 
 def _state_in(answer: Any, task: TaskId) -> str | None:
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
-    of_run = answer.get(task.run_id) or {}
-    if key not in of_run:
+    states_of_run = answer.get(task.run_id) or {}
+    if key not in states_of_run:
         return UNKNOWN
-    return None if of_run[key] is None else str(getattr(of_run[key], "value", of_run[key]))
+    return None if states_of_run[key] is None else str(getattr(states_of_run[key], "value", states_of_run[key]))

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError
-from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.hooks.errors import airflow_errors
 from airflow_provider_dagconfig.models import shell_word
 from airflow_provider_dagconfig.settings import configured_conn_id, configured_schema, unreadable_connection
 from airflow_provider_dagconfig.store import Location, Store, Target
@@ -25,12 +25,12 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def _of_the_store(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatenate[DagConfigHook, _P], _R]:
+def _store_method(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatenate[DagConfigHook, _P], _R]:
     """Turn a method of the store into a method of the hook that raises Airflow's errors."""
 
     @wraps(method)
     def call(hook: DagConfigHook, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with as_airflows():
+        with airflow_errors():
             return method(hook.store, *args, **kwargs)
 
     return call
@@ -61,7 +61,7 @@ class DagConfigHook(PostgresHook):
         self.config_schema: str = schema or configured_schema()
         self.waiting: Callable[[str], None] = lambda text: self.log.warning("%s", printable(text))
         """Is called with a message about who holds the lock, each time that a change lets others go first."""
-        self._by_url: Target | None = None
+        self._url_target: Target | None = None
 
     @classmethod
     def from_url(cls, url: str, schema: str | None = None) -> Self:
@@ -71,8 +71,8 @@ class DagConfigHook(PostgresHook):
         :raises DagConfigUnreachableError: it is not such a URL. The message does not show it: it may contain a password.
         """
         hook = cls(schema=schema)
-        with as_airflows():
-            hook._by_url = Target.from_url(url, hook.config_schema)
+        with airflow_errors():
+            hook._url_target = Target.from_url(url, hook.config_schema)
         return hook
 
     @cached_property
@@ -82,16 +82,16 @@ class DagConfigHook(PostgresHook):
 
         :raises DagConfigUnreachableError: there is no such Airflow connection, or it is not one of a PostgreSQL database.
         """
-        with as_airflows():
-            location = self._by_url.location if self._by_url else self._location()
+        with airflow_errors():
+            location = self._url_target.location if self._url_target else self._location()
         # Both are looked up at each call: they may have been replaced.
         return Store(Target(lambda: self.get_conn(), location), waiting=lambda text: self.waiting(text))
 
     def get_conn(self) -> Any:
         """Return a new connection to the database."""
-        if self._by_url is None:
+        if self._url_target is None:
             return super().get_conn()
-        self.conn = self._by_url.connect()
+        self.conn = self._url_target.connect()
         return self.conn
 
     @contextmanager
@@ -103,43 +103,43 @@ class DagConfigHook(PostgresHook):
 
         :param force_rollback: roll back at the end. Errors are raised as if the changes were made.
         """
-        with as_airflows(), self.store.transaction(force_rollback=force_rollback):
+        with airflow_errors(), self.store.transaction(force_rollback=force_rollback):
             yield
 
-    get_dag_config = _of_the_store(Store.get_dag_config)
-    get_task_config = _of_the_store(Store.get_task_config)
-    get_dag_configs = _of_the_store(Store.get_dag_configs)
-    get_dag_config_row = _of_the_store(Store.get_dag_config_row)
-    get_job_names = _of_the_store(Store.get_job_names)
-    get_exchange_groups = _of_the_store(Store.get_exchange_groups)
-    get_exchange_group_names = _of_the_store(Store.get_exchange_group_names)
-    get_all_exchange_groups = _of_the_store(Store.get_all_exchange_groups)
-    get_exchange_group = _of_the_store(Store.get_exchange_group)
-    get_ceilings = _of_the_store(Store.get_ceilings)
-    get_installation = _of_the_store(Store.get_installation)
-    get_group_disabled_change = _of_the_store(Store.get_group_disabled_change)
+    get_dag_config = _store_method(Store.get_dag_config)
+    get_task_config = _store_method(Store.get_task_config)
+    get_dag_configs = _store_method(Store.get_dag_configs)
+    get_dag_config_row = _store_method(Store.get_dag_config_row)
+    get_job_names = _store_method(Store.get_job_names)
+    get_exchange_groups = _store_method(Store.get_exchange_groups)
+    get_exchange_group_names = _store_method(Store.get_exchange_group_names)
+    get_all_exchange_groups = _store_method(Store.get_all_exchange_groups)
+    get_exchange_group = _store_method(Store.get_exchange_group)
+    get_ceilings = _store_method(Store.get_ceilings)
+    get_installation = _store_method(Store.get_installation)
+    get_group_disabled_change = _store_method(Store.get_group_disabled_change)
 
-    get_history = _of_the_store(Store.get_history)
-    get_change = _of_the_store(Store.get_change)
-    get_last_change_of = _of_the_store(Store.get_last_change_of)
-    get_overrides = _of_the_store(Store.get_overrides)
-    get_override = _of_the_store(Store.get_override)
-    get_dag_config_at = _of_the_store(Store.get_dag_config_at)
-    get_exchange_group_at = _of_the_store(Store.get_exchange_group_at)
-    get_rule_violations = _of_the_store(Store.get_rule_violations)
-    get_ceiling_violations = _of_the_store(Store.get_ceiling_violations)
+    get_history = _store_method(Store.get_history)
+    get_change = _store_method(Store.get_change)
+    get_last_change_of = _store_method(Store.get_last_change_of)
+    get_overrides = _store_method(Store.get_overrides)
+    get_override = _store_method(Store.get_override)
+    get_dag_config_at = _store_method(Store.get_dag_config_at)
+    get_exchange_group_at = _store_method(Store.get_exchange_group_at)
+    get_rule_violations = _store_method(Store.get_rule_violations)
+    get_ceiling_violations = _store_method(Store.get_ceiling_violations)
 
-    update_dag_config = _of_the_store(Store.update_dag_config)
-    rename_dag_config = _of_the_store(Store.rename_dag_config)
-    delete_dag_config = _of_the_store(Store.delete_dag_config)
-    update_exchange_group = _of_the_store(Store.update_exchange_group)
-    delete_exchange_group = _of_the_store(Store.delete_exchange_group)
-    override_dag_config = _of_the_store(Store.override_dag_config)
-    end_override = _of_the_store(Store.end_override)
-    rollback_change = _of_the_store(Store.rollback_change)
-    rollback_dag_config = _of_the_store(Store.rollback_dag_config)
-    set_ceiling = _of_the_store(Store.set_ceiling)
-    remove_ceiling = _of_the_store(Store.remove_ceiling)
+    update_dag_config = _store_method(Store.update_dag_config)
+    rename_dag_config = _store_method(Store.rename_dag_config)
+    delete_dag_config = _store_method(Store.delete_dag_config)
+    update_exchange_group = _store_method(Store.update_exchange_group)
+    delete_exchange_group = _store_method(Store.delete_exchange_group)
+    override_dag_config = _store_method(Store.override_dag_config)
+    end_override = _store_method(Store.end_override)
+    rollback_change = _store_method(Store.rollback_change)
+    rollback_dag_config = _store_method(Store.rollback_dag_config)
+    set_ceiling = _store_method(Store.set_ceiling)
+    remove_ceiling = _store_method(Store.remove_ceiling)
 
     def _location(self) -> Location:
         conn_id = self.get_conn_id()

@@ -12,19 +12,19 @@ from airflow_provider_dagconfig.exceptions import DagConfigError
 
 
 @contextmanager
-def as_airflows() -> Iterator[None]:
+def airflow_errors() -> Iterator[None]:
     """Raise an error of the store as one that is an AirflowException too, with the same class name, message and attributes."""
     try:
         yield
     except AirflowException:
         raise
     except DagConfigError as error:
-        mapped = _AIRFLOWS[type(error)](*error.args)
+        mapped = _AIRFLOW_CLASSES[type(error)](*error.args)
         vars(mapped).update(vars(error))
         raise mapped from error.__cause__
 
 
-_AIRFLOWS: dict[type[DagConfigError], type[DagConfigError]] = {
+_AIRFLOW_CLASSES: dict[type[DagConfigError], type[DagConfigError]] = {
     error: type(error.__name__, (error, AirflowException), {"__doc__": error.__doc__, "__module__": error.__module__})
     for error in vars(exceptions).values()
     if isinstance(error, type) and issubclass(error, DagConfigError)

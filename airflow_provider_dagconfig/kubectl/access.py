@@ -113,75 +113,75 @@ def resolve_access(
 
     context = cluster_context or field_of("cluster_context")
     namespace = field_of("namespace")
-    verify = not _truth(field_of("disable_verify_ssl"))
-    named = f"connection {connection!r}"
+    verify = not _is_true(field_of("disable_verify_ssl"))
+    source = f"connection {connection!r}"
     if config_file:
-        return ClusterAccess("config_file", _existing(config_file, "config_file"), None, context, namespace, verify)
+        return ClusterAccess("config_file", _expand_paths(config_file, "config_file"), None, context, namespace, verify)
     chosen = [name for name in ("in_cluster", "kube_config_path", "kube_config") if field_of(name)]
     if in_cluster is not None:
         chosen = [name for name in chosen if name != "in_cluster"] + ["in_cluster"] * in_cluster
-    elif "in_cluster" in chosen and not _truth(field_of("in_cluster")):
+    elif "in_cluster" in chosen and not _is_true(field_of("in_cluster")):
         chosen.remove("in_cluster")
     if len(chosen) > 1:
-        raise ClusterAccessError(f"{named} sets {' and '.join(chosen)}: keep one of them, they exclude each other")
+        raise ClusterAccessError(f"{source} sets {' and '.join(chosen)}: keep one of them, they exclude each other")
     if chosen == ["in_cluster"]:
-        return _in_cluster(service_account, namespace, verify)
+        return _in_cluster_access(service_account, namespace, verify)
     if chosen == ["kube_config_path"]:
-        path = _existing(field_of("kube_config_path"), f"kube_config_path of {named}")
-        return ClusterAccess(named, path, None, context, namespace, verify)
+        path = _expand_paths(field_of("kube_config_path"), f"kube_config_path of {source}")
+        return ClusterAccess(source, path, None, context, namespace, verify)
     if chosen == ["kube_config"]:
-        content = _kubeconfig_json(field_of("kube_config"), named, context)
-        return ClusterAccess(named, None, content, context, namespace, verify)
-    return _default(service_account, context, namespace, verify, named)
+        content = _kubeconfig_json(field_of("kube_config"), source, context)
+        return ClusterAccess(source, None, content, context, namespace, verify)
+    return _default_access(service_account, context, namespace, verify, source)
 
 
-def _default(service_account: Path, context: str | None, namespace: str | None, verify: bool, named: str) -> ClusterAccess:
+def _default_access(service_account: Path, context: str | None, namespace: str | None, verify: bool, source: str) -> ClusterAccess:
     if variable := os.environ.get("KUBECONFIG"):
-        return ClusterAccess("KUBECONFIG", _existing(variable, "KUBECONFIG"), None, context, namespace, verify)
-    home = Path.home() / ".kube" / "config"
-    if home.exists():
-        return ClusterAccess(str(home), str(home), None, context, namespace, verify)
+        return ClusterAccess("KUBECONFIG", _expand_paths(variable, "KUBECONFIG"), None, context, namespace, verify)
+    home_config = Path.home() / ".kube" / "config"
+    if home_config.exists():
+        return ClusterAccess(str(home_config), str(home_config), None, context, namespace, verify)
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return _in_cluster(service_account, namespace, verify)
+        return _in_cluster_access(service_account, namespace, verify)
     raise ClusterAccessError(
-        f"no Kubernetes credentials: {named} sets none of in_cluster, kube_config_path and kube_config, KUBECONFIG is not "
-        f"set, there is no {home}, and this is no pod. Set one of them"
+        f"no Kubernetes credentials: {source} sets none of in_cluster, kube_config_path and kube_config, KUBECONFIG is not "
+        f"set, there is no {home_config}, and this is no pod. Set one of them"
     )
 
 
-def _existing(paths: str, what: str) -> str:
+def _expand_paths(paths: str, parameter: str) -> str:
     """
     Return the paths with the worker's home directory in place of ``~``, which kubectl does not expand.
 
     :param paths: one path, or several joined with ``:``. If one of several is missing, it is ignored, as kubectl does.
     """
-    found = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
-    files = [path for path in found if os.path.isfile(path)]
+    expanded = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
+    files = [path for path in expanded if os.path.isfile(path)]
     if not files:
-        raise ClusterAccessError(f"{what}: there is no file {os.pathsep.join(found) or repr(paths)} on this worker")
+        raise ClusterAccessError(f"{parameter}: there is no file {os.pathsep.join(expanded) or repr(paths)} on this worker")
     for path in files:
         if not os.access(path, os.R_OK):
-            raise ClusterAccessError(f"{what}: {path} can't be read by this worker's user")
-    return os.pathsep.join(found)
+            raise ClusterAccessError(f"{parameter}: {path} can't be read by this worker's user")
+    return os.pathsep.join(expanded)
 
 
-def _truth(value: Any) -> bool:
+def _is_true(value: Any) -> bool:
     return value is True or str(value).lower() in ("true", "1", "yes", "t", "y", "on")
 
 
-def _kubeconfig_json(value: Any, named: str, context: str | None) -> str:
+def _kubeconfig_json(value: Any, source: str, context: str | None) -> str:
     if not isinstance(value, Mapping):
         try:
             value = json.loads(value)
         except ValueError:
             raise ClusterAccessError(
-                f"kube_config of {named} is no JSON: give the output of `kubectl config view --raw --flatten -o json`"
+                f"kube_config of {source} is no JSON: give the output of `kubectl config view --raw --flatten -o json`"
             ) from None
     if not isinstance(value, Mapping) or not value.get("clusters"):
-        raise ClusterAccessError(f"kube_config of {named} has no clusters: it is not a kubeconfig")
+        raise ClusterAccessError(f"kube_config of {source} has no clusters: it is not a kubeconfig")
     for field_name, path in _relative_paths(value, context):
         raise ClusterAccessError(
-            f"kube_config of {named} has {field_name}: {path}, a path beside the kubeconfig, and a connection has no directory. "
+            f"kube_config of {source} has {field_name}: {path}, a path beside the kubeconfig, and a connection has no directory. "
             f"Write it from / on, or put the file's content in its place: `kubectl config view --raw --flatten -o json`"
         )
     return json.dumps(value)
@@ -189,8 +189,8 @@ def _kubeconfig_json(value: Any, named: str, context: str | None) -> str:
 
 def _relative_paths(kubeconfig: Mapping[str, Any], context: str | None) -> Iterator[tuple[str, str]]:
     """Find the paths that kubectl would resolve relative to the kubeconfig: files, and a plugin command that contains a ``/``."""
-    used = _entry(kubeconfig, "context", context or kubeconfig.get("current-context"))
-    cluster, user = (_entry(kubeconfig, kind, used.get(kind)) for kind in ("cluster", "user"))
+    selected = _find_entry(kubeconfig, "context", context or kubeconfig.get("current-context"))
+    cluster, user = (_find_entry(kubeconfig, kind, selected.get(kind)) for kind in ("cluster", "user"))
     files = {name: cluster.get(name) for name in ("certificate-authority",)}
     files |= {name: user.get(name) for name in ("client-certificate", "client-key", "tokenFile")}
     command = (user.get("exec") or {}).get("command") or ""
@@ -198,13 +198,13 @@ def _relative_paths(kubeconfig: Mapping[str, Any], context: str | None) -> Itera
     yield from ((name, path) for name, path in files.items() if path and not os.path.isabs(path))
 
 
-def _entry(kubeconfig: Mapping[str, Any], kind: str, name: str | None) -> Mapping[str, Any]:
+def _find_entry(kubeconfig: Mapping[str, Any], kind: str, name: str | None) -> Mapping[str, Any]:
     """Return a context, cluster or user by its name; empty if there is none, since kubectl reports that itself."""
-    named = (entry for entry in kubeconfig.get(f"{kind}s") or () if isinstance(entry, Mapping) and entry.get("name") == name)
-    return next(named, {}).get(kind) or {}
+    matching = (entry for entry in kubeconfig.get(f"{kind}s") or () if isinstance(entry, Mapping) and entry.get("name") == name)
+    return next(matching, {}).get(kind) or {}
 
 
-def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> ClusterAccess:
+def _in_cluster_access(service_account: Path, namespace: str | None, verify: bool) -> ClusterAccess:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     token = service_account / "token"
     if not host or not token.exists():
@@ -213,7 +213,7 @@ def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> C
         )
     if ":" in host:
         host = f"[{host}]"
-    own = service_account / "namespace"
+    namespace_file = service_account / "namespace"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -234,6 +234,6 @@ def _in_cluster(service_account: Path, namespace: str | None, verify: bool) -> C
     return ClusterAccess(
         "in_cluster",
         content=json.dumps(config),
-        namespace=namespace or (own.read_text().strip() if own.exists() else None),
+        namespace=namespace or (namespace_file.read_text().strip() if namespace_file.exists() else None),
         verify=verify,
     )

@@ -36,7 +36,7 @@ def config_annotations(dag_config: DagConfig, exchange_group: ExchangeGroup | No
     values = dag_config.as_dict()
     if exchange_group is not None:
         values["exchange_group"] = exchange_group.as_dict()
-    return {f"{PREFIX}/{name}": text for name, text in _flat(values)}
+    return {f"{PREFIX}/{name}": text for name, text in _flatten(values)}
 
 
 def task_annotations(
@@ -109,17 +109,17 @@ def annotation(pod: Mapping[str, Any], name: str) -> str | None:
 
 def try_number(pod: Mapping[str, Any]) -> int | None:
     """Return the number of the try that made or adopted the pod; None if the pod does not say."""
-    return _number(pod, "try-number")
+    return _read_number(pod, "try-number")
 
 
 def max_tries(pod: Mapping[str, Any]) -> int | None:
     """Return Airflow's ``max_tries`` when the pod was made or adopted; None if the pod does not say."""
-    return _number(pod, "max-tries")
+    return _read_number(pod, "max-tries")
 
 
 def run_of(pod: Mapping[str, Any]) -> tuple[datetime, int] | None:
     """Return when the pod's dag run started and how often the run had been cleared; None if the pod does not say."""
-    clears = _number(pod, "run-clears")
+    clears = _read_number(pod, "run-clears")
     try:
         start = datetime.fromisoformat(annotation(pod, "run-start") or "")
     except ValueError:
@@ -127,16 +127,16 @@ def run_of(pod: Mapping[str, Any]) -> tuple[datetime, int] | None:
     return None if clears is None or start.tzinfo is None else (start, clears)
 
 
-def _number(pod: Mapping[str, Any], name: str) -> int | None:
+def _read_number(pod: Mapping[str, Any], name: str) -> int | None:
     text = annotation(pod, name)
     return int(text) if text and text.isascii() and text.isdecimal() else None
 
 
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     """Yield each value that is not None as text, with its dotted name."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
+            yield from _flatten(value, f"{path}{name}.")
         elif isinstance(value, list | tuple):
             yield f"{path}{name}", ",".join(readable(str(item)) for item in value)
         elif value is not None:

@@ -23,9 +23,9 @@ from airflow_provider_dagconfig.kubectl.annotations import (
 )
 from airflow_provider_dagconfig.kubectl.client import Kubectl
 from airflow_provider_dagconfig.kubectl.ends import PodNotAllowed, PodTakenOver
-from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.former_name import FormerName
-from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
+from airflow_provider_dagconfig.kubectl.pod_life import is_owned_by_later_try
 
 Pod = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def judge_existing(pod: Pod, manifest: Pod) -> Existing:
         return Existing.WAIT
     # A pod that was kept and does not name its run may belong to a deleted run.
     is_left_over = annotation(pod, "collected") is not None and run_of(pod) is None
-    if is_later_trys(pod, manifest) and not is_left_over:
+    if is_owned_by_later_try(pod, manifest) and not is_left_over:
         return Existing.LEAVE_TO_LATER_TRY
     if why_replaced(pod, manifest) is not None:
         return Existing.REPLACE
@@ -108,15 +108,15 @@ def marked(pod: Pod, name: str, text: str) -> dict[str, Any]:
 
 def adopted(pod: Pod, manifest: Pod) -> dict[str, Any]:
     """Return the pod with the annotations and labels of this try, its run and its installation in place of the earlier ones."""
-    taken = dict(pod)
+    pod_of_this_try = dict(pod)
     for name in ("try-number", "installation", "max-tries", "run-start", "run-clears"):
         if (text := annotation(manifest, name)) is not None:
-            taken = marked(taken, name, text)
+            pod_of_this_try = marked(pod_of_this_try, name, text)
     installation = annotation(manifest, "installation")
     if installation is None:
-        return taken
-    labels = {**taken["metadata"].get("labels", {}), "installation": installation}
-    return {**taken, "metadata": {**taken["metadata"], "labels": labels}}
+        return pod_of_this_try
+    labels = {**pod_of_this_try["metadata"].get("labels", {}), "installation": installation}
+    return {**pod_of_this_try, "metadata": {**pod_of_this_try["metadata"], "labels": labels}}
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,16 @@ class Permit:
     Whether a try may create a pod, and the callbacks that record each step.
 
     :param refusal: why the try may not create a pod, as a sentence; None if it may. An existing pod is adopted in either case.
-    :param told: receives each step: before a pod is created (several times if that takes several requests), and after a pod was
+    :param on_step: receives each step: before a pod is created (several times if that takes several requests), and after a pod was
         created, adopted, or deleted to be replaced. Its second argument is the manifest, the new pod, or the existing pod as it
         was found.
-    :param replacing: called with an earlier try's pod before that is deleted. Returns another manifest for its replacement, or
-        None.
+    :param before_replacing: called with an earlier try's pod before that is deleted. Returns another manifest for its replacement,
+        or None.
     """
 
     refusal: str | None = None
-    told: Callable[[Step, Pod], None] = lambda _step, _pod: None
-    replacing: Callable[[Pod], Pod | None] = lambda _pod: None
+    on_step: Callable[[Step, Pod], None] = lambda _step, _pod: None
+    before_replacing: Callable[[Pod], Pod | None] = lambda _pod: None
 
 
 class Claim:
@@ -160,7 +160,7 @@ class Claim:
     :param kubectl: makes the requests about the pod.
     :param manifest: the pod to create; its annotations identify the owner.
     :param note: receives messages for the log.
-    :param may_pass: returns whether to retry a request after its error.
+    :param may_retry: returns whether to retry a request after its error.
     :param former: where to look for a pod whose name is from before installations had ids; None if this try may not adopt one.
     :param permit: whether the pod may be created.
     """
@@ -170,7 +170,7 @@ class Claim:
         kubectl: Kubectl,
         manifest: Pod,
         note: Callable[[str], None],
-        may_pass: Callable[[KubectlError], bool],
+        may_retry: Callable[[KubectlError], bool],
         former: FormerName | None = None,
         permit: Permit | None = None,
     ) -> None:
@@ -178,7 +178,7 @@ class Claim:
         """Makes the requests about the pod, under its present name."""
         self.may_exist = False
         """Whether a pod of this task may exist: True from the first attempt on, until it is known that none exists."""
-        self._own, self._manifest, self._note, self._may_pass = kubectl, manifest, note, may_pass
+        self._own_kubectl, self._manifest, self._note, self._may_retry = kubectl, manifest, note, may_retry
         self._former = former  # None once it is known whether a pod has that name
         self._permit = permit or Permit()
         self._answer_was_lost = False
@@ -194,19 +194,19 @@ class Claim:
         """
         try:
             self.may_exist = self.may_exist or self._former is not None
-            if (left := self._find_former()) is not None:
+            if (former_pod := self._find_former()) is not None:
                 # A pod without an installation id was judged by former_name alone.
-                is_ours = annotation(left, "installation") is not None
-                replace = is_ours and judge_existing(left, self._manifest) is Existing.REPLACE
-                return self._replace(left) if replace else self._adopt(left)
-            self.kubectl, self._former = self._own, None
+                is_ours = annotation(former_pod, "installation") is not None
+                replace = is_ours and judge_existing(former_pod, self._manifest) is Existing.REPLACE
+                return self._replace(former_pod) if replace else self._adopt(former_pod)
+            self.kubectl, self._former = self._own_kubectl, None
             if self._permit.refusal is None:  # the callback may raise; then no request is made
-                self._permit.told(Step.CREATING, self._manifest)
+                self._permit.on_step(Step.CREATING, self._manifest)
             self.may_exist = True
             if self._permit.refusal is not None:
                 return self._take_existing()
             pod = self.kubectl.create(self._manifest)
-            self._permit.told(Step.CREATED, pod)
+            self._permit.on_step(Step.CREATED, pod)
             return pod
         except KubectlError as error:
             if error.fault is Fault.ALREADY_EXISTS:
@@ -215,8 +215,8 @@ class Claim:
             # adoption.
             if error.fault is Fault.CONFLICT or (error.fault is Fault.NOT_FOUND and self._former is not None):
                 return NotYet(error.message)
-            if not self._may_pass(error):
-                if error.verb == "create" and self._is_there():
+            if not self._may_retry(error):
+                if error.verb == "create" and self._has_pod():
                     return self._take_existing()
                 self.may_exist = self._answer_was_lost
                 raise
@@ -236,7 +236,7 @@ class Claim:
         pod = self.kubectl.get(seconds)
         return pod if is_same_task(pod, self._manifest) else None
 
-    def _is_there(self) -> bool:
+    def _has_pod(self) -> bool:
         """
         After a refusal, check whether a pod exists: one of an earlier try, or one whose create request lost its answer.
 
@@ -269,8 +269,8 @@ class Claim:
                 raise PodNotAllowed(self._permit.refusal) from None
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):  # the pod has changed, or is gone
                 return NotYet(error.message)
-            if self._may_pass(error):
-                return NotYet(error.trouble if error.fault in PASSING else error.message)
+            if self._may_retry(error):
+                return NotYet(error.trouble if error.fault in TRANSIENT else error.message)
             raise
 
     def _adopt(self, pod: Pod) -> Pod | NotYet:
@@ -278,7 +278,7 @@ class Claim:
         name = self.kubectl.pod
         if pod["metadata"].get("deletionTimestamp"):
             return self._still_being_deleted()
-        if is_later_trys(pod, self._manifest):
+        if is_owned_by_later_try(pod, self._manifest):
             by_try = try_number(pod)
             raise PodTakenOver(
                 f"pod {name} in namespace {self.kubectl.namespace} is a later try's, try {by_try}'s. If there is no such try (its "
@@ -292,9 +292,9 @@ class Claim:
             )
             # The worker of the earlier try may still run and be told to stop. It then leaves this pod alone.
             found, pod = pod, self.kubectl.replace(adopted(pod, self._manifest))
-            self._permit.told(Step.ADOPTED, found)
+            self._permit.on_step(Step.ADOPTED, found)
         else:  # this try created it, and the answer was lost
-            self._permit.told(Step.CREATED, pod)
+            self._permit.on_step(Step.CREATED, pod)
         self._former = None
         return pod
 
@@ -305,9 +305,9 @@ class Claim:
             self.may_exist = False
             raise PodNotAllowed(self._permit.refusal)
         self._note(f"Replacing pod {self.kubectl.pod} of an earlier try: {why_replaced(pod, self._manifest)}")
-        self._manifest = self._permit.replacing(pod) or self._manifest
+        self._manifest = self._permit.before_replacing(pod) or self._manifest
         self.kubectl.delete(pod)
-        self._permit.told(Step.REPLACED, pod)
+        self._permit.on_step(Step.REPLACED, pod)
         return self._still_being_deleted()
 
     def _still_being_deleted(self) -> NotYet:

@@ -44,16 +44,16 @@ class Stream:
     """
     A request whose answer is read as it arrives. :meth:`fileno` lets ``selectors`` wait for it.
 
-    :param complete: adds details to an error that need another request.
+    :param add_details: adds details to an error that need another request.
     """
 
     def __init__(
         self,
         request: Request,
         environment: Mapping[str, str],
-        complete: Callable[[KubectlError], KubectlError] = lambda error: error,
+        add_details: Callable[[KubectlError], KubectlError] = lambda error: error,
     ) -> None:
-        self._request, self._begun, self._bytes, self._complete = request, time.monotonic(), 0, complete
+        self._request, self._begun_at, self._bytes, self._add_details = request, time.monotonic(), 0, add_details
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._process, self._lifeline = _start(request, environment, stdin=subprocess.DEVNULL, stderr=self._stderr)
         assert self._process.stdout is not None
@@ -78,7 +78,7 @@ class Stream:
         self._stderr.seek(0)
         stderr = self._stderr.read().decode(errors="replace")
         self._stderr.close()
-        error = self._complete(read_error(exit_code, stderr, self._request.verb)) if exit_code else None
+        error = self._add_details(read_error(exit_code, stderr, self._request.verb)) if exit_code else None
         self._log(error.fault.value if error else "its end")
         return error
 
@@ -86,14 +86,14 @@ class Stream:
         """End the request; may be called more than once."""
         if self._stdout.closed:
             return
-        _end(self._process)
+        _terminate(self._process)
         self._lifeline.close()
         self._stdout.close()
         self._stderr.close()
         self._log("closed")
 
     def _log(self, end: str) -> None:
-        request, seconds = self._request, time.monotonic() - self._begun
+        request, seconds = self._request, time.monotonic() - self._begun_at
         log.debug("%s %s: %s after %d bytes in %.2f s", *printables(request.verb, request.uri, end, self._bytes, seconds))
 
 
@@ -136,30 +136,30 @@ class Client:
 
     def open(self, request: Request) -> Stream:
         """Make a request whose answer is read as it arrives."""
-        return Stream(request, self._of(request), self._with_plugin)
+        return Stream(request, self._request_environment(request), self._with_plugin_command)
 
-    def _of(self, request: Request) -> dict[str, str]:
+    def _request_environment(self, request: Request) -> dict[str, str]:
         seconds = "" if request.seconds is None else f"{request.seconds}s"
         return {**self._environment, f"{PREFIX}URI": request.uri, f"{PREFIX}REQUEST_TIMEOUT": seconds}
 
     def _run(self, request: Request) -> bytes:
         body = b"" if request.body is None else json.dumps(request.body).encode()
-        process, lifeline = _start(request, self._of(request), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        process, lifeline = _start(request, self._request_environment(request), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         with closing(lifeline), process:
             try:
                 answer, stderr = process.communicate(body, _PROCESS_TIMEOUT)
             except subprocess.TimeoutExpired as late:
-                hanging = _beside(process)
-                _end(process)
-                raise _hangs(request.verb, late.stderr or b"", hanging) from None
+                children = _running_children(process)
+                _terminate(process)
+                raise _hanging_error(request.verb, late.stderr or b"", children) from None
             except BaseException:
-                _end(process)
+                _terminate(process)
                 raise
         if process.returncode:
-            raise self._with_plugin(read_error(process.returncode, stderr.decode(errors="replace"), request.verb))
+            raise self._with_plugin_command(read_error(process.returncode, stderr.decode(errors="replace"), request.verb))
         return answer
 
-    def _with_plugin(self, error: KubectlError) -> KubectlError:
+    def _with_plugin_command(self, error: KubectlError) -> KubectlError:
         """Add the credential plugin's name to an error that lacks it. The request for it asks no server and runs no plugin."""
         if PLUGIN not in error.message or error.verb == _PLUGIN.verb:
             return error
@@ -272,7 +272,7 @@ def _start(request: Request, environment: Mapping[str, str], **streams: Any) -> 
     return process, lifeline
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     """End kubectl and the processes that it has started: a credential plugin that hangs would run forever."""
     for signal_number, seconds in ((signal.SIGTERM, 1), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
@@ -281,7 +281,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(seconds)
 
 
-def _beside(process: subprocess.Popen[bytes]) -> list[str]:
+def _running_children(process: subprocess.Popen[bytes]) -> list[str]:
     """Return the names of the running programs that kubectl has started; empty if the system does not list them (not Linux)."""
     names = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -293,12 +293,12 @@ def _beside(process: subprocess.Popen[bytes]) -> list[str]:
     return [name for _, name in sorted(names.items())]
 
 
-def _hangs(verb: str, stderr: bytes, hanging: list[str]) -> KubectlError:
+def _hanging_error(verb: str, stderr: bytes, children: list[str]) -> KubectlError:
     """Return the error of a request that timed out. A server that does not answer is not the cause: kubectl gives up sooner."""
-    said = without_log(stderr.decode(errors="replace"))
-    why = f"hangs ({', '.join(hanging)})" if hanging else "hangs, or the server asks again and again for patience"
+    output = without_log(stderr.decode(errors="replace"))
+    why = f"hangs ({', '.join(children)})" if children else "hangs, or the server asks again and again for patience"
     return KubectlError(
         Fault.CREDENTIALS,
-        f"no answer to {verb} in {_PROCESS_TIMEOUT} s, so it was ended: a credential plugin {why}{f': {said}' if said else ''}",
+        f"no answer to {verb} in {_PROCESS_TIMEOUT} s, so it was ended: a credential plugin {why}{f': {output}' if output else ''}",
         verb,
     )

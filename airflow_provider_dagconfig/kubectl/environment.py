@@ -14,7 +14,7 @@ DESCRIPTORS = "/proc/self/fd/"
 """Linux's directory of a process's open files. If KUBECONFIG names a file there, kubectl inherits that open file."""
 
 # Variables that change what bash does or what names in a script mean. No credential plugin needs them.
-_SHELL = (
+_SHELL_VARIABLES = (
     "BASH*",  # BASH_ENV, BASHOPTS, and BASH_FUNC_exec%%, which replaces a command by a function
     "CDPATH",
     "ENV",
@@ -29,7 +29,7 @@ _SHELL = (
     "TMOUT",
 )
 # Variables of Airflow and its executors, including the passwords of its databases. A plugin is a third party's program.
-_AIRFLOW = (
+_AIRFLOW_VARIABLES = (
     "AIRFLOW*",
     "_AIRFLOW*",
     "__AIRFLOW*",
@@ -65,16 +65,16 @@ class KubectlSettings:
 
         :param environ: default: this process's environment.
         """
-        given = os.environ if environ is None else environ
+        variables = os.environ if environ is None else environ
         return {
-            **{name: value for name, value in given.items() if self._passes(name)},
+            **{name: value for name, value in variables.items() if self._is_passed(name)},
             f"{PREFIX}KUBECTL": os.path.expanduser(self.program),
         }
 
-    def _passes(self, name: str) -> bool:
-        if name.startswith(PREFIX) or _is_any(name, _SHELL):
+    def _is_passed(self, name: str) -> bool:
+        if name.startswith(PREFIX) or _matches_any(name, _SHELL_VARIABLES):
             return False
-        return _is_any(name, self.keep) or not _is_any(name, (*_AIRFLOW, *self.drop))
+        return _matches_any(name, self.keep) or not _matches_any(name, (*_AIRFLOW_VARIABLES, *self.drop))
 
 
 def named_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
@@ -83,5 +83,5 @@ def named_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
     return (int(name),) if f"{directory}/" == DESCRIPTORS and name.isdecimal() else ()
 
 
-def _is_any(name: str, patterns: tuple[str, ...]) -> bool:
+def _matches_any(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -30,7 +30,7 @@ class Fault(Enum):
     UNREACHABLE = "unreachable"
 
 
-PASSING = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
+TRANSIENT = frozenset({Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE})
 """Transient faults: they may pass without a change to the task, so the request is retried until a deadline."""
 
 PLUGIN = "the kubeconfig's credential plugin"
@@ -44,7 +44,7 @@ _WORDS = {
     Fault.UNAUTHORIZED: "the API server does not take the credentials",
     Fault.UNREACHABLE: "the API server can't be reached",
 }
-_BY_REASON = {
+_FAULT_BY_REASON = {
     "AlreadyExists": Fault.ALREADY_EXISTS,
     "BadRequest": Fault.INVALID,
     "Conflict": Fault.CONFLICT,
@@ -60,17 +60,17 @@ _BY_REASON = {
     "UnsupportedMediaType": Fault.NOT_SUPPORTED,
 }
 # kubectl's sentences for an answer without a Status. It is not from an API server, but from a proxy or another service.
-_NO_STATUS = {
+_FAULT_WITHOUT_STATUS = {
     "the server could not find the requested resource": Fault.UNREACHABLE,
     "the server reported a conflict": Fault.CONFLICT,
 }
-_NO_STATUS_CODE = re.compile(r"the server responded with the status code (\d+) but did not return more information")
-_BY_CODE = {"410": Fault.EXPIRED, "413": Fault.INVALID}
+_CODE_WITHOUT_STATUS = re.compile(r"the server responded with the status code (\d+) but did not return more information")
+_FAULT_BY_CODE = {"410": Fault.EXPIRED, "413": Fault.INVALID}
 
 # A line of kubectl's own log, such as a warning about a deprecated plugin: "W1125 06:12:57.694534   12413 loader.go:223] ..."
 _LOG_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] .*\n?", re.MULTILINE)
 # Beginnings of kubectl's final error. The text before it is a credential plugin's, and may look the same.
-_LAST_WORD = re.compile(
+_FINAL_ERROR = re.compile(
     r"^(?:Error from server|error: |Unable to connect to the server|The connection to the server|Error in configuration|"
     r"The (?:request|\S+ \".*?\") is invalid)",
     re.MULTILINE,
@@ -135,60 +135,60 @@ def without_log(stderr: str) -> str:
 def read_error(exit_code: int, stderr: str, verb: str = "") -> KubectlError:
     """Interpret what kubectl wrote to standard error. An unknown text counts as an unreachable server, and is retried."""
     text = without_log(stderr) or stderr.strip()
-    signal_number = _ended_by(exit_code)
+    signal_number = _signal_of(exit_code)
     if signal_number:
         text = f"kubectl was ended by signal {signal_number}{f': {text}' if text else ''}"
     text = text or f"kubectl ended with exit code {exit_code} and said nothing"
-    own = text
-    for begins in _LAST_WORD.finditer(text):
-        own = text[begins.start() :]
-    return KubectlError(*_read_word(exit_code, text, own), verb)
+    final = text
+    for beginning in _FINAL_ERROR.finditer(text):
+        final = text[beginning.start() :]
+    return KubectlError(*_read_final_error(exit_code, text, final), verb)
 
 
-def _ended_by(exit_code: int) -> int:
+def _signal_of(exit_code: int) -> int:
     """Return the signal that ended kubectl, or the kubectl that a script runs; 0 if there is none."""
     return -exit_code if exit_code < 0 else exit_code - 128 if 128 < exit_code <= 192 else 0
 
 
-def _read_word(exit_code: int, text: str, own: str) -> tuple[Fault, str]:
-    if match := _STATUS.match(own):
+def _read_final_error(exit_code: int, text: str, final: str) -> tuple[Fault, str]:
+    if match := _STATUS.match(final):
         reason, sentence = match.groups()
         sentence = sentence.strip() or f"it gives no reason ({reason})"
         return _read_status(reason, sentence), sentence
-    if _UNAUTHORIZED.match(own):
-        return Fault.UNAUTHORIZED, own
-    if _INVALID.match(own):
-        return Fault.INVALID, own
-    if match := _PLUGIN.match(own):
-        return _read_plugin(text.removesuffix(own), own[match.end() :])
-    if "error reading input" in own:
-        return Fault.MISCONFIGURED, f"the kubeconfig has no credentials, and kubectl asks for a name and a password ({own})"
-    if _ended_by(exit_code):
+    if _UNAUTHORIZED.match(final):
+        return Fault.UNAUTHORIZED, final
+    if _INVALID.match(final):
+        return Fault.INVALID, final
+    if match := _PLUGIN.match(final):
+        return _read_plugin_error(text.removesuffix(final), final[match.end() :])
+    if "error reading input" in final:
+        return Fault.MISCONFIGURED, f"the kubeconfig has no credentials, and kubectl asks for a name and a password ({final})"
+    if _signal_of(exit_code):
         return Fault.CREDENTIALS, text
-    if exit_code in (126, 127) or _MISCONFIGURED.search(own):
+    if exit_code in (126, 127) or _MISCONFIGURED.search(final):
         return Fault.MISCONFIGURED, text
     return Fault.UNREACHABLE, text
 
 
-def _read_plugin(said: str, cause: str) -> tuple[Fault, str]:
+def _read_plugin_error(output: str, cause: str) -> tuple[Fault, str]:
     """Interpret a credential plugin's failure. The message has kubectl's words and the last lines of the plugin's output."""
     fault = Fault.MISCONFIGURED if _PLUGIN_UNUSABLE.search(cause) else Fault.CREDENTIALS
     if _PLUGIN_SILENT in cause:
         fault, cause = Fault.CREDENTIALS, f"{PLUGIN} printed no credentials ({cause})"
     elif cause.startswith("getting credentials: ") and not cause.startswith("getting credentials: exec: "):
         cause = f"{PLUGIN} can't be understood ({cause})"
-    last = "\n".join([line for line in said.splitlines() if line.strip()][-_PLUGIN_LINES:])
+    last = "\n".join([line for line in output.splitlines() if line.strip()][-_PLUGIN_LINES:])
     return fault, f"{cause}: {last}" if last else cause
 
 
 def _read_status(reason: str | None, sentence: str) -> Fault:
     """Interpret an answer of the API server, or of a proxy before it."""
-    if sentence in _NO_STATUS:
-        return _NO_STATUS[sentence]
-    if reason is None and (match := _NO_STATUS_CODE.match(sentence)):
-        return _BY_CODE.get(match[1], Fault.UNREACHABLE)
+    if sentence in _FAULT_WITHOUT_STATUS:
+        return _FAULT_WITHOUT_STATUS[sentence]
+    if reason is None and (match := _CODE_WITHOUT_STATUS.match(sentence)):
+        return _FAULT_BY_CODE.get(match[1], Fault.UNREACHABLE)
     if reason == "BadRequest" and "is waiting to start" in sentence:
         return Fault.NOT_READY
     if reason == "Forbidden" and "not yet ready to handle request" in sentence:  # an API server that has just started
         return Fault.SERVER_ERROR
-    return _BY_REASON.get(reason or "", Fault.SERVER_ERROR)
+    return _FAULT_BY_REASON.get(reason or "", Fault.SERVER_ERROR)

@@ -26,7 +26,7 @@ class WatchBytes:
     """The bytes of one watch, in pieces of any length."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._unfinished = b""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """
@@ -35,10 +35,10 @@ class WatchBytes:
         :return: the events whose lines these bytes complete. Half a line waits for the next bytes.
         :raises KubectlError: as :func:`read_event` does, after the events before that line.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if not chunk and self._rest:  # a line that was cut off, or a page without a line end
-            lines.append(self._rest)
-            self._rest = b""
+        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        if not chunk and self._unfinished:  # a line that was cut off, or a page without a line end
+            lines.append(self._unfinished)
+            self._unfinished = b""
         for line in lines:
             yield read_event(line)
 
@@ -52,15 +52,15 @@ def read_event(line: bytes) -> Event:
     """
     try:
         event = json.loads(line)
-        kind, told = str(event["type"]), event["object"]
+        kind, document = str(event["type"]), event["object"]
         if kind == "ERROR":
-            fault = Fault.EXPIRED if told.get("code") == 410 else Fault.SERVER_ERROR
-            raise KubectlError(fault, f"the watch ended with an error: {told.get('message')}", "watch")
+            fault = Fault.EXPIRED if document.get("code") == 410 else Fault.SERVER_ERROR
+            raise KubectlError(fault, f"the watch ended with an error: {document.get('message')}", "watch")
         if kind == "BOOKMARK":
-            return Event(kind, {"metadata": {"resourceVersion": str(told["metadata"]["resourceVersion"])}})
+            return Event(kind, {"metadata": {"resourceVersion": str(document["metadata"]["resourceVersion"])}})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise KubectlError(Fault.UNREACHABLE, f"the watch told no event: {_beginning(line)}", "watch") from None
-    return Event(kind, read_pod(told, "watch"))
+    return Event(kind, read_pod(document, "watch"))
 
 
 def read_pod(document: Any, verb: str) -> dict[str, Any]:

@@ -47,17 +47,17 @@ def explain(
     detail = f": {message}" if message else ""
     if outcome.end is End.OUT_OF_MEMORY:
         limit = memory_limit_of(pod, container) or str(config.memory_limit)
-        told = f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}."
+        text = f"{name} was OOMKilled: it needed more than memory_limit = {limit} of {job}."
         if next_limit is not None:
-            told += f" The next try has {next_limit} (memory_growth = {config.memory_growth})."
-        return told + remedies(config, back, "To give it more", [_more("memory_limit", limit, twice(limit))])
+            text += f" The next try has {next_limit} (memory_growth = {config.memory_growth})."
+        return text + remedies(config, back, "To give it more", [_larger_value_remedy("memory_limit", limit, twice(limit))])
     if outcome.end is End.DEADLINE_EXCEEDED:
         seconds = pod.get("spec", {}).get("activeDeadlineSeconds", config.timeout_seconds)
-        told = f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}."
-        more = min(seconds * 2, LONGEST_TIMEOUT_SECONDS) if seconds < LONGEST_TIMEOUT_SECONDS else None
-        remedy = remedies(config, back, "To give it more", [_more("timeout_seconds", seconds, more)])
-        last = "" if more else "\nIt is the longest there is: divide the job."
-        return f"{told}{_tail(last_lines)}{remedy}{last}"
+        text = f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}."
+        larger = min(seconds * 2, LONGEST_TIMEOUT_SECONDS) if seconds < LONGEST_TIMEOUT_SECONDS else None
+        remedy = remedies(config, back, "To give it more", [_larger_value_remedy("timeout_seconds", seconds, larger)])
+        last = "" if larger else "\nIt is the longest there is: divide the job."
+        return f"{text}{_tail(last_lines)}{remedy}{last}"
     if outcome.end is End.NOT_STARTED:
         return f"{name} did not start ({outcome.reason}){detail}"
     if outcome.end is End.CLUSTER:
@@ -73,7 +73,7 @@ def explain(
     return f"{name} failed{code} ({outcome.reason}){_tail(last_lines) or detail}"
 
 
-def _more(column: str, had: Any, wanted: Any) -> Remedy:
+def _larger_value_remedy(column: str, had: Any, wanted: Any) -> Remedy:
     least = amount(column, had) or 0
     return Remedy(column, had, wanted, helps=lambda value: value > least)
 
@@ -94,8 +94,8 @@ def _shown_code(code: int) -> str:
 
 
 def _tail(lines: Sequence[str]) -> str:
-    shown = (printable(_COLOURS.sub("", line))[:500] for line in lines)
+    shown = (printable(_COLOUR_CODES.sub("", line))[:500] for line in lines)
     return "\nThe last lines of its log:\n" + "\n".join(f"  {line}" for line in shown) if lines else ""
 
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")

@@ -59,13 +59,13 @@ class FormerName:
             if error.fault is Fault.NOT_FOUND:
                 return None
             raise
-        why_not = self._why_not(pod, manifest)
-        if why_not is None:
+        reason = self._why_left_alone(pod, manifest)
+        if reason is None:
             return pod
-        note(f"Pod {self.kubectl.pod} in namespace {self.kubectl.namespace} is left alone: {why_not}")
+        note(f"Pod {self.kubectl.pod} in namespace {self.kubectl.namespace} is left alone: {reason}")
         return None
 
-    def _why_not(self, pod: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
+    def _why_left_alone(self, pod: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
         if not is_same_task_instance(pod, manifest):
             return "its annotations name another task or none"
         owner = annotation(pod, "installation")

@@ -45,7 +45,7 @@ from airflow_provider_dagconfig.kubectl.watching import Watching
 Pod = Mapping[str, Any]
 
 # Seconds of silence. After them the rest of a log is fetched by another request.
-_LOG_ENDS = 10.0
+_LOG_SILENCE_SECONDS = 10.0
 
 
 class PodRun:
@@ -83,8 +83,8 @@ class PodRun:
         self._container: str = manifest["spec"]["containers"][0]["name"]
         self._on_finish_action, self._on_line, self._log_position = on_finish_action, on_line, log_position
         self._patience = Patience()
-        self._claim = Claim(kubectl, manifest, note, self._may_pass, former, permit)
-        self._release = Release(self._claim, manifest, note, self._may_pass)
+        self._claim = Claim(kubectl, manifest, note, self._may_retry, former, permit)
+        self._release = Release(self._claim, manifest, note, self._may_retry)
         self._life = PodLife(manifest, limits, time.monotonic())
         self._watching = Watching()
         self._watch: Stream | None = None
@@ -111,37 +111,38 @@ class PodRun:
         :raises PodTakenOver: a later try owns the pod.
         """
         self.start()
-        return self.go_on()
+        return self.wait_for_end()
 
     def start(self) -> bool:
         """
         Create the pod, or adopt the existing one.
 
-        :return: whether its end is already known. Next, :meth:`go_on` waits for it, or :meth:`part` lets another process wait.
+        :return: whether its end is already known. Next, :meth:`wait_for_end` waits for it, or :meth:`detach` lets another process
+            wait.
         :raises PodEnd: as for :meth:`run`.
         """
-        with self._ends():
-            pod = self._start()
+        with self._release_on_error():
+            pod = self._create_or_adopt()
             self._open_log()
-            self._see(pod)
+            self._record_state(pod)
             return self._life.verdict(time.monotonic()) is not None
 
-    def go_on(self) -> Ended:
+    def wait_for_end(self) -> Ended:
         """
-        Wait for the end of a pod that :meth:`start` or :meth:`meet` has found.
+        Wait for the end of a pod that :meth:`start` or :meth:`~.resumption.ResumedPodRun.resume` has found.
 
         :raises PodEnd: as for :meth:`run`.
         """
-        with self._ends():
-            return self._end_with(self._follow())
+        with self._release_on_error():
+            return self._conclude(self._follow())
 
-    def part(self) -> Parting:
+    def detach(self) -> Parting:
         """
         Stop watching a pod that still runs, so that another process can wait for it.
 
         :raises PodStopped: after :meth:`kill`.
         """
-        with self._ends():
+        with self._release_on_error():
             self._stop_if_killed()
         self._close()
         log = self._log_position if self._log is None else self._log.position
@@ -151,7 +152,7 @@ class PodRun:
         if self._log is None and self._on_line is not None:
             self._log = ContainerLog(self._kubectl, self._on_line, self._log_position)
 
-    def _end_with(self, outcome: Outcome) -> Ended:
+    def _conclude(self, outcome: Outcome) -> Ended:
         self._collect_log()
         # This raises if the log can't be written any more. The task's report is then lost too, and the next try must find the pod.
         self._note(f"Pod {self._kubectl.pod} has ended: {outcome.end.value} ({outcome.reason})")
@@ -163,7 +164,7 @@ class PodRun:
         return self._ended
 
     @contextmanager
-    def _ends(self) -> Iterator[None]:
+    def _release_on_error(self) -> Iterator[None]:
         """If the block raises, delete or keep the pod as the exception demands, and close what is open."""
         try:
             try:
@@ -175,7 +176,7 @@ class PodRun:
                 self.abandon(Why.GIVEN_UP)
                 raise
             except PodStopped as stopped:
-                stopped.by = self._obey()
+                stopped.by = self._handle_kill()
                 raise
         except BaseException:
             self._close()
@@ -192,7 +193,7 @@ class PodRun:
         keep = is_kept(self._ended.pod, self._ended.outcome, self._on_finish_action)
         if environment is not None:
             self._claim.kubectl = self._kubectl.within(environment)
-        self._release.collected(self._ended.pod, keep=keep, pause=time.sleep)
+        self._release.delete_or_mark(self._ended.pod, keep=keep, pause=time.sleep)
 
     def leave(self, reason: str) -> None:
         """
@@ -224,17 +225,17 @@ class PodRun:
             return
         pod = None if self._life.pod is self._manifest else self._life.pod
         try:
-            told = self._release.unwanted(pod, self._life.grace_period, time.monotonic, why)
+            message = self._release.delete_unwanted(pod, self._life.grace_period, time.monotonic, why)
         except KubectlError as error:
-            told = (
+            message = (
                 f"Pod {self._kubectl.pod} in namespace {self._kubectl.namespace} could not be deleted: {error.message}. "
                 f"It ends by itself after {self._life.timeout:g} s (activeDeadlineSeconds)"
             )
         self._is_unwanted = True
-        if told:
-            self._note(told)
+        if message:
+            self._note(message)
 
-    def _obey(self) -> str | None:
+    def _handle_kill(self) -> str | None:
         """Ask what a kill means, and obey. Return who decided that the pod's work is not wanted; None if nobody did."""
         verdict = self._judge_kill()
         if verdict.unwanted:
@@ -256,7 +257,7 @@ class PodRun:
         return self._claim.may_exist
 
     @property
-    def may_go_on(self) -> bool:
+    def may_still_run(self) -> bool:
         """Whether a pod may exist that has not ended and whose deletion nobody requested."""
         return self._claim.may_exist and not (self._life.is_gone or self._is_unwanted) and self._ended is None
 
@@ -266,7 +267,7 @@ class PodRun:
 
     # --- starting ---
 
-    def _start(self) -> Pod:
+    def _create_or_adopt(self) -> Pod:
         """Create the pod, or adopt the one that an earlier create request made; never make two."""
         begun_at, pauses = time.monotonic(), Pauses(5.0)
         self._begun_at = time.time()
@@ -292,9 +293,9 @@ class PodRun:
             self._connect()
             ready = self._wait(self._seconds_to_next_step())
             if self._watch is not None and self._watch in ready:
-                self._take_events(self._watch)
+                self._read_events(self._watch)
             if self._log is not None and self._log.stream in ready:
-                self._take_log(self._log)
+                self._read_log(self._log)
             elif self._log is not None:
                 self._log.close_if_stalled()
 
@@ -302,20 +303,20 @@ class PodRun:
         """Return the end if it is known. A wait that has exceeded its limit is an end, too."""
         verdict = self._life.verdict(time.monotonic())
         if isinstance(verdict, TakenOver):
-            raise self._taken_over(verdict)
+            raise self._taken_over_error(verdict)
         if not isinstance(verdict, TooLate):
             return verdict
         if self._watching.trouble is not None:
             raise PodOutOfReach(self._watching.trouble, verdict.limit, verdict.seconds)
-        return self._with_events(verdict)
+        return self._with_last_event(verdict)
 
-    def _taken_over(self, by: TakenOver) -> PodTakenOver:
+    def _taken_over_error(self, by: TakenOver) -> PodTakenOver:
         message = f"pod {self._kubectl.pod}: try {by.by_try} has adopted it, and goes on with it"
         return PodTakenOver(message, by.by_try)
 
-    def _with_events(self, late: TooLate) -> Outcome:
+    def _with_last_event(self, late: TooLate) -> Outcome:
         """Add the pod's last warning event if its status gives no reason, as for a volume that can't be mounted."""
-        return outcomes.told_by_events(late.outcome, late.seconds, self.events()) if late.events_may_tell else late.outcome
+        return outcomes.with_warning_event(late.outcome, late.seconds, self.events()) if late.events_may_tell else late.outcome
 
     def events(self) -> list[dict[str, Any]]:
         """Return the pod's events, as the API server lists them; none if it does not."""
@@ -333,87 +334,87 @@ class PodRun:
             steps.append(self._log.next_step)
         return max(0.0, min(steps) - now) + 0.01
 
-    def _see(self, pod: Pod) -> None:
+    def _record_state(self, pod: Pod) -> None:
         """Record a newer state of the pod."""
-        if note := self._life.saw(pod, time.monotonic()):
+        if note := self._life.record_state(pod, time.monotonic()):
             self._note(note)
 
     def _connect(self) -> None:
         """Reopen what is closed and due: the watch, and the log once it exists."""
-        if self._watching.is_deaf(time.monotonic()):
+        if self._watching.is_stalled(time.monotonic()):
             self._close_watch()
-            self._watching.ended(time.monotonic())
+            self._watching.record_end(time.monotonic())
         if self._watching.is_due(time.monotonic()):
             try:
-                if self._watching.looks_first:
-                    self._see(self._kubectl.get())
-                    self._heard("get")
+                if self._watching.requests_pod_first:
+                    self._record_state(self._kubectl.get())
+                    self._record_answer("get")
                     if self._decide() is not None:
                         return
                 self._watch, self._watch_bytes = self._kubectl.watch(), WatchBytes()
-                self._watching.opened(time.monotonic())
+                self._watching.record_opening(time.monotonic())
             except KubectlError as error:
-                self._lost(error)
+                self._handle_failure(error)
         if self._log is not None and isinstance(self._life.view, Running) and self._log.follow() and not self._is_ours():
             self._log.postpone()
 
-    def _take_events(self, watch: Stream) -> None:
+    def _read_events(self, watch: Stream) -> None:
         chunk = watch.read()
         try:
             for event in self._watch_bytes.feed(chunk):
-                self._watching.told()
-                self._heard("watch")
-                self._see(event.pod)
+                self._watching.record_event()
+                self._record_answer("watch")
+                self._record_state(event.pod)
                 if event.kind == "DELETED":
-                    self._life.vanished()
+                    self._life.record_deletion()
                 if isinstance(self._life.view, Outcome):
                     return  # events after the end are ignored
         except KubectlError as no_event:
             error = (watch.error() if not chunk else None) or no_event
             self._close_watch()
-            self._lost(error)
+            self._handle_failure(error)
             return
         if not chunk:
             ends_with = watch.error()
             self._close_watch()
             if ends_with is not None:
-                self._lost(ends_with)
+                self._handle_failure(ends_with)
             else:
-                self._watching.ended(time.monotonic())
+                self._watching.record_end(time.monotonic())
 
     def _close_watch(self) -> None:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
 
-    def _lost(self, error: KubectlError) -> None:
+    def _handle_failure(self, error: KubectlError) -> None:
         """Handle the failure of a watch, or of a request for the pod's state."""
         if error.fault is Fault.NOT_FOUND:
-            self._life.vanished()
-        elif error.fault is not Fault.EXPIRED and not self._may_pass(error):
+            self._life.record_deletion()
+        elif error.fault is not Fault.EXPIRED and not self._may_retry(error):
             raise error
-        elif note := self._watching.lost(error, time.monotonic()):
+        elif note := self._watching.record_failure(error, time.monotonic()):
             self._note(note)
 
-    def _heard(self, verb: str) -> None:
+    def _record_answer(self, verb: str) -> None:
         """Record that the API server answered, and reset the backoff."""
-        self._patience.was_answered(verb)
-        if self._watching.heard():
+        self._patience.record_answer(verb)
+        if self._watching.record_answer():
             self._note("The API server answers again")
             if self._log is not None:
                 self._log.retry_now()
 
-    def _may_pass(self, error: KubectlError) -> bool:
-        return self._patience.may_pass(error, time.monotonic())
+    def _may_retry(self, error: KubectlError) -> bool:
+        return self._patience.may_retry(error, time.monotonic())
 
     # --- the log ---
 
-    def _take_log(self, log: ContainerLog) -> None:
+    def _read_log(self, log: ContainerLog) -> None:
         try:
-            log.take(has_ended=self._life.has_ended)
-            self._patience.was_answered("log")
+            log.read_followed(has_ended=self._life.has_ended)
+            self._patience.record_answer("log")
         except KubectlError as error:
-            if error.fault not in (Fault.NOT_READY, Fault.NOT_FOUND, Fault.INVALID) and not self._may_pass(error):
+            if error.fault not in (Fault.NOT_READY, Fault.NOT_FOUND, Fault.INVALID) and not self._may_retry(error):
                 raise
 
     def _collect_log(self, *, is_over: bool = True) -> None:
@@ -434,18 +435,18 @@ class PodRun:
                 self._note("The end of the log can't be read: its node does not answer")
                 break
             try:
-                if log.ask_for_rest() and not self._is_ours():
+                if log.request_rest() and not self._is_ours():
                     log.close()
                     if self._life.is_gone:
                         break
                     self._pause(attempts.next())
                     continue
-                if not self._wait(_LOG_ENDS):
+                if not self._wait(_LOG_SILENCE_SECONDS):
                     log.close()
                     continue
-                log.take_rest()
+                log.read_rest()
             except KubectlError as error:
-                if not self._may_pass(error):
+                if not self._may_retry(error):
                     self._note(f"The end of the log can't be read: {error.message}")
                     break
                 self._pause(attempts.next())
@@ -463,15 +464,15 @@ class PodRun:
             pod = self._kubectl.get()
         except KubectlError as error:
             if error.fault is Fault.NOT_FOUND:
-                self._life.lost_its_name()
-            elif not self._may_pass(error):
+                self._life.record_lost_name()
+            elif not self._may_retry(error):
                 raise
             return False
-        self._heard("get")
+        self._record_answer("get")
         if pod["metadata"].get("uid") != self._life.pod["metadata"].get("uid"):
-            self._life.lost_its_name()
+            self._life.record_lost_name()
             return False
-        self._see(pod)
+        self._record_state(pod)
         return True
 
     # --- waiting ---

@@ -29,10 +29,10 @@ class Lifeline:
     def __init__(self) -> None:
         self.descriptors: tuple[int, ...] = ()
         """The descriptors that the new process must inherit: the pipe, and the one that it waits on."""
-        self._writing: list[int] = []
+        self._writing_ends: list[int] = []
         if sys.platform == "linux":
-            (reading, writing), (waiting, telling) = os.pipe(), os.pipe()
-            self.descriptors, self._writing = (reading, waiting), [writing, telling]
+            (reading, writing), (waiting, releasing) = os.pipe(), os.pipe()
+            self.descriptors, self._writing_ends = (reading, waiting), [writing, releasing]
 
     @property
     def waits_on(self) -> str:
@@ -46,18 +46,18 @@ class Lifeline:
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETOWN, -process_group)
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETSIG, signal.SIGTERM)
                 fcntl.fcntl(self.descriptors[0], fcntl.F_SETFL, fcntl.fcntl(self.descriptors[0], fcntl.F_GETFL) | os.O_ASYNC)
-            telling = self._writing.pop()
-            os.write(telling, b".")  # this process has the other end open too, so the pipe is not broken
-            os.close(telling)
-        self._close_reading()
+            releasing = self._writing_ends.pop()
+            os.write(releasing, b".")  # this process has the other end open too, so the pipe is not broken
+            os.close(releasing)
+        self._close_reading_ends()
 
     def close(self) -> None:
         """Close the pipes after the process has ended; may be called more than once."""
-        self._close_reading()
-        while self._writing:
-            os.close(self._writing.pop())
+        self._close_reading_ends()
+        while self._writing_ends:
+            os.close(self._writing_ends.pop())
 
-    def _close_reading(self) -> None:
+    def _close_reading_ends(self) -> None:
         descriptors, self.descriptors = self.descriptors, ()
         for descriptor in descriptors:
             os.close(descriptor)

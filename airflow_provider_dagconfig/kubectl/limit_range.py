@@ -24,7 +24,7 @@ _RATIO = re.compile(r"(?P<resource>[\w.-]+) max limit to request ratio per (?:Co
 
 def limit_range_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
     """Return the columns whose values a LimitRange forbids, according to the API server's sentence."""
-    return tuple(dict.fromkeys(column for column, _ in _that_fit(sentence, config)))
+    return tuple(dict.fromkeys(column for column, _ in _fitting_values(sentence, config)))
 
 
 def limit_range_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
@@ -38,15 +38,15 @@ def limit_range_remedy(sentence: str, config: DagConfig, back: LookBack | None =
     """
     if not (_BOUND.search(sentence) or _RATIO.search(sentence)):
         return ""
-    wanted = dict(_that_fit(sentence, config))
+    wanted = dict(_fitting_values(sentence, config))
     if not wanted:
         return (
             ". That is a LimitRange of the namespace, and none of the row's values is beyond it: look at the resources of other "
             "containers (init_containers, a sidecar), and at container_resources"
         )
     listed = " and ".join(f"{column} = {getattr(config, column)}" for column in wanted)
-    told = f". That is a LimitRange of the namespace, and {listed} of {config.dag_name}/{config.job_name} ({config.origin})."
-    return told + remedies(config, back, "To be within it", [_remedy(column, value, config) for column, value in wanted.items()])
+    text = f". That is a LimitRange of the namespace, and {listed} of {config.dag_name}/{config.job_name} ({config.origin})."
+    return text + remedies(config, back, "To be within it", [_remedy(column, value, config) for column, value in wanted.items()])
 
 
 def _remedy(column: str, fits: str, config: DagConfig) -> Remedy:
@@ -55,7 +55,7 @@ def _remedy(column: str, fits: str, config: DagConfig) -> Remedy:
     return Remedy(column, had, fits, helps=lambda value: value <= bound.value if bound < had else value >= bound.value)
 
 
-def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
+def _fitting_values(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
     """Yield columns and values that fit, in an order in which each statement keeps a request below its limit."""
     for match in _BOUND.finditer(sentence):
         if match["resource"] not in ("cpu", "memory") or match["amount"] is None:
@@ -74,9 +74,9 @@ def _that_fit(sentence: str, config: DagConfig) -> Iterator[tuple[str, str]]:
             request: Quantity = getattr(config, f"{resource}_request")
             least = getattr(config, f"{resource}_limit").value / Quantity.parse(match["most"]).value
             if request.value < least:
-                yield f"{resource}_request", _written(resource, least)
+                yield f"{resource}_request", _amount_text(resource, least)
 
 
-def _written(resource: str, amount: Fraction) -> str:
+def _amount_text(resource: str, amount: Fraction) -> str:
     """Return an amount as text, rounded up to a unit that a row may hold."""
     return f"{math.ceil(amount * 1000)}m" if resource == "cpu" else f"{math.ceil(amount / 2**20)}Mi"

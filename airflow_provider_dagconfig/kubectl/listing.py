@@ -16,7 +16,7 @@ from airflow_provider_dagconfig.kubectl import requests
 from airflow_provider_dagconfig.kubectl.claim import marked
 from airflow_provider_dagconfig.kubectl.client import Client, Kubectl
 from airflow_provider_dagconfig.kubectl.environment import KubectlSettings
-from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.events import read_pods
 from airflow_provider_dagconfig.kubectl.sweep import MARK, Fate, ListedPod, Verdict, mark
 
@@ -68,55 +68,55 @@ class InstallationPods:
         attempts = 1
         while True:
             try:
-                return self._pages()
+                return self._read_all_pages()
             except KubectlError as error:
                 if error.fault is not Fault.EXPIRED or attempts == _ATTEMPTS:
                     raise
             attempts += 1
 
-    def _pages(self) -> list[ListedPod]:
+    def _read_all_pages(self) -> list[ListedPod]:
         pods: list[ListedPod] = []
-        place: str | None = None
-        while place != "":
-            request = requests.list_pods(self._namespace, self._installation, place, self._page)
-            page, place = read_pods(self._client.ask_json(request), request.verb)
+        continue_token: str | None = None
+        while continue_token != "":
+            request = requests.list_pods(self._namespace, self._installation, continue_token, self._page)
+            page, continue_token = read_pods(self._client.ask_json(request), request.verb)
             pods += map(ListedPod.read, page)
         return pods
 
     def deal_with(
-        self, pod: ListedPod, verdict: Verdict, now: datetime, *, unknown: bool = False, only_tried: bool = False
+        self, pod: ListedPod, verdict: Verdict, now: datetime, *, delete_unknown: bool = False, dry_run: bool = False
     ) -> Done:
         """
         Carry out a decision about a pod: delete it, mark it, or leave it.
 
         :param now: when the decision was made.
-        :param unknown: whether to delete a pod even if it may be another Airflow's.
-        :param only_tried: change nothing (a dry run).
+        :param delete_unknown: whether to delete a pod even if it may be another Airflow's.
+        :param dry_run: change nothing.
         :return: what was done. A pod that has changed since it was listed is kept. If the deletion is forbidden, the result says
             so.
         :raises KubectlError: the API server does not answer, so other pods need not be tried now.
         """
-        if verdict.fate is Fate.DELETE_UNKNOWN and not unknown:
+        if verdict.fate is Fate.DELETE_UNKNOWN and not delete_unknown:
             command = f"airflow dagconfig sweep --namespace {self._namespace} --unknown"
             return Done(pod.name, "kept", f"{verdict.why}. To delete it: {command}")
         if verdict.fate is Fate.KEEP:
             return Done(pod.name, "kept", verdict.why)
         is_to_be_marked = verdict.fate is Fate.LOOK_AGAIN
-        if only_tried:
+        if dry_run:
             return Done(pod.name, "kept", verdict.why) if is_to_be_marked else Done(pod.name, "would", f"be deleted. {verdict.why}")
         try:
             if is_to_be_marked:
                 self._mark(pod, now)
             else:
-                self._kubectl(pod).delete(_as_it_was_seen(pod), unchanged=True)
+                self._kubectl(pod).delete(_observed_state(pod), unchanged=True)
         except KubectlError as error:
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):
                 why = "It has changed since it was listed, so somebody has to do with it. The next sweep looks again"
                 return Done(pod.name, "kept", why)
-            if error.fault in PASSING:
+            if error.fault in TRANSIENT:
                 raise
             done, verb = ("marked, for a later sweep to delete it", "update") if is_to_be_marked else ("deleted", "delete")
-            rule = f". {_to_the_role(verb)}" if error.fault is Fault.FORBIDDEN else ""
+            rule = f". {_role_remedy(verb)}" if error.fault is Fault.FORBIDDEN else ""
             return Done(pod.name, "failed", f"It could not be {done}: {error.message}{rule}")
         return Done(pod.name, "kept" if is_to_be_marked else "deleted", verdict.why)
 
@@ -140,14 +140,14 @@ def cannot_list(error: KubectlError, namespace: str, source: str) -> str:
     """
     cause = error.trouble
     if error.fault is Fault.FORBIDDEN:
-        cause = f"{_to_the_role('list')}. The API server said: {error.message}"
+        cause = f"{_role_remedy('list')}. The API server said: {error.message}"
     return f"The pods in namespace {namespace} could not be listed. {cause} (credentials from {source})"
 
 
-def _to_the_role(verb: str) -> str:
+def _role_remedy(verb: str) -> str:
     return f"Add it to the Role of this user: apiGroups [''], resources [pods], verbs [{verb}]"
 
 
-def _as_it_was_seen(pod: ListedPod) -> Mapping[str, Mapping[str, str]]:
+def _observed_state(pod: ListedPod) -> Mapping[str, Mapping[str, str]]:
     """Return the parts of a pod that its deletion needs."""
     return {"metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version}}

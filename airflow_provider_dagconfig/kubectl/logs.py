@@ -22,7 +22,7 @@ _PIECE_SIZES = (16 * 1024, 8 * 1024)  # containerd, CRI-O
 # Nanoseconds that lines may be out of order: stdout and stderr get their times before they are written to the same file. The next
 # request repeats this much of the log.
 OVERLAP_NS = 5 * 10**9
-_MOST_CARRIED = 500
+_MAX_CARRIED_LINES = 500
 """Maximum number of lines in :attr:`LogLines.position`. If more lines came in five seconds, the overlap is shorter."""
 
 
@@ -67,14 +67,14 @@ class LogLines:
 
         :param position: from :attr:`position`.
         """
-        self._rest: list[bytes] = []
+        self._unfinished: list[bytes] = []
         self._newest = int(position["newest"]) if position else 0
         recent = position["recent"] if position else ()
         self._recent: deque[tuple[int, int]] = deque((int(time), int(digest)) for time, digest in recent)
-        self._taken_until = self._recent[0][0] if position and self._recent else 0
+        self._delivered_until = self._recent[0][0] if position and self._recent else 0
         self._repeated: Counter[tuple[int, int]] = Counter()
         self._resume_from = 0
-        self._joined = True
+        self._is_joined = True
         self._remark: Remark | None = None
 
     @property
@@ -89,7 +89,7 @@ class LogLines:
         """How far the lines were delivered, as JSON values; None if none was."""
         if not self._newest:
             return None
-        return {"newest": self._newest, "recent": [list(key) for key in list(self._recent)[-_MOST_CARRIED:]]}
+        return {"newest": self._newest, "recent": [list(key) for key in list(self._recent)[-_MAX_CARRIED_LINES:]]}
 
     @property
     def newest(self) -> float | None:
@@ -98,10 +98,10 @@ class LogLines:
 
     def begin(self) -> None:
         """Start a request. The previous request's unfinished line is dropped, since this request repeats it in full."""
-        self._rest.clear()
+        self._unfinished.clear()
         self._repeated = Counter(self._recent)
-        self._resume_from = max(self._newest - OVERLAP_NS, self._taken_until)
-        self._joined = not self._recent
+        self._resume_from = max(self._newest - OVERLAP_NS, self._delivered_until)
+        self._is_joined = not self._recent
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """
@@ -111,11 +111,11 @@ class LogLines:
         """
         *complete, rest = chunk.split(b"\n")
         for line in complete:
-            self._rest.append(line)
-            yield from self._deliver(b"".join(self._rest))
-            self._rest.clear()
+            self._unfinished.append(line)
+            yield from self._deliver(b"".join(self._unfinished))
+            self._unfinished.clear()
         if rest:
-            self._rest.append(rest)
+            self._unfinished.append(rest)
 
     def end(self) -> Iterator[str]:
         """
@@ -123,24 +123,24 @@ class LogLines:
 
         :return: the last line, if the container wrote no line end after it.
         """
-        if self._rest:
-            yield from self._deliver(b"".join(self._rest))
-            self._rest.clear()
+        if self._unfinished:
+            yield from self._deliver(b"".join(self._unfinished))
+            self._unfinished.clear()
 
     def _deliver(self, line: bytes) -> Iterator[str]:
         stamp = _STAMP.match(line)
         if stamp is None:
-            yield from self._say(line.decode(errors="backslashreplace"))
+            yield from self._remark_once(line.decode(errors="backslashreplace"))
             return
         if self._is_repeated(_nanoseconds(stamp), crc32(line)):
-            self._joined = True
+            self._is_joined = True
             return
-        if not self._joined:
-            self._joined = True
+        if not self._is_joined:
+            self._is_joined = True
             yield GAP
         yield _join_pieces(line[stamp.end() :]).decode(errors="backslashreplace")
 
-    def _say(self, sentence: str) -> Iterator[Remark]:
+    def _remark_once(self, sentence: str) -> Iterator[Remark]:
         """Yield a text that the job did not write; only once if the same text comes with each request."""
         remark = Remark(f"[Not from the job: {sentence}]")
         if sentence and remark != self._remark:

@@ -122,10 +122,10 @@ def remedies(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequenc
     findings = [] if back is None else [_Finding.of(remedy, config, back) for remedy in wanted]
     lines = [finding.sentence for finding in findings]
     if back is not None:
-        lines += _earlier(wanted, back)
+        lines += _earlier_run_lines(wanted, back)
         lines += dict.fromkeys(line for finding in findings for line in finding.way_back)
-    mended = {finding.remedy.column for finding in findings if finding.is_mended}
-    to_set = [remedy for remedy in wanted if remedy.wanted is not None and remedy.column not in mended]
+    fixed = {finding.remedy.column for finding in findings if finding.is_fixed}
+    to_set = [remedy for remedy in wanted if remedy.wanted is not None and remedy.column not in fixed]
     lines += _statements(config, back, aim, to_set)
     return "".join(f"\n{printable(line)}" for line in lines)
 
@@ -142,7 +142,7 @@ def _statements(config: DagConfig, back: LookBack | None, aim: str, wanted: Sequ
         yield from (config.update_statement(remedy.column, remedy.wanted) for remedy in by_row)
 
 
-def _earlier(wanted: Sequence[Remedy], back: LookBack) -> Iterator[str]:
+def _earlier_run_lines(wanted: Sequence[Remedy], back: LookBack) -> Iterator[str]:
     if back.earlier is None:
         return
     values = {r.column: back.earlier.values.get(r.column) for r in wanted if r.would_help(back.earlier.values.get(r.column))}
@@ -158,7 +158,7 @@ class _Finding:
     remedy: Remedy
     sentence: str
     way_back: tuple[str, ...] = ()
-    is_mended: bool = False
+    is_fixed: bool = False
 
     @classmethod
     def of(cls, remedy: Remedy, config: DagConfig, back: LookBack) -> _Finding:
@@ -171,21 +171,21 @@ class _Finding:
                 return cls._of_override(remedy, override, config, back)
         if column in back.pasts:
             return cls._of_entry(remedy, back.pasts[column], config, back)
-        return cls._of_what_was_read(remedy, config, back)
+        return cls._of_read_change(remedy, config, back)
 
     @classmethod
     def _of_override(cls, remedy: Remedy, override: Override, config: DagConfig, back: LookBack) -> _Finding:
         column, number = remedy.column, override.override_id
-        beneath = next((o.values[column] for o in config.overrides if o.override_id < number and column in o.values), None)
-        if beneath is None:
-            beneath = (back.row or {}).get(column)
+        underlying = next((o.values[column] for o in config.overrides if o.override_id < number and column in o.values), None)
+        if underlying is None:
+            underlying = (back.row or {}).get(column)
         by = f" {cut(override.created_by)} made it" if override.created_by else " It was made"
-        without = "" if beneath is None else f" Without it, {column} would be {value_text(beneath)}."
+        without = "" if underlying is None else f" Without it, {column} would be {value_text(underlying)}."
         sentence = (
             f"{column} is from override {number} until {time_of_day(override.ends_at, back.moment)}."
             f"{by} {ago(override.created_at, back.moment)}{because('', override.reason)}.{without}"
         )
-        if beneath is not None and not remedy.would_help(beneath):
+        if underlying is not None and not remedy.would_help(underlying):
             return cls(remedy, sentence)
         command = command_line("override", options=["--end", str(number), *back.options])
         return cls(remedy, sentence, ("To end the override:", command))
@@ -204,20 +204,20 @@ class _Finding:
             sentence = f"{who} deleted the row {when}, in which {column} was {value_text(old)}{because('', entry.reason)}."
             if not remedy.would_help(old) or not past.may_be_rolled_back:
                 return cls(remedy, sentence)
-            return cls(remedy, sentence, ("To bring the row back:", _rollback(entry.audit_id, back)))
+            return cls(remedy, sentence, ("To bring the row back:", _rollback_command(entry.audit_id, back)))
         did = f"changed {column} from {value_text(old)} to {value_text(new)} {when}{why}"
         if remedy.would_help(new):
-            return cls(remedy, f"Meanwhile {who} has {did}: the next try runs with it.", is_mended=True)
+            return cls(remedy, f"Meanwhile {who} has {did}: the next try runs with it.", is_fixed=True)
         if not remedy.would_help(old):
             return cls(remedy, f"{who} {did}.")
         if not past.may_be_rolled_back:
             return cls(remedy, f"{who} {did}.", ("To set what it was before:", config.update_statement(column, old)))
         others = [name for name in entry.differences() if name != column]
         too = f", which changed {', '.join(others)} too" if others else ""
-        return cls(remedy, f"{who} {did}.", (f"To take that change back{too}:", _rollback(entry.audit_id, back)))
+        return cls(remedy, f"{who} {did}.", (f"To take that change back{too}:", _rollback_command(entry.audit_id, back)))
 
     @classmethod
-    def _of_what_was_read(cls, remedy: Remedy, config: DagConfig, back: LookBack) -> _Finding:
+    def _of_read_change(cls, remedy: Remedy, config: DagConfig, back: LookBack) -> _Finding:
         """Use the change that the try read with its configuration, since the audit could not be asked."""
         column, last = remedy.column, config.row_change
         if last is not None and column in last.differences:
@@ -233,7 +233,7 @@ def _source(config: DagConfig, column: str) -> str:
     return config.sources.get(column, "default" if config.version is None else "row").partition(", grown from ")[0]
 
 
-def _rollback(audit_id: int, back: LookBack) -> str:
+def _rollback_command(audit_id: int, back: LookBack) -> str:
     return command_line("rollback", str(audit_id), options=back.options)
 
 

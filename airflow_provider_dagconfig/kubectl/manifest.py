@@ -153,7 +153,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         "args": read_texts("arguments", request.arguments),
         "ports": read_fields("ports", request.ports),
         # Secrets first: a value may refer only to variables before it.
-        "env": _env([*secrets.env, *_env_vars(request.env_vars)]),
+        "env": _checked_env([*secrets.env, *_env_vars(request.env_vars)]),
         "envFrom": [
             *read_fields("env_from", request.env_from),
             *({"configMapRef": {"name": name}} for name in read_texts("configmaps", request.configmaps)),
@@ -190,19 +190,19 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
             {"terminationMessagePolicy": "FallbackToLogsOnError", **each}
             for each in read_fields("init_containers", request.init_containers)
         ],
-        "containers": [_given(container)],
+        "containers": [_without_empty(container)],
         "volumes": [*read_fields("volumes", request.volumes), *secrets.volumes],
     }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": _name(request, request.installation),
+            "name": _pod_name(request, request.installation),
             "namespace": read_label("namespace", request.namespace),
             "labels": _labels(request),
             "annotations": _annotations(request),
         },
-        "spec": _given(spec),
+        "spec": _without_empty(spec),
     }
 
 
@@ -228,10 +228,10 @@ def check_unrendered(parameters: Mapping[str, Any]) -> None:
 
 def former_name(request: PodRequest) -> str:
     """Return the name that the pod had before installations had ids."""
-    return _name(request, None)
+    return _pod_name(request, None)
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields without those that are None or empty."""
     return {key: value for key, value in fields.items() if value is not None and value != [] and value != {}}
 
@@ -284,7 +284,7 @@ def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _checked_env(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Check the names: every supported API server must accept each of them, and none may be repeated."""
     by_name: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -312,9 +312,9 @@ def _secrets(secrets: Any) -> _References:
     references = _References([], [], [], [])
     if secrets is not None and not isinstance(secrets, list | tuple):
         raise ManifestError(f"secrets is a {kind_of(secrets)}, no list; write [...] around it")
-    for index, given in enumerate(secrets or ()):
-        where = f"secrets[{index}]"
-        secret = _secret(where, given)
+    for index, item in enumerate(secrets or ()):
+        parameter = f"secrets[{index}]"
+        secret = _secret(parameter, item)
         name, target, key, items = secret["secret"], secret["deploy_target"], secret["key"], secret["items"]
         if secret["deploy_type"] == "env" and key is not None:
             references.env.append({"name": target, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
@@ -331,35 +331,35 @@ def _secrets(secrets: Any) -> _References:
     return references
 
 
-def _secret(where: str, given: Any) -> dict[str, Any]:
+def _secret(parameter: str, value: Any) -> dict[str, Any]:
     """Read a ``Secret`` of the Kubernetes provider, or a dict with its fields."""
     fields = ("deploy_type", "deploy_target", "secret", "key", "items")
     example = "{'deploy_type': 'env', 'deploy_target': 'DATABASE_URL', 'secret': 'postgres-secret', 'key': 'DATABASE_URL'}"
-    if isinstance(given, Mapping):
-        if unknown := sorted(set(map(str, given)) - set(fields)):
+    if isinstance(value, Mapping):
+        if unknown := sorted(set(map(str, value)) - set(fields)):
             # The values are not shown: one of them may be the secret itself.
-            raise ManifestError(f"{where} has {', '.join(unknown)}; a secret is written as {example}")
-        secret = {field: given.get(field) for field in fields}
+            raise ManifestError(f"{parameter} has {', '.join(unknown)}; a secret is written as {example}")
+        secret = {field: value.get(field) for field in fields}
         if secret["deploy_type"] == "volume" and secret["key"] is not None:
             raise ManifestError(
-                f"{where}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}], not 'key'"
+                f"{parameter}: a volume holds all keys; for one of them write 'items': [{{'key': ..., 'path': ...}}], not 'key'"
             )
-    elif all(hasattr(given, field) for field in ("deploy_type", "deploy_target", "secret")):
-        secret = {field: getattr(given, field, None) for field in fields}
+    elif all(hasattr(value, field) for field in ("deploy_type", "deploy_target", "secret")):
+        secret = {field: getattr(value, field, None) for field in fields}
     else:
-        raise ManifestError(f"{where} is a {kind_of(given)}; write airflow's Secret(...) or {example}")
+        raise ManifestError(f"{parameter} is a {kind_of(value)}; write airflow's Secret(...) or {example}")
     deploy_type, target, key = secret["deploy_type"], secret["deploy_target"], secret["key"]
     if deploy_type not in ("env", "volume"):
-        raise ManifestError(f"{where}: deploy_type is {shown(deploy_type)}; write 'env' or 'volume'")
+        raise ManifestError(f"{parameter}: deploy_type is {shown(deploy_type)}; write 'env' or 'volume'")
     if deploy_type == "env" and (key is None) != (target is None):
         raise ManifestError(
-            f"{where}: an environment variable needs deploy_target (its name) and key (of the secret); leave out both"
+            f"{parameter}: an environment variable needs deploy_target (its name) and key (of the secret); leave out both"
             " to have all keys as variables"
         )
     if deploy_type == "volume" and (not isinstance(target, str) or not target.startswith("/")):
-        raise ManifestError(f"{where}: deploy_target is {shown(target)}; write the directory to mount the secret in")
-    read_subdomain(f"{where}: secret", secret["secret"])
-    return {**secret, "items": read_fields(f"{where}.items", secret["items"] or None)}
+        raise ManifestError(f"{parameter}: deploy_target is {shown(target)}; write the directory to mount the secret in")
+    read_subdomain(f"{parameter}: secret", secret["secret"])
+    return {**secret, "items": read_fields(f"{parameter}.items", secret["items"] or None)}
 
 
 def _image_pull_secrets(references: Any) -> list[dict[str, Any]]:
@@ -383,7 +383,7 @@ def _node_selector(selector: Any) -> dict[str, str]:
     return texts
 
 
-def _name(request: PodRequest, installation: str | None) -> str:
+def _pod_name(request: PodRequest, installation: str | None) -> str:
     name = read_optional_text("name", request.name)
     return names.pod_name(request.dag_id, request.run_id, request.task_id, request.map_index, name, installation)
 
@@ -396,7 +396,7 @@ def _labels(request: PodRequest) -> dict[str, str]:
             raise ManifestError(f"labels has the key {shown(key)} (its value is {shown(value)}); {_RULE_OF_KEYS}")
         labels[key] = names.label_value(value)
     mapped = request.map_index is not None and request.map_index >= 0
-    own = {
+    own_labels = {
         "dag_id": request.dag_id,
         "run_id": request.run_id,
         "task_id": request.task_id,
@@ -407,18 +407,18 @@ def _labels(request: PodRequest) -> dict[str, str]:
         "installation": request.installation,
         "app.kubernetes.io/managed-by": PREFIX,
     }
-    return labels | {key: names.label_value(text) for key, text in own.items() if text is not None}
+    return labels | {key: names.label_value(text) for key, text in own_labels.items() if text is not None}
 
 
 def _annotations(request: PodRequest) -> dict[str, str]:
-    wanted: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     for key, value in read_mapping("annotations", request.annotations, none="").items():
         prefix, slash, name = key.rpartition("/")
         if not names.is_qualified_name(f"{prefix.lower()}{slash}{name}"):
             raise ManifestError(f"annotations has the key {shown(key)}; {_RULE_OF_KEYS}")
         if prefix.lower() == PREFIX:
             raise ManifestError(f"annotations has {shown(key)}; {PREFIX}/ is the operator's own, take another prefix")
-        wanted[key] = value
+        annotations[key] = value
     ids = task_annotations(
         request.dag_id,
         request.run_id,
@@ -431,11 +431,11 @@ def _annotations(request: PodRequest) -> dict[str, str]:
         run_clears=request.run_clears,
     )
     size_of_ids = sum(len(text.encode()) for item in ids.items() for text in item)
-    wanted |= config_annotations(request.dag_config, request.exchange_group)
-    return _fit(wanted, MAX_ANNOTATION_BYTES - size_of_ids) | ids
+    annotations |= config_annotations(request.dag_config, request.exchange_group)
+    return _cut_to_fit(annotations, MAX_ANNOTATION_BYTES - size_of_ids) | ids
 
 
-def _fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
+def _cut_to_fit(annotations: Mapping[str, str], room: int) -> dict[str, str]:
     """
     Cut the longest values and mark them as cut, until keys and values have at most ``room`` bytes. Short values stay whole.
 

@@ -17,9 +17,9 @@ from typing import Any
 Pod = Mapping[str, Any]
 
 # These do not pass by waiting: the manifest, or what it refers to, has to change.
-_HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
+_PERMANENT_REASONS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
 # The kubelet reports CreateContainerConfigError also while its own cache is slow; that is transient.
-_PASSING = re.compile(r"failed to sync (secret|configmap) cache")
+_TRANSIENT_MESSAGE = re.compile(r"failed to sync (secret|configmap) cache")
 # status.reason of a pod that the cluster ended or refused, whatever its container did.
 _CLUSTER_REASONS = re.compile(
     r"Evicted|Preempt|NodeLost|NodeShutdown|Shutdown|Terminated|NodeAffinity|UnexpectedAdmissionError|OutOf\w+"
@@ -176,10 +176,10 @@ def phases(pod: Pod, container: str = "base") -> tuple[float | None, float | Non
     state = _container_state(pod.get("status", {}).get("containerStatuses", ()), container)
     terminated = state.get("terminated") or {}
     created, started, finished = pod["metadata"].get("creationTimestamp"), terminated.get("startedAt"), terminated.get("finishedAt")
-    return _between(created, started), _between(started, finished)
+    return _seconds_between(created, started), _seconds_between(started, finished)
 
 
-def _between(begin: str | None, end: str | None) -> float | None:
+def _seconds_between(begin: str | None, end: str | None) -> float | None:
     return max(0.0, (read_time(end) - read_time(begin)).total_seconds()) if begin and end else None
 
 
@@ -235,19 +235,19 @@ def _failed_without_container(pod: Pod) -> Outcome:
 
 def _waiting(pod: Pod) -> Waiting:
     status = pod.get("status", {})
-    init = _awaited(pod)
+    init = _awaited_init_container(pod)
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
         waiting = container.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in (None, "PodInitializing"):
             reason, message = waiting["reason"], waiting.get("message", "")
-            hopeless = reason in _HOPELESS and not _PASSING.search(message)
-            said = f"{_named(container)}: {message}" if init is not None and container is init else message
-            return Waiting(reason, said, hopeless, events_may_tell=not message)
+            hopeless = reason in _PERMANENT_REASONS and not _TRANSIENT_MESSAGE.search(message)
+            text = f"{_init_container_text(container)}: {message}" if init is not None and container is init else message
+            return Waiting(reason, text, hopeless, events_may_tell=not message)
     if init is not None:
         running = init.get("state", {}).get("running")
         if running is None:
-            return Waiting("PodInitializing", f"{_named(init)} has not started", events_may_tell=True)
-        return Waiting("PodInitializing", f"{_named(init)} has been running since {running.get('startedAt')}")
+            return Waiting("PodInitializing", f"{_init_container_text(init)} has not started", events_may_tell=True)
+        return Waiting("PodInitializing", f"{_init_container_text(init)} has been running since {running.get('startedAt')}")
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Waiting(condition.get("reason", "Unschedulable"), condition.get("message", ""))
@@ -255,7 +255,7 @@ def _waiting(pod: Pod) -> Waiting:
     return Waiting(status.get("reason", "Pending"), message, events_may_tell=not message)
 
 
-def _awaited(pod: Pod) -> Mapping[str, Any] | None:
+def _awaited_init_container(pod: Pod) -> Mapping[str, Any] | None:
     """
     Return the init container that the pod waits for: init containers run one after the other.
 
@@ -264,13 +264,13 @@ def _awaited(pod: Pod) -> Mapping[str, Any] | None:
     specs = pod.get("spec", {}).get("initContainers", ())
     sidecars = {spec["name"] for spec in specs if spec.get("restartPolicy") == "Always"}
     for container in pod.get("status", {}).get("initContainerStatuses", ()):
-        done = container.get("started") if container["name"] in sidecars else "terminated" in container.get("state", {})
-        if not done:
+        is_done = container.get("started") if container["name"] in sidecars else "terminated" in container.get("state", {})
+        if not is_done:
             return container  # type: ignore[no-any-return]
     return None
 
 
-def _named(init: Mapping[str, Any]) -> str:
+def _init_container_text(init: Mapping[str, Any]) -> str:
     image = f" ({init['image']})" if init.get("image") else ""
     return f"init container {init['name']}{image}"
 
@@ -288,7 +288,7 @@ def not_started(waiting: Waiting, seconds: float | None = None) -> Outcome:
     return Outcome(End.NOT_STARTED, waiting.reason, after + (waiting.message or "the API server gave no reason"))
 
 
-def told_by_events(late: Outcome, seconds: float, events: Iterable[Mapping[str, Any]]) -> Outcome:
+def with_warning_event(late: Outcome, seconds: float, events: Iterable[Mapping[str, Any]]) -> Outcome:
     """
     Add the reason for a late start from the pod's last warning event, since its status gives none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, Fault, KubectlError
 
 SERVER_SETTLES = 15.0
 """Seconds after a failure. Until then FORBIDDEN is retried, since an API server that starts may not have read all roles."""
@@ -38,26 +38,26 @@ class Patience:
     """
 
     def __init__(self) -> None:
-        self._troubled_at = float("-inf")
+        self._failed_at = float("-inf")
         self._could_be_read = self._was_misread = False  # the kubeconfig
         self._unauthorized: set[str] = set()  # the verbs of requests whose credentials were refused
 
-    def may_pass(self, error: KubectlError, now: float) -> bool:
+    def may_retry(self, error: KubectlError, now: float) -> bool:
         """Return whether to retry the request after this error."""
         if error.fault is Fault.MISCONFIGURED:
             again = self._could_be_read or not self._was_misread
             self._was_misread = True
             return again
         self._could_be_read = True
-        if error.fault in PASSING:
-            self._troubled_at = now
+        if error.fault in TRANSIENT:
+            self._failed_at = now
             return True
         if error.fault is Fault.UNAUTHORIZED and error.verb not in self._unauthorized:
             self._unauthorized.add(error.verb)
             return True
-        return error.fault is Fault.FORBIDDEN and now - self._troubled_at < SERVER_SETTLES
+        return error.fault is Fault.FORBIDDEN and now - self._failed_at < SERVER_SETTLES
 
-    def was_answered(self, verb: str) -> None:
+    def record_answer(self, verb: str) -> None:
         """Record that a request succeeded: the server accepted its credentials."""
         self._could_be_read = True
         self._unauthorized.discard(verb)

@@ -1,10 +1,10 @@
 """
 Records what was observed of one pod, and decides what follows. Pure: no process, no thread, no clock.
 
-Theory of operation: a driver reports its observations and their times (:meth:`PodLife.saw`, :meth:`PodLife.vanished`), and asks
-what follows (:meth:`PodLife.verdict`): an outcome, :class:`TakenOver` by a later try, :class:`TooLate` for a limit, or None to
-wait, at most until :meth:`PodLife.next_deadline`. The worker drives one life (``lifecycle``); a triggerer can drive a thousand
-from one watch. They share every decision.
+Theory of operation: a driver reports its observations and their times (:meth:`PodLife.record_state`,
+:meth:`PodLife.record_deletion`), and asks what follows (:meth:`PodLife.verdict`): an outcome, :class:`TakenOver` by a later try,
+:class:`TooLate` for a limit, or None to wait, at most until :meth:`PodLife.next_deadline`. The worker drives one life
+(``lifecycle``); a triggerer can drive a thousand from one watch. They share every decision.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ class PodLife:
         # Times by the driver's clock; None if the event has not happened.
         self._started_at: float | None = None
         self._container_ended_at: float | None = None
-        self._deleting_at: float | None = None
+        self._deletion_seen_at: float | None = None
 
     # --- what was seen ---
 
-    def saw(self, pod: Pod, now: float) -> str | None:
+    def record_state(self, pod: Pod, now: float) -> str | None:
         """
         Record a newer state of the pod. The first end that is reported is final.
 
@@ -114,16 +114,16 @@ class PodLife:
             self.is_gone = self.is_replaced = True
             return None
         self.pod = pod
-        if pod["metadata"].get("deletionTimestamp") and self._deleting_at is None:
-            self._deleting_at = now
+        if pod["metadata"].get("deletionTimestamp") and self._deletion_seen_at is None:
+            self._deletion_seen_at = now
         before, self.view = self.view, read_status(pod, self._container)
         if isinstance(self.view, Waiting):
-            return self._waits(before, self.view)
+            return self._record_waiting(before, self.view)
         if isinstance(self.view, Running):
-            return self._runs(self.view, now)
+            return self._record_running(self.view, now)
         return None
 
-    def _waits(self, before: Waiting | Running | Outcome, view: Waiting) -> str | None:
+    def _record_waiting(self, before: Waiting | Running | Outcome, view: Waiting) -> str | None:
         if self._started_at is not None:
             self.view = before  # a stale state from the cache of another API server
             return None
@@ -131,7 +131,7 @@ class PodLife:
             self.view = view = outcomes.more_telling(before, view)
         return None if view == before else f"{self._name} waits: {view.reason} {view.message}".rstrip()
 
-    def _runs(self, view: Running, now: float) -> str | None:
+    def _record_running(self, view: Running, now: float) -> str | None:
         if view.ended and self._container_ended_at is None:
             self._container_ended_at = now
         if self._started_at is not None:
@@ -143,12 +143,12 @@ class PodLife:
     def _name(self) -> str:
         return f"Pod {self.pod['metadata'].get('name')}"
 
-    def vanished(self) -> None:
+    def record_deletion(self) -> None:
         """Record that the API server no longer has the pod."""
         if not isinstance(self.view, Outcome):
             self.is_gone = True
 
-    def lost_its_name(self) -> None:
+    def record_lost_name(self) -> None:
         """Record that another pod, or none, has the name, even after the pod's end was observed."""
         self.is_gone = True
 
@@ -156,30 +156,30 @@ class PodLife:
 
     def verdict(self, now: float) -> Outcome | TooLate | TakenOver | None:
         """Return what is certain by now; None to keep waiting."""
-        if is_later_trys(self.pod, self._manifest):
+        if is_owned_by_later_try(self.pod, self._manifest):
             return TakenOver(try_number(self.pod))
         if isinstance(self.view, Outcome):
             return self.view
         if self.is_gone:
             ended = self.view.ended if isinstance(self.view, Running) else None
             return ended or outcomes.deleted_by_others(self.pod, self._container)
-        if self._deleting_at is not None and now > (due := self._deleted_by()):
+        if self._deletion_seen_at is not None and now > (due := self._deletion_due_at()):
             return outcomes.node_lost(self.pod, "the end of the pod, which is being deleted", now - due + self._limits.node_answers)
         if isinstance(self.view, Waiting):
-            return self._of_the_start(self.view, now)
-        if self.view.ended and now > self._phase_follows_by():
+            return self._start_verdict(self.view, now)
+        if self.view.ended and now > self._phase_due_at():
             return self.view.ended
-        if now > (due := self._ends_by()):
+        if now > (due := self._end_due_at()):
             seconds = self.timeout
             late = now - due + self._limits.node_answers + self.grace_period
             lost = outcomes.node_lost(self.pod, f"the end of the pod at timeout_seconds = {seconds:g}", late)
             return TooLate("timeout_seconds", seconds, lost)
         return None
 
-    def _of_the_start(self, view: Waiting, now: float) -> Outcome | TooLate | None:
+    def _start_verdict(self, view: Waiting, now: float) -> Outcome | TooLate | None:
         if view.hopeless:
             return outcomes.not_started(view)
-        if self._deleting_at is not None:
+        if self._deletion_seen_at is not None:
             return None  # it will not start any more: wait for its end
         seconds = self._limits.startup_timeout
         if now > self._begun_at + seconds:
@@ -189,14 +189,14 @@ class PodLife:
     def next_deadline(self) -> float:
         """Return the time at which :meth:`verdict` may change without a new observation."""
         steps = []
-        if isinstance(self.view, Waiting) and self._deleting_at is None:
+        if isinstance(self.view, Waiting) and self._deletion_seen_at is None:
             steps.append(self._begun_at + self._limits.startup_timeout)
         if self._container_ended_at is not None:
-            steps.append(self._phase_follows_by())
-        if self._deleting_at is not None:
-            steps.append(self._deleted_by())
+            steps.append(self._phase_due_at())
+        if self._deletion_seen_at is not None:
+            steps.append(self._deletion_due_at())
         if self._started_at is not None:
-            steps.append(self._ends_by())
+            steps.append(self._end_due_at())
         return min(steps, default=float("inf"))
 
     @property
@@ -212,28 +212,28 @@ class PodLife:
     @property
     def grace_period(self) -> float:
         """Seconds that its containers have to end after its deletion. The deletion request may set its own grace period."""
-        given = self.pod.get("spec", {}).get("terminationGracePeriodSeconds", self._limits.grace_period)
-        if self._deleting_at is not None:
-            given = self.pod["metadata"].get("deletionGracePeriodSeconds", given)
-        return float(given)
+        seconds = self.pod.get("spec", {}).get("terminationGracePeriodSeconds", self._limits.grace_period)
+        if self._deletion_seen_at is not None:
+            seconds = self.pod["metadata"].get("deletionGracePeriodSeconds", seconds)
+        return float(seconds)
 
-    def _phase_follows_by(self) -> float:
+    def _phase_due_at(self) -> float:
         assert self._container_ended_at is not None
         return self._container_ended_at + PHASE_FOLLOWS
 
-    def _deleted_by(self) -> float:
-        assert self._deleting_at is not None
-        noticed_late = 0.0 if self._started_at is not None else KUBELET_LOOKS_AGAIN
-        return self._deleting_at + self.grace_period + noticed_late + self._limits.node_answers
+    def _deletion_due_at(self) -> float:
+        assert self._deletion_seen_at is not None
+        notice_delay = 0.0 if self._started_at is not None else KUBELET_LOOKS_AGAIN
+        return self._deletion_seen_at + self.grace_period + notice_delay + self._limits.node_answers
 
-    def _ends_by(self) -> float:
+    def _end_due_at(self) -> float:
         assert self._started_at is not None
         # A triggerer that was restarted observes the start of a running pod too late.
         started_by = min(self._started_at, self._begun_at + self._limits.startup_timeout)
         return started_by + self.timeout + self.grace_period + self._limits.node_answers
 
 
-def is_later_trys(pod: Pod, manifest: Pod) -> bool:
+def is_owned_by_later_try(pod: Pod, manifest: Pod) -> bool:
     """Return whether the pod belongs to a later try than the manifest's, or to a later run with the same id."""
     run, own = run_of(pod), run_of(manifest)
     if run is not None and own is not None and run[0] != own[0]:

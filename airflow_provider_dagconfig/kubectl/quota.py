@@ -24,7 +24,7 @@ _COLUMNS = {
 
 def quota_columns(sentence: str, config: DagConfig) -> tuple[str, ...]:
     """Return the columns for whose values a quota has no room, according to the API server's sentence."""
-    return tuple(dict.fromkeys(column for column, _ in _too_much(sentence, config)))
+    return tuple(dict.fromkeys(column for column, _ in _requested_columns(sentence, config)))
 
 
 def quota_remedy(sentence: str, config: DagConfig, back: LookBack | None = None) -> str:
@@ -36,25 +36,25 @@ def quota_remedy(sentence: str, config: DagConfig, back: LookBack | None = None)
     :param back: what is known about the origin of the values; None if nobody asked.
     :return: sentences that end the message; an empty text if the quota is not about the row's values.
     """
-    found = dict(_too_much(sentence, config))
-    if not found:
+    quotas = dict(_requested_columns(sentence, config))
+    if not quotas:
         return ""
-    listed = " and ".join(f"{column} = {getattr(config, column)}" for column in found)
-    told = f". It asks for {listed} of {config.dag_name}/{config.job_name} ({config.origin})"
-    never = [column for column, most in found.items() if most < getattr(config, column)]
-    told += f", and the whole quota is {' and '.join(found[column].text for column in never)}: it never fits." if never else "."
-    return told + remedies(config, back, "To be within it", list(_wanted(found, never, config)))
+    listed = " and ".join(f"{column} = {getattr(config, column)}" for column in quotas)
+    text = f". It asks for {listed} of {config.dag_name}/{config.job_name} ({config.origin})"
+    never = [column for column, most in quotas.items() if most < getattr(config, column)]
+    text += f", and the whole quota is {' and '.join(quotas[column].text for column in never)}: it never fits." if never else "."
+    return text + remedies(config, back, "To be within it", list(_column_remedies(quotas, never, config)))
 
 
-def _wanted(found: dict[str, Quantity], never: list[str], config: DagConfig) -> Iterator[Remedy]:
+def _column_remedies(quotas: dict[str, Quantity], never: list[str], config: DagConfig) -> Iterator[Remedy]:
     """Yield remedies, requests first, so that each statement keeps a request below its limit."""
-    lowered = {column: found[column] for column in never}
+    lowered = {column: quotas[column] for column in never}
     for resource in ("cpu", "memory"):
         request, limit = f"{resource}_request", f"{resource}_limit"
         if limit in lowered and lowered.get(request, getattr(config, request)) > lowered[limit]:
             lowered[request] = lowered[limit]
     for column in ("cpu_request", "cpu_limit", "memory_request", "memory_limit"):
-        if column in found or column in lowered:
+        if column in quotas or column in lowered:
             yield _remedy(column, getattr(config, column), lowered.get(column))
 
 
@@ -65,7 +65,7 @@ def _remedy(column: str, had: Quantity, wanted: Quantity | None) -> Remedy:
     return Remedy(column, had, wanted.text, helps=lambda value: value <= wanted.value)
 
 
-def _too_much(sentence: str, config: DagConfig) -> Iterator[tuple[str, Quantity]]:
+def _requested_columns(sentence: str, config: DagConfig) -> Iterator[tuple[str, Quantity]]:
     """Yield the columns whose values were requested, with the amounts of the whole quota."""
     match = _EXCEEDED.search(sentence)
     if match is None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation, try_number
 from airflow_provider_dagconfig.kubectl.claim import Claim, marked
-from airflow_provider_dagconfig.kubectl.errors import PASSING, Fault, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, Running, is_terminal, read_status
 from airflow_provider_dagconfig.kubectl.patience import Pauses
-from airflow_provider_dagconfig.kubectl.pod_life import is_later_trys
+from airflow_provider_dagconfig.kubectl.pod_life import is_owned_by_later_try
 
 Pod = Mapping[str, Any]
 
@@ -78,13 +78,13 @@ class Release:
     :param claim: the pod's owner, and the requests about it.
     :param manifest: the pod that the run made or would have made.
     :param note: receives messages for the log.
-    :param may_pass: returns whether to retry a request after its error.
+    :param may_retry: returns whether to retry a request after its error.
     """
 
-    def __init__(self, claim: Claim, manifest: Pod, note: Callable[[str], None], may_pass: Callable[[KubectlError], bool]) -> None:
-        self._claim, self._manifest, self._note, self._may_pass = claim, manifest, note, may_pass
+    def __init__(self, claim: Claim, manifest: Pod, note: Callable[[str], None], may_retry: Callable[[KubectlError], bool]) -> None:
+        self._claim, self._manifest, self._note, self._may_retry = claim, manifest, note, may_retry
 
-    def collected(self, pod: Pod, *, keep: bool, pause: Callable[[float], None]) -> None:
+    def delete_or_mark(self, pod: Pod, *, keep: bool, pause: Callable[[float], None]) -> None:
         """
         Delete a pod whose end is known, or mark it, so that a cleared task runs anew. Log a failure.
 
@@ -97,7 +97,7 @@ class Release:
             try:
                 if is_stale:
                     pod, is_stale = kubectl.get(), False
-                    if pod["metadata"].get("uid") != uid or is_later_trys(pod, self._manifest):
+                    if pod["metadata"].get("uid") != uid or is_owned_by_later_try(pod, self._manifest):
                         return
                 if keep:
                     kubectl.replace(marked(pod, "collected", "true"))
@@ -108,17 +108,17 @@ class Release:
                 if error.fault is Fault.NOT_FOUND:
                     return
                 is_stale = error.fault is Fault.CONFLICT
-                if not is_stale and (attempt == _ATTEMPTS or not self._may_pass(error)):
+                if not is_stale and (attempt == _ATTEMPTS or not self._may_retry(error)):
                     verb = "marked as collected" if keep else "deleted"
                     self._note(f"Pod {kubectl.pod} in namespace {kubectl.namespace} could not be {verb}: {error.message}")
-                    if not keep and error.fault not in PASSING:
+                    if not keep and error.fault not in TRANSIENT:
                         with suppress(KubectlError):
                             kubectl.replace(marked(pod, "collected", "not deleted"))
                     return
             if attempt < _ATTEMPTS:
                 pause(pauses.next())
 
-    def unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], why: Why) -> str | None:
+    def delete_unwanted(self, pod: Pod | None, grace_period: float, clock: Callable[[], float], why: Why) -> str | None:
         """
         Request the deletion of a pod whose work is not wanted. If the pod has changed, check its owner again.
 
@@ -144,7 +144,7 @@ class Release:
         if pod is None and (pod := self._claim.find(seconds_left())) is None:
             return None
         name, namespace = self._claim.kubectl.pod, self._claim.kubectl.namespace
-        if is_later_trys(pod, self._manifest):
+        if is_owned_by_later_try(pod, self._manifest):
             return f"Pod {name} is left to try {try_number(pod)}, which has adopted it"
         if why is Why.DEFERRED and annotation(pod, "collected") is not None:
             return f"Pod {name} in namespace {namespace} is left: its end was reported"

@@ -67,22 +67,22 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values, from which :meth:`from_dict` makes the same report."""
-        given = {name: value for name, value in vars(self).items() if value != getattr(type(self), name, None)}
-        given |= {"kind": self.kind.value, "format": FORMAT}
+        fields = {name: value for name, value in vars(self).items() if value != getattr(type(self), name, None)}
+        fields |= {"kind": self.kind.value, "format": FORMAT}
         if self.outcome is not None:
-            given["outcome"] = self.outcome.as_dict()
-        return given
+            fields["outcome"] = self.outcome.as_dict()
+        return fields
 
     @classmethod
     def from_dict(cls, values: Any) -> Report:
         """Make a report from the values of :meth:`as_dict`. Unreadable values give a report that nobody watches the pod."""
         try:
-            given = dict(values)
-            if given.pop("format") != FORMAT:
+            fields = dict(values)
+            if fields.pop("format") != FORMAT:
                 raise ValueError("another format")
-            if given.get("outcome") is not None:
-                given["outcome"] = Outcome.from_dict(given["outcome"])
-            return cls(**{**given, "kind": Kind(given["kind"])})
+            if fields.get("outcome") is not None:
+                fields["outcome"] = Outcome.from_dict(fields["outcome"])
+            return cls(**{**fields, "kind": Kind(fields["kind"])})
         except (KeyError, TypeError, ValueError):
             return cls(
                 Kind.NOT_WATCHED,

@@ -120,17 +120,17 @@ def delete(path: PodPath, pod: Mapping[str, Any], seconds: int = PATIENCE, *, un
     return Request("delete", "delete", path.uri, options, seconds)
 
 
-def list_pods(namespace: str, installation: str, place: str | None = None, page: int = PAGE) -> Request:
+def list_pods(namespace: str, installation: str, continue_token: str | None = None, page: int = PAGE) -> Request:
     """
     GET one page of an installation's pods.
 
     :param installation: the id in the pods' label.
-    :param place: where the page begins, from the previous page (``metadata.continue``); None for the first page.
+    :param continue_token: where the page begins, from the previous page (``metadata.continue``); None for the first page.
     :param page: the maximum number of pods in one answer.
     """
     query = {"labelSelector": f"{MANAGED_BY},installation={label_value(installation)}", "limit": str(page)}
-    if place:
-        query["continue"] = place
+    if continue_token:
+        query["continue"] = continue_token
     return Request("list", "get", f"{pods_path(namespace)}?{urlencode(query)}")
 
 
@@ -139,13 +139,13 @@ def pods_path(namespace: str | None) -> str:
     return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
 
 
-def list_all(namespace: str | None, place: str | None = None) -> Request:
+def list_all(namespace: str | None, continue_token: str | None = None) -> Request:
     """
     GET one page of the operator's pods, of every Airflow, in a namespace or in all namespaces.
 
-    :param place: as for :func:`list_pods`.
+    :param continue_token: as for :func:`list_pods`.
     """
-    query = {"labelSelector": MANAGED_BY, "limit": str(PAGE)} | ({"continue": place} if place else {})
+    query = {"labelSelector": MANAGED_BY, "limit": str(PAGE)} | ({"continue": continue_token} if continue_token else {})
     return Request("list", "get", f"{pods_path(namespace)}?{urlencode(query)}")
 
 

@@ -18,13 +18,13 @@ from airflow_provider_dagconfig.kubectl.report import Kind, Report
 
 # Seconds that the API server may be away when a task continues with its pod. After them the pod is left to the next try, which
 # collects it.
-_LOOKS_AGAIN = 300.0
+_LONGEST_OUTAGE = 300.0
 
 
 class ResumedPodRun(PodRun):
     """A :class:`PodRun` whose manifest is the ``identity`` of a :class:`~airflow_provider_dagconfig.kubectl.ends.Parting`."""
 
-    def meet(self, report: Report, begun_at: float) -> Ended | None:
+    def resume(self, report: Report, begun_at: float) -> Ended | None:
         """
         Continue with a pod that another process of this try has left, and that was watched meanwhile.
 
@@ -37,36 +37,36 @@ class ResumedPodRun(PodRun):
         """
         self._begun_at, self._claim.may_exist = begun_at, True
         self._life = PodLife(self._manifest, self._limits, time.monotonic() - (time.time() - begun_at))
-        with self._ends():
+        with self._release_on_error():
             if report.kind is Kind.TAKEN_OVER:
-                raise self._taken_over(TakenOver(report.by_try))
-            self._look_again()
+                raise self._taken_over_error(TakenOver(report.by_try))
+            self._request_pod()
             if isinstance(verdict := self._life.verdict(time.monotonic()), TakenOver):
-                raise self._taken_over(verdict)
+                raise self._taken_over_error(verdict)
             self._open_log()
             if report.kind is Kind.ENDED and report.outcome is not None:
-                return self._end_with(report.outcome)
+                return self._conclude(report.outcome)
             if verdict is not None or report.kind is Kind.NOT_WATCHED:
-                return self._end_with(self._follow())
+                return self._conclude(self._follow())
             if report.kind is Kind.LOG_DUE:
                 self._collect_log(is_over=False)
             return None
 
-    def _look_again(self) -> None:
+    def _request_pod(self) -> None:
         """Get the present state of the pod. If it is gone, the report stands."""
-        deadline, pauses = time.monotonic() + _LOOKS_AGAIN, Pauses(5.0)
+        deadline, pauses = time.monotonic() + _LONGEST_OUTAGE, Pauses(5.0)
         while True:
             self._stop_if_killed()
             try:
-                self._see(self._kubectl.get())
+                self._record_state(self._kubectl.get())
                 return
             except KubectlError as error:
                 if error.fault is Fault.NOT_FOUND:
-                    self._life.lost_its_name()
+                    self._life.record_lost_name()
                     return
-                if not self._may_pass(error):
+                if not self._may_retry(error):
                     raise
                 if time.monotonic() > deadline:
                     self._claim.may_exist = False  # so that the pod is left in any state: the next try collects it
-                    raise PodOutOfReach(error, "seconds that a task waits that goes on", _LOOKS_AGAIN) from None
+                    raise PodOutOfReach(error, "seconds that a task waits that goes on", _LONGEST_OUTAGE) from None
             self._pause(pauses.next())

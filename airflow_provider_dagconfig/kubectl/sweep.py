@@ -141,17 +141,17 @@ def judge(pod: ListedPod, task: TaskFacts | None, now: datetime) -> Verdict:
     if pod.is_kept:
         return Verdict(Fate.KEEP, "on_finish_action keeps it")
     if task is None:
-        return _unknown(pod, now)
-    known = f"Airflow has its task as {task.state or 'not started'}"
+        return _judge_unknown(pod, now)
+    fact = f"Airflow has its task as {task.state or 'not started'}"
     if not task.is_finished:
-        return Verdict(Fate.KEEP, known if task.try_number is None else f"{known}, try {task.try_number}")
+        return Verdict(Fate.KEEP, fact if task.try_number is None else f"{fact}, try {task.try_number}")
     if task.try_number is not None and pod.try_number > task.try_number:
         return Verdict(Fate.KEEP, f"It is try {pod.try_number}'s, and Airflow knows no try after {task.try_number}")
     if task.ended_at is None:
-        return _finished_at_some_time(pod, known, now)
-    since = f"{known} since {_moment(task.ended_at)}"
+        return _judge_without_end_time(pod, fact, now)
+    since = f"{fact} since {_moment_text(task.ended_at)}"
     if now - task.ended_at <= SETTLED:
-        return Verdict(Fate.KEEP, f"{since}, for less than {_SETTLED}")
+        return Verdict(Fate.KEEP, f"{since}, for less than {_SETTLED_TEXT}")
     if pod.created_at > task.ended_at + SETTLED:
         return Verdict(Fate.DELETE_UNKNOWN, f"{since}, and the pod is younger: another Airflow may have made it")
     return Verdict(Fate.DELETE, since)
@@ -162,24 +162,24 @@ def mark(pod: ListedPod, now: datetime) -> str:
     return f"{now.astimezone(timezone.utc).isoformat(timespec='seconds')} try {pod.try_number}"
 
 
-def _finished_at_some_time(pod: ListedPod, known: str, now: datetime) -> Verdict:
+def _judge_without_end_time(pod: ListedPod, fact: str, now: datetime) -> Verdict:
     if pod.ended_at is None and pod.seen_finished_at is None:
-        return Verdict(Fate.LOOK_AGAIN, f"{known}. It is deleted by a sweep that sees the same in more than {_SETTLED}")
+        return Verdict(Fate.LOOK_AGAIN, f"{fact}. It is deleted by a sweep that sees the same in more than {_SETTLED_TEXT}")
     if pod.ended_at is not None:
-        since, settled = f"{known}, and the pod ended at {_moment(pod.ended_at)}", pod.ended_at
+        since, settled = f"{fact}, and the pod ended at {_moment_text(pod.ended_at)}", pod.ended_at
     else:
         assert pod.seen_finished_at is not None
-        since, settled = f"{known}, and so a sweep saw it at {_moment(pod.seen_finished_at)}", pod.seen_finished_at
+        since, settled = f"{fact}, and so a sweep saw it at {_moment_text(pod.seen_finished_at)}", pod.seen_finished_at
     if now - settled <= SETTLED:
-        return Verdict(Fate.KEEP, f"{since}, less than {_SETTLED} ago")
+        return Verdict(Fate.KEEP, f"{since}, less than {_SETTLED_TEXT} ago")
     return Verdict(Fate.DELETE, since)
 
 
-def _unknown(pod: ListedPod, now: datetime) -> Verdict:
-    does_not_know = "Airflow does not know its task"
+def _judge_unknown(pod: ListedPod, now: datetime) -> Verdict:
+    fact = "Airflow does not know its task"
     if now - pod.created_at <= SETTLED:
-        return Verdict(Fate.KEEP, f"{does_not_know}, and the pod is younger than {_SETTLED}")
-    return Verdict(Fate.DELETE_UNKNOWN, f"{does_not_know}; another Airflow may")
+        return Verdict(Fate.KEEP, f"{fact}, and the pod is younger than {_SETTLED_TEXT}")
+    return Verdict(Fate.DELETE_UNKNOWN, f"{fact}; another Airflow may")
 
 
 def _task_of(pod: Pod) -> TaskId | None:
@@ -212,8 +212,8 @@ def _seen_finished_at(pod: Pod) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-_SETTLED = f"{SETTLED.total_seconds() / 60:g} minutes"
+_SETTLED_TEXT = f"{SETTLED.total_seconds() / 60:g} minutes"
 
 
-def _moment(moment: datetime) -> str:
+def _moment_text(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"

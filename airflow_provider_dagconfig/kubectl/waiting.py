@@ -17,19 +17,19 @@ class Waiter:
     """
 
     def __init__(self) -> None:
-        self._read: int
-        self._write: int | None
-        self._read, self._write = os.pipe()
+        self._reading_end: int
+        self._writing_end: int | None
+        self._reading_end, self._writing_end = os.pipe()
 
     def wake(self) -> None:
         """End this and every later wait at once. A signal handler may call this. After :meth:`close` it has no effect."""
-        if self._write is not None:
-            os.write(self._write, b"k")
+        if self._writing_end is not None:
+            os.write(self._writing_end, b"k")
 
     def wait(self, streams: Iterable[Stream], seconds: float) -> list[Stream]:
         """Wait until a stream has data or the time is over. Return the streams that have data."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._read, selectors.EVENT_READ)
+            selector.register(self._reading_end, selectors.EVENT_READ)
             for stream in streams:
                 selector.register(stream, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select(seconds)]
@@ -37,7 +37,7 @@ class Waiter:
 
     def close(self) -> None:
         """Close the pipe."""
-        write, self._write = self._write, None
-        if write is not None:
-            os.close(write)
-            os.close(self._read)
+        writing_end, self._writing_end = self._writing_end, None
+        if writing_end is not None:
+            os.close(writing_end)
+            os.close(self._reading_end)

@@ -40,7 +40,7 @@ SILENT = 90.0
 SHOWS = 10.0
 """Seconds that an open watch has to show a pod. After them the pod itself is requested."""
 
-_AT_ONCE = 4
+_MAX_CONCURRENT_REQUESTS = 4
 """Maximum number of concurrent requests for single pods; each is a kubectl process."""
 
 
@@ -50,7 +50,7 @@ class Sight:
     def __init__(self, watch: Watch, name: Name, uid: str | None) -> None:
         self._watch, self.name, self._uid = watch, name, uid
         self._events: deque[Event | str | KubectlError] = deque()
-        self._came: asyncio.Future[None] | None = None
+        self._arrival: asyncio.Future[None] | None = None
         self._was_shown = False
         self._begun_at = time.monotonic()
 
@@ -68,13 +68,13 @@ class Sight:
         """
         until = time.monotonic() + seconds
         while not self._events:
-            now, looks_at = time.monotonic(), self._begun_at + self._watch.hub.shows
-            if not self._was_shown and now >= looks_at:
-                await self._look()
+            now, request_at = time.monotonic(), self._begun_at + self._watch.hub.shows
+            if not self._was_shown and now >= request_at:
+                await self._request_unseen_pod()
             elif now >= until:
                 return None
             else:
-                await self._wait((until if self._was_shown else min(until, looks_at)) - now)
+                await self._wait((until if self._was_shown else min(until, request_at)) - now)
         event = self._events.popleft()
         if isinstance(event, KubectlError):
             raise event
@@ -83,15 +83,15 @@ class Sight:
     async def _wait(self, seconds: float) -> None:
         """Wait until an observation arrives. It uses a future and a timer, since a thousand sights wait at a time."""
         loop = asyncio.get_running_loop()
-        self._came = came = loop.create_future()
-        timer = loop.call_later(seconds, _wake, came)
+        self._arrival = arrival = loop.create_future()
+        timer = loop.call_later(seconds, _wake, arrival)
         try:
-            await came
+            await arrival
         finally:
             timer.cancel()
-            self._came = None
+            self._arrival = None
 
-    async def look(self) -> Event | None:
+    async def request_pod(self) -> Event | None:
         """
         Request the pod itself before the lack of observations leads to a decision.
 
@@ -99,25 +99,25 @@ class Sight:
         :raises KubectlError: the request is not permitted.
         """
         try:
-            pod = await self._watch.hub.look(self.name)
+            pod = await self._watch.hub.get_pod(self.name)
         except KubectlError as error:
             if error.fault is Fault.NOT_FOUND:
                 return Event("DELETED", {})
-            if not self._watch.patience.may_pass(error, time.monotonic()):
+            if not self._watch.patience.may_retry(error, time.monotonic()):
                 raise
             return None
         if requests.MANAGED_BY not in (f"{key}={value}" for key, value in (pod["metadata"].get("labels") or {}).items()):
             raise KubectlError(Fault.INVALID, f"pod {self.name[1]} has lost its label {requests.MANAGED_BY}: no watch tells of it")
         return Event("MODIFIED", essentials(pod))
 
-    async def _look(self) -> None:
+    async def _request_unseen_pod(self) -> None:
         """Request a pod that the watch does not show: it is gone, or the watch does not cover it."""
         self._begun_at = time.monotonic()
         # If a list is still due, it will show the pod, or that it is gone.
-        if self._watch.is_following and (event := await self.look()) is not None and not self._was_shown:
-            self.tell(event, is_certain=True)
+        if self._watch.is_following and (event := await self.request_pod()) is not None and not self._was_shown:
+            self.receive(event, is_certain=True)
 
-    def tell(self, event: Event | str | KubectlError, *, is_certain: bool = False) -> None:
+    def receive(self, event: Event | str | KubectlError, *, is_certain: bool = False) -> None:
         """
         Receive an observation.
 
@@ -130,8 +130,8 @@ class Sight:
                 return
             self._was_shown = True
         self._events.append(event)
-        if self._came is not None:
-            _wake(self._came)
+        if self._arrival is not None:
+            _wake(self._arrival)
 
 
 class Watch:
@@ -169,16 +169,16 @@ class Watch:
         self.sights.append(sight)
         self._by_name.setdefault(sight.name, []).append(sight)
         if (pod := self._pods.get(sight.name)) is not None:
-            sight.tell(Event("MODIFIED", pod))
+            sight.receive(Event("MODIFIED", pod))
 
     def remove(self, sight: Sight) -> None:
         """Remove a sight of a pod. The watch ends with its last sight."""
         if sight not in self.sights:
             return
         self.sights.remove(sight)
-        of_name = self._by_name[sight.name]
-        of_name.remove(sight)
-        if not of_name:
+        same_name = self._by_name[sight.name]
+        same_name.remove(sight)
+        if not same_name:
             del self._by_name[sight.name]
         if not self.sights:
             self._task.cancel()
@@ -191,61 +191,61 @@ class Watch:
                     if self._version is None:
                         await self._list()
                     await self._follow()
-                    self._watching.ended(time.monotonic())
+                    self._watching.record_end(time.monotonic())
                 except KubectlError as error:
-                    await self._lost(error)
+                    await self._handle_failure(error)
         except KubectlError as error:
-            self.hub.refused(self, error)
+            self.hub.handle_failed_watch(self, error)
         except Exception as error:  # noqa: BLE001 - all sights must receive it, whatever it is
-            self.hub.refused(self, KubectlError(Fault.MISCONFIGURED, f"{type(error).__name__}: {error}", "watch"))
+            self.hub.handle_failed_watch(self, KubectlError(Fault.MISCONFIGURED, f"{type(error).__name__}: {error}", "watch"))
 
-    async def _lost(self, error: KubectlError) -> None:
+    async def _handle_failure(self, error: KubectlError) -> None:
         """Handle the failure of a list or a watch: back off, or raise the error if a retry can't help."""
         self._version = None
-        if error.fault is not Fault.EXPIRED and not self.patience.may_pass(error, time.monotonic()):
+        if error.fault is not Fault.EXPIRED and not self.patience.may_retry(error, time.monotonic()):
             raise error
         if error.fault in (Fault.UNAUTHORIZED, Fault.MISCONFIGURED):
             await self.hub.renew()
-        if note := self._watching.lost(error, time.monotonic()):
-            self._tell_all(note)
+        if note := self._watching.record_failure(error, time.monotonic()):
+            self._deliver_to_all(note)
 
     async def _list(self) -> None:
         """List all pods, and deliver the differences to the known states."""
         pods: dict[Name, Pod] = {}
-        place: str | None = None
+        continue_token: str | None = None
         # A pod that a sight waits for from now on may be younger than the list.
         waited_for = set(self._by_name)
-        while place != "":
-            page, place, version = await self.hub.list_page(self.namespace, place)
+        while continue_token != "":
+            page, continue_token, version = await self.hub.list_page(self.namespace, continue_token)
             pods |= page
         before, self._pods, self._version = self._pods, pods, version
-        self._answered("list")
+        self._record_answer("list")
         for name in list(self._by_name):
             if name not in pods:
                 if name in waited_for:
-                    self._tell(name, Event("DELETED", before.get(name, {})), is_certain=True)
+                    self._deliver(name, Event("DELETED", before.get(name, {})), is_certain=True)
             elif before.get(name, {}).get("metadata", {}).get("resourceVersion") != pods[name]["metadata"]["resourceVersion"]:
-                self._tell(name, Event("MODIFIED", pods[name]), is_certain=True)
+                self._deliver(name, Event("MODIFIED", pods[name]), is_certain=True)
 
     async def _follow(self) -> None:
         """Deliver each change until the watch ends."""
         assert self._version is not None
         client = await self.hub.client()
         stream = client.open(requests.watch_all(self.namespace, self._version))
-        self._watching.opened(time.monotonic())
+        self._watching.record_opening(time.monotonic())
         self.is_following = True
         try:
-            await self._take(stream)
+            await self._read_events(stream)
         finally:
             self.is_following = False
             await asyncio.to_thread(stream.close)
 
-    async def _take(self, stream: Stream) -> None:
+    async def _read_events(self, stream: Stream) -> None:
         watch_bytes = WatchBytes()
-        while (chunk := await _chunk(stream, self.hub.silent)) is not None:
+        while (chunk := await _next_chunk(stream, self.hub.silent)) is not None:
             try:
                 for event in watch_bytes.feed(chunk):
-                    self._see(event)
+                    self._record_event(event)
             except KubectlError as no_event:
                 # kubectl's error says more than the half line that it left.
                 raise (None if chunk else await asyncio.to_thread(stream.error)) or no_event from None
@@ -254,9 +254,9 @@ class Watch:
                     raise error
                 return
 
-    def _see(self, event: Event) -> None:
-        self._answered("watch")
-        self._watching.told()
+    def _record_event(self, event: Event) -> None:
+        self._record_answer("watch")
+        self._watching.record_event()
         metadata = event.pod["metadata"]
         self._version = metadata["resourceVersion"]
         if event.kind == "BOOKMARK":
@@ -266,24 +266,24 @@ class Watch:
             self._pods.pop(name, None)
         else:
             self._pods[name] = pod
-        self._tell(name, Event(event.kind, pod))
+        self._deliver(name, Event(event.kind, pod))
 
-    def _answered(self, verb: str) -> None:
-        self.patience.was_answered(verb)
-        if self._watching.heard():
-            self._tell_all("The API server answers again")
+    def _record_answer(self, verb: str) -> None:
+        self.patience.record_answer(verb)
+        if self._watching.record_answer():
+            self._deliver_to_all("The API server answers again")
 
-    def _tell(self, name: Name, event: Event, *, is_certain: bool = False) -> None:
+    def _deliver(self, name: Name, event: Event, *, is_certain: bool = False) -> None:
         for sight in self._by_name.get(name, ()):
-            sight.tell(event, is_certain=is_certain)
+            sight.receive(event, is_certain=is_certain)
 
-    def _tell_all(self, what: str | KubectlError) -> None:
+    def _deliver_to_all(self, observation: str | KubectlError) -> None:
         for sight in self.sights:
-            sight.tell(what)
+            sight.receive(observation)
 
     def fail(self, error: KubectlError) -> None:
         """Tell all sights that there is nothing to wait for."""
-        self._tell_all(error)
+        self._deliver_to_all(error)
 
 
 class WatchHub:
@@ -304,7 +304,7 @@ class WatchHub:
         self._open = ExitStack()
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
-        self._looks = asyncio.Semaphore(_AT_ONCE)
+        self._request_slots = asyncio.Semaphore(_MAX_CONCURRENT_REQUESTS)
         self._watches: dict[str | None, Watch] = {}
         self._may_watch_all = True
 
@@ -321,22 +321,22 @@ class WatchHub:
             yield sight
         finally:
             sight._watch.remove(sight)
-            self._watches = {of: watch for of, watch in self._watches.items() if watch.sights}
+            self._watches = {scope: watch for scope, watch in self._watches.items() if watch.sights}
             if not self._watches:
                 self._client = None
                 self._open.close()
 
     def _watch_of(self, namespace: str) -> Watch:
         """Return the watch that covers a namespace."""
-        alive = {of: watch for of, watch in self._watches.items() if not watch.has_ended}
-        for of in (namespace, None):
-            if of in alive:
-                return alive[of]
-        of = None if alive and self._may_watch_all else namespace
-        watch = self._watches[of] = Watch(self, of)
+        alive = {scope: watch for scope, watch in self._watches.items() if not watch.has_ended}
+        for scope in (namespace, None):
+            if scope in alive:
+                return alive[scope]
+        scope = None if alive and self._may_watch_all else namespace
+        watch = self._watches[scope] = Watch(self, scope)
         return watch
 
-    def refused(self, watch: Watch, error: KubectlError) -> None:
+    def handle_failed_watch(self, watch: Watch, error: KubectlError) -> None:
         """Handle a watch that ended with an error. If watching all namespaces is forbidden, watch each one by itself."""
         self._watches.pop(watch.namespace, None)
         if watch.namespace is not None or error.fault is not Fault.FORBIDDEN:
@@ -368,30 +368,30 @@ class WatchHub:
             self._client, self._is_stale = None, True
             self._open.close()
 
-    async def look(self, name: Name) -> Pod:
+    async def get_pod(self, name: Name) -> Pod:
         """
         Return the present state of a pod.
 
         :raises KubectlError: there is no such pod, or no answer.
         """
-        async with self._looks:
+        async with self._request_slots:
             client = await self.client()
             request = requests.get(PodPath(*name))
             return read_pod(read_json(await asyncio.to_thread(client.ask, request), request.verb), request.verb)
 
-    async def list_page(self, namespace: str | None, place: str | None) -> tuple[dict[Name, Pod], str, str]:
+    async def list_page(self, namespace: str | None, continue_token: str | None) -> tuple[dict[Name, Pod], str, str]:
         """
         Return one page of pods, the place where the next page begins, and the version of the list.
 
         :raises KubectlError: there is no answer.
         """
-        client, request = await self.client(), requests.list_all(namespace, place)
+        client, request = await self.client(), requests.list_all(namespace, continue_token)
 
         def ask() -> tuple[dict[Name, Pod], str, str]:
             document = client.ask_json(request)
-            pods, following = read_pods(document, request.verb)
+            pods, next_token = read_pods(document, request.verb)
             page: dict[Name, Pod] = {(pod["metadata"]["namespace"], pod["metadata"]["name"]): essentials(pod) for pod in pods}
-            return page, following, str(document["metadata"]["resourceVersion"])
+            return page, next_token, str(document["metadata"]["resourceVersion"])
 
         return await asyncio.to_thread(ask)
 
@@ -401,12 +401,12 @@ def _wake(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-async def _chunk(stream: Stream, seconds: float) -> bytes | None:
+async def _next_chunk(stream: Stream, seconds: float) -> bytes | None:
     """Return the next bytes of a stream: empty at its end, None if none arrive in time."""
-    loop, came = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(stream.fileno(), came.set)
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(stream.fileno(), arrived.set)
     try:
-        await asyncio.wait_for(came.wait(), seconds)
+        await asyncio.wait_for(arrived.wait(), seconds)
     except asyncio.TimeoutError:
         return None
     finally:

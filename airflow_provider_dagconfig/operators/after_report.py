@@ -45,5 +45,5 @@ def after_success(task: BaseOperator, ti: Any, then: Callable[[], None], otherwi
             otherwise(f"Airflow has the task as {state or 'not started'}")
 
     # Airflow makes a list of the constructor's argument, but does not convert a later assignment.
-    given: Any = task.on_success_callback or ()
-    task.on_success_callback = [*((given,) if callable(given) else given), when_reported]
+    callbacks: Any = task.on_success_callback or ()
+    task.on_success_callback = [*((callbacks,) if callable(callbacks) else callbacks), when_reported]

@@ -3,7 +3,7 @@ The data that a task stores when it is deferred, so that nothing is looked up wh
 
 A task that resumes has its templates rendered again, before it receives the arguments of its deferral. If it looked its row up
 again then, it could mix two configurations, or skip a task whose pod has run. But the API server's message already says that the
-task resumes, and with which arguments. Airflow has no public access to that message; :func:`found_in` reads it.
+task resumes, and with which arguments. Airflow has no public access to that message; :func:`read_deferral` reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMAT = 1
 METHOD = "execute_complete"
 """The operator's method with which a deferred task resumes."""
 
-_parted: dict[tuple[Any, ...], str] = {}
+_stored: dict[tuple[Any, ...], str] = {}
 """The data that tasks of this process have stored. `airflow dags test` runs a task in one process, and drops its arguments."""
 
 
@@ -102,10 +102,10 @@ class Deferral:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
-    def leave(self, ti: Any) -> dict[str, str]:
+    def as_arguments(self, ti: Any) -> dict[str, str]:
         """Return it as arguments of the deferral."""
         text = self.to_json()
-        _parted[_key(ti)] = text
+        _stored[_try_key(ti)] = text
         return {"deferral": text}
 
 
@@ -113,7 +113,7 @@ class NotFoundError(Exception):
     """A task resumes, and its stored data cannot be read. The message says why."""
 
 
-def found_in(ti: Any) -> Deferral | None:
+def read_deferral(ti: Any) -> Deferral | None:
     """
     Return the stored data of a task that resumes; None for a task that begins.
 
@@ -128,13 +128,13 @@ def found_in(ti: Any) -> Deferral | None:
         raise NotFoundError("its trigger failed")
     kwargs = getattr(server, "next_kwargs", None) or {}
     # Airflow 3.1 wraps an encoded dict in a dict with its type.
-    given = kwargs.get("__var", kwargs) if isinstance(kwargs, Mapping) else {}
-    text = given.get("deferral") or _parted.get(_key(ti))
+    arguments = kwargs.get("__var", kwargs) if isinstance(kwargs, Mapping) else {}
+    text = arguments.get("deferral") or _stored.get(_try_key(ti))
     try:
         return Deferral.from_json(str(text))
     except ValueError as error:
         raise NotFoundError(f"what it left cannot be read: {error}") from None
 
 
-def _key(ti: Any) -> tuple[Any, ...]:
+def _try_key(ti: Any) -> tuple[Any, ...]:
     return (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number)

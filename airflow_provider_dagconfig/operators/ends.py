@@ -83,7 +83,7 @@ def columns_behind(end: PodEnd, config: DagConfig) -> tuple[str, ...]:
     return ()
 
 
-def as_airflows(
+def airflow_exception(
     end: PodEnd,
     config: DagConfig,
     container: str,
@@ -109,11 +109,11 @@ def as_airflows(
     if isinstance(end, PodNotAllowed):
         return AirflowFailException(str(end))
     if isinstance(end, PodRefused):
-        return _refused(end, config, back)
+        return _refusal_exception(end, config, back)
     return TaskPodError(str(end), end)
 
 
-def _refused(end: PodRefused, config: DagConfig, back: LookBack | None) -> AirflowException:
+def _refusal_exception(end: PodRefused, config: DagConfig, back: LookBack | None) -> AirflowException:
     if has_no_room(end):
         return TaskPodError(f"The namespace has no room for the pod now: {end}{quota_remedy(str(end), config, back)}", end)
     if end.fault is Fault.FORBIDDEN:

@@ -41,20 +41,20 @@ class Growth:
         """The values of row, overrides and conf."""
         self._context, self._lookup, self._log = context, lookup, log
         self._ceiling = next((each for each in binding(found.ceilings) if each.name == "memory"), None)
-        self._grows = found.config.memory_growth is not None and found.config.enabled and can_remember(context)
-        self.in_force = in_force or replace(found, config=grown(found.config, self._kept, self._ceiling))
+        self._may_grow = found.config.memory_growth is not None and found.config.enabled and can_remember(context)
+        self.in_force = in_force or replace(found, config=grown(found.config, self._stored, self._ceiling))
         """The values that the try runs with."""
 
     @cached_property
-    def _kept(self) -> Grown | None:
-        return Grown.from_kept(recall(self._context, GROWTH)) if self._grows else None
+    def _stored(self) -> Grown | None:
+        return Grown.from_kept(recall(self._context, GROWTH)) if self._may_grow else None
 
     @property
     def has_grown(self) -> bool:
         """Whether the try has more memory than the values of row, overrides and conf."""
         return self.in_force.config.memory_limit != self.begun_with.memory_limit
 
-    def ended(self, end: PodEnd, container: str) -> Quantity | None:
+    def record_end(self, end: PodEnd, container: str) -> Quantity | None:
         """
         Store a larger limit for the next try if the job's container was OOMKilled.
 
@@ -62,37 +62,39 @@ class Growth:
         """
         if not isinstance(end, PodFailed) or end.outcome.end is not End.OUT_OF_MEMORY:
             return None
-        return self._leave(end.ended.pod, container)
+        return self._store_next_limit(end.ended.pod, container)
 
-    def replacing(self, pod: Mapping[str, Any], container: str) -> InForce | None:
+    def record_replaced(self, pod: Mapping[str, Any], container: str) -> InForce | None:
         """
         Check an earlier try's pod before it is deleted: a worker that died may not have stored its end.
 
         :return: the values that the try runs with from now on, if that pod was OOMKilled; None if nothing changes.
         """
         outcome = read_status(pod, container)
-        if isinstance(outcome, Outcome) and outcome.end is End.OUT_OF_MEMORY and self._leave(pod, container):
-            config = grown(self.begun_with, self._kept, self._ceiling)
+        if isinstance(outcome, Outcome) and outcome.end is End.OUT_OF_MEMORY and self._store_next_limit(pod, container):
+            config = grown(self.begun_with, self._stored, self._ceiling)
             if config != self.in_force.config:
                 self.in_force = replace(self.in_force, config=config)
                 return self.in_force
         return None
 
-    def say_what_was_needed(self) -> None:
+    def log_needed_memory(self) -> None:
         """Log how to write the larger memory into the job's row, after the job has succeeded with more than it began with."""
         config, row = self.in_force.config, self.begun_with
-        if self._kept is None or not self.has_grown:
+        if self._stored is None or not self.has_grown:
             return
         values = [f"memory_request={config.memory_request}", f"memory_limit={config.memory_limit}"]
         self._log.warning(
             "%s/%s needed more memory than it is given: it succeeded with memory_limit %s instead of %s (%s). The next run begins"
             " with %s again. To give it what it needed: %s",
-            *printables(config.dag_name, config.job_name, config.memory_limit, row.memory_limit, self._kept.why, row.memory_limit),
+            *printables(
+                config.dag_name, config.job_name, config.memory_limit, row.memory_limit, self._stored.why, row.memory_limit
+            ),
             *printables(self._lookup.hook.store.location.command("set", config.dag_name, config.job_name, *values)),
         )
 
-    def _leave(self, pod: Mapping[str, Any], container: str) -> Quantity | None:
-        if not self._grows:
+    def _store_next_limit(self, pod: Mapping[str, Any], container: str) -> Quantity | None:
+        if not self._may_grow:
             return None
         # The limit that it really had: an adopted pod may be older than a change.
         text = memory_limit_of(pod, container)
@@ -100,11 +102,11 @@ class Growth:
         limit = next_limit(self.begun_with, self._ceiling, before)
         if limit is None:
             return None
-        if self._kept is not None and self._kept.limit >= limit:
-            return grown(self.begun_with, self._kept, self._ceiling).memory_limit
-        self._kept = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
+        if self._stored is not None and self._stored.limit >= limit:
+            return grown(self.begun_with, self._stored, self._ceiling).memory_limit
+        self._stored = Grown(limit, before, try_number(pod) or self._context["ti"].try_number)
         try:
-            remember(self._context, GROWTH, self._kept.as_dict())
+            remember(self._context, GROWTH, self._stored.as_dict())
         except Exception as error:  # noqa: BLE001 - the report of the pod's end must not be lost
             self._log.warning("Airflow did not keep memory_limit %s for the next try: %s", *printables(limit, error))
             return None

@@ -17,7 +17,7 @@ from airflow_provider_dagconfig.kubectl.release import Kill
 ANSWER_SECONDS = 3.0
 """Seconds that Airflow has to answer. After them the pod is left: the supervisor sends SIGKILL five seconds after SIGTERM."""
 
-_DECIDED = ("success", "failed", "skipped", "removed", "restarting")
+_DECIDED_STATES = ("success", "failed", "skipped", "removed", "restarting")
 """The states of a task that somebody ended or cleared. In any other state somebody may continue with its pod, or it is unknown."""
 
 
@@ -35,6 +35,6 @@ def judge_kill(ti: Any) -> Kill:
         return Kill(False, f"the task was told to stop, and nobody says who decided that: {error}")
     if state == UNKNOWN:
         return Kill(True, "Airflow does not know this task instance any more")
-    if state in _DECIDED:
+    if state in _DECIDED_STATES:
         return Kill(True, f"Airflow has the task as {state}")
     return Kill(False, f"the task was told to stop, but nobody decided that: Airflow has it as {state or 'not started'}")

@@ -21,7 +21,7 @@ from airflow_provider_dagconfig.kubectl.access import ClusterAccess
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import to_plain
 from airflow_provider_dagconfig.kubectl.report import Kind, Report
-from airflow_provider_dagconfig.operators.deferral import Deferral, NotFoundError, found_in
+from airflow_provider_dagconfig.operators.deferral import Deferral, NotFoundError, read_deferral
 from airflow_provider_dagconfig.operators.ends import errors_fit_for_logs
 from airflow_provider_dagconfig.operators.growth import Growth
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
@@ -29,7 +29,7 @@ from airflow_provider_dagconfig.operators.parameters import check_parameters
 from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, defaults_of, is_ported, parameters_of_subclasses
 from airflow_provider_dagconfig.operators.retrying import Retrying, is_from_row, with_retries
-from airflow_provider_dagconfig.operators.task_log import tell_configuration
+from airflow_provider_dagconfig.operators.task_log import log_configuration
 from airflow_provider_dagconfig.operators.task_pod import TaskPod
 from airflow_provider_dagconfig.operators.texts import as_written, mask_listed_variables
 from airflow_provider_dagconfig.wording import printable
@@ -201,19 +201,19 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         # Airflow passes each operator's __init__ the merged arguments of the DAG, the task groups and the task. A mapped task's
         # arguments are checked in partial(), which also sees a None that overrides them.
         is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
-        known = parameters_of_subclasses(type(self), ConfiguredKubectlRunOperator)
+        own_parameters = parameters_of_subclasses(type(self), ConfiguredKubectlRunOperator)
         check_ported(
             {**kwargs, "container_resources": container_resources, "dag_name": dag_name, "job_name": job_name},
-            {} if is_mapped else {name: value for name, value in kwargs["default_args"].items() if name not in known},
+            {} if is_mapped else {name: value for name, value in kwargs["default_args"].items() if name not in own_parameters},
             task_id=kwargs["task_id"],
             dag=kwargs.get("dag"),
         )
         check_unrendered({"image": image, "cmds": cmds, "arguments": arguments, "env_vars": env_vars})
         check_parameters(on_finish_action, startup_timeout_seconds, skip_on_exit_code, in_cluster, deferrable, logging_interval)
-        given = {"retries": retries, "retry_delay": retry_delay, "retry_policy": retry_policy}
-        given = with_retries(given, task_id=kwargs["task_id"], from_row=retries_from_row, run_once=run_once)
-        given |= {name: value for name, value in kwargs.items() if not is_ported(name)}
-        super().__init__(do_xcom_push=do_xcom_push, **given)
+        base_arguments = {"retries": retries, "retry_delay": retry_delay, "retry_policy": retry_policy}
+        base_arguments = with_retries(base_arguments, task_id=kwargs["task_id"], from_row=retries_from_row, run_once=run_once)
+        base_arguments |= {name: value for name, value in kwargs.items() if not is_ported(name)}
+        super().__init__(do_xcom_push=do_xcom_push, **base_arguments)
         self.job_name = job_name
         self.dag_name = dag_name
         self.exchange_group = exchange_group
@@ -274,27 +274,27 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self._in_force: InForce | None = None
         self._growth: Growth | None = None
         self._retrying: Retrying | None = None
-        self._left: Deferral | None = None
+        self._deferral: Deferral | None = None
         self._pod: TaskPod | None = None
         self._killed = False
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> OperatorPartial:
         """Check a mapped task's arguments and pass them to Airflow: ``__init__`` is called only when the task starts."""
-        known = parameters_of_subclasses(cls, ConfiguredKubectlRunOperator)
-        taken = {name: value for name, value in kwargs.items() if name in known or not is_ported(name)}
-        partial = super().partial(task_id=task_id, **taken)
+        own_parameters = parameters_of_subclasses(cls, ConfiguredKubectlRunOperator)
+        passed = {name: value for name, value in kwargs.items() if name in own_parameters or not is_ported(name)}
+        partial = super().partial(task_id=task_id, **passed)
         check_unrendered({name: value for name, value in kwargs.items() if name in POD_PARAMETERS})
         defaults = defaults_of(partial.kwargs["dag"], partial.kwargs["task_group"], kwargs)
         check_ported(
-            {name: value for name, value in kwargs.items() if name not in known},
-            {name: value for name, value in defaults.items() if name not in known},
+            {name: value for name, value in kwargs.items() if name not in own_parameters},
+            {name: value for name, value in defaults.items() if name not in own_parameters},
             task_id=task_id,
             dag=partial.kwargs["dag"],
         )
-        given = {**defaults, **kwargs}
+        arguments = {**defaults, **kwargs}
         partial.kwargs |= with_retries(
-            given, task_id=task_id, from_row=given.get("retries_from_row"), run_once=given.get("run_once")
+            arguments, task_id=task_id, from_row=arguments.get("retries_from_row"), run_once=arguments.get("run_once")
         )
         return partial
 
@@ -310,32 +310,32 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
-        rest = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
-        with self._retries(context).failures_decided():
-            if self._goes_on(context):
-                self._render_again(rest, context, jinja_env, seen_oids)
+        other_fields = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
+        with self._retries(context).decide_failures():
+            if self._restore_deferral(context):
+                self._render_again(other_fields, context, jinja_env, seen_oids)
             else:
                 self._render_fields(self._selectors, context, jinja_env, seen_oids)
                 with errors_fit_for_logs(lines=False):
                     self._resolve(context)
-                self._render_fields(rest, context, jinja_env, seen_oids)
+                self._render_fields(other_fields, context, jinja_env, seen_oids)
         mask_listed_variables(self.env_vars)
 
-    def _goes_on(self, context: Context) -> bool:
+    def _restore_deferral(self, context: Context) -> bool:
         """Restore the stored data if the task was deferred and resumes: then nothing is looked up, and nothing skips the task."""
         if "ti" not in context:
             return False
         try:
-            self._left = found_in(context["ti"])
+            self._deferral = read_deferral(context["ti"])
         except NotFoundError as error:
             self.log.warning("The configuration is read again: %s", printable(error))
-            self._retries(context).goes_on = True
-        if self._left is None:
+            self._retries(context).is_resuming = True
+        if self._deferral is None:
             return False
-        for name, value in self._left.selectors.items():
+        for name, value in self._deferral.selectors.items():
             setattr(self, name, value)
-        self._retries(context).goes_on = True
-        self._take(context, self._left.in_force, self._left.begun_with)
+        self._retries(context).is_resuming = True
+        self._use_values(context, self._deferral.in_force, self._deferral.begun_with)
         return True
 
     def _render_again(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
@@ -347,25 +347,25 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
     def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
         """Render some fields as Airflow does, but keep texts as texts if the DAG renders native objects."""
-        given = {name: getattr(self, name) for name in names}
-        super()._do_render_template_fields(self, given, context, jinja_env, seen_oids)
+        unrendered = {name: getattr(self, name) for name in names}
+        super()._do_render_template_fields(self, unrendered, context, jinja_env, seen_oids)
         if not isinstance(self.render_template("1", context, jinja_env), str):
-            for name, value in given.items():
+            for name, value in unrendered.items():
                 setattr(self, name, as_written(name, value, getattr(self, name), jinja_env, context))
 
     def _resolve(self, context: Context) -> None:
         """Read the row and the group, once per try, and make them available to templates."""
         if self._in_force is None:
             found = self._lookup(context).read(context)
-            self._take(context, found)
+            self._use_values(context, found)
             self._retries(context).end_groups()
             assert self._in_force is not None
-            tell_configuration(self.log, self._in_force.config, self._in_force.group)
+            log_configuration(self.log, self._in_force.config, self._in_force.group)
         else:
-            self._give(context, self._in_force)
+            self._pass_to_templates(context, self._in_force)
         self._retries(context).skip_if_disabled(self._lookup(context), self._in_force)
 
-    def _take(self, context: Context, found: InForce, begun_with: DagConfig | None = None) -> None:
+    def _use_values(self, context: Context, found: InForce, begun_with: DagConfig | None = None) -> None:
         """
         Use the values that were found.
 
@@ -377,16 +377,16 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         else:
             self._growth = Growth(context, lookup, replace(found, config=begun_with), self.log, found)
         self._retries(context).found = self._growth.in_force
-        self._give(context, self._growth.in_force)
+        self._pass_to_templates(context, self._growth.in_force)
 
-    def _give(self, context: Context, found: InForce) -> None:
+    def _pass_to_templates(self, context: Context, found: InForce) -> None:
         """Make the try's values available to templates."""
-        self.now_runs_with(found)
+        self.record_values(found)
         # Context is a TypedDict; the names are this operator's.
         context["dag_config"] = found.config  # type: ignore[typeddict-unknown-key]
         context["exchange_group"] = found.group  # type: ignore[typeddict-unknown-key]
 
-    def now_runs_with(self, found: InForce) -> None:
+    def record_values(self, found: InForce) -> None:
         """Record the try's values, also for Airflow's Rendered tab."""
         self._in_force, self.dag_config = found, found.config.as_dict()
 
@@ -416,47 +416,47 @@ class ConfiguredKubectlRunOperator(BaseOperator):
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
-        with self._telling(context):
+        with self._failures_logged(context):
             if self._in_force is None:  # executed without a rendering, as a test may do
                 self._resolve(context)
-            return self._task_pod(context).execute()
+            return self._make_task_pod(context).execute()
 
     def execute_complete(self, context: Context, event: Any = None, deferral: str | None = None) -> Any:  # noqa: ARG002
         """
         Resume after a deferral: collect the end of the pod, or wait for it if the triggerer does not.
 
         :param event: the trigger's event, a :class:`~airflow_provider_dagconfig.kubectl.report.Report` as a dict.
-        :param deferral: the task's stored data; it was read before (``deferral.found_in``).
+        :param deferral: the task's stored data; it was read before (``deferral.read_deferral``).
         :return: as for :meth:`execute`.
         """
-        with self._telling(context):
+        with self._failures_logged(context):
             report = Report.from_dict(event)
-            if self._left is not None:
-                return self._task_pod(context).complete(self._left, report)
+            if self._deferral is not None:
+                return self._make_task_pod(context).complete(self._deferral, report)
             if self._in_force is None:
                 self._resolve(context)
             # Its pod exists under the same name.
             self.log.warning("The pod is waited for in the worker: %s", printable(report.message))
-            return self._task_pod(context).execute(refusal="No pod is made: the task was deferred, and its pod is gone")
+            return self._make_task_pod(context).execute(refusal="No pod is made: the task was deferred, and its pod is gone")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, as Airflow does; but a trigger that failed does not end the pod."""
         if next_method != _TRIGGER_FAILED:
             return super().resume_execution(next_method, next_kwargs, context)
-        given = next_kwargs or {}
-        why = "\n".join(given.get("traceback") or ()) or str(given.get("error", ""))
+        arguments = next_kwargs or {}
+        why = "\n".join(arguments.get("traceback") or ()) or str(arguments.get("error", ""))
         report = Report(Kind.NOT_WATCHED, message=f"its trigger failed: {why.strip()}")
         return self.execute_complete(context, event=report.as_dict())
 
     @contextmanager
-    def _telling(self, context: Context) -> Iterator[None]:
+    def _failures_logged(self, context: Context) -> Iterator[None]:
         """Log what follows from a failure, outside of Airflow's groups of lines."""
         self._retries(context).open_groups = 0
         # The message about a pod's end has several lines. Each is made of safe parts.
-        with self._retries(context).failures_decided(), errors_fit_for_logs(lines=True):
+        with self._retries(context).decide_failures(), errors_fit_for_logs(lines=True):
             yield
 
-    def _task_pod(self, context: Context) -> TaskPod:
+    def _make_task_pod(self, context: Context) -> TaskPod:
         assert self._growth is not None
         self._pod = TaskPod(self, context, self._growth, self._retries(context))
         if self._killed:  # the kill came before the pod
@@ -468,13 +468,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         retrying = self._retries(context)
         decision = retrying.decide(error)
         retrying.open_groups += 1  # Airflow's group for what follows execute
-        retrying.tell(decision)
+        retrying.log_decision(decision)
         return decision
 
     def _retries(self, context: Context) -> Retrying:
         if self._retrying is None:
-            is_row = is_from_row(getattr(self, "retry_policy", None), self.retries_from_row)
-            self._retrying = Retrying(self, context, from_row=is_row, run_once=self.run_once)
+            from_row = is_from_row(getattr(self, "retry_policy", None), self.retries_from_row)
+            self._retrying = Retrying(self, context, from_row=from_row, run_once=self.run_once)
         return self._retrying
 
     def on_kill(self) -> None:

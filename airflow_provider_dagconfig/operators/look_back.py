@@ -65,7 +65,7 @@ class _Search:
         return self.config.dag_name, self.config.job_name
 
     def run(self) -> None:
-        previous = Question(lambda: _previous(self.context), "Airflow")
+        previous = Question(lambda: _previous_success(self.context), "Airflow")
         self.options = self.hook.store.location.options
         for column in self.columns:
             self.pasts[column] = self._past(column)
@@ -73,7 +73,7 @@ class _Search:
             self.row = self.hook.get_dag_config_row(*self.job).row
         found = previous.answer(ANSWER_SECONDS)
         if found is not None:
-            self.earlier = self._earlier(found)
+            self.earlier = self._earlier_run(found)
 
     def _past(self, column: str) -> Past:
         entry = self.hook.get_last_change_of(*self.job, column)
@@ -82,7 +82,7 @@ class _Search:
         since = self.hook.get_history(*self.job, table_name="dag_configuration", since=entry.changed_at)
         return Past(entry, tuple(later for later in since if later.audit_id > entry.audit_id))
 
-    def _earlier(self, previous: Any) -> EarlierRun | None:
+    def _earlier_run(self, previous: Any) -> EarlierRun | None:
         """Return the values that an earlier task instance began with; None if they are not certain."""
         begun_at = previous.start_date
         is_mapped = previous.map_index is not None and previous.map_index >= 0
@@ -99,7 +99,7 @@ class _Search:
         return EarlierRun(previous.run_id, previous.end_date or begun_at, values)
 
 
-def _previous(context: Mapping[str, Any]) -> Any:
+def _previous_success(context: Mapping[str, Any]) -> Any:
     """
     Ask Airflow for the task's last success before this run. Return None if there is none, or if this Airflow cannot say.
 

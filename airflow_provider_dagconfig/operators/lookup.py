@@ -62,17 +62,17 @@ class Lookup:
         :raises AirflowFailException: the run's conf cannot be used, or a value is above a ceiling.
         """
         by_run: Mapping[str, Any] = {}
-        refused: AirflowFailException | None = None
+        refusal: AirflowFailException | None = None
         try:
             by_run = self._run_overrides(context)
         except AirflowFailException as error:
-            refused = error
+            refusal = error
         try:
             found = InForce(*self.hook.get_task_config(self.dag_name, self.job_name, self.exchange_group, by_run))
         except DagConfigCeilingError as error:
             raise AirflowFailException(str(error)) from None
-        if refused is not None and found.config.enabled and (found.group is None or found.group.enabled):
-            raise refused
+        if refusal is not None and found.config.enabled and (found.group is None or found.group.enabled):
+            raise refusal
         return found
 
     def skip_if_disabled(self, found: InForce, context: Context) -> None:
@@ -85,19 +85,19 @@ class Lookup:
         if not config.enabled:
             by = f" {config.disabled_change}" if config.disabled_change else ""
             raise AirflowSkipException(
-                f"{self.dag_name}/{self.job_name} is disabled: switched off{by} ({config.origin}){self._but(context)}"
+                f"{self.dag_name}/{self.job_name} is disabled: switched off{by} ({config.origin}){self._conf_note(context)}"
             )
         if group is not None and not group.enabled:
-            change = self._switched_off(group)
+            change = self._disabling_change(group)
             by = f": switched off {change}" if change else ""
-            raise AirflowSkipException(f"exchange group {group.group_name} is disabled{by}{self._but(context)}")
+            raise AirflowSkipException(f"exchange group {group.group_name} is disabled{by}{self._conf_note(context)}")
 
-    def _but(self, context: Context) -> str:
+    def _conf_note(self, context: Context) -> str:
         """Return why a task is skipped although its run was triggered to enable its job; empty if it was not."""
         run = context.get("dag_run")
         return ". The dag run's conf cannot switch it on" if asks_to_run(run.conf if run else None, self.job_name) else ""
 
-    def _switched_off(self, group: ExchangeGroup) -> Change | None:
+    def _disabling_change(self, group: ExchangeGroup) -> Change | None:
         try:
             return self.hook.get_group_disabled_change(group.group_name)
         except DagConfigError:
@@ -111,13 +111,13 @@ class Lookup:
             by_run = run_overrides(run.conf if run else None, self.job_name, self._job_names)
         except RunOverrideError as error:
             raise AirflowFailException(f"{error}. Trigger the run again with another conf") from None
-        if by_run and not _may_run_override():
-            raise self._no_override(by_run, "[dagconfig] allow_run_overrides is False, for all DAGs")
+        if by_run and not _are_run_overrides_allowed():
+            raise self._override_refusal(by_run, "[dagconfig] allow_run_overrides is False, for all DAGs")
         if by_run and not self.allow_run_overrides:
-            raise self._no_override(by_run, f"task {self.task_id} has allow_run_overrides=False")
+            raise self._override_refusal(by_run, f"task {self.task_id} has allow_run_overrides=False")
         return by_run
 
-    def _no_override(self, by_run: Mapping[str, Any], why: str) -> AirflowFailException:
+    def _override_refusal(self, by_run: Mapping[str, Any], why: str) -> AirflowFailException:
         return AirflowFailException(
             f"The run's conf sets {', '.join(by_run)} for {self.dag_name}/{self.job_name}, but {why}. Trigger the run without "
             f'"dagconfig" in its conf; for a time, set an override: airflow dagconfig override'
@@ -126,11 +126,11 @@ class Lookup:
     def _job_names(self) -> set[str]:
         """Return all names that may be jobs of the run: those in the store, and those of the DAG's tasks."""
         # A mapped task has its arguments in partial_kwargs. A name that is not a text yet is known when its task runs.
-        given = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.tasks()]
-        return {*self.hook.get_job_names(self.dag_name), *(name for name in given if isinstance(name, str))}
+        job_names = [(getattr(task, "partial_kwargs", None) or vars(task)).get("job_name") for task in self.tasks()]
+        return {*self.hook.get_job_names(self.dag_name), *(name for name in job_names if isinstance(name, str))}
 
 
-def _may_run_override() -> bool:
+def _are_run_overrides_allowed() -> bool:
     try:
         return configured_run_overrides()
     except ValueError as error:

@@ -36,12 +36,12 @@ class Metrics:
     job_name: str
     namespace: str
 
-    def step(self, step: Step) -> None:
+    def count_step(self, step: Step) -> None:
         """Count a pod that was created, adopted or replaced: ``dagconfig.pods.created``, ``.adopted``, ``.replaced``."""
         if step in _STEPS:
             self._count(f"pods.{_STEPS[step]}")
 
-    def ended(self, ended: Ended, container: str) -> None:
+    def count_end(self, ended: Ended, container: str) -> None:
         """
         Count an end by its kind, ``dagconfig.pods.ended``, and measure ``dagconfig.pod.pending`` and ``dagconfig.pod.running``.
 
@@ -49,25 +49,25 @@ class Metrics:
         """
         self._count("pods.ended", end=ended.outcome.end.name.lower(), reason=ended.outcome.reason)
         pending, running = phases(ended.pod, container)
-        for name, took in (("pending", pending), ("running", running)):
-            if took is not None:
-                Stats.timing(f"dagconfig.pod.{name}", timedelta(seconds=took), tags=self._tags())
+        for name, seconds in (("pending", pending), ("running", running)):
+            if seconds is not None:
+                Stats.timing(f"dagconfig.pod.{name}", timedelta(seconds=seconds), tags=self._tags())
 
-    def counted(self, run: Callable[[], Ended], container: str) -> Ended:
+    def run_and_count(self, run: Callable[[], Ended], container: str) -> Ended:
         """Run a pod to its end and count the end, whichever it is. Exceptions are those of :meth:`PodRun.run`."""
         try:
             ended = run()
         except PodFailed as failed:
-            self.ended(failed.ended, container)
+            self.count_end(failed.ended, container)
             raise
-        self.ended(ended, container)
+        self.count_end(ended, container)
         return ended
 
-    def decided(self, cause: Cause, decision: Decision) -> None:
+    def count_decision(self, cause: Cause, decision: Decision) -> None:
         """Count a failed try by its cause and by what follows: ``dagconfig.retries``, or ``dagconfig.no_retry``."""
         self._count("retries" if decision.retry else "no_retry", cause=cause.name.lower())
 
-    def grown(self) -> None:
+    def count_grown(self) -> None:
         """Count a try with more memory than its row has, because an earlier one was OOMKilled: ``dagconfig.memory.grown``."""
         self._count("memory.grown")
 

@@ -12,13 +12,13 @@ from airflow_provider_dagconfig.settings import configured_installation
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_OF_THE_TRY = {
+_NOT_PARAMETERS = {
     *("dag_id", "run_id", "task_id", "map_index", "try_number", "max_tries", "run_start", "run_clears"),
     *("dag_config", "exchange_group", "installation"),
 }
 """The parts of a pod's input that are not parameters of the operator."""
 
-POD_PARAMETERS = [parameter.name for parameter in fields(PodRequest) if parameter.name not in _OF_THE_TRY]
+POD_PARAMETERS = [parameter.name for parameter in fields(PodRequest) if parameter.name not in _NOT_PARAMETERS]
 """The operator's parameters that go into the pod unchanged, under the same names."""
 
 
@@ -32,7 +32,7 @@ def pod_request(task: Any, context: Context, found: InForce, namespace: str) -> 
     """
     ti = context["ti"]
     run = context.get("dag_run")
-    own = {name: getattr(task, name) for name in POD_PARAMETERS} | {"namespace": namespace}
+    parameters = {name: getattr(task, name) for name in POD_PARAMETERS} | {"namespace": namespace}
     return PodRequest(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
@@ -45,5 +45,5 @@ def pod_request(task: Any, context: Context, found: InForce, namespace: str) -> 
         dag_config=found.config,
         exchange_group=found.group,
         installation=found.installation.in_force(configured_installation()),
-        **own,
+        **parameters,
     )

@@ -71,11 +71,11 @@ class Instead(NamedTuple):
     accepted: tuple[Any, ...] = ()
 
 
-def _deadline(seconds: Any, job: Job) -> str:
+def _deadline_advice(seconds: Any, job: Job) -> str:
     return f"the row's timeout_seconds is the deadline: {job.set(f'timeout_seconds={seconds}')}"
 
 
-def _deletion(is_deleted: Any, _job: Job) -> str:
+def _deletion_advice(is_deleted: Any, _job: Job) -> str:
     return f'write on_finish_action="{"delete_pod" if is_deleted else "keep_pod"}"'
 
 
@@ -84,13 +84,13 @@ _ADOPTS = "a try always takes over the pod that an earlier one left running; tak
 _CALLBACKS = "nothing is called while a pod runs; take it out. on_success_callback and on_failure_callback are Airflow's, and stay"
 
 INSTEAD: Mapping[str, Instead] = {
-    "active_deadline_seconds": Instead(_deadline),
+    "active_deadline_seconds": Instead(_deadline_advice),
     "callbacks": Instead(_CALLBACKS),
     "container_logs": Instead("the log is the base container's (base_container_name); take it out", accepted=("base", ["base"])),
     "durable": Instead(_ADOPTS, accepted=(True,)),
     "full_pod_spec": Instead(_FIELDS),
     "init_container_logs": Instead("the log is the base container's; take it out"),
-    "is_delete_operator_pod": Instead(_deletion),
+    "is_delete_operator_pod": Instead(_deletion_advice),
     "log_formatter": Instead("the log's lines are as the container wrote them; take it out"),
     "on_kill_action": Instead(
         "the pod is deleted where somebody ended or cleared the task, and nothing keeps it; take it out",
@@ -161,9 +161,9 @@ def check_ported(
     problems: dict[str, str] = {}
     for name, (write, accepted) in INSTEAD.items():
         value = arguments.get(name, default_args.get(name))
-        if not _is_nothing(value) and value not in accepted:
+        if not _is_empty(value) and value not in accepted:
             place = "" if name in arguments else " (in default_args)"
-            problems[name] = f"{_shown(name, value)}{place}: {write if isinstance(write, str) else write(value, job)}"
+            problems[name] = f"{_shown_parameter(name, value)}{place}: {write if isinstance(write, str) else write(value, job)}"
     if assignments := _cpu_and_memory(arguments.get("container_resources", default_args.get("container_resources"))):
         problems["container_resources"] = f"container_resources: CPU and memory are the row's: {job.set(*assignments)}"
     if problems:
@@ -175,12 +175,12 @@ def check_ported(
         )
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown_parameter(name: str, value: Any) -> str:
     """Return a parameter with its value if the value is short and can't be a secret; otherwise only its name."""
     return f"{name}={value}" if isinstance(value, bool | int | float) else name
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | list | tuple | dict) and not value)
 
 

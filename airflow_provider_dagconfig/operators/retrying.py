@@ -31,7 +31,7 @@ from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
-from airflow_provider_dagconfig.operators.task_log import end_groups, tell_failure
+from airflow_provider_dagconfig.operators.task_log import end_groups, log_failure
 from airflow_provider_dagconfig.operators.tries import Tries
 from airflow_provider_dagconfig.retries import (
     DOES_NOT_MEND,
@@ -68,11 +68,11 @@ else:
 _LOG = logging.getLogger("airflow.task.operators")
 """For a mapped task that does not exist yet."""
 
-_ANY = 1_000_000
+_UNLIMITED = 1_000_000
 """Retries; stands for a number that is not limited here."""
 
 
-_AIRFLOWS = {
+_AIRFLOW_DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(BaseOperator.__init__).parameters.items()
     if name in ("retries", "retry_delay", "retry_policy")
@@ -96,17 +96,17 @@ class RowRetryPolicy(_Base):  # type: ignore[misc]
             if not isinstance(exception, ValueError | TypeError):
                 return RetryDecision.default()
             end_groups(_LOG, 2)
-            tell(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"))
+            log_decision(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"))
             return RetryDecision.fail()
         decision: Decision = task.after_failure(exception, context)
         return RetryDecision.fail() if decision.delay is None else RetryDecision.retry(delay=decision.delay)
 
 
-def with_retries(given: Mapping[str, Any], *, task_id: str, from_row: Any, run_once: Any) -> dict[str, Any]:
+def with_retries(arguments: Mapping[str, Any], *, task_id: str, from_row: Any, run_once: Any) -> dict[str, Any]:
     """
     Return ``retries``, ``retry_delay`` and ``retry_policy`` for Airflow.
 
-    :param given: the author's arguments, including ``default_args``; None or missing if not given.
+    :param arguments: the author's arguments, including ``default_args``; None or missing if not given.
     :param from_row: the parameter ``retries_from_row``; None if it is not given.
     :param run_once: the parameter ``run_once``.
     :raises ValueError: a parameter is invalid, or this Airflow cannot support ``run_once``.
@@ -119,16 +119,16 @@ def with_retries(given: Mapping[str, Any], *, task_id: str, from_row: Any, run_o
             f"run_once of task {task_id} needs Airflow 3.3, which keeps what a task has done from try to try. Below it write "
             "retries=0, and the job is run again only where a worker dies"
         )
-    wanted = {name: default for name, default in _AIRFLOWS.items() if given.get(name) is None}
-    wanted |= {name: given[name] for name in _AIRFLOWS if given.get(name) is not None}
-    if not is_from_row(given.get("retry_policy"), from_row):
+    wanted = {name: default for name, default in _AIRFLOW_DEFAULTS.items() if arguments.get(name) is None}
+    wanted |= {name: arguments[name] for name in _AIRFLOW_DEFAULTS if arguments.get(name) is not None}
+    if not is_from_row(arguments.get("retry_policy"), from_row):
         return wanted
     row: dict[str, Any] = {"retries": MOST_RETRIES}
     if HAS_POLICIES:
         # The delay applies only if a worker died, since the policy is not asked then. The pod still runs and waits for the next
         # try.
         row |= {"retry_policy": RowRetryPolicy(), "retry_delay": PAUSE}
-    return wanted | {name: value for name, value in row.items() if given.get(name) is None}
+    return wanted | {name: value for name, value in row.items() if arguments.get(name) is None}
 
 
 def is_from_row(policy: Any, from_row: bool | None) -> bool:
@@ -158,7 +158,7 @@ class Retrying:
         """Its job and namespace are empty until they are known."""
         self.open_groups = 1 if HAS_POLICIES else 0
         """Number of Airflow's groups of lines that are open in the log; its page folds them. The first one precedes execute."""
-        self.goes_on = False
+        self.is_resuming = False
         """Whether the task was deferred and resumes."""
         self.next_has = ""
         """What the next try has and this one had not, for the log."""
@@ -166,7 +166,7 @@ class Retrying:
 
     @cached_property
     def _tries(self) -> Tries:
-        return Tries(self._context, self._task.retries or 0, goes_on=self.goes_on)
+        return Tries(self._context, self._task.retries or 0, is_resuming=self.is_resuming)
 
     def skip_if_disabled(self, lookup: Lookup, found: InForce) -> None:
         """
@@ -179,14 +179,14 @@ class Retrying:
         except AirflowSkipException as disabled:
             # A template may be rendered without a task instance.
             may_skip = not self._from_row or "ti" not in self._context or self._tries.used_up == Round()
-            if may_skip and not self.goes_on:
+            if may_skip and not self.is_resuming:
                 raise
             self._disabled = str(disabled)
 
     def permit(self, config: DagConfig) -> Permit:
         """Return whether the try may create a pod, according to what earlier tries used up. Creating one counts."""
-        if not self._counts:
-            return Permit(None, self._take_note)
+        if not self._counts_pods:
+            return Permit(None, self._count_step)
         try:
             rules = self._rules(config)
         except ValueError as error:
@@ -198,31 +198,31 @@ class Retrying:
         elif refusal is not None:
             job = f"{config.dag_name}/{config.job_name}, {config.origin}"
             refusal = f"No pod is made: {refusal} ({job}){none_left}clear the task"
-        return Permit(refusal, self._take_note)
+        return Permit(refusal, self._count_step)
 
     @property
-    def _counts(self) -> bool:
+    def _counts_pods(self) -> bool:
         return self._from_row or self._run_once
 
-    def _take_note(self, step: Step, _: Any) -> None:
-        if self._counts and step is Step.CREATING:
-            self._tries.making()
-        elif self._counts and step is Step.ADOPTED:
-            self._tries.not_made()
-        self.metrics.step(step)
+    def _count_step(self, step: Step, _: Any) -> None:
+        if self._counts_pods and step is Step.CREATING:
+            self._tries.count_pod()
+        elif self._counts_pods and step is Step.ADOPTED:
+            self._tries.uncount_pod()
+        self.metrics.count_step(step)
 
     def decide(self, error: BaseException) -> Decision:
         """Decide about a retry after this error, by the row as it is now, and count the failure."""
         if isinstance(error, TaskPodError) and isinstance(error.end, PodStopped) and error.end.by is not None:
             # What follows was decided elsewhere, and the stored counts now belong to another round.
             return Decision(None, f"somebody ended the task or cleared it ({error.end.by})")
-        cause, what = self._judge(error)
-        decision = replace(self._decide(cause, what), next_has=self.next_has)
-        self.metrics.decided(cause, decision)
+        cause, summary = self._find_cause(error)
+        decision = replace(self._decide(cause, summary), next_has=self.next_has)
+        self.metrics.count_decision(cause, decision)
         return decision
 
-    def _decide(self, cause: Cause, what: str) -> Decision:
-        after = self._tries.failed(cause, had_pod=self.run is not None and self.run.had_pod)
+    def _decide(self, cause: Cause, summary: str) -> Decision:
+        after = self._tries.count_failure(cause, had_pod=self.run is not None and self.run.had_pod)
         config = self.found.config if self.found else DagConfig.defaults("", "")
         if cause is not Cause.FINAL and self.lookup is not None:
             try:
@@ -234,16 +234,16 @@ class Retrying:
             except AirflowFailException as unfit:
                 return Decision(None, str(unfit))
             except DagConfigError as trouble:
-                if not _passes(trouble):
+                if not _is_transient(trouble):
                     return Decision(None, str(trouble))
         try:
             rules = self._rules(config)
         except ValueError as error:
             return Decision(None, str(error))
-        return decide(cause, what, after, rules, airflow_allows=self._tries.airflow_allows, spread=self._spread())
+        return decide(cause, summary, after, rules, airflow_allows=self._tries.airflow_allows, spread=self._spread())
 
     @contextmanager
-    def failures_decided(self) -> Iterator[None]:
+    def decide_failures(self) -> Iterator[None]:
         """
         Log that there is no retry if an error itself says so. Below 3.3, also decide what follows from other errors.
 
@@ -256,47 +256,47 @@ class Retrying:
         except AirflowFailException as error:
             if self._task.retries:
                 decision = Decision(None, f"{DOES_NOT_MEND} ({_headline(error)})")
-                self.metrics.decided(Cause.FINAL, decision)
-                self.tell(decision)
+                self.metrics.count_decision(Cause.FINAL, decision)
+                self.log_decision(decision)
             raise
         except (Exception, AirflowTaskTimeout) as error:
             self.end_groups()
-            tell_failure(self._task.log, error)
+            log_failure(self._task.log, error)
             if HAS_POLICIES or not self._from_row:
                 raise
             decision = self.decide(error)
-            self.tell(decision)
+            self.log_decision(decision)
             if not decision.retry and self._tries.airflow_allows:
                 raise AirflowFailException(str(error)) from error
             raise
 
-    def tell(self, decision: Decision) -> None:
+    def log_decision(self, decision: Decision) -> None:
         """Log what follows and why, outside of all groups."""
         self.end_groups()
-        tell(self._task.log, decision, delay_below_3_3=self._task.retry_delay)
+        log_decision(self._task.log, decision, delay_below_3_3=self._task.retry_delay)
 
     def end_groups(self) -> None:
         """End Airflow's groups of lines, so that the next lines are visible at once."""
         end_groups(self._task.log, self.open_groups)
         self.open_groups = 0
 
-    def _judge(self, error: BaseException) -> tuple[Cause, str]:
+    def _find_cause(self, error: BaseException) -> tuple[Cause, str]:
         if isinstance(error, TaskPodError):
             return cause_of(error.end), in_a_word(error.end)
         if isinstance(error, AirflowTaskTimeout):
             return Cause.JOB, "execution_timeout"
         if isinstance(error, DagConfigError):
-            what = "the configuration could not be read"
-            return (Cause.CLUSTER, what) if _passes(error) else (Cause.FINAL, _headline(error))
-        what = type(error).__name__
-        return (Cause.NOBODY if self.run is not None and self.run.may_go_on else Cause.JOB), what
+            summary = "the configuration could not be read"
+            return (Cause.CLUSTER, summary) if _is_transient(error) else (Cause.FINAL, _headline(error))
+        summary = type(error).__name__
+        return (Cause.NOBODY if self.run is not None and self.run.may_still_run else Cause.JOB), summary
 
     def _rules(self, config: DagConfig) -> Rules:
         rules = Rules.of(config, self._task.max_retry_delay, cluster_retries=configured_cluster_retries(), run_once=self._run_once)
         if self._from_row:
             return rules
         # The author's number applies, and Airflow counts the tries.
-        return Rules(_ANY, timedelta(), False, cluster_retries=_ANY, run_once=self._run_once)
+        return Rules(_UNLIMITED, timedelta(), False, cluster_retries=_UNLIMITED, run_once=self._run_once)
 
     def _spread(self) -> float:
         """Return a number from 0 to 1 that differs between tasks and tries, and is the same at each call."""
@@ -305,7 +305,7 @@ class Retrying:
         return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
 
 
-def tell(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = None) -> None:
+def log_decision(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = None) -> None:
     """
     Log what follows and why.
 
@@ -321,7 +321,7 @@ def tell(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = No
         log.error("%s", printable(decision.told(due)))
 
 
-def _passes(error: DagConfigError) -> bool:
+def _is_transient(error: DagConfigError) -> bool:
     return isinstance(error, DagConfigUnreachableError | DagConfigBusyError)
 
 

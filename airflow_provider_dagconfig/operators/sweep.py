@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_dagconfig.hooks.airflow_state import facts_of
 from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
 from airflow_provider_dagconfig.kubectl.access import ClusterAccess, ClusterAccessError
-from airflow_provider_dagconfig.kubectl.errors import PASSING, KubectlError
+from airflow_provider_dagconfig.kubectl.errors import TRANSIENT, KubectlError
 from airflow_provider_dagconfig.kubectl.listing import Done, InstallationPods, cannot_list
 from airflow_provider_dagconfig.kubectl.sweep import Fate, ListedPod, Verdict, judge
 from airflow_provider_dagconfig.models import InstallationError
@@ -99,14 +99,14 @@ class SweepPodsOperator(BaseOperator):
                 # The pods first: Airflow's answers must not be older than the observation of a pod.
                 listed = requests.all()
             except KubectlError as error:
-                failure = AirflowException if error.fault in PASSING else AirflowFailException
-                raise failure(cannot_list(error, namespace, access.source)) from None
-            judged = self._judged(context, listed)
-            did = [self._deal_with(requests, pod, verdict) for pod, verdict in judged]
+                error_class = AirflowException if error.fault in TRANSIENT else AirflowFailException
+                raise error_class(cannot_list(error, namespace, access.source)) from None
+            judged = self._judge_pods(context, listed)
+            results = [self._deal_with(requests, pod, verdict) for pod, verdict in judged]
         unknown = sum(verdict.fate is Fate.DELETE_UNKNOWN for _, verdict in judged)
-        return self._summed_up(did, unknown, f"of installation {installation} in namespace {namespace}")
+        return self._sum_up(results, unknown, f"of installation {installation} in namespace {namespace}")
 
-    def _judged(self, context: Context, listed: Sequence[ListedPod]) -> list[tuple[ListedPod, Verdict]]:
+    def _judge_pods(self, context: Context, listed: Sequence[ListedPod]) -> list[tuple[ListedPod, Verdict]]:
         known = facts_of(context["ti"], (pod.task for pod in listed if pod.task is not None))
         return [(pod, judge(pod, known.get(pod.task) if pod.task else None, now())) for pod in listed]
 
@@ -122,14 +122,17 @@ class SweepPodsOperator(BaseOperator):
             self.log.info("%s %s: %s", *printables(done.did, pod.name, done.why))
         return done
 
-    def _summed_up(self, did: Sequence[Done], unknown: int, where: str) -> dict[str, int]:
-        counts = {"pods": len(did), **{name: sum(done.did == name for done in did) for name in ("deleted", "kept", "failed")}}
+    def _sum_up(self, results: Sequence[Done], unknown: int, where: str) -> dict[str, int]:
+        counts = {
+            "pods": len(results),
+            **{name: sum(done.did == name for done in results) for name in ("deleted", "kept", "failed")},
+        }
         self.log.info(
             "%d of %d pods %s are being deleted. %d stay, of which %d are unknown to this Airflow. %d could not be dealt with.",
             *printables(counts["deleted"], counts["pods"], where, counts["kept"], unknown, counts["failed"]),
         )
         if counts["failed"]:
-            failed = next(done for done in did if done.did == "failed")
+            failed = next(done for done in results if done.did == "failed")
             raise AirflowException(f"{counts['failed']} pods {where} could not be dealt with. {failed.pod}: {failed.why}")
         return {**counts, "unknown": unknown}
 

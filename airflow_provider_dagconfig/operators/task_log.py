@@ -19,18 +19,18 @@ from airflow_provider_dagconfig.models import CONFIG_COLUMNS, DagConfig, Exchang
 from airflow_provider_dagconfig.wording import printable, printables
 
 
-def tell_configuration(log: Any, config: DagConfig, group: ExchangeGroup | None) -> None:
+def log_configuration(log: Any, config: DagConfig, group: ExchangeGroup | None) -> None:
     """Log the values in force: a summary in one line that is visible at once, and each value with its origin in a group."""
     log.info("%s", printable(in_force(config, group, datetime.now(timezone.utc))))
-    with _folded(log, "Configuration"):
+    with _log_group(log, "Configuration"):
         for name in CONFIG_COLUMNS:
             source = config.sources.get(name)
-            log.info("%s = %s%s", *printables(name, _shown(getattr(config, name)), f" ({source})" if source else ""))
+            log.info("%s = %s%s", *printables(name, _value_text(getattr(config, name)), f" ({source})" if source else ""))
         if group is not None:
             log.info("exchanges of %s = %s", *printables(group.group_name, ", ".join(group.exchanges)))
 
 
-def tell_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
+def log_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
     """
     Log which pod is requested; at level DEBUG also its manifest, in a group.
 
@@ -43,12 +43,12 @@ def tell_pod(log: Any, manifest: Mapping[str, Any], config: DagConfig) -> None:
         *printables(config.memory_request, config.memory_limit, config.timeout_seconds),
     )
     if log.isEnabledFor(DEBUG):
-        with _folded(log, "Manifest"):
+        with _log_group(log, "Manifest"):
             for line in json.dumps(_without_secrets(manifest), indent=2).splitlines():
                 log.info("%s", printable(line))
 
 
-def tell_events(log: Any, events: Iterable[Mapping[str, Any]]) -> None:
+def log_events(log: Any, events: Iterable[Mapping[str, Any]]) -> None:
     """
     Write what happened to a pod, in a group, the oldest first.
 
@@ -62,14 +62,14 @@ def tell_events(log: Any, events: Iterable[Mapping[str, Any]]) -> None:
 
     if not (ordered := sorted(events, key=last_seen)):
         return
-    with _folded(log, "Events of the pod"):
+    with _log_group(log, "Events of the pod"):
         for event in ordered:
             count = event.get("count") or (event.get("series") or {}).get("count") or 1
-            what = " ".join(filter(None, (last_seen(event), event.get("type"), event.get("reason"))))
-            log.info("%s%s: %s", *printables(what, f" ({count} times)" if count > 1 else "", event.get("message", "")))
+            head = " ".join(filter(None, (last_seen(event), event.get("type"), event.get("reason"))))
+            log.info("%s%s: %s", *printables(head, f" ({count} times)" if count > 1 else "", event.get("message", "")))
 
 
-def tell_failure(log: Any, error: BaseException) -> None:
+def log_failure(log: Any, error: BaseException) -> None:
     """Log the first line of an error, before Airflow logs it whole with its traceback."""
     log.error("%s", printable(str(error).partition("\n")[0] or type(error).__name__))
 
@@ -81,13 +81,13 @@ def end_groups(log: Any, number: int) -> None:
 
 
 @contextmanager
-def _folded(log: Any, title: str) -> Iterator[None]:
+def _log_group(log: Any, title: str) -> Iterator[None]:
     log.info("::group::%s", printable(title))
     yield
     log.info("::endgroup::")
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -36,7 +36,7 @@ from airflow_provider_dagconfig.kubectl.resumption import ResumedPodRun
 from airflow_provider_dagconfig.models import DagConfig, InstallationError
 from airflow_provider_dagconfig.operators.after_report import after_success
 from airflow_provider_dagconfig.operators.deferral import METHOD, Deferral
-from airflow_provider_dagconfig.operators.ends import as_airflows, columns_behind, skips
+from airflow_provider_dagconfig.operators.ends import airflow_exception, columns_behind, skips
 from airflow_provider_dagconfig.operators.growth import Growth
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.look_back import look_back
@@ -44,7 +44,7 @@ from airflow_provider_dagconfig.operators.metrics import Metrics
 from airflow_provider_dagconfig.operators.pod_request import pod_request
 from airflow_provider_dagconfig.operators.result import read_result
 from airflow_provider_dagconfig.operators.retrying import Retrying
-from airflow_provider_dagconfig.operators.task_log import tell_configuration, tell_events, tell_pod
+from airflow_provider_dagconfig.operators.task_log import log_configuration, log_events, log_pod
 from airflow_provider_dagconfig.settings import configured_kubectl
 from airflow_provider_dagconfig.wording import printable, printables
 
@@ -90,32 +90,32 @@ class TaskPod:
         :raises TaskDeferred: the triggerer waits.
         :raises AirflowException: the pod's end, in Airflow's exceptions.
         """
-        with self._ends():
+        with self._translate_end():
             access = self._task._access()
             namespace = self._task.namespace or access.namespace or "default"
             request = pod_request(self._task, self._context, self._growth.in_force, namespace)
             with access.environment() as environment:
-                run = self._make(request, environment, refusal)
-                if not self._started(run) and self._task.deferrable and refusal is None:
-                    self._defer(self._leave(run))
-                ended = self._counted(run.go_on)
+                run = self._make_run(request, environment, refusal)
+                if not self._start(run) and self._task.deferrable and refusal is None:
+                    self._defer(self._detach(run))
+                ended = self._run_and_count(run.wait_for_end)
                 result = self._read_result(ended)
-        return self._succeeded(access, result)
+        return self._finish_success(access, result)
 
-    def complete(self, left: Deferral, report: Report) -> Any:
+    def complete(self, deferral: Deferral, report: Report) -> Any:
         """
         Continue with a pod that was deferred.
 
-        :param left: the task's stored data.
+        :param deferral: the task's stored data.
         :param report: the observations of the pod meanwhile.
         :return: as for :meth:`execute`.
         """
-        with self._ends():
-            access = left.cluster.access(self._task.task_id)
+        with self._translate_end():
+            access = deferral.cluster.access(self._task.task_id)
             with access.environment() as environment:
-                run = self._meet(left, environment)
-                result = self._read_result(self._met(run, report, left))
-        return self._succeeded(access, result)
+                run = self._make_resumed_run(deferral, environment)
+                result = self._read_result(self._resume(run, report, deferral))
+        return self._finish_success(access, result)
 
     def kill(self) -> None:
         """Stop waiting. A signal handler may call this."""
@@ -130,24 +130,24 @@ class TaskPod:
         grace = _DEFAULT_GRACE_PERIOD if grace is None else grace
         return Limits(self._task.startup_timeout_seconds, config.timeout_seconds, grace)
 
-    def _make(self, request: PodRequest, environment: Mapping[str, str], refusal: str | None) -> PodRun:
+    def _make_run(self, request: PodRequest, environment: Mapping[str, str], refusal: str | None) -> PodRun:
         manifest, config, log = build_pod(request), request.dag_config, self._task.log
 
-        def replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
-            found = self._growth.replacing(pod, self._task.base_container_name)
+        def before_replacing(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            found = self._growth.record_replaced(pod, self._task.base_container_name)
             if found is None:
                 return None
-            self._task.now_runs_with(found)
-            tell_configuration(log, found.config, found.group)
+            self._task.record_values(found)
+            log_configuration(log, found.config, found.group)
             return build_pod(replace(request, dag_config=found.config))
 
-        tell_pod(log, manifest, config)
+        log_pod(log, manifest, config)
         namespace = manifest["metadata"]["namespace"]
-        permit = replace(self._retrying.permit(config), replacing=replacing)
+        permit = replace(self._retrying.permit(config), before_replacing=before_replacing)
         former = FormerName.of(
             request, lambda pod: self._kubectl(environment, namespace, pod), self._growth.in_force.installation.created_at
         )
-        return self._drive(
+        return self._construct_run(
             PodRun,
             environment,
             manifest,
@@ -156,19 +156,21 @@ class TaskPod:
             permit=permit if refusal is None else replace(permit, refusal=permit.refusal or refusal),
         )
 
-    def _meet(self, left: Deferral, environment: Mapping[str, str]) -> ResumedPodRun:
+    def _make_resumed_run(self, deferral: Deferral, environment: Mapping[str, str]) -> ResumedPodRun:
         # Its template may not have been rendered again.
-        self._task.base_container_name = left.parting.identity["spec"]["containers"][0]["name"]
-        run = self._drive(ResumedPodRun, environment, left.parting.identity, left.limits, log_position=left.parting.log)
+        self._task.base_container_name = deferral.parting.identity["spec"]["containers"][0]["name"]
+        run = self._construct_run(
+            ResumedPodRun, environment, deferral.parting.identity, deferral.limits, log_position=deferral.parting.log
+        )
         assert isinstance(run, ResumedPodRun)
         return run
 
-    def _drive(
-        self, driver: type[PodRun], environment: Mapping[str, str], manifest: Mapping[str, Any], limits: Limits, **more: Any
+    def _construct_run(
+        self, run_class: type[PodRun], environment: Mapping[str, str], manifest: Mapping[str, Any], limits: Limits, **options: Any
     ) -> PodRun:
         metadata, task, ti = manifest["metadata"], self._task, self._context["ti"]
         self._retrying.metrics = Metrics(task.dag_id, self._config.job_name, metadata["namespace"])
-        self._run = run = driver(
+        self._run = run = run_class(
             self._kubectl(environment, metadata["namespace"], metadata["name"]),
             manifest,
             limits,
@@ -177,7 +179,7 @@ class TaskPod:
             on_line=(lambda line: task.log.info("%s", line)) if task.get_logs else None,
             note=lambda text: task.log.info("%s", printable(text)),
             judge_kill=lambda: judge_kill(ti),
-            **more,
+            **options,
         )
         self._retrying.run = run
         if self._killed:  # the kill came before the run
@@ -189,27 +191,27 @@ class TaskPod:
 
     # --- waiting ---
 
-    def _started(self, run: PodRun) -> bool:
+    def _start(self, run: PodRun) -> bool:
         """Create or adopt the pod. Return whether its end is already known."""
         try:
-            with self._abandoning(run):
+            with self._abandon_on_timeout(run):
                 return run.start()
         finally:
             if self._growth.has_grown:
-                self._retrying.metrics.grown()
+                self._retrying.metrics.count_grown()
 
-    def _counted(self, wait: Callable[[], Ended]) -> Ended:
+    def _run_and_count(self, wait: Callable[[], Ended]) -> Ended:
         assert self._run is not None
-        with self._abandoning(self._run):
+        with self._abandon_on_timeout(self._run):
             try:
-                return self._retrying.metrics.counted(wait, self._task.base_container_name)
+                return self._retrying.metrics.run_and_count(wait, self._task.base_container_name)
             except PodFailed as end:
                 if end.outcome.end is End.NOT_STARTED:
-                    tell_events(self._task.log, self._run.events())
+                    log_events(self._task.log, self._run.events())
                 raise
 
     @contextmanager
-    def _abandoning(self, run: PodRun) -> Iterator[None]:
+    def _abandon_on_timeout(self, run: PodRun) -> Iterator[None]:
         """Let the pod be deleted if the task's time is over, or if the person who runs the task by hand interrupts it."""
         try:
             yield
@@ -222,12 +224,12 @@ class TaskPod:
 
     def _deadline(self) -> float | None:
         """Return when the task's execution_timeout is over, in seconds since 1970. Airflow does not apply it to a deferred task."""
-        began, most = getattr(self._context["ti"], "start_date", None), self._task.execution_timeout
-        if most is None:
+        started_at, limit = getattr(self._context["ti"], "start_date", None), self._task.execution_timeout
+        if limit is None:
             return None
-        return (began.timestamp() if began else time.time()) + float(most.total_seconds())
+        return (started_at.timestamp() if started_at else time.time()) + float(limit.total_seconds())
 
-    def _leave(self, run: PodRun) -> Deferral:
+    def _detach(self, run: PodRun) -> Deferral:
         """Stop watching the pod, and return the data with which the task can resume."""
         task, found = self._task, self._growth.in_force
         return Deferral(
@@ -235,46 +237,50 @@ class TaskPod:
             self._growth.begun_with,
             {name: getattr(task, name) for name in task._selectors},
             ClusterParameters.of(task),
-            run.part(),
+            run.detach(),
             self._limits(found.config),
             self._deadline(),
         )
 
-    def _defer(self, left: Deferral) -> NoReturn:
+    def _defer(self, deferral: Deferral) -> NoReturn:
         """Let the triggerer wait for the pod."""
         from airflow_provider_dagconfig.triggers.pod import VERSION, PodTrigger, Watched
 
-        task, metadata = self._task, left.parting.identity["metadata"]
+        task, metadata = self._task, deferral.parting.identity["metadata"]
         log_every = task.logging_interval if task.get_logs else None
-        watched = Watched(left.parting.identity, left.limits, left.parting.begun_at, left.cluster, left.deadline, log_every)
+        watched = Watched(
+            deferral.parting.identity, deferral.limits, deferral.parting.begun_at, deferral.cluster, deferral.deadline, log_every
+        )
         task.log.info(
             "Pod %s in namespace %s goes on without this worker: the triggerer waits for it",
             *printables(metadata["name"], metadata["namespace"]),
         )
-        task.defer(trigger=PodTrigger(VERSION, watched.as_dict()), method_name=METHOD, kwargs=left.leave(self._context["ti"]))
+        task.defer(
+            trigger=PodTrigger(VERSION, watched.as_dict()), method_name=METHOD, kwargs=deferral.as_arguments(self._context["ti"])
+        )
         raise AssertionError("a deferral raises")
 
-    def _met(self, run: ResumedPodRun, report: Report, left: Deferral) -> Ended:
+    def _resume(self, run: ResumedPodRun, report: Report, deferral: Deferral) -> Ended:
         """Collect the end of the pod. If it still runs, defer again, or end it if the task's time is over."""
 
-        def meet() -> Ended:
-            if (ended := run.meet(report, left.parting.begun_at)) is None:
+        def resume() -> Ended:
+            if (ended := run.resume(report, deferral.parting.begun_at)) is None:
                 raise _GoesOn
             return ended
 
         try:
-            with self._waiting_here(left.deadline, report.message) if report.kind is Kind.NOT_WATCHED else nullcontext():
-                return self._counted(meet)
+            with self._wait_in_worker(deferral.deadline, report.message) if report.kind is Kind.NOT_WATCHED else nullcontext():
+                return self._run_and_count(resume)
         except _GoesOn:
             pass
         if report.kind is not Kind.TIMEOUT:
-            self._defer(replace(left, parting=run.part()))
+            self._defer(replace(deferral, parting=run.detach()))
         run.abandon(Why.TIMEOUT)
-        most = self._task.execution_timeout
-        raise AirflowTaskTimeout(f"execution_timeout = {most} is over, and the pod has not ended")
+        limit = self._task.execution_timeout
+        raise AirflowTaskTimeout(f"execution_timeout = {limit} is over, and the pod has not ended")
 
     @contextmanager
-    def _waiting_here(self, deadline: float | None, why: str) -> Iterator[None]:
+    def _wait_in_worker(self, deadline: float | None, why: str) -> Iterator[None]:
         """Log that the worker waits for the pod, and enforce the rest of the execution_timeout."""
         self._task.log.warning("%s", printable(waits_here(why)))
         with nullcontext() if deadline is None else timeout(max(1, int(deadline - time.time()))):  # type: ignore[no-untyped-call]
@@ -283,7 +289,7 @@ class TaskPod:
     # --- the end ---
 
     @contextmanager
-    def _ends(self) -> Iterator[None]:
+    def _translate_end(self) -> Iterator[None]:
         """Translate the pod's end into Airflow's exceptions."""
         try:
             yield
@@ -291,12 +297,12 @@ class TaskPod:
             raise AirflowFailException(str(error)) from None
         except PodEnd as end:
             config, task = self._config, self._task
-            if (limit := self._growth.ended(end, task.base_container_name)) is not None:
+            if (limit := self._growth.record_end(end, task.base_container_name)) is not None:
                 self._retrying.next_has = f"memory_limit {limit} instead of {config.memory_limit}"
             back = look_back(columns_behind(end, config), config, task._hook(), {**self._context})
-            raise as_airflows(end, config, task.base_container_name, task.skip_on_exit_code, back, limit) from None
+            raise airflow_exception(end, config, task.base_container_name, task.skip_on_exit_code, back, limit) from None
 
-    def _succeeded(self, access: ClusterAccess, result: Any) -> Any:
+    def _finish_success(self, access: ClusterAccess, result: Any) -> Any:
         run = self._run
         assert run is not None
 
@@ -305,7 +311,7 @@ class TaskPod:
             with access.environment() as environment:
                 run.finish(environment)
 
-        self._growth.say_what_was_needed()
+        self._growth.log_needed_memory()
         after_success(self._task, self._context["ti"], finish, run.leave)
         return result
 

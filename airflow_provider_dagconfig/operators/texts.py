@@ -29,11 +29,11 @@ OF_TEXTS = frozenset({"cmds", "arguments", "env_vars", "configmaps", "labels", "
 """The operator's parameters that contain texts. If one is a template as a whole, the template makes the structure."""
 
 
-def as_written(parameter: str, given: Any, rendered: Any, environment: jinja2.Environment, context: Mapping[str, Any]) -> Any:
+def as_written(parameter: str, unrendered: Any, rendered: Any, environment: jinja2.Environment, context: Mapping[str, Any]) -> Any:
     """
     Return a parameter with its texts as they are written.
 
-    :param given: the value in the DAG file.
+    :param unrendered: the value in the DAG file.
     :param rendered: the value after native rendering.
     :param environment: the DAG's; a text is rendered again in it, as in other DAGs.
     :param context: the task's.
@@ -44,32 +44,32 @@ def as_written(parameter: str, given: Any, rendered: Any, environment: jinja2.En
         return "".join(map(str, template.root_render_func(template.new_context({**context}))))
 
     if parameter in TEXTS:
-        return _text(given, rendered, render)
-    if parameter not in OF_TEXTS or isinstance(given, str):
+        return _render_text(unrendered, rendered, render)
+    if parameter not in OF_TEXTS or isinstance(unrendered, str):
         return rendered
-    if parameter == "env_vars" and isinstance(given, list | tuple):
-        return [_entry(*pair, render) for pair in zip(given, rendered, strict=True)]
-    return _texts_in(given, rendered, render)
+    if parameter == "env_vars" and isinstance(unrendered, list | tuple):
+        return [_render_entry(*pair, render) for pair in zip(unrendered, rendered, strict=True)]
+    return _render_texts(unrendered, rendered, render)
 
 
-def _text(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+def _render_text(unrendered: Any, rendered: Any, render: Callable[[str], str]) -> Any:
     """Return a text rendered as a text. None stays: the template gave no value."""
-    return render(given) if isinstance(given, str) and rendered is not None else rendered
+    return render(unrendered) if isinstance(unrendered, str) and rendered is not None else rendered
 
 
-def _texts_in(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
-    if isinstance(given, Mapping) and isinstance(rendered, Mapping):
-        return {key: _text(given[key], value, render) for key, value in rendered.items()}
-    if isinstance(given, list | tuple) and isinstance(rendered, list | tuple):
-        return [_text(*pair, render) for pair in zip(given, rendered, strict=True)]
+def _render_texts(unrendered: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+    if isinstance(unrendered, Mapping) and isinstance(rendered, Mapping):
+        return {key: _render_text(unrendered[key], value, render) for key, value in rendered.items()}
+    if isinstance(unrendered, list | tuple) and isinstance(rendered, list | tuple):
+        return [_render_text(*pair, render) for pair in zip(unrendered, rendered, strict=True)]
     return rendered
 
 
-def _entry(given: Any, rendered: Any, render: Callable[[str], str]) -> Any:
+def _render_entry(unrendered: Any, rendered: Any, render: Callable[[str], str]) -> Any:
     """Return an entry of a list of variables. Only its name and value must be texts, not all that ``valueFrom`` contains."""
-    if not (isinstance(given, Mapping) and isinstance(rendered, Mapping)):
+    if not (isinstance(unrendered, Mapping) and isinstance(rendered, Mapping)):
         return rendered
-    texts = {key: _text(given[key], rendered[key], render) for key in ("name", "value") if key in given}
+    texts = {key: _render_text(unrendered[key], rendered[key], render) for key in ("name", "value") if key in unrendered}
     return {**rendered, **texts}
 
 

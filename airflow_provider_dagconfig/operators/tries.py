@@ -22,14 +22,14 @@ class Tries:
 
     :param context: the task's.
     :param retries: the task's static number, which Airflow adds to the try number when it clears a task.
-    :param goes_on: whether an earlier process of this try may have counted something.
+    :param is_resuming: whether an earlier process of this try may have counted something.
     """
 
-    def __init__(self, context: Mapping[str, Any], retries: int, *, goes_on: bool = False) -> None:
-        self._context, self._retries, self._goes_on = context, retries, goes_on
+    def __init__(self, context: Mapping[str, Any], retries: int, *, is_resuming: bool = False) -> None:
+        self._context, self._retries, self._is_resuming = context, retries, is_resuming
         self._ti = context["ti"]
-        self._known: Round | None = None
-        self._has_made = False
+        self._round: Round | None = None
+        self._has_counted_pod = False
 
     @property
     def used_up(self) -> Round:
@@ -38,9 +38,9 @@ class Tries:
 
         :raises Exception: Airflow's, if its API did not answer.
         """
-        if self._known is None:
-            self._known = self._read()
-        return self._known
+        if self._round is None:
+            self._round = self._read()
+        return self._round
 
     @property
     def airflow_allows(self) -> bool:
@@ -48,19 +48,19 @@ class Tries:
         most = self._ti.max_tries
         return most is None or (most != 0 and self._ti.try_number <= most)
 
-    def making(self) -> None:
+    def count_pod(self) -> None:
         """Count a pod that is about to be created, once per try."""
-        if not self._has_made:
-            self._keep(self.used_up.made())
-            self._has_made = True
+        if not self._has_counted_pod:
+            self._store(self.used_up.made())
+            self._has_counted_pod = True
 
-    def not_made(self) -> None:
-        """Undo :meth:`making`."""
-        if self._has_made:
-            self._keep(self.used_up.unmade())
-            self._has_made = False
+    def uncount_pod(self) -> None:
+        """Undo :meth:`count_pod`."""
+        if self._has_counted_pod:
+            self._store(self.used_up.unmade())
+            self._has_counted_pod = False
 
-    def failed(self, cause: Cause, *, had_pod: bool) -> Round:
+    def count_failure(self, cause: Cause, *, had_pod: bool) -> Round:
         """
         Count the failure of this try.
 
@@ -68,35 +68,35 @@ class Tries:
         :return: what is used up now.
         """
         if not can_remember(self._context):
-            return _by_number(self._in_round)
-        was_unmade = self._has_made and not had_pod
+            return _round_of(self._number_in_round)
+        was_unmade = self._has_counted_pod and not had_pod
         after = (self.used_up.unmade() if was_unmade else self.used_up).failed(cause, had_pod=had_pod)
         if after != self.used_up:
-            self._keep(after)
+            self._store(after)
         return after
 
     @property
-    def _in_round(self) -> int:
+    def _number_in_round(self) -> int:
         """The number of this try in its round, starting at 1."""
         # If the DAG's retries have changed since the task instance was made, its max_tries contains the earlier number.
         first = max(1, (self._ti.max_tries or 0) - self._retries + 1)
         return int(max(1, self._ti.try_number - first + 1))
 
     def _read(self) -> Round:
-        if self._ti.try_number == 1 and not self._goes_on:  # a run that is deleted takes its stored data with it
+        if self._ti.try_number == 1 and not self._is_resuming:  # a run that is deleted takes its stored data with it
             return Round()
         if not can_remember(self._context):
-            return _by_number(self._in_round - 1)
-        kept = recall(self._context, ROUND)
-        if not isinstance(kept, Mapping) or kept.get(_MAX_TRIES) != self._ti.max_tries:
+            return _round_of(self._number_in_round - 1)
+        stored = recall(self._context, ROUND)
+        if not isinstance(stored, Mapping) or stored.get(_MAX_TRIES) != self._ti.max_tries:
             return Round()
-        return Round.from_dict(kept)
+        return Round.from_dict(stored)
 
-    def _keep(self, round: Round) -> None:
+    def _store(self, round: Round) -> None:
         if can_remember(self._context):
             remember(self._context, ROUND, {**round.as_dict(), _MAX_TRIES: self._ti.max_tries})
-        self._known = round
+        self._round = round
 
 
-def _by_number(tries: int) -> Round:
+def _round_of(tries: int) -> Round:
     return Round(pods=tries, own=tries)

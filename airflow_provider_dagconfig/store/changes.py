@@ -41,7 +41,7 @@ _EXPECT_VERSION = sql.SQL("""
     SELECT {schema}.dagconfig_expect_version(concat_ws('/', c.dag_name, c.job_name), %(expected)s::bigint, c.version)
     FROM {schema}.dag_configuration AS c WHERE c.dag_name = %(dag_name)s AND c.job_name = %(job_name)s FOR UPDATE
 """)
-_BOOK_ON = sql.SQL("SELECT {schema}.dagconfig_book_on(%(updated_by)s::text, %(reason)s::text)")
+_SET_AUTHOR = sql.SQL("SELECT {schema}.dagconfig_book_on(%(updated_by)s::text, %(reason)s::text)")
 _RENAME = sql.SQL("""
     UPDATE {schema}.dag_configuration SET dag_name = %(new_dag)s, job_name = %(new_job)s
     WHERE dag_name = %(dag_name)s AND job_name = %(job_name)s
@@ -110,12 +110,12 @@ class ChangingStore(HistoryStore):
         :raises DagConfigInvalidError: a value breaks a rule, or the job could not run with it.
         :raises DagConfigStaleError: the row does not have the expected version.
         """
-        columns = _known("update_dag_config", CONFIG_COLUMNS, values)
-        given = _given(
+        columns = _checked_columns("update_dag_config", CONFIG_COLUMNS, values)
+        parameters = _parameters(
             dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns
         )
         with self.transaction():
-            self._call("update_dag_config", given)
+            self._call("update_dag_config", parameters)
             # Read inside the transaction, so that an unusable row is rolled back.
             return self.get_dag_config(dag_name, job_name)
 
@@ -136,7 +136,9 @@ class ChangingStore(HistoryStore):
         """
         self._call(
             "delete_dag_config",
-            _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version),
+            _parameters(
+                dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, expected_version=expected_version
+            ),
         )
 
     def rename_dag_config(
@@ -164,7 +166,7 @@ class ChangingStore(HistoryStore):
         """
         old, new = (dag_name, job_name), (new_dag_name or dag_name, new_job_name or job_name)
         why = f": {reason}" if reason else ""
-        both = f"renamed from {'/'.join(old)} to {'/'.join(new)}{why}"
+        rename_reason = f"renamed from {'/'.join(old)} to {'/'.join(new)}{why}"
         name = {"dag_name": dag_name, "job_name": job_name}
         with self.transaction():
             if not self._ask(_EXPECT_VERSION, {**name, "expected": expected_version}, purpose="writing"):
@@ -173,10 +175,10 @@ class ChangingStore(HistoryStore):
                 raise DagConfigConflictError(f"There is a row for {'/'.join(new)} already ({self.location}). Nothing was changed.")
             overrides = [each for each in self.get_overrides(*old, active_only=False) if each.state != "ended"]
             for each in overrides:
-                self.end_override(each.override_id, updated_by=updated_by, reason=both)
-            self._ask(_BOOK_ON, {"updated_by": updated_by, "reason": both}, purpose="writing")
+                self.end_override(each.override_id, updated_by=updated_by, reason=rename_reason)
+            self._ask(_SET_AUTHOR, {"updated_by": updated_by, "reason": rename_reason}, purpose="writing")
             self._ask(_RENAME, {**name, "new_dag": new[0], "new_job": new[1]}, purpose="writing")
-            self._ask(_BOOK_ON, {"updated_by": None, "reason": None}, purpose="writing")
+            self._ask(_SET_AUTHOR, {"updated_by": None, "reason": None}, purpose="writing")
             for each in reversed(overrides):
                 if isinstance(each.ends_at, Unreadable) or isinstance(each.starts_at, Unreadable):
                     raise DagConfigConflictError(
@@ -184,7 +186,7 @@ class ChangingStore(HistoryStore):
                         f" {self.location.command('override', options=['--end', str(each.override_id)])}"
                     )
                 starts_at = each.starts_at if each.state == "planned" else None
-                why = each.reason or both
+                why = each.reason or rename_reason
                 self.override_dag_config(
                     *new, until=each.ends_at, starts_at=starts_at, reason=why, updated_by=updated_by, **each.values
                 )
@@ -209,20 +211,22 @@ class ChangingStore(HistoryStore):
         :raises DagConfigInvalidError: a value breaks a rule, or the group could not be used.
         :raises DagConfigStaleError: the group does not have the expected version.
         """
-        columns = _known("update_exchange_group", GROUP_COLUMNS, values)
+        columns = _checked_columns("update_exchange_group", GROUP_COLUMNS, values)
         # To the function, NULL means that a value stays. It removes a description itself.
         cleared = [column for column, value in columns.items() if value == "" and column in _TIMES_OF_DAY]
         columns = {column: value for column, value in columns.items() if column not in cleared}
-        given = _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns)
+        parameters = _parameters(
+            group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version, **columns
+        )
         with self.transaction():
-            self._call("update_exchange_group", given)
+            self._call("update_exchange_group", parameters)
             if cleared:
-                self._clear(name, cleared, updated_by, reason)
+                self._clear_times(name, cleared, updated_by, reason)
             return self.get_exchange_group(name)
 
-    def _clear(self, group: str, columns: Sequence[str], updated_by: str | None, reason: str | None) -> None:
+    def _clear_times(self, group: str, columns: Sequence[str], updated_by: str | None, reason: str | None) -> None:
         names = [sql.Identifier(column) for column in columns]
-        self._ask(_BOOK_ON, {"updated_by": updated_by, "reason": reason}, purpose="writing")
+        self._ask(_SET_AUTHOR, {"updated_by": updated_by, "reason": reason}, purpose="writing")
         self._ask(
             _CLEAR,
             {"group_name": group},
@@ -230,7 +234,7 @@ class ChangingStore(HistoryStore):
             cleared=sql.SQL(", ").join(sql.SQL("{} = NULL").format(name) for name in names),
             columns=sql.SQL(", ").join(names),
         )
-        self._ask(_BOOK_ON, {"updated_by": None, "reason": None}, purpose="writing")
+        self._ask(_SET_AUTHOR, {"updated_by": None, "reason": None}, purpose="writing")
 
     def delete_exchange_group(
         self, name: str, *, updated_by: str | None = None, reason: str | None = None, expected_version: int | None = None
@@ -243,7 +247,7 @@ class ChangingStore(HistoryStore):
         """
         self._call(
             "delete_exchange_group",
-            _given(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version),
+            _parameters(group_name=name, updated_by=updated_by, reason=reason, expected_version=expected_version),
         )
 
     def override_dag_config(
@@ -269,13 +273,13 @@ class ChangingStore(HistoryStore):
         :raises DagConfigNotFoundError: the job has no row.
         :raises DagConfigInvalidError: a value breaks a rule, alone or together with the row; or the end is missing or not valid.
         """
-        columns = _known("override_dag_config", OVERRIDE_COLUMNS, values)
-        given = _given(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, **columns)
+        columns = _checked_columns("override_dag_config", OVERRIDE_COLUMNS, values)
+        parameters = _parameters(dag_name=dag_name, job_name=job_name, updated_by=updated_by, reason=reason, **columns)
         if starts_at is not None:
-            given["starts_at"] = with_zone(starts_at, "starts_at")
+            parameters["starts_at"] = with_zone(starts_at, "starts_at")
         with self.transaction():
-            given["ends_at"] = self._end(until, for_, starts_at)
-            return self.get_override(self._call("override_dag_config", given))
+            parameters["ends_at"] = self._override_end(until, for_, starts_at)
+            return self.get_override(self._call("override_dag_config", parameters))
 
     def end_override(self, override_id: int, *, updated_by: str | None = None, reason: str | None = None) -> Override:
         """
@@ -284,9 +288,9 @@ class ChangingStore(HistoryStore):
         :raises DagConfigNotFoundError: there is no such override.
         :raises DagConfigConflictError: it has ended already.
         """
-        given = _given(override_id=override_id, updated_by=updated_by, reason=reason)
+        parameters = _parameters(override_id=override_id, updated_by=updated_by, reason=reason)
         with self.transaction():
-            self._call("end_override", given)
+            self._call("end_override", parameters)
             return self.get_override(override_id)
 
     def rollback_change(self, audit_id: int, *, updated_by: str | None = None, reason: str | None = None) -> HistoryEntry:
@@ -298,9 +302,9 @@ class ChangingStore(HistoryStore):
         :raises DagConfigConflictError: a later change gave a column another value, or changed a row that the rollback would delete.
         :raises DagConfigInvalidError: the row would break a rule.
         """
-        given = _given(audit_id=audit_id, updated_by=updated_by, reason=reason)
+        parameters = _parameters(audit_id=audit_id, updated_by=updated_by, reason=reason)
         with self.transaction():
-            self._call("rollback_change", given)
+            self._call("rollback_change", parameters)
             undone = self.get_change(audit_id)
             return self.get_history(undone.dag_name, undone.job_name, undone.group_name, limit=1)[0]
 
@@ -322,7 +326,7 @@ class ChangingStore(HistoryStore):
         :raises DagConfigStaleError: the row does not have the expected version.
         :raises DagConfigInvalidError: the row would break a rule.
         """
-        given = _given(
+        parameters = _parameters(
             dag_name=dag_name,
             job_name=job_name,
             moment=moment,
@@ -331,7 +335,7 @@ class ChangingStore(HistoryStore):
             expected_version=expected_version,
         )
         with self.transaction():
-            self._call("rollback_dag_config", given)
+            self._call("rollback_dag_config", parameters)
             return self.get_dag_config_row(dag_name, job_name)
 
     def set_ceiling(
@@ -354,10 +358,12 @@ class ChangingStore(HistoryStore):
         :raises DagConfigInvalidError: the name or the value is not valid.
         :raises DagConfigConflictError: something in force is above it; ``detail["above"]`` lists what.
         """
-        most = _ceiling_value(name, value, dag_name)
-        given = _given(name=name, value=most, dag_name=dag_name, not_valid=not_valid, updated_by=updated_by, reason=reason)
+        checked = _ceiling_value(name, value, dag_name)
+        parameters = _parameters(
+            name=name, value=checked, dag_name=dag_name, not_valid=not_valid, updated_by=updated_by, reason=reason
+        )
         with self.transaction():
-            self._call("set_ceiling", given, purpose="owning")
+            self._call("set_ceiling", parameters, purpose="owning")
             return next(each for each in self.get_ceilings(dag_name) if (each.name, each.dag_name) == (name, dag_name))
 
     def remove_ceiling(
@@ -368,10 +374,10 @@ class ChangingStore(HistoryStore):
 
         :raises DagConfigNotFoundError: there is no such ceiling.
         """
-        given = _given(name=name, dag_name=dag_name, updated_by=updated_by, reason=reason)
-        self._call("remove_ceiling", given, purpose="owning")
+        parameters = _parameters(name=name, dag_name=dag_name, updated_by=updated_by, reason=reason)
+        self._call("remove_ceiling", parameters, purpose="owning")
 
-    def _end(self, until: datetime | None, for_: timedelta | str | None, starts_at: datetime | None) -> datetime:
+    def _override_end(self, until: datetime | None, for_: timedelta | str | None, starts_at: datetime | None) -> datetime:
         """Return when an override ends: at a moment, or after a duration from its beginning, by the database's clock."""
         if (until is None) == (for_ is None):
             raise DagConfigInvalidError("An override needs an end: give until (a moment) or for_ (a duration), one of the two")
@@ -387,18 +393,18 @@ class ChangingStore(HistoryStore):
         except OverflowError:
             raise DagConfigInvalidError(f"for_ {duration} from {beginning} ends after the last year that can be written") from None
 
-    def _call(self, function: str, given: Mapping[str, Any], purpose: Purpose = "writing") -> Any:
+    def _call(self, function: str, parameters: Mapping[str, Any], purpose: Purpose = "writing") -> Any:
         """Call one function of the migrations with named parameters, and return its result."""
         assignments = sql.SQL(", ").join(
             sql.SQL("{} => CAST({} AS {})").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name), sql.SQL(_TYPES[name]))
-            for name in given
+            for name in parameters
         )
         with self.transaction():
-            rows = self._ask(_CALL, given, purpose=purpose, function=sql.Identifier(function), assignments=assignments)
+            rows = self._ask(_CALL, parameters, purpose=purpose, function=sql.Identifier(function), assignments=assignments)
         return rows[0]["result"]
 
 
-def _known(function: str, columns: Iterable[str], values: Mapping[str, Value]) -> Mapping[str, Value]:
+def _checked_columns(function: str, columns: Iterable[str], values: Mapping[str, Value]) -> Mapping[str, Value]:
     """
     Check that a method was given only known columns, as Python does for declared arguments.
 
@@ -406,27 +412,29 @@ def _known(function: str, columns: Iterable[str], values: Mapping[str, Value]) -
     """
     for name in values:
         if name not in columns:
-            meant = did_you_mean(name, columns)
-            raise TypeError(f"{function}() has no argument {name!r}.{meant} There are: {', '.join(columns)}")
+            suggestion = did_you_mean(name, columns)
+            raise TypeError(f"{function}() has no argument {name!r}.{suggestion} There are: {', '.join(columns)}")
     return values
 
 
-def _given(**arguments: Any) -> dict[str, Any]:
+def _parameters(**arguments: Any) -> dict[str, Any]:
     """
     Turn arguments into parameters of a function of the migrations.
 
     :raises DagConfigInvalidError: a moment has no time zone, or a value does not fit into its column.
     """
-    given = {name: _parameter(name, value) for name, value in arguments.items()}
-    for name, value in given.items():
+    parameters = {name: _parameter_value(name, value) for name, value in arguments.items()}
+    for name, value in parameters.items():
         if name in _COLUMNS and (problem := _COLUMNS[name].misfit(value)):
-            subject = f"exchange group {given['group_name']}" if "group_name" in given else _job(given)
+            subject = f"exchange group {parameters['group_name']}" if "group_name" in parameters else _job_text(parameters)
             raise DagConfigInvalidError(f"{name} {str(value)!r}{subject and f' of {subject}'} {problem}. Nothing was changed.")
     # An empty text removes a number too; to the functions of the migrations that is 0.
-    return {name: 0 if value == "" and isinstance(_COLUMNS.get(name), DecimalColumn) else value for name, value in given.items()}
+    return {
+        name: 0 if value == "" and isinstance(_COLUMNS.get(name), DecimalColumn) else value for name, value in parameters.items()
+    }
 
 
-def _parameter(name: str, value: Any) -> Any:
+def _parameter_value(name: str, value: Any) -> Any:
     if isinstance(value, Quantity):
         return value.text
     if isinstance(value, datetime):
@@ -445,5 +453,5 @@ def _ceiling_value(name: str, value: object, dag_name: str | None) -> str:
         raise DagConfigInvalidError(f"the ceiling {name} of {whose(dag_name)}: {error}. Nothing was changed.") from None
 
 
-def _job(given: Mapping[str, Any]) -> str:
-    return f"{given['dag_name']}/{given['job_name']}" if "job_name" in given else ""
+def _job_text(parameters: Mapping[str, Any]) -> str:
+    return f"{parameters['dag_name']}/{parameters['job_name']}" if "job_name" in parameters else ""

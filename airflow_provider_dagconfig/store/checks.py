@@ -16,7 +16,7 @@ from airflow_provider_dagconfig.store.roles import Roles
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.store import Store
 
-_AFTER_ALL = datetime.max.replace(tzinfo=timezone.utc)
+_END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 NEEDED_BY_TASKS = ("dagconfig_installation", "dagconfig_ceilings")
 """The tables that a task reads besides jobs, groups, overrides and the audit."""
 # It reads only catalogs, so that it works in a database that was never migrated, and for a user without privileges.
@@ -156,34 +156,34 @@ def try_changes(store: Store) -> None:
     """
     job, why = (_PROBE, _PROBE), "a try of doctor's, taken back"
     with store.transaction(force_rollback=True):
-        with _told("to make a job"):
+        with _attempt("to make a job"):
             store.update_dag_config(*job, reason=why)
-        with _told("to change a job"):
+        with _attempt("to change a job"):
             store.update_dag_config(*job, batch_size=7, reason=why)
-        with _told("to roll a change back"):
+        with _attempt("to roll a change back"):
             store.rollback_change(store.get_history(*job, limit=1)[0].audit_id, reason=why)
-        with _told("to roll a job back"):
-            store.rollback_dag_config(*job, _AFTER_ALL, reason=why)
-        with _told("to make an override"):
+        with _attempt("to roll a job back"):
+            store.rollback_dag_config(*job, _END_OF_TIME, reason=why)
+        with _attempt("to make an override"):
             override = store.override_dag_config(*job, for_="1h", batch_size=8, reason=why)
-        with _told("to end an override"):
+        with _attempt("to end an override"):
             store.end_override(override.override_id, reason=why)
-        with _told("to delete a job"):
+        with _attempt("to delete a job"):
             store.delete_dag_config(*job, reason=why)
-        with _told("to make an exchange group"):
+        with _attempt("to make an exchange group"):
             store.update_exchange_group(_PROBE, display_name=_PROBE, exchanges=["A"], reason=why)
-        with _told("to change an exchange group"):
+        with _attempt("to change an exchange group"):
             store.update_exchange_group(_PROBE, priority=1, reason=why)
-        with _told("to delete an exchange group"):
+        with _attempt("to delete an exchange group"):
             store.delete_exchange_group(_PROBE, reason=why)
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _attempt(change: str) -> Iterator[None]:
     try:
         yield
     except DagConfigError as error:
-        raise type(error)(f"it does not work {what}: {error}") from error
+        raise type(error)(f"it does not work {change}: {error}") from error
 
 
 def look_at(store: Store) -> Look:

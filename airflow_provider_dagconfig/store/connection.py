@@ -99,33 +99,33 @@ class ConnectedStore:
     def _open(self, purpose: Purpose = "reading") -> Iterator[Session]:
         """Open a connection where each statement is its own transaction, or use that of the current transaction."""
         if self._in_transaction is not None:
-            with self.target.explained(purpose):
+            with self.target.explain_errors(purpose):
                 yield self._in_transaction
             return
         try:
             with self.target.session(purpose, self._tell) as session:
                 yield session
         except DagConfigNotMigratedError as error:
-            raise self._missing_schema() or error from error.__cause__
+            raise self._schema_error() or error from error.__cause__
 
     def _tell(self, text: str) -> None:
         # self.waiting is looked up at each call: it may have been replaced.
         self.waiting(text)
 
-    def _missing_schema(self) -> DagConfigSchemaNotFoundError | None:
+    def _schema_error(self) -> DagConfigSchemaNotFoundError | None:
         """Return an error that says where the tables are instead, if the whole schema is missing; otherwise None."""
         with self.target.session() as session:
-            is_there, others = session.rows(_SCHEMAS, {"schema": self.schema})[0].values()
-        if is_there:
+            has_schema, others = session.rows(_SCHEMAS, {"schema": self.schema})[0].values()
+        if has_schema:
             return None
-        to_make = "To make it"
+        remedy = "To make it"
         if others:
-            to_make = (
+            remedy = (
                 f"The configuration's tables are in {', '.join(others)}: give --schema {shell_word(others[0])}, or set [dagconfig]"
                 f" schema in airflow.cfg. To make others in {self.schema!r}"
             )
         return DagConfigSchemaNotFoundError(
-            f"There is no schema {self.schema!r} ({self.location.connection}). {to_make}: {self.location.command('migrate')}"
+            f"There is no schema {self.schema!r} ({self.location.connection}). {remedy}: {self.location.command('migrate')}"
         )
 
 

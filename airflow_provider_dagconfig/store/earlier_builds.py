@@ -64,7 +64,7 @@ def is_of_earlier_build(file: str, checksum: str) -> bool:
 
 
 # Today's files do not replace these when they are applied over an earlier build.
-_MAKE_WAY = sql.SQL("""
+_DROP_OBSOLETE_OBJECTS = sql.SQL("""
     DO $$
     BEGIN
         DROP FUNCTION IF EXISTS {schema}.dagconfig_restore_job(jsonb, text[]);
@@ -104,11 +104,11 @@ _MAKE_WAY = sql.SQL("""
 """)
 
 
-def make_way(connection: psycopg.Connection[Any], schema: str) -> None:
+def drop_obsolete_objects(connection: psycopg.Connection[Any], schema: str) -> None:
     """Drop or change what an earlier build made and today's files do not replace."""
     name = quoted_schema(schema)
     connection.execute(
-        _MAKE_WAY.format(
+        _DROP_OBSOLETE_OBJECTS.format(
             schema=sql.Identifier(schema),
             overrides=sql.Literal(f"{name}.dag_configuration_overrides"),
             versions=sql.Literal(f"{name}.dag_configuration_audit_version"),

@@ -68,35 +68,35 @@ class Location:
         """
         if isinstance(error, UnicodeEncodeError):
             # The message does not show the text itself: it may be a connection's password.
-            wrong = ascii(error.object[error.start : error.end])
-            return DagConfigInvalidError(f"{wrong} in a text is no character that UTF-8 has ({self}). Nothing was changed.")
+            characters = ascii(error.object[error.start : error.end])
+            return DagConfigInvalidError(f"{characters} in a text is no character that UTF-8 has ({self}). Nothing was changed.")
         sqlstate: str = getattr(error, "sqlstate", None) or ""
-        primary, said = _said(error)
+        primary, message = _messages(error)
         if sqlstate == "42501":
-            return DagConfigNotAllowedError(f"{said} ({self}). {self._needed(purpose, roles)}")
+            return DagConfigNotAllowedError(f"{message} ({self}). {self._privilege_remedy(purpose, roles)}")
         if sqlstate == "DC404":
             return DagConfigNotFoundError(f"{primary} ({self}).{_hint(error)}")
         if sqlstate == "DC409":
-            return self._conflict(error)
-        if sqlstate[:2] == _AT_THE_SAME_TIME:
+            return self._conflict_error(error)
+        if sqlstate[:2] == _CONCURRENT_CHANGE:
             return DagConfigConflictError(
                 f"Another transaction changed it at the same time: {primary} ({self}). Nothing was changed; try it again."
             )
         if sqlstate in GAVE_UP:
-            return DagConfigBusyError(f"{said} ({self}). Nothing was changed, and it may be tried again.")
+            return DagConfigBusyError(f"{message} ({self}). Nothing was changed, and it may be tried again.")
         if sqlstate in _MISSING_OBJECT:
             return DagConfigNotMigratedError(f"{primary} ({self}). To bring the database up to date: {self.command('migrate')}")
         if sqlstate[:2] in _REFUSED_VALUE or isinstance(error, psycopg.DataError):
             if (getattr(getattr(error, "diag", None), "constraint_name", None) or "").startswith(_CEILING):
                 return DagConfigCeilingError(f"{primary} ({self}). Nothing was changed.{_hint(error)}")
-            return DagConfigInvalidError(f"{said} ({self}). Nothing was changed.")
+            return DagConfigInvalidError(f"{message} ({self}). Nothing was changed.")
         if not sqlstate or sqlstate[:2] in _NO_CONNECTION:
-            return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {said}")
-        return DagConfigError(f"{said} ({self})")
+            return DagConfigUnreachableError(f"The configuration database cannot be reached ({self}): {message}")
+        return DagConfigError(f"{message} ({self})")
 
-    def _conflict(self, error: Exception) -> DagConfigError:
+    def _conflict_error(self, error: Exception) -> DagConfigError:
         detail = _detail(error)
-        message = f"{_said(error)[0]} ({self}). Nothing was changed.{_hint(error)}"
+        message = f"{_messages(error)[0]} ({self}). Nothing was changed.{_hint(error)}"
         if detail.get("kind") == "stale":
             stale = DagConfigStaleError(message)
             # Version 0 means that there is no row.
@@ -106,7 +106,7 @@ class Location:
         conflict.detail = detail
         return conflict
 
-    def _needed(self, purpose: Purpose, roles: Callable[[], Roles]) -> str:
+    def _privilege_remedy(self, purpose: Purpose, roles: Callable[[], Roles]) -> str:
         if purpose == "migrating":
             return (
                 "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
@@ -131,7 +131,7 @@ _MISSING_OBJECT = {
     "42703",  # no such column
     "42883",  # no such function
 }
-_AT_THE_SAME_TIME = "40"  # serialization failure, deadlock
+_CONCURRENT_CHANGE = "40"  # serialization failure, deadlock
 _REFUSED_VALUE = {
     "22",  # too long, out of range
     "23",  # a constraint
@@ -148,7 +148,7 @@ _NO_CONNECTION = {
 }
 
 
-def _said(error: Exception) -> tuple[str, str]:
+def _messages(error: Exception) -> tuple[str, str]:
     """Return the message of the server, or else of the driver, as one line: alone, and with its detail and hint."""
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(diagnosis, part, None) for part in ("message_primary", "message_detail", "message_hint")]

@@ -135,7 +135,7 @@ _ACCESS = """
 """
 
 
-def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+def restore_function_properties(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
     """Give a function that replaces another the comment, the owner and the EXECUTE grants of the replaced function."""
     now = Picture.of(connection, schema)
     replaced = [f for f in before.functions if f.oid not in {g.oid for g in now.functions}]
@@ -154,29 +154,29 @@ def keep(connection: psycopg.Connection[Any], schema: str, before: Picture) -> N
                 connection.execute(
                     sql.SQL("ALTER FUNCTION {} OWNER TO {}").format(sql.SQL(function.signature), sql.Identifier(former[0].owner))
                 )
-        of_others = {grant for grant in before.grants if grant.kind == "FUNCTION" and grant.name == function.name}
-        if not any(grant.role is None for grant in of_others):
+        former_grants = {grant for grant in before.grants if grant.kind == "FUNCTION" and grant.name == function.name}
+        if not any(grant.role is None for grant in former_grants):
             _revoke(connection, schema, Grant("FUNCTION", function.name, None, None, "EXECUTE", False), now)
-        for grant in of_others:
+        for grant in former_grants:
             _grant(connection, schema, grant, now)
 
 
-def keep_readers(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+def restore_read_grants(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
     """Restore a role's own grants to read a table, or some of its columns; not those to PUBLIC."""
     now = Picture.of(connection, schema)
-    for grant in lost(before, now):
+    for grant in lost_grants(before, now):
         if grant.kind == "TABLE" and grant.privilege == "SELECT" and grant.role is not None:
             _grant(connection, schema, grant, now)
 
 
-def lost(before: Picture, now: Picture) -> list[Grant]:
+def lost_grants(before: Picture, now: Picture) -> list[Grant]:
     """Return the grants that were lost on objects that still exist."""
-    there = {("FUNCTION", function.name) for function in now.functions}
+    functions = {("FUNCTION", function.name) for function in now.functions}
     gone = before.grants - now.grants
-    return sorted((g for g in gone if g.kind != "FUNCTION" or (g.kind, g.name) in there), key=str)
+    return sorted((g for g in gone if g.kind != "FUNCTION" or (g.kind, g.name) in functions), key=str)
 
 
-def give_back(connection: psycopg.Connection[Any], schema: str, revoked: Iterable[Grant], before: Picture) -> None:
+def restore_revoked(connection: psycopg.Connection[Any], schema: str, revoked: Iterable[Grant], before: Picture) -> None:
     """Restore the grants that a migration revoked. Revoke what its way back grants PUBLIC beyond them: it cannot know what was."""
     revoked = set(revoked)
     now = Picture.of(connection, schema)
@@ -187,22 +187,22 @@ def give_back(connection: psycopg.Connection[Any], schema: str, revoked: Iterabl
         _grant(connection, schema, grant, now)
 
 
-def who_lost_access(connection: psycopg.Connection[Any], schema: str, before: Picture) -> Iterator[str]:
+def describe_lost_access(connection: psycopg.Connection[Any], schema: str, before: Picture) -> Iterator[str]:
     """Yield, for each role that can no longer read or change a table, a sentence with the statements that let it do so again."""
     gone = before.access - Picture.of(connection, schema).access
     for role in sorted({access.role for access in gone}):
-        of_role = sorted(access for access in gone if access.role == role)
-        is_change = any(access.is_change for access in of_role)
-        tables = ", ".join(dict.fromkeys(access.table for access in of_role))
+        lost_access = sorted(access for access in gone if access.role == role)
+        is_change = any(access.is_change for access in lost_access)
+        tables = ", ".join(dict.fromkeys(access.table for access in lost_access))
         verb = "change" if is_change else "read"
-        grants = _role_grants(connection, schema, role, of_role, is_change)
+        grants = _role_grants(connection, schema, role, lost_access, is_change)
         yield f"{role} could {verb} {tables} by grants to PUBLIC alone, and no longer can. {grants}"
 
 
-def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of_role: list[Access], is_change: bool) -> str:
+def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, lost_access: list[Access], is_change: bool) -> str:
     """Return the GRANT of the role with all these rights, if this user may grant it; otherwise the tables' owner's statements."""
 
-    def name(*parts: str) -> str:
+    def quote(*parts: str) -> str:
         [quoted] = connection.execute(
             "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), '.') FROM unnest(%s::text[]) AS p", [list(parts)]
         ).fetchone() or [""]
@@ -210,10 +210,10 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
 
     source = connection.execute(ROLES_SOURCE, {"schema": schema}).fetchone()
     roles = roles_of(source and source[0])
-    ours = roles.editor if is_change else roles.reader
-    if connection.execute(_MAY_GIVE, {"role": ours}).fetchone() == (True,):
-        return f"GRANT {ours} TO {name(role)};"
-    tables = {access.table for access in of_role}
+    needed_role = roles.editor if is_change else roles.reader
+    if connection.execute(_MAY_GRANT, {"role": needed_role}).fetchone() == (True,):
+        return f"GRANT {needed_role} TO {quote(role)};"
+    tables = {access.table for access in lost_access}
     if "dag_configuration" in tables:
         tables |= {
             "dag_configuration_overrides",
@@ -221,21 +221,21 @@ def _role_grants(connection: psycopg.Connection[Any], schema: str, role: str, of
             "dagconfig_ceilings",
             "dagconfig_installation",
         }
-    statements = [f"GRANT SELECT ON {', '.join(name(schema, table) for table in sorted(tables))} TO {name(role)};"]
-    for access in of_role:
+    statements = [f"GRANT SELECT ON {', '.join(quote(schema, table) for table in sorted(tables))} TO {quote(role)};"]
+    for access in lost_access:
         if access.is_change and access.table != "dag_configuration_audit":
             statements += [
-                f"GRANT INSERT, UPDATE, DELETE ON {name(schema, access.table)} TO {name(role)};",
-                f"GRANT USAGE ON SEQUENCE {name(schema, f'{access.table}_id_seq')} TO {name(role)};",
+                f"GRANT INSERT, UPDATE, DELETE ON {quote(schema, access.table)} TO {quote(role)};",
+                f"GRANT USAGE ON SEQUENCE {quote(schema, f'{access.table}_id_seq')} TO {quote(role)};",
             ]
-    argument = sql.Literal(name(role)).as_string(connection)
+    argument = sql.Literal(quote(role)).as_string(connection)
     return " ".join(
-        [*statements, f"SELECT {name(schema)}.dagconfig_grant_functions({argument}, {'true' if is_change else 'false'});"]
+        [*statements, f"SELECT {quote(schema)}.dagconfig_grant_functions({argument}, {'true' if is_change else 'false'});"]
     )
 
 
 # Before PostgreSQL 16, a role with CREATEROLE may grant any role.
-_MAY_GIVE = """
+_MAY_GRANT = """
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_roles AS given CROSS JOIN pg_catalog.pg_roles AS me
         WHERE
@@ -283,6 +283,6 @@ def _change(
             role,
             sql.SQL(" WITH GRANT OPTION" if with_option else ""),
         )
-        gone = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
-        with suppress(*gone), connection.transaction():
+        gone_errors = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+        with suppress(*gone_errors), connection.transaction():
             connection.execute(statement)

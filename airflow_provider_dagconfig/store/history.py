@@ -112,7 +112,7 @@ class HistoryStore(ReadingStore):
         :param until: only entries older than this moment.
         :param limit: the most entries that are returned.
         """
-        given: dict[str, Any] = {
+        filters: dict[str, Any] = {
             "dag_name": dag_name,
             "job_name": job_name,
             "group_name": group_name,
@@ -120,9 +120,9 @@ class HistoryStore(ReadingStore):
             "since": since and with_zone(since, "since"),
             "until": until and with_zone(until, "until"),
         }
-        conditions = [_CONDITIONS[name] for name, value in given.items() if value is not None]
-        chosen = sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
-        rows = self._ask(_HISTORY, {**given, "limit": limit}, columns=_ENTRY_COLUMNS, conditions=chosen)
+        conditions = [_CONDITIONS[name] for name, value in filters.items() if value is not None]
+        condition = sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+        rows = self._ask(_HISTORY, {**filters, "limit": limit}, columns=_ENTRY_COLUMNS, conditions=condition)
         return [_entry(row) for row in rows]
 
     def get_change(self, audit_id: int) -> HistoryEntry:
@@ -175,7 +175,7 @@ class HistoryStore(ReadingStore):
         :return: configurable column to value, and ``version``. Overrides of that moment are not applied.
         """
         parameters = {"dag_name": dag_name, "job_name": job_name, "moment": with_zone(moment, "moment")}
-        return _past(self._ask(_CONFIG_AT, parameters)[0]["row"], CONFIG_COLUMNS)
+        return _past_values(self._ask(_CONFIG_AT, parameters)[0]["row"], CONFIG_COLUMNS)
 
     def get_exchange_group_at(self, name: str, moment: datetime) -> Mapping[str, Any] | None:
         """
@@ -184,7 +184,7 @@ class HistoryStore(ReadingStore):
         :return: configurable column to value, and ``version``.
         """
         row = self._ask(_GROUP_AT, {"group_name": name, "moment": with_zone(moment, "moment")})[0]["row"]
-        return _past(row, GROUP_COLUMNS)
+        return _past_values(row, GROUP_COLUMNS)
 
     def get_rule_violations(self) -> list[RuleViolation]:
         """Return the values that break a rule of the store, because they are older than the rule."""
@@ -192,18 +192,18 @@ class HistoryStore(ReadingStore):
 
     def get_ceiling_violations(self) -> list[CeilingViolation]:
         """Return the values above a ceiling, in rows and in overrides that are active or planned; they are older than it."""
-        return [_above(row) for row in self._ask(_ABOVE_CEILINGS, {})]
+        return [_ceiling_violation(row) for row in self._ask(_ABOVE_CEILINGS, {})]
 
 
-def _above(row: Mapping[str, Any]) -> CeilingViolation:
+def _ceiling_violation(row: Mapping[str, Any]) -> CeilingViolation:
     ceiling = Ceiling(
         name=row["ceiling_name"],
         value=row["ceiling_value"],
         dag_name=row["ceiling_dag_name"],
         **{name: row[name] for name in ("not_valid", "set_by", "updated_at", "reason")},
     )
-    held = {name: row[name] for name in ("dag_name", "job_name", "override_id", "column_name", "value")}
-    return CeilingViolation(ceiling=ceiling, **held)
+    fields = {name: row[name] for name in ("dag_name", "job_name", "override_id", "column_name", "value")}
+    return CeilingViolation(ceiling=ceiling, **fields)
 
 
 def _entry(row: Mapping[str, Any]) -> HistoryEntry:
@@ -213,8 +213,8 @@ def _entry(row: Mapping[str, Any]) -> HistoryEntry:
             **row,
             "table_name": row["table_name"] or "dag_configuration",
             "changed_columns": _names(row["changed_columns"]),
-            "old_values": _row_of(row["old_values"]),
-            "new_values": _row_of(row["new_values"]),
+            "old_values": _valid_row(row["old_values"]),
+            "new_values": _valid_row(row["new_values"]),
         }
     )
 
@@ -225,11 +225,11 @@ def _names(columns: Any) -> tuple[str, ...]:
     return names if all(isinstance(name, str) for name in names) else ()
 
 
-def _past(row: Any, columns: Iterable[str]) -> Mapping[str, Any] | None:
-    row = _row_of(row)
+def _past_values(row: Any, columns: Iterable[str]) -> Mapping[str, Any] | None:
+    row = _valid_row(row)
     return None if row is None else {column: row.get(column) for column in (*columns, "version")}
 
 
-def _row_of(value: Any) -> Mapping[str, Any] | None:
+def _valid_row(value: Any) -> Mapping[str, Any] | None:
     """Accept any JSON as a row, so that an entry without a valid row does not hide the others."""
     return value if value is None or isinstance(value, Mapping) else {"no_row": value}

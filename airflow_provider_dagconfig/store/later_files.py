@@ -14,7 +14,7 @@ from psycopg import sql
 
 from airflow_provider_dagconfig.models import quoted_schema
 
-_FORMS = {
+_DROP_BY_VERSION = {
     # 017 gives the functions two more parameters, and the view and effective_dag_config() two more columns.
     12: """
         DROP FUNCTION IF EXISTS {schema}.update_dag_config(
@@ -33,11 +33,11 @@ _FORMS = {
 }
 
 
-def make_way(connection: psycopg.Connection[Any], schema: str, version: int) -> None:
+def drop_replaced_objects(connection: psycopg.Connection[Any], schema: str, version: int) -> None:
     """Drop what this version's file creates, if 017 has given it another form."""
     view = f"{quoted_schema(schema)}.dag_configuration_override_periods"
     is_later = connection.execute(
         "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = 'memory_growth'", [view]
     ).rowcount
-    if is_later and version in _FORMS:
-        connection.execute(sql.SQL(_FORMS[version]).format(schema=sql.Identifier(schema)))
+    if is_later and version in _DROP_BY_VERSION:
+        connection.execute(sql.SQL(_DROP_BY_VERSION[version]).format(schema=sql.Identifier(schema)))

@@ -46,9 +46,16 @@ from psycopg import sql
 from airflow_provider_dagconfig.exceptions import DagConfigUnreachableError, MigrationError
 from airflow_provider_dagconfig.models import DEFAULT_SCHEMA, Unreadable, quoted_schema
 from airflow_provider_dagconfig.store import later_files, own_columns, sessions
-from airflow_provider_dagconfig.store.earlier_builds import make_way
+from airflow_provider_dagconfig.store.earlier_builds import drop_obsolete_objects
 from airflow_provider_dagconfig.store.errors import GAVE_UP
-from airflow_provider_dagconfig.store.grants import Picture, give_back, keep, keep_readers, lost, who_lost_access
+from airflow_provider_dagconfig.store.grants import (
+    Picture,
+    describe_lost_access,
+    lost_grants,
+    restore_function_properties,
+    restore_read_grants,
+    restore_revoked,
+)
 from airflow_provider_dagconfig.store.migration_records import (
     Record,
     add_record,
@@ -160,30 +167,30 @@ def migrating(
     _check_schema(target.schema)
     versions = [migration.version for migration in available()]
     names = {name: role for name, role in (("reader_role", reader_role), ("editor_role", editor_role)) if role}
-    if names and to is not None and to < _of_the_roles().version:
-        raise MigrationError(f"There are no roles before {_of_the_roles().file}: leave out their names")
+    if names and to is not None and to < _roles_migration().version:
+        raise MigrationError(f"There are no roles before {_roles_migration().file}: leave out their names")
     if to is not None and to >= _FIRST and to not in versions:
         raise MigrationError(f"There is no migration {to:03}. There are: {', '.join(f'{v:03}' for v in versions)}.")
     with target.session("migrating", waiting or (lambda _: None)) as session:
         connection = session.connection
         if notice is not None:
-            connection.add_notice_handler(lambda diagnostic: _pass_on(diagnostic, notice))
+            connection.add_notice_handler(lambda diagnostic: _pass_on_notice(diagnostic, notice))
         done: list[Step] = []
-        while steps := _next(lambda: _steps(connection, target, to, names, notice or (lambda _: None)), session, done):
+        while steps := _next_steps(lambda: _steps(connection, target, to, names, notice or (lambda _: None)), session, done):
             done += steps
             yield from steps
         if bool(names) and session.attempts(sessions.MIGRATING, lambda: _name_roles(connection, target, names)):
-            yield Step(_of_the_roles().version, _of_the_roles().file, "granted")
+            yield Step(_roles_migration().version, _roles_migration().file, "granted")
         session.attempts(sessions.MIGRATING, lambda: _enforce_rules(connection, target))
 
 
-def _of_the_roles() -> Migration:
+def _roles_migration() -> Migration:
     return next(migration for migration in available() if migration.name == "roles")
 
 
-def _next(take: Callable[[], list[Step]], session: Session, done: Sequence[Step]) -> list[Step]:
+def _next_steps(work: Callable[[], list[Step]], session: Session, done: Sequence[Step]) -> list[Step]:
     try:
-        return session.attempts(sessions.MIGRATING, take)
+        return session.attempts(sessions.MIGRATING, work)
     except MigrationError as error:
         if not done:
             raise
@@ -250,10 +257,10 @@ def _steps(
     _lock(connection, target.schema)
     records = read_records(connection, target.schema)
     earlier = {version: record for version, record in records.items() if record.is_of_earlier_build}
-    as_today = {version: record for version, record in records.items() if version not in earlier}
-    _check_unedited(as_today)
+    current = {version: record for version, record in records.items() if version not in earlier}
+    _check_unedited(current)
     if earlier:
-        _check_known(as_today)
+        _check_known(current)
         if to is not None and to < available()[-1].version:
             raise MigrationError(
                 f"An earlier build of airflow-provider-dagconfig migrated this database ({target.location}), by other files"
@@ -271,7 +278,7 @@ def _steps(
             connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [f"dagconfig.{setting}", role])
         return [_apply(connection, target, missing[0], notice)]
     if surplus:
-        with own_columns.told(connection, target.schema, notice):
+        with own_columns.notify_of_dropped_columns(connection, target.schema, notice):
             return [_revert(connection, target, version) for version in reversed(surplus)]
     if to is not None and to < _FIRST and exists(connection, target.schema, "dag_configuration"):
         raise MigrationError(
@@ -314,7 +321,7 @@ def _enforce_rules(connection: psycopg.Connection[Any], target: Target) -> None:
     )
 
 
-def _pass_on(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None]) -> None:
+def _pass_on_notice(diagnostic: psycopg.errors.Diagnostic, notice: Callable[[str], None]) -> None:
     """Pass on a notice of ours, which has a hint with the remedy. PostgreSQL's own, about objects that it skips, have none."""
     if diagnostic.message_hint:
         notice(f"{diagnostic.message_primary}. {diagnostic.message_hint}")
@@ -351,17 +358,17 @@ def _apply(
     target: Target,
     migration: Migration,
     notice: Callable[[str], None],
-    refused: str = "and nothing of it is left",
+    refusal: str = "and nothing of it is left",
 ) -> Step:
     is_there = migration.version == _FIRST and exists(connection, target.schema, "dag_configuration")
     before = Picture.of(connection, target.schema)
-    later_files.make_way(connection, target.schema, migration.version)
-    _run(connection, target, migration.up, f"{migration.file} was refused, {refused}")
-    keep(connection, target.schema, before)
-    keep_readers(connection, target.schema, before)
+    later_files.drop_replaced_objects(connection, target.schema, migration.version)
+    _run_file(connection, target, migration.up, f"{migration.file} was refused, {refusal}")
+    restore_function_properties(connection, target.schema, before)
+    restore_read_grants(connection, target.schema, before)
     add_record(connection, target.schema, migration.version, migration.name, migration.checksum)
-    record_revoked(connection, target.schema, migration.version, lost(before, Picture.of(connection, target.schema)))
-    for text in who_lost_access(connection, target.schema, before):
+    record_revoked(connection, target.schema, migration.version, lost_grants(before, Picture.of(connection, target.schema)))
+    for text in describe_lost_access(connection, target.schema, before):
         notice(text)
     return Step(migration.version, migration.file, "adopted" if is_there else "applied")
 
@@ -378,17 +385,17 @@ def _bring_over(
     """
     recorded = [read_revoked(connection, target.schema, version) for version in former]
     remove_records(connection, target.schema, former)
-    make_way(connection, target.schema)
+    drop_obsolete_objects(connection, target.schema)
     steps = []
     for migration in available()[1:]:
         step = _apply(connection, target, migration, notice, "so nothing was brought over")
         steps.append(Step(step.version, step.file, "renewed"))
         if migration.name == "roles" and any(record.name == "roles" for record in former.values()):
-            of_this = read_revoked(connection, target.schema, migration.version)
-            all_of_it = [*recorded, of_this]
-            known = None not in all_of_it
-            grants = sorted({grant for some in all_of_it for grant in some or ()}, key=str)
-            record_revoked(connection, target.schema, migration.version, grants if known else None)
+            newly_revoked = read_revoked(connection, target.schema, migration.version)
+            all_revoked = [*recorded, newly_revoked]
+            is_known = None not in all_revoked
+            grants = sorted({grant for revoked in all_revoked for grant in revoked or ()}, key=str)
+            record_revoked(connection, target.schema, migration.version, grants if is_known else None)
     return steps
 
 
@@ -397,16 +404,16 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
     file = migration.file.replace(".sql", ".down.sql")
     revoked = read_revoked(connection, target.schema, version)
     before = Picture.of(connection, target.schema)
-    _run(connection, target, migration.down, f"{file} was refused, so nothing was taken back")
-    keep(connection, target.schema, before)
+    _run_file(connection, target, migration.down, f"{file} was refused, so nothing was taken back")
+    restore_function_properties(connection, target.schema, before)
     if revoked is not None:
-        give_back(connection, target.schema, revoked, before)
+        restore_revoked(connection, target.schema, revoked, before)
     remove_records(connection, target.schema, [version])
     return Step(version, file, "reverted")
 
 
-def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused: str) -> None:
-    """Send a whole file to the server, with the target's schema; ``refused`` begins the message where the server refuses it."""
+def _run_file(connection: psycopg.Connection[Any], target: Target, text: str, refusal: str) -> None:
+    """Send a whole file to the server, with the target's schema; ``refusal`` begins the message where the server refuses it."""
     statements = re.sub(rf"\b{DEFAULT_SCHEMA}\b", lambda _: quoted_schema(target.schema), text)
     try:
         connection.execute(statements.encode())
@@ -424,7 +431,7 @@ def _run(connection: psycopg.Connection[Any], target: Target, text: str, refused
                 f"{error.diag.message_primary}: {_one_line(error.diag.message_detail)} ({target.location})."
                 " Drop what depends on it, by name and without CASCADE, run this again, and make it anew afterwards"
             )
-        raise MigrationError(f"{refused}: {reason}") from error
+        raise MigrationError(f"{refusal}: {reason}") from error
 
 
 def _one_line(text: str | None) -> str:

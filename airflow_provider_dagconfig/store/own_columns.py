@@ -10,7 +10,7 @@ import psycopg
 
 from airflow_provider_dagconfig.models import CONFIG_COLUMNS, GROUP_COLUMNS, OVERRIDE_COLUMNS
 
-_OURS = {
+_PACKAGE_COLUMNS = {
     "dag_configuration": {"id", "dag_name", "job_name", *CONFIG_COLUMNS, "created_by"},
     "exchange_groups": {"id", "group_name", *GROUP_COLUMNS},
     "dag_configuration_audit": {
@@ -22,7 +22,7 @@ _OURS = {
         "created_by",
     },
 }
-_KEPT_BY_THE_STORE = {"version", "created_at", "updated_at"}
+_MAINTAINED_COLUMNS = {"version", "created_at", "updated_at"}
 
 # NOT NULL is left out: the tables have rows again when the column is added. A column with its own sequence is an identity.
 _COLUMNS = """
@@ -49,11 +49,11 @@ _COLUMNS = """
 
 
 @contextmanager
-def told(connection: psycopg.Connection[Any], schema: str, notice: Callable[[str], None]) -> Iterator[None]:
+def notify_of_dropped_columns(connection: psycopg.Connection[Any], schema: str, notice: Callable[[str], None]) -> Iterator[None]:
     """Give a notice for each user's column that is dropped with its table in this block, with the statement that adds it again."""
-    before = _own(connection, schema)
+    before = _own_columns(connection, schema)
     yield
-    after = _own(connection, schema)
+    after = _own_columns(connection, schema)
     for (table, column), statement in before.items():
         if (table, column) not in after:
             notice(
@@ -62,8 +62,8 @@ def told(connection: psycopg.Connection[Any], schema: str, notice: Callable[[str
             )
 
 
-def _own(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
+def _own_columns(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
     """Return table and column to the statement that adds the column."""
-    found = connection.execute(_COLUMNS, {"schema": schema, "tables": list(_OURS)})
-    ours = {table: columns | _KEPT_BY_THE_STORE for table, columns in _OURS.items()}
-    return {(table, column): statement for table, column, statement in found if column not in ours[table]}
+    found = connection.execute(_COLUMNS, {"schema": schema, "tables": list(_PACKAGE_COLUMNS)})
+    package_columns = {table: columns | _MAINTAINED_COLUMNS for table, columns in _PACKAGE_COLUMNS.items()}
+    return {(table, column): statement for table, column, statement in found if column not in package_columns[table]}

@@ -149,7 +149,7 @@ _CEILINGS = sql.SQL("""
 """)
 _INSTALLATION = sql.SQL("SELECT installation_id, created_at AS installed_at FROM {schema}.dagconfig_installation")
 _GROUP_NAMES = sql.SQL("SELECT group_name FROM {schema}.exchange_groups ORDER BY group_name")
-_GROUP_SWITCHED_OFF = sql.SQL("""
+_GROUP_DISABLED_CHANGE = sql.SQL("""
     SELECT a.audit_id, a.changed_by, a.changed_at, a.reason, a.session_user_name
     FROM {schema}.dag_configuration_audit AS a
     WHERE
@@ -211,10 +211,10 @@ class ReadingStore(ConnectedStore):
         group = None if exchange_group is None else self._group(_values(row, "group_", _GROUP_VALUES))
         ceilings = _ceilings(row)
         if group is None or group.enabled:
-            self._see_that_it_is_within(config, ceilings)
+            self._check_ceilings(config, ceilings)
         return TaskConfig(config, group, self._installation(row), ceilings)
 
-    def _see_that_it_is_within(self, config: DagConfig, ceilings: Iterable[Ceiling]) -> None:
+    def _check_ceilings(self, config: DagConfig, ceilings: Iterable[Ceiling]) -> None:
         if config.enabled and (problem := problem_of(config, ceilings, self.location.command)):
             raise DagConfigCeilingError(problem)
 
@@ -281,7 +281,7 @@ class ReadingStore(ConnectedStore):
 
     def get_group_disabled_change(self, name: str) -> Change | None:
         """Return the last audit entry that disabled a group; None where the audit has none."""
-        rows = self._ask(_GROUP_SWITCHED_OFF, {"group_name": name})
+        rows = self._ask(_GROUP_DISABLED_CHANGE, {"group_name": name})
         return _change(rows[0]) if rows else None
 
     def get_exchange_group(self, name: str) -> ExchangeGroup:
@@ -297,7 +297,7 @@ class ReadingStore(ConnectedStore):
                 raise self._group_not_found(session, name)
         return self._group(_values(rows[0], "group_", _GROUP_VALUES))
 
-    def _configs_query(self, asked: sql.SQL) -> sql.Composed:
+    def _configs_query(self, jobs: sql.SQL) -> sql.Composed:
         return _CONFIGS.format(
             config_columns=_select(CONFIG_COLUMNS, "config"),
             overridden_columns=_select(CONFIG_COLUMNS, "overridden"),
@@ -305,7 +305,7 @@ class ReadingStore(ConnectedStore):
             row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
             group_columns=_select(_GROUP_VALUES, "exchange_group", "group_"),
             configurable=sql.SQL(", ").join(map(sql.Literal, CONFIG_COLUMNS)),
-            asked=asked.format(schema=self._schema),
+            asked=jobs.format(schema=self._schema),
             schema=self._schema,
         )
 
@@ -326,12 +326,12 @@ class ReadingStore(ConnectedStore):
         origin = f"{self.schema}.dag_configuration, row {row['id']}"
         if row["id"] is None:
             origin = f"defaults: no row for {row['dag_name']}/{row['job_name']} in {self.schema}.dag_configuration"
-        in_force = [str(override) for override in overrides]
+        notes = [str(override) for override in overrides]
         if row["config_enabled"] is not True and run_overrides.get("enabled"):
             run_overrides = {column: value for column, value in run_overrides.items() if column != "enabled"}
-            in_force.append("enabled of the dag run's conf does not count: it cannot switch on a job that is switched off")
+            notes.append("enabled of the dag run's conf does not count: it cannot switch on a job that is switched off")
         if run_overrides:
-            in_force.append(f"{', '.join(run_overrides)} by the dag run's conf")
+            notes.append(f"{', '.join(run_overrides)} by the dag run's conf")
         try:
             return DagConfig.from_row(
                 {
@@ -344,11 +344,11 @@ class ReadingStore(ConnectedStore):
                     "sources": _sources(row, overrides) | dict.fromkeys(run_overrides, "run"),
                     "overrides": overrides,
                 },
-                origin="; ".join([origin, *in_force]),
+                origin="; ".join([origin, *notes]),
                 schema=self.schema,
                 change=_change(row),
                 row_change=_row_change(row),
-                disabled_change=_change(_entry_of(row, "disabled")),
+                disabled_change=_change(_prefixed_entry(row, "disabled")),
             )
         except InvalidRowError as error:
             raise DagConfigInvalidError(str(error)) from error
@@ -356,15 +356,15 @@ class ReadingStore(ConnectedStore):
     def _job_row(self, row: Mapping[str, Any]) -> JobRow:
         problem = None
         try:
-            self._see_that_it_is_within(self._config(row, {}), _ceilings(row))
+            self._check_ceilings(self._config(row, {}), _ceilings(row))
         except DagConfigInvalidError as error:
             problem = str(error)
         overrides = _overrides(row)
         return JobRow(
             dag_name=row["dag_name"],
             job_name=row["job_name"],
-            row=None if row["id"] is None else _as_json_has_it(_values(row, "row_")),
-            values=_as_json_has_it(_values(row, "config_")),
+            row=None if row["id"] is None else _with_json_numbers(_values(row, "row_")),
+            values=_with_json_numbers(_values(row, "config_")),
             sources=_sources(row, overrides),
             version=row["version"],
             updated_at=row["updated_at"],
@@ -419,7 +419,7 @@ def override_of(row: Mapping[str, Any]) -> Override:
         override_id=row["override_id"],
         dag_name=row["dag_name"],
         job_name=row["job_name"],
-        values=_as_json_has_it({column: row[column] for column in OVERRIDE_COLUMNS if row[column] is not None}),
+        values=_with_json_numbers({column: row[column] for column in OVERRIDE_COLUMNS if row[column] is not None}),
         reason=row["reason"],
         created_by=row["created_by"],
         state=row["state"],
@@ -427,7 +427,7 @@ def override_of(row: Mapping[str, Any]) -> Override:
     )
 
 
-def _as_json_has_it(values: Mapping[str, Any]) -> dict[str, Any]:
+def _with_json_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return numbers as the audit has them, whose rows are JSON, so that the two can be compared."""
     return {column: json_number(value) if isinstance(value, Decimal) else value for column, value in values.items()}
 
@@ -458,14 +458,14 @@ def _sources(row: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str,
     """Return where the value of each column is from; for an override, also until when."""
     # Without overrides the database returns no sources: all values are the row's.
     sources = row["sources"] or dict.fromkeys(CONFIG_COLUMNS, "row")
-    long = {f"override {override.override_id}": override.source for override in overrides}
-    return {column: long.get(source, source) for column, source in sources.items()}
+    texts = {f"override {override.override_id}": override.source for override in overrides}
+    return {column: texts.get(source, source) for column, source in sources.items()}
 
 
-def _entry_of(row: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+def _prefixed_entry(row: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     """Return one audit entry of a result row of the query above, under the entry's own column names."""
     names = {"audit_id": "audit_id", "changed_by": "by", "changed_at": "at", "reason": "reason", "session_user_name": "session"}
-    return {name: row[f"{prefix}_{short}"] for name, short in names.items()}
+    return {name: row[f"{prefix}_{suffix}"] for name, suffix in names.items()}
 
 
 def _change(row: Mapping[str, Any]) -> Change | None:
@@ -475,7 +475,7 @@ def _change(row: Mapping[str, Any]) -> Change | None:
 
 
 def _row_change(row: Mapping[str, Any]) -> RowChange | None:
-    change = _change(_entry_of(row, "last"))
+    change = _change(_prefixed_entry(row, "last"))
     if change is None:
         return None
     differences = {column: tuple(values) for column, values in (row["last_differences"] or {}).items()}

@@ -85,7 +85,7 @@ _SET_BOUNDS = sql.SQL("""
 # The sessions that block a waiting session. Without a waiting session, those that block a reader: they hold the only lock that
 # readers conflict with, or queue for it. A blocker that waits itself is followed to its own blockers. Any user may read pg_locks
 # and pg_blocking_pids; of another user's session, pg_stat_activity shows only the user and the application.
-_IN_THE_WAY = sql.SQL("""
+_BLOCKERS = sql.SQL("""
     WITH RECURSIVE tables AS (
         SELECT c.oid, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name, c.relkind IN ('r', 'p') AS is_table
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -155,16 +155,16 @@ class _InTheWay:
     def __str__(self) -> str:
         if not self.pid:
             return "a prepared transaction holds it (pg_prepared_xacts has its gid)"
-        about = [f"user {self.user_name}"] if self.user_name else []
-        about += [f"application {self.application}"] if self.application else []
+        facts = [f"user {self.user_name}"] if self.user_name else []
+        facts += [f"application {self.application}"] if self.application else []
         since = f" since {self.since.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
-        about += [f"{self.state}{since}"] if self.state else []
-        text = f"session {self.pid}" + (f" ({', '.join(about)})" if about else "")
-        holds = _in_words(f" holds {', '.join(self.holds)}" if self.holds else " is in the way")
-        return text + holds + (f" and waits itself for {_in_words(self.waits)}" if self.waits else "")
+        facts += [f"{self.state}{since}"] if self.state else []
+        text = f"session {self.pid}" + (f" ({', '.join(facts)})" if facts else "")
+        holds = _with_sql_lock_names(f" holds {', '.join(self.holds)}" if self.holds else " is in the way")
+        return text + holds + (f" and waits itself for {_with_sql_lock_names(self.waits)}" if self.waits else "")
 
 
-def _tolerant(loader: type[Any]) -> type[Any]:
+def _tolerant_loader(loader: type[Any]) -> type[Any]:
     """Make a loader of psycopg's return the text of a value that Python cannot hold, instead of an error for the whole result."""
 
     class Tolerant(loader):  # type: ignore[misc]
@@ -180,10 +180,10 @@ def _tolerant(loader: type[Any]) -> type[Any]:
 
 
 _LOADERS = {
-    "timestamptz": _tolerant(TimestamptzLoader),
-    "timestamp": _tolerant(TimestampLoader),
-    "date": _tolerant(DateLoader),
-    "time": _tolerant(TimeLoader),
+    "timestamptz": _tolerant_loader(TimestamptzLoader),
+    "timestamp": _tolerant_loader(TimestampLoader),
+    "date": _tolerant_loader(DateLoader),
+    "time": _tolerant_loader(TimeLoader),
 }
 
 
@@ -233,19 +233,19 @@ class Session:
         :raises DagConfigUnreachableError: there was no answer.
         """
         if self._bounds is not None:
-            return self._giving_way(self._bounds, lambda: self._in_savepoint(query, parameters))
+            return self._retry_after_lock_timeout(self._bounds, lambda: self._in_savepoint(query, parameters))
         begun = time.monotonic()
         try:
             return self._send(READING, [_SET_BOUNDS, query], {**_milliseconds(READING), **parameters})
         except psycopg.Error as error:
             if error.sqlstate not in GAVE_UP:
                 raise
-            raise _busy(self._location, error, time.monotonic() - begun, self._who(None)) from error
+            raise _busy_error(self._location, error, time.monotonic() - begun, self._find_blockers(None)) from error
 
     @contextmanager
     def transaction(self, bounds: Bounds, *, begin: sql.SQL = _BEGIN, force_rollback: bool = False) -> Iterator[None]:
         """Make the statements inside the block one transaction. A statement that gives way keeps the work before it."""
-        with self._rolled_back_on_error():
+        with self._roll_back_on_error():
             statements = [begin, _SET_BOUNDS, sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid")]
             self._pid = self._send(bounds, statements, _milliseconds(bounds))[0]["pid"]
             self._bounds = bounds
@@ -275,30 +275,30 @@ class Session:
         :raises DagConfigUnreachableError: there was no answer.
         """
 
-        def once() -> _T:
+        def run_once() -> _T:
             # Each statement must see what another run committed while this one waited, whatever the user's default isolation.
-            with self.transaction(bounds, begin=_BEGIN_READ_COMMITTED), self._answering(bounds):
+            with self.transaction(bounds, begin=_BEGIN_READ_COMMITTED), self._answer_in_time(bounds):
                 return work()
 
-        return self._giving_way(bounds, once)
+        return self._retry_after_lock_timeout(bounds, run_once)
 
-    def _giving_way(self, bounds: Bounds, once: Callable[[], _T]) -> _T:
+    def _retry_after_lock_timeout(self, bounds: Bounds, work: Callable[[], _T]) -> _T:
         begun = time.monotonic()
-        told = ""
+        last_text = ""
         with _Watch(self, bounds.lock / 3) as watch:
             for attempt in range(1, bounds.attempts + 1):
                 try:
-                    return once()
+                    return work()
                 except psycopg.Error as error:
                     if error.sqlstate not in GAVE_UP:
                         raise
-                    found = watch.found
+                    blockers = watch.blockers
                     if error.sqlstate != LOCK_TIMEOUT or attempt == bounds.attempts:
-                        raise _busy(self._location, error, time.monotonic() - begun, found) from error
-                text = f"Waiting for {_wanted(found)}: {_described(found)}. Others go first, then it is tried again."
-                if text != told:
+                        raise _busy_error(self._location, error, time.monotonic() - begun, blockers) from error
+                text = f"Waiting for {_wanted_lock(blockers)}: {_blockers_text(blockers)}. Others go first, then it is tried again."
+                if text != last_text:
                     self._tell(text)
-                    told = text
+                    last_text = text
                 time.sleep(PAUSE_SECONDS)
         raise AssertionError("the last attempt returns or raises")
 
@@ -318,7 +318,7 @@ class Session:
         """Send statements as one message, and return the rows of the last statement that has columns."""
         rows: list[dict[str, Any]] = []
         cursor: psycopg.ClientCursor[dict[str, Any]] = psycopg.ClientCursor(self.connection, row_factory=dict_row)
-        with cursor, self._answering(bounds):
+        with cursor, self._answer_in_time(bounds):
             cursor.execute(sql.SQL(";\n").join(statements), parameters)
             while True:
                 if cursor.description:
@@ -327,7 +327,7 @@ class Session:
                     return rows
 
     @contextmanager
-    def _rolled_back_on_error(self) -> Iterator[None]:
+    def _roll_back_on_error(self) -> Iterator[None]:
         try:
             yield
         except Exception:
@@ -349,25 +349,25 @@ class Session:
             self.connection.close()
 
     @contextmanager
-    def _answering(self, bounds: Bounds) -> Iterator[None]:
+    def _answer_in_time(self, bounds: Bounds) -> Iterator[None]:
         """Shut down the socket if the server does not answer in time."""
         seconds = bounds.statement + ANSWER_SECONDS
-        struck = threading.Event()
+        timed_out = threading.Event()
         # The socket has its own descriptor: psycopg may close the other one, whose number may then be another file's.
-        with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as own_socket:
 
-            def shut() -> None:
-                struck.set()
+            def shut_down() -> None:
+                timed_out.set()
                 with suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+                    own_socket.shutdown(socket.SHUT_RDWR)
 
-            timer = threading.Timer(seconds, shut)
+            timer = threading.Timer(seconds, shut_down)
             timer.daemon = True
             timer.start()
             try:
                 yield
             except psycopg.Error as error:
-                if not struck.is_set():
+                if not timed_out.is_set():
                     raise
                 raise DagConfigUnreachableError(
                     f"The configuration database cannot be reached ({self._location}): it has not answered for {seconds:g} s, and"
@@ -376,11 +376,11 @@ class Session:
             finally:
                 timer.cancel()
 
-    def _who(self, waiter: int | None) -> list[_InTheWay]:
+    def _find_blockers(self, waiter: int | None) -> list[_InTheWay]:
         """Return the sessions that block a session, or that block readers (None); empty where they cannot be seen."""
         parameters = {**_milliseconds(READING), "schema": self._location.schema, "waiter": waiter}
         with suppress(psycopg.Error, DagConfigUnreachableError):
-            return [_InTheWay(**row) for row in self._send(READING, [_SET_BOUNDS, _IN_THE_WAY], parameters)]
+            return [_InTheWay(**row) for row in self._send(READING, [_SET_BOUNDS, _BLOCKERS], parameters)]
         return []
 
 
@@ -389,7 +389,7 @@ class _Watch(threading.Thread):
 
     def __init__(self, session: Session, interval: float) -> None:
         super().__init__(name="dagconfig-watch", daemon=True)
-        self.found: list[_InTheWay] = []
+        self.blockers: list[_InTheWay] = []
         """The blockers that were seen last, if there were any."""
         self._session = session
         self._interval = interval
@@ -413,7 +413,7 @@ class _Watch(threading.Thread):
                 other = Session(opened, session._location, session._connect, session._tell)
                 while not other.connection.closed:
                     pid = session._pid
-                    self.found = (other._who(pid) if pid else []) or self.found
+                    self.blockers = (other._find_blockers(pid) if pid else []) or self.blockers
                     if self._over.wait(self._interval):
                         return
 
@@ -422,33 +422,35 @@ def _milliseconds(bounds: Bounds) -> dict[str, int]:
     return {"lock_milliseconds": round(bounds.lock * 1000), "statement_milliseconds": round(bounds.statement * 1000)}
 
 
-def _busy(location: Location, error: psycopg.Error, seconds: float, found: Sequence[_InTheWay]) -> DagConfigBusyError:
+def _busy_error(location: Location, error: psycopg.Error, seconds: float, blockers: Sequence[_InTheWay]) -> DagConfigBusyError:
     """Return an error that says which lock was waited for, how long, who holds it, and how that can be ended."""
     if error.sqlstate == LOCK_TIMEOUT:
-        text = f"Waited {seconds:.1f} s in vain for {_wanted(found)} ({location}): {_described(found)}"
+        text = f"Waited {seconds:.1f} s in vain for {_wanted_lock(blockers)} ({location}): {_blockers_text(blockers)}"
     else:
-        text = f"{error.diag.message_primary}, after {seconds:.1f} s ({location})" + (f": {_described(found)}" if found else "")
-    return DagConfigBusyError(f"{text}. Nothing was changed, and it may be tried again.{_remedy(found)}")
+        text = f"{error.diag.message_primary}, after {seconds:.1f} s ({location})" + (
+            f": {_blockers_text(blockers)}" if blockers else ""
+        )
+    return DagConfigBusyError(f"{text}. Nothing was changed, and it may be tried again.{_remedy(blockers)}")
 
 
-def _wanted(found: Sequence[_InTheWay]) -> str:
-    return next((_in_words(each.wanted) for each in found if each.wanted), "a lock")
+def _wanted_lock(blockers: Sequence[_InTheWay]) -> str:
+    return next((_with_sql_lock_names(each.wanted) for each in blockers if each.wanted), "a lock")
 
 
-def _described(found: Sequence[_InTheWay]) -> str:
-    return "; ".join(map(str, found)) or "whoever held it has just let go, or is hidden from this user"
+def _blockers_text(blockers: Sequence[_InTheWay]) -> str:
+    return "; ".join(map(str, blockers)) or "whoever held it has just let go, or is hidden from this user"
 
 
-def _remedy(found: Sequence[_InTheWay]) -> str:
+def _remedy(blockers: Sequence[_InTheWay]) -> str:
     # A blocker that waits itself continues when its own blockers end, so only those need to be ended.
-    first = [each for each in found if each.pid and not each.waits] or [each for each in found if each.pid]
-    if not first:
-        return " To end a prepared transaction: ROLLBACK PREPARED 'GID';" if found else ""
-    roles = sorted({f"role {each.user_name}" for each in first if each.user_name})
-    ends = ", ".join(f"pg_terminate_backend({each.pid})" for each in first)
-    return f" A superuser, or a member of {' or '.join([*roles, 'pg_signal_backend'])}, may end what is in the way: SELECT {ends};"
+    to_end = [each for each in blockers if each.pid and not each.waits] or [each for each in blockers if each.pid]
+    if not to_end:
+        return " To end a prepared transaction: ROLLBACK PREPARED 'GID';" if blockers else ""
+    roles = sorted({f"role {each.user_name}" for each in to_end if each.user_name})
+    calls = ", ".join(f"pg_terminate_backend({each.pid})" for each in to_end)
+    return f" A superuser, or a member of {' or '.join([*roles, 'pg_signal_backend'])}, may end what is in the way: SELECT {calls};"
 
 
-def _in_words(lock: str) -> str:
+def _with_sql_lock_names(lock: str) -> str:
     """Name locks as LOCK TABLE does: ACCESS EXCLUSIVE for AccessExclusiveLock."""
     return re.sub(r"\b((?:[A-Z][a-z]+)+)Lock\b", lambda mode: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", mode[1]).upper(), lock)

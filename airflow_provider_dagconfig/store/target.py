@@ -39,12 +39,12 @@ class Target:
 
         :raises DagConfigUnreachableError: it is not such a URL. The message does not show it: it may contain a password.
         """
-        parameters = _parameters(url)
+        parameters = _read_url(url)
         # libpq takes the parts that the URL lacks from the environment or the system.
         defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
         user, host, port, database = (
-            parameters.get(name) or defaults.get(name) or otherwise
-            for name, otherwise in (("user", ""), ("host", "localhost"), ("port", "5432"), ("dbname", ""))
+            parameters.get(name) or defaults.get(name) or fallback
+            for name, fallback in (("user", ""), ("host", "localhost"), ("port", "5432"), ("dbname", ""))
         )
         options = ("--url", _shown_url(parameters), *(("--schema", schema) if schema != DEFAULT_SCHEMA else ()))
         return cls(
@@ -63,11 +63,11 @@ class Target:
 
         :param tell: is called with a message about who holds the lock, before a statement is tried again.
         """
-        with self.explained(purpose), closing(self.connect()) as connection:
+        with self.explain_errors(purpose), closing(self.connect()) as connection:
             yield Session(connection, self.location, self.connect, tell)
 
     @contextmanager
-    def explained(self, purpose: Purpose = "reading") -> Iterator[None]:
+    def explain_errors(self, purpose: Purpose = "reading") -> Iterator[None]:
         """Turn errors of the database into errors of the store."""
         try:
             yield
@@ -83,7 +83,7 @@ class Target:
         return Roles()
 
 
-def _parameters(url: str) -> dict[str, Any]:
+def _read_url(url: str) -> dict[str, Any]:
     """Read a connection URL. No error shows it."""
     scheme, separator, rest = url.partition("://")
     # A raw @ or / in a password shifts the parts of a URL, and a message would then show a part of the password as the host.
@@ -101,7 +101,7 @@ def _parameters(url: str) -> dict[str, Any]:
 def _shown_url(parameters: Mapping[str, Any]) -> str:
     """Return a connection URL without its passwords, which the environment or ~/.pgpass can supply."""
     user, host, port, database = (str(parameters.get(name) or "") for name in ("user", "host", "port", "dbname"))
-    others = {name: value for name, value in parameters.items() if name not in ("user", "port", "dbname", *_SECRET)}
+    others = {name: value for name, value in parameters.items() if name not in ("user", "port", "dbname", *_SECRET_PARAMETERS)}
     if re.fullmatch(r"[\w.-]+", host):
         del others["host"]
     else:
@@ -114,4 +114,4 @@ def _shown_url(parameters: Mapping[str, Any]) -> str:
     return f"postgresql://{where}/{quote(database, safe='')}{query}"
 
 
-_SECRET = ("password", "sslpassword", "oauth_client_secret")
+_SECRET_PARAMETERS = ("password", "sslpassword", "oauth_client_secret")

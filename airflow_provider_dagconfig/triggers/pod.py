@@ -39,7 +39,7 @@ VERSION = 1
 ANSWER_SECONDS = 10.0
 """Seconds that Airflow has to report the state of a cancelled task. After them the pod is left."""
 
-_DECIDED = ("success", "failed", "skipped", "removed", UNKNOWN)
+_DECIDED_STATES = ("success", "failed", "skipped", "removed", UNKNOWN)
 """
 The states in which somebody ended a deferred task.
 
@@ -133,7 +133,7 @@ class PodTrigger(BaseTrigger):
         except asyncio.CancelledError:
             # In a triggerer the trigger has a task instance. In `airflow dags test` it has none, and this is Ctrl-C.
             if self.task_instance is None and self.version == VERSION:
-                await self._end(Watched.from_dict(self.watched), "the trigger", Why.PERSON)
+                await self._delete_and_log(Watched.from_dict(self.watched), "the trigger", Why.PERSON)
             raise
         # If the trigger is cancelled after this, the pod has its verdict and is the worker's.
         self._has_fired = True
@@ -156,15 +156,15 @@ class PodTrigger(BaseTrigger):
 
     async def _wait(self, watched: Watched) -> Report:
         # The life's clock ignores changes of the wall clock.
-        ahead = time.time() - time.monotonic()
+        clock_offset = time.time() - time.monotonic()
         life = PodLife(watched.identity, watched.limits, watched.begun_at)
         log_at: float | None = None
         with hub_of(watched.cluster).pod(watched.namespace, watched.pod, watched.identity["metadata"].get("uid")) as sight:
             while True:
-                now = time.monotonic() + ahead
+                now = time.monotonic() + clock_offset
                 verdict = life.verdict(now)
-                if isinstance(verdict, TooLate) and sight.trouble is None and await self._has_looked(sight, life, ahead):
-                    verdict = life.verdict(time.monotonic() + ahead)
+                if isinstance(verdict, TooLate) and sight.trouble is None and await self._request_pod(sight, life, clock_offset):
+                    verdict = life.verdict(time.monotonic() + clock_offset)
                 if verdict is not None:
                     return Report.of(verdict, sight.trouble)
                 if watched.deadline is not None and now >= watched.deadline:
@@ -175,22 +175,22 @@ class PodTrigger(BaseTrigger):
                         return Report(Kind.LOG_DUE)
                 steps = [life.next_deadline(), watched.deadline, log_at, now + _LONGEST_WAIT]
                 wait = min(step for step in steps if step is not None) - now + 0.01
-                self._take(await sight.next(wait), life, time.monotonic() + ahead)
+                self._record_event(await sight.next(wait), life, time.monotonic() + clock_offset)
 
-    async def _has_looked(self, sight: Sight, life: PodLife, ahead: float) -> bool:
+    async def _request_pod(self, sight: Sight, life: PodLife, clock_offset: float) -> bool:
         """Request the pod itself before a wait counts as too long: the watch may have been silent for another reason."""
-        event = await sight.look()
-        self._take(event, life, time.monotonic() + ahead)
+        event = await sight.request_pod()
+        self._record_event(event, life, time.monotonic() + clock_offset)
         return event is not None
 
-    def _take(self, event: Event | str | None, life: PodLife, now: float) -> None:
+    def _record_event(self, event: Event | str | None, life: PodLife, now: float) -> None:
         if isinstance(event, str):
             self.log.info("%s", printable(event))
         elif event is not None:
-            if event.pod and (note := life.saw(event.pod, now)):
+            if event.pod and (note := life.record_state(event.pod, now)):
                 self.log.info("%s", printable(note))
             if event.kind == "DELETED":
-                life.vanished()
+                life.record_deletion()
 
     async def on_kill(self) -> None:
         """
@@ -213,27 +213,27 @@ class PodTrigger(BaseTrigger):
         try:
             state = await asyncio.wait_for(ask_state_of(self.task_instance), ANSWER_SECONDS)
         except (NoAnswerError, asyncio.TimeoutError) as error:
-            self._left(watched, str(error) or f"Airflow did not answer in {ANSWER_SECONDS:g} s")
+            self._log_left(watched, str(error) or f"Airflow did not answer in {ANSWER_SECONDS:g} s")
             return
-        if state not in _DECIDED:
-            self._left(watched, f"Airflow has the task as {state or 'not started'}")
+        if state not in _DECIDED_STATES:
+            self._log_left(watched, f"Airflow has the task as {state or 'not started'}")
             return
-        await self._end(watched, self.task_instance.task_id, Why.DEFERRED)
+        await self._delete_and_log(watched, self.task_instance.task_id, Why.DEFERRED)
 
-    async def _end(self, watched: Watched, task_id: str, why: Why) -> None:
+    async def _delete_and_log(self, watched: Watched, task_id: str, why: Why) -> None:
         """Delete the pod, and log it."""
         try:
             access = await watched.cluster.aaccess(task_id)
-            told = await asyncio.to_thread(self._delete, watched, access, why)
+            message = await asyncio.to_thread(self._delete, watched, access, why)
         except (KubectlError, ClusterAccessError) as error:
-            told = (
+            message = (
                 f"Pod {watched.pod} in namespace {watched.namespace} could not be deleted: {getattr(error, 'message', error)}. It "
                 f"ends by itself after {watched.limits.timeout:g} s (activeDeadlineSeconds)"
             )
-        if told:
-            self.log.info("%s", printable(told))
+        if message:
+            self.log.info("%s", printable(message))
 
-    def _left(self, watched: Watched, why: str) -> None:
+    def _log_left(self, watched: Watched, why: str) -> None:
         self.log.info("%s", printable(f"Pod {watched.pod} in namespace {watched.namespace} is left as it is: {why}"))
 
     def _delete(self, watched: Watched, access: ClusterAccess, why: Why) -> str | None:
@@ -244,7 +244,7 @@ class PodTrigger(BaseTrigger):
             kubectl = Kubectl(environment, watched.namespace, watched.pod, container, configured_kubectl())
             claim = Claim(kubectl, watched.identity, notes.append, lambda _: False)
             release = Release(claim, watched.identity, notes.append, lambda _: False)
-            return release.unwanted(None, watched.limits.grace_period, time.monotonic, why)
+            return release.delete_unwanted(None, watched.limits.grace_period, time.monotonic, why)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClusterParameters, WatchHub]] = weakref.WeakKeyDictionary()
@@ -270,10 +270,10 @@ class _Connection:
         """Look up the credentials, and return a client as a context in which they last."""
         if self._access is None or is_stale:
             self._access = await self._cluster.aaccess("the triggerer")
-        return _connected(self._access)
+        return _connected_client(self._access)
 
 
 @contextmanager
-def _connected(access: ClusterAccess) -> Iterator[Client]:
+def _connected_client(access: ClusterAccess) -> Iterator[Client]:
     with access.environment() as environment:
         yield Client(environment, configured_kubectl())

@@ -41,7 +41,7 @@ from airflow_provider_dagconfig.kubectl.pod_life import Limits, PodLife
 from airflow_provider_dagconfig.kubectl.release import Release, Why
 from airflow_provider_dagconfig.kubectl.watching import Watching
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, HistoryEntry, Override, RowChange, in_force
-from airflow_provider_dagconfig.operators.ends import as_airflows
+from airflow_provider_dagconfig.operators.ends import airflow_exception
 from airflow_provider_dagconfig.operators.kill_reason import judge_kill
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
 from airflow_provider_dagconfig.operators.result import read_result
@@ -451,7 +451,7 @@ def left_to_be_collected(_: Database) -> Any:
     succeeded = pod() | {"status": {"phase": "Succeeded"}}
     kubectl = ScriptedKubectl(succeeded["metadata"]["name"], namespace="financial-screener")
     release = Release(Claim(kubectl, pod(), print, lambda _: False), pod(), print, lambda _: False)
-    return release.unwanted(succeeded, 30, lambda: 0.0, Why.TIMEOUT)
+    return release.delete_unwanted(succeeded, 30, lambda: 0.0, Why.TIMEOUT)
 
 
 def left_after_its_success(_: Database) -> Any:
@@ -466,7 +466,7 @@ def server_s(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def lost(_: Database) -> Any:
-    return Watching().lost(KubectlError(Fault.UNREACHABLE, REFUSED), 0)
+    return Watching().record_failure(KubectlError(Fault.UNREACHABLE, REFUSED), 0)
 
 
 def back(_: Database) -> Any:
@@ -491,7 +491,7 @@ def node_lost(_: Database) -> Any:
     life = PodLife(pod(), Limits(120, 600), begun_at=0)
     deleted = pod()
     deleted["metadata"]["deletionTimestamp"] = "2026-11-23T02:00:00Z"
-    life.saw(deleted, 0)
+    life.record_state(deleted, 0)
     end = life.verdict(200)
     assert isinstance(end, Outcome)
     return explain(end, pod(), config())
@@ -503,13 +503,13 @@ def never_created(_: Database) -> Any:
 
 def forbidden(_: Database) -> Any:
     said = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "financial-screener"'
-    return as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
+    return airflow_exception(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")
 
 
 def beyond_a_limit_range(_: Database) -> Any:
     name = pod()["metadata"]["name"]
     said = f'pods "{name}" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
-    return str(as_airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")).partition("\n")[0]
+    return str(airflow_exception(PodRefused(KubectlError(Fault.FORBIDDEN, said)), config(), "base")).partition("\n")[0]
 
 
 def slow_init_container(_: Database) -> Any:

@@ -23,7 +23,7 @@ from airflow_provider_dagconfig.kubectl.ends import Ended, PodFailed
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome, read_status
 from airflow_provider_dagconfig.models import DagConfig
-from airflow_provider_dagconfig.operators.ends import as_airflows, skips
+from airflow_provider_dagconfig.operators.ends import airflow_exception, skips
 
 Leaves = dict[str, Any]
 
@@ -238,7 +238,7 @@ def state_ours(exit_code: int, codes: Any) -> str:
     assert isinstance(outcome, Outcome)
     if exit_code == 0:
         return "skipped" if skips(outcome, codes) else "success"
-    end = as_airflows(PodFailed(Ended(outcome, pod)), DagConfig.defaults("prices", "all"), "base", codes)
+    end = airflow_exception(PodFailed(Ended(outcome, pod)), DagConfig.defaults("prices", "all"), "base", codes)
     return "skipped" if isinstance(end, AirflowSkipException) else "failed"
 
 

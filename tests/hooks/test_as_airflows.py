@@ -23,7 +23,7 @@ from airflow_provider_dagconfig.exceptions import (
     DagConfigUnreachableError,
 )
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.hooks.errors import airflow_errors
 from airflow_provider_dagconfig.store import Store
 
 Connect = Callable[..., DagConfigHook]
@@ -34,7 +34,7 @@ ERRORS = [each for each in vars(exceptions).values() if isinstance(each, type) a
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_error_of_the_store_is_airflows_too(error: type[DagConfigError]) -> None:
     assert not issubclass(error, AirflowException)
-    with pytest.raises(AirflowException, match="it is so") as raised, as_airflows():
+    with pytest.raises(AirflowException, match="it is so") as raised, airflow_errors():
         raise error("it is so")
 
     assert isinstance(raised.value, error)

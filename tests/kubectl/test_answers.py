@@ -28,7 +28,7 @@ from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
 from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import DagConfig
-from airflow_provider_dagconfig.operators.ends import as_airflows
+from airflow_provider_dagconfig.operators.ends import airflow_exception
 
 pytestmark = pytest.mark.parametrize("kubectl", kubectls())
 
@@ -388,7 +388,7 @@ def refusal(server: Server, folder: Path, kubectl: str, startup_timeout: float =
     """Run a pod that never is created; give what the operator makes of it."""
     with pytest.raises(PodEnd) as end:
         run(server, folder, kubectl, [], startup_timeout)
-    return as_airflows(end.value, DagConfig.defaults("collection", "all"), "base")
+    return airflow_exception(end.value, DagConfig.defaults("collection", "all"), "base")
 
 
 ENDS = [

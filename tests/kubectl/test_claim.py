@@ -113,7 +113,7 @@ def test_an_adopted_pod_is_counted_as_this_try_is() -> None:
     assert (annotation(asked.written[0], "try-number"), annotation(asked.written[0], "max-tries")) == ("2", "5")
 
 
-PASSING = (Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE)
+TRANSIENT = (Fault.CREDENTIALS, Fault.SERVER_ERROR, Fault.UNREACHABLE)
 
 
 def claim(
@@ -121,7 +121,7 @@ def claim(
 ) -> tuple[Claim, Asked]:
     kubectl = ScriptedKubectl(**answers)
     note = [].append if notes is None else notes.append
-    return Claim(kubectl, manifest or pod(), note, lambda error: error.fault in PASSING, permit=permit), kubectl.asked
+    return Claim(kubectl, manifest or pod(), note, lambda error: error.fault in TRANSIENT, permit=permit), kubectl.asked
 
 
 def test_a_task_that_has_no_pod_creates_one() -> None:
@@ -148,7 +148,7 @@ def test_a_pod_of_an_earlier_try_is_adopted_with_its_number() -> None:
     assert notes == ["Adopting pod collect, made by try 1: it keeps the configuration it was made with (None)"]
 
 
-@pytest.mark.parametrize("answer", [Fault.CONFLICT, Fault.NOT_FOUND, *PASSING], ids=str)
+@pytest.mark.parametrize("answer", [Fault.CONFLICT, Fault.NOT_FOUND, *TRANSIENT], ids=str)
 def test_a_pod_that_changes_while_it_is_adopted_is_looked_at_again(answer: Fault) -> None:
     one, asked = claim(SECOND_TRY, create=[Fault.ALREADY_EXISTS], get=[pod()], replace=[answer, SECOND_TRY])
     assert isinstance(one.attempt(), NotYet)
@@ -191,7 +191,7 @@ def test_a_try_that_may_make_no_pod_ends_where_there_is_none_to_go_on_with(left:
     assert (one.may_exist, asked.requests) == (False, ["get collect"])
 
 
-@pytest.mark.parametrize("answer", [pod(**DELETION), *PASSING], ids=["being deleted", *map(str, PASSING)])
+@pytest.mark.parametrize("answer", [pod(**DELETION), *TRANSIENT], ids=["being deleted", *map(str, TRANSIENT)])
 def test_a_try_that_may_make_no_pod_waits_until_it_is_known_whether_there_is_one(answer: Scripted) -> None:
     one, _ = claim(SECOND_TRY, permit=REFUSED, get=[answer, Fault.NOT_FOUND])
     assert isinstance(one.attempt(), NotYet)
@@ -212,14 +212,14 @@ def test_a_try_that_may_make_no_pod_waits_until_it_is_known_whether_there_is_one
 )
 def test_each_step_is_told(manifest: dict[str, Any], answers: dict[str, list[Scripted]], steps: list[Step]) -> None:
     told: list[Step] = []
-    one, _ = claim(manifest, permit=Permit(told=lambda step, _: told.append(step)), **answers)
+    one, _ = claim(manifest, permit=Permit(on_step=lambda step, _: told.append(step)), **answers)
     one.attempt()
     assert told == steps
 
 
 def test_what_takes_the_place_of_a_pod_may_be_another_one() -> None:
     larger = pod(annotations=ids(try_number=2, larger="yes"))
-    permit = Permit(replacing=lambda _: larger)
+    permit = Permit(before_replacing=lambda _: larger)
     one, asked = claim(SECOND_TRY, permit=permit, create=[Fault.ALREADY_EXISTS, larger], get=[pod("Failed")])
     one.attempt()
     one.attempt()
@@ -230,7 +230,7 @@ def test_where_a_pod_cannot_be_counted_none_is_asked_for() -> None:
     def refuse(*_: object) -> None:
         raise OSError("nobody takes note")
 
-    one, asked = claim(permit=Permit(told=refuse))
+    one, asked = claim(permit=Permit(on_step=refuse))
     with pytest.raises(OSError, match="nobody takes note"):
         one.attempt()
     assert (one.may_exist, asked.requests) == (False, [])
@@ -258,7 +258,7 @@ def test_a_quota_that_others_change_at_the_same_moment_is_asked_again() -> None:
     assert [one.attempt(), one.attempt()] == [NotYet("conflict"), pod()]
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=str)
+@pytest.mark.parametrize("fault", TRANSIENT, ids=str)
 def test_what_may_pass_is_asked_again(fault: Fault) -> None:
     one, _ = claim(create=[fault, pod()])
     [first, second] = one.attempt(), one.attempt()

@@ -72,7 +72,7 @@ def claim_of(asked: Asked, former: list[Scripted], own: list[Scripted] | None = 
         own_name,
         manifest(max_tries=max_tries),
         lambda _: None,
-        lambda error: patience.may_pass(error, 0),
+        lambda error: patience.may_retry(error, 0),
         FormerName(under_former, MADE),
     )
 
@@ -182,7 +182,7 @@ def test_a_pod_that_a_later_try_has_adopted_is_its() -> None:
 def test_what_is_not_wanted_is_found_under_either_name(former: list[Any], own: list[Any], deleted: list[str]) -> None:
     asked = Asked()
     claim = claim_of(asked, former, own)
-    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, Why.PERSON)
+    Release(claim, manifest(), lambda _: None, lambda _: False).delete_unwanted(None, 30, lambda: 0.0, Why.PERSON)
     assert [request for request in asked.requests if request.startswith("delete")] == deleted
 
 
@@ -196,5 +196,5 @@ def test_a_deadline_while_it_is_adopted_ends_it() -> None:
     claim = claim_of(asked, [found(), late, found()])
     with pytest.raises(TimeoutError):
         claim.attempt()
-    Release(claim, manifest(), lambda _: None, lambda _: False).unwanted(None, 30, lambda: 0.0, Why.TIMEOUT)
+    Release(claim, manifest(), lambda _: None, lambda _: False).delete_unwanted(None, 30, lambda: 0.0, Why.TIMEOUT)
     assert asked.requests == ["get former", "replace former", "get former", "delete former"]

@@ -79,7 +79,7 @@ def test_what_is_only_tried_changes_nothing(namespace: Namespace) -> None:
     pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
     [seen] = pods.all()
 
-    assert [pods.deal_with(seen, verdict, NOW, only_tried=True).did for verdict in (DELETE, LOOK_AGAIN)] == ["would", "kept"]
+    assert [pods.deal_with(seen, verdict, NOW, dry_run=True).did for verdict in (DELETE, LOOK_AGAIN)] == ["would", "kept"]
     assert pods.all() == [seen]
 
 

@@ -31,10 +31,10 @@ def release(notes: list[str] | None = None, **answers: list[Scripted]) -> tuple[
     kubectl = ScriptedKubectl(**answers)
     note = [].append if notes is None else notes.append
 
-    def may_pass(error: KubectlError) -> bool:
+    def may_retry(error: KubectlError) -> bool:
         return error.fault is Fault.UNREACHABLE
 
-    return Release(Claim(kubectl, pod(), note, may_pass), pod(), note, may_pass), kubectl.asked
+    return Release(Claim(kubectl, pod(), note, may_retry), pod(), note, may_retry), kubectl.asked
 
 
 def test_a_try_of_a_run_that_was_deleted_leaves_the_pod_of_the_run_that_was_made_anew() -> None:
@@ -73,19 +73,19 @@ def test_which_pods_stay(action: str, kept: tuple[bool, bool]) -> None:
 
 def test_a_pod_that_has_ended_is_deleted_by_its_uid() -> None:
     one, asked = release()
-    one.collected(pod("Succeeded"), keep=False, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=False, pause=no_pause)
     assert (asked.requests, asked.unchanged) == (["delete collect"], [False])
 
 
 def test_a_pod_that_is_kept_is_marked() -> None:
     one, asked = release()
-    one.collected(pod("Succeeded"), keep=True, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=True, pause=no_pause)
     assert [annotation(written, "collected") for written in asked.written] == ["true"]
 
 
 def test_a_pod_that_has_changed_is_marked_as_it_is_now() -> None:
     one, asked = release(replace=[Fault.CONFLICT, pod()], get=[pod("Succeeded", resourceVersion="5")])
-    one.collected(pod("Succeeded"), keep=True, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=True, pause=no_pause)
     assert asked.written[-1]["metadata"]["resourceVersion"] == "5"
 
 
@@ -95,7 +95,7 @@ def test_a_pod_that_has_changed_is_marked_as_it_is_now() -> None:
 def test_a_pod_that_is_anothers_by_the_end_is_left_as_it_is(found: dict[str, Any]) -> None:
     notes: list[str] = []
     one, asked = release(notes, delete=[Fault.CONFLICT], get=[found])
-    one.collected(pod("Succeeded"), keep=False, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=False, pause=no_pause)
     assert (asked.requests, notes) == (["delete collect", "get collect"], [])
 
 
@@ -103,20 +103,20 @@ def test_a_pod_that_is_anothers_by_the_end_is_left_as_it_is(found: dict[str, Any
 def test_what_can_not_be_done_is_said(keep: bool, verb: str) -> None:
     notes: list[str] = []
     one, _ = release(notes, delete=[Fault.FORBIDDEN], replace=[Fault.FORBIDDEN])
-    one.collected(pod("Succeeded"), keep=keep, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=keep, pause=no_pause)
     assert notes == [f"Pod collect in namespace jobs could not be {verb}: forbidden"]
 
 
 def test_a_pod_that_may_not_be_deleted_is_marked_so_that_a_cleared_task_begins_anew() -> None:
     one, asked = release(delete=[Fault.FORBIDDEN])
-    one.collected(pod("Succeeded"), keep=False, pause=no_pause)
+    one.delete_or_mark(pod("Succeeded"), keep=False, pause=no_pause)
     assert [annotation(written, "collected") for written in asked.written] == ["not deleted"]
 
 
 def test_an_api_server_that_is_away_is_asked_four_times() -> None:
     pauses: list[float] = []
     one, asked = release(delete=[Fault.UNREACHABLE])
-    one.collected(pod("Succeeded"), keep=False, pause=pauses.append)
+    one.delete_or_mark(pod("Succeeded"), keep=False, pause=pauses.append)
     assert (len(asked.requests), len(pauses)) == (4, 3)
     assert sum(pauses) < 10
 
@@ -125,7 +125,7 @@ def test_an_api_server_that_is_away_is_asked_four_times() -> None:
 
 
 def unwanted(one: Release, known: dict[str, Any] | None, why: Why = Why.GIVEN_UP) -> str | None:
-    return one.unwanted(known, 30, lambda: 0.0, why)
+    return one.delete_unwanted(known, 30, lambda: 0.0, why)
 
 
 def test_a_pod_that_is_not_wanted_is_deleted_only_as_it_is_known() -> None:
@@ -175,5 +175,5 @@ def test_no_deletion_goes_on_after_the_time_that_a_kill_has() -> None:
     moments = iter([0.0, 0.0, KILL_SECONDS + 1])
     one, asked = release(delete=[Fault.CONFLICT])
     with pytest.raises(KubectlError, match="conflict"):
-        one.unwanted(pod(), 30, lambda: next(moments), Why.TIMEOUT)
+        one.delete_unwanted(pod(), 30, lambda: next(moments), Why.TIMEOUT)
     assert asked.requests == ["delete collect"]

@@ -13,7 +13,7 @@ from airflow_provider_dagconfig.kubectl.ends import Parting
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
 from airflow_provider_dagconfig.models import DagConfig, ExchangeGroup, Installation
 from airflow_provider_dagconfig.models.ceiling import Ceiling
-from airflow_provider_dagconfig.operators.deferral import METHOD, Deferral, NotFoundError, found_in
+from airflow_provider_dagconfig.operators.deferral import METHOD, Deferral, NotFoundError, read_deferral
 from airflow_provider_dagconfig.operators.lookup import InForce
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
@@ -49,25 +49,25 @@ def test_it_comes_back_as_it_was() -> None:
 def test_it_is_found_where_airflow_has_it(encoded: bool) -> None:
     kwargs = {"deferral": LEFT.to_json(), "event": {}}
     given = {"__type": "dict", "__var": kwargs} if encoded else kwargs
-    assert found_in(ti(next_method=METHOD, next_kwargs=given)) == LEFT
+    assert read_deferral(ti(next_method=METHOD, next_kwargs=given)) == LEFT
 
 
 def test_airflow_dags_test_drops_it_and_runs_all_in_one_process() -> None:
-    LEFT.leave(ti())
-    assert found_in(ti(next_method=METHOD, next_kwargs={"event": {}})) == LEFT
+    LEFT.as_arguments(ti())
+    assert read_deferral(ti(next_method=METHOD, next_kwargs={"event": {}})) == LEFT
 
 
 def test_a_task_that_begins_has_left_nothing() -> None:
-    assert found_in(ti()) is None
-    assert found_in(ti(next_method=None, next_kwargs=None)) is None
+    assert read_deferral(ti()) is None
+    assert read_deferral(ti(next_method=None, next_kwargs=None)) is None
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", '{"format": 2}', LEFT.to_json().replace('"format": 1', '"format": 7', 1)])
 def test_what_cannot_be_read_is_said(text: str) -> None:
     with pytest.raises(NotFoundError, match="cannot be read"):
-        found_in(ti(next_method=METHOD, next_kwargs={"deferral": text}))
+        read_deferral(ti(next_method=METHOD, next_kwargs={"deferral": text}))
 
 
 def test_a_trigger_that_failed_is_said() -> None:
     with pytest.raises(NotFoundError, match="its trigger failed"):
-        found_in(ti(next_method="__fail__", next_kwargs={"error": "Trigger failure"}))
+        read_deferral(ti(next_method="__fail__", next_kwargs={"error": "Trigger failure"}))

@@ -22,7 +22,7 @@ from airflow_provider_dagconfig.kubectl.ends import PodTakenOver as TakenOver
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
 from airflow_provider_dagconfig.models import DagConfig
-from airflow_provider_dagconfig.operators.ends import TaskPodError, as_airflows
+from airflow_provider_dagconfig.operators.ends import TaskPodError, airflow_exception
 
 CONFIG = DagConfig.defaults("data_collection_equities", "us_markets")
 AWAY = KubectlError(Fault.UNREACHABLE, "connection refused", "watch")
@@ -33,7 +33,7 @@ def failed(end: End, exit_code: int | None = None) -> PodFailed:
 
 
 def airflows(end: PodEnd, skip_on_exit_code: Any = None) -> AirflowException:
-    return as_airflows(end, CONFIG, "base", skip_on_exit_code)
+    return airflow_exception(end, CONFIG, "base", skip_on_exit_code)
 
 
 AGAIN = [

@@ -368,7 +368,7 @@ def test_a_failure_that_changes_no_count_writes_none(cause: Cause) -> None:
             return {"max_tries": 10, "pods": 1, "own": 1}
 
     context = {"ti": SimpleNamespace(try_number=2, max_tries=10), "task_state_store": ReadOnly()}
-    assert Tries(context, 10).failed(cause, had_pod=True) == Round(pods=1, own=1)
+    assert Tries(context, 10).count_failure(cause, had_pod=True) == Round(pods=1, own=1)
 
 
 # --- run_once ---

@@ -87,7 +87,7 @@ def test_events_are_in_the_order_in_which_they_happened() -> None:
         {"metadata": {"creationTimestamp": "2026-11-23T02:00:05Z"}, "reason": "Pulling"},
     ]
     with structlog.testing.capture_logs() as log:
-        task_log.tell_events(structlog.get_logger(), events)
+        task_log.log_events(structlog.get_logger(), events)
     assert [entry["event"] for entry in log[1:-1]] == [
         "2026-11-23T02:00:01.5Z Normal Scheduled: to n1",
         "2026-11-23T02:00:05Z Pulling: ",

@@ -30,7 +30,7 @@ from plugins.postgres import Database, NewDatabase, new_database, running_server
 from airflow_provider_dagconfig.cli.definition import COMMANDS as COMMANDS_THERE_ARE
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
 from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-from airflow_provider_dagconfig.hooks.errors import as_airflows
+from airflow_provider_dagconfig.hooks.errors import airflow_errors
 from airflow_provider_dagconfig.store import sessions
 from airflow_provider_dagconfig.store.changes import ChangingStore
 from airflow_provider_dagconfig.store.history import HistoryStore
@@ -347,7 +347,7 @@ def test_a_statement_that_runs_for_too_long_is_ended(
 
 
 def test_airflow_may_try_again() -> None:
-    with pytest.raises(DagConfigBusyError) as raised, as_airflows():
+    with pytest.raises(DagConfigBusyError) as raised, airflow_errors():
         raise DagConfigBusyError("it waited in vain")
 
     assert isinstance(raised.value, AirflowException)
