@@ -28,7 +28,20 @@ def test_every_block_works_in_its_order(document: Path, workplace: Workplace) ->
         workplace.try_block(block)
 
 
-def test_the_readmes_dag_runs_with_what_its_row_says(
+@pytest.mark.parametrize(
+    ("document", "dag_id", "task_id", "default", "set_to", "then"),
+    [
+        pytest.param("README.md", "house_prices", "collect", "500", "750", "skipped", id="README"),
+        pytest.param("docs/INSTALL.md", "first_pod", "say", "2Gi", "3Gi", "success", id="INSTALL"),
+    ],
+)
+def test_the_documented_dag_runs_with_what_its_row_says(
+    document: str,
+    dag_id: str,
+    task_id: str,
+    default: str,
+    set_to: str,
+    then: str,
     run_dag: Callable[..., DagRunResult],
     workplace: Workplace,
     kubeconfig: str,
@@ -36,44 +49,22 @@ def test_the_readmes_dag_runs_with_what_its_row_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    blocks = read_blocks(ROOT / "README.md")
+    """With the default, with what the first command sets, and after the last one: a switch-off in the README, a roll-back there."""
+    blocks = read_blocks(ROOT / document)
     [shown] = [block for block in blocks if "runs" in block.notes]
-    change, _, disable = [block for block in blocks if "airflow dagconfig" in block.text and "house_prices" in block.text]
+    change, *_, last = [block for block in blocks if "airflow dagconfig" in block.text and dag_id in block.text]
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", workplace.database.url)
     monkeypatch.setenv("KUBECONFIG", kubeconfig)
     (tmp_path / "documented.py").write_text(shown.text)
     [dag] = parse_dags(tmp_path / "documented.py").values()
 
-    assert run_dag(dag).states("collect") == ["success"]
+    assert run_dag(dag).states(task_id) == ["success"]
     assert shown.notes["runs"] in capsys.readouterr().out
     workplace.try_block(change)
-    assert run_dag(dag).states("collect") == ["success"]
-    assert shown.notes["runs"].replace("500", "750") in capsys.readouterr().out
-    workplace.try_block(disable)
-    assert run_dag(dag).states("collect") == ["skipped"]
-
-
-def test_the_first_pod_of_the_installation_says_what_its_row_says(
-    run_dag: Callable[..., DagRunResult],
-    workplace: Workplace,
-    kubeconfig: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    blocks = read_blocks(ROOT / "docs" / "INSTALL.md")
-    [shown] = [block for block in blocks if "runs" in block.notes]
-    change, _ = [block for block in blocks if "airflow dagconfig" in block.text and "first_pod" in block.text]
-    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", workplace.database.url)
-    monkeypatch.setenv("KUBECONFIG", kubeconfig)
-    (tmp_path / "documented.py").write_text(shown.text)
-    [dag] = parse_dags(tmp_path / "documented.py").values()
-
-    assert run_dag(dag).states("say") == ["success"]
-    assert shown.notes["runs"] in capsys.readouterr().out
-    workplace.try_block(change)
-    assert run_dag(dag).states("say") == ["success"]
-    assert shown.notes["runs"].replace("2Gi", "3Gi") in capsys.readouterr().out
+    assert run_dag(dag).states(task_id) == ["success"]
+    assert shown.notes["runs"].replace(default, set_to) in capsys.readouterr().out
+    workplace.try_block(last)
+    assert run_dag(dag).states(task_id) == [then]
 
 
 @pytest.mark.cluster
