@@ -174,17 +174,29 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_validate_overrides()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    concerned jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
-    changed text[] := CASE
-        WHEN TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'dag_configuration'
-        THEN financial_screener.dagconfig_changed_columns(to_jsonb(OLD), to_jsonb(NEW))
-    END;
+    concerned jsonb;
+    changed text[];
     row_now jsonb;
     moment timestamptz;
     overridden jsonb;
     effective jsonb;
     broken record;
 BEGIN
+    IF
+        TG_TABLE_NAME = 'dag_configuration' AND NOT EXISTS (
+            SELECT FROM financial_screener.dag_configuration_overrides AS o
+            WHERE
+                o.dag_name = coalesce(NEW.dag_name, OLD.dag_name) AND o.job_name = coalesce(NEW.job_name, OLD.job_name)
+                AND o.ends_at > now()
+        )
+    THEN
+        RETURN NULL;
+    END IF;
+    concerned := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
+    changed := CASE
+        WHEN TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'dag_configuration'
+        THEN financial_screener.dagconfig_changed_columns(to_jsonb(OLD), to_jsonb(NEW))
+    END;
     -- Touched only: see dagconfig_touch.
     IF TG_OP = 'UPDATE' AND to_jsonb(OLD) = to_jsonb(NEW) THEN
         RETURN NULL;

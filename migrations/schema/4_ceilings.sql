@@ -196,10 +196,26 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_hold_to_ceilings()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
-    after jsonb := to_jsonb(NEW);
-    is_new boolean := TG_OP = 'INSERT' OR before -> 'dag_name' IS DISTINCT FROM after -> 'dag_name';
-    changed text[] := ARRAY(
+    before jsonb;
+    after jsonb;
+    is_new boolean;
+    changed text[];
+    above record;
+BEGIN
+    IF
+        TG_OP = 'UPDATE'
+        AND (
+            NEW.dag_name, NEW.cpu_request, NEW.cpu_limit, NEW.memory_request, NEW.memory_limit, NEW.timeout_seconds, NEW.max_retries
+        ) IS NOT DISTINCT FROM (
+            OLD.dag_name, OLD.cpu_request, OLD.cpu_limit, OLD.memory_request, OLD.memory_limit, OLD.timeout_seconds, OLD.max_retries
+        )
+    THEN
+        RETURN NEW;
+    END IF;
+    before := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
+    after := to_jsonb(NEW);
+    is_new := TG_OP = 'INSERT' OR before -> 'dag_name' IS DISTINCT FROM after -> 'dag_name';
+    changed := ARRAY(
         SELECT v.key FROM jsonb_each(after) AS v
         WHERE
             v.key IN (
@@ -207,8 +223,6 @@ DECLARE
             )
             AND v.value <> 'null' AND (is_new OR v.value IS DISTINCT FROM before -> v.key)
     );
-    above record;
-BEGIN
     IF changed = '{}' THEN
         RETURN NEW;
     END IF;

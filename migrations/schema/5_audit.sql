@@ -42,17 +42,20 @@ GRANT SELECT ON TABLE financial_screener.dag_configuration_audit TO dagconfig_re
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_changed_columns(p_before jsonb, p_after jsonb)
  RETURNS text[]
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT coalesce(array_agg(k.name ORDER BY k.name), '{}')
-    FROM (
-        SELECT jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}'))
-    ) AS k (name)
-    WHERE
-        k.name NOT IN ('id', 'override_id', 'version', 'created_at', 'created_by', 'updated_at')
-        AND nullif(p_before -> k.name, 'null') IS DISTINCT FROM nullif(p_after -> k.name, 'null')
+BEGIN
+    RETURN ARRAY(
+        SELECT k.name
+        FROM jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) AS k (name)
+        WHERE
+            k.name NOT IN ('id', 'override_id', 'version', 'created_at', 'created_by', 'updated_at')
+            AND nullif(p_before -> k.name, 'null') IS DISTINCT FROM nullif(p_after -> k.name, 'null')
+        ORDER BY k.name
+    );
+END
 $function$;
 COMMENT ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) IS 'The columns that differ between two states of a row (NULL: no row), without those that the store keeps itself.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) FROM PUBLIC;
@@ -61,11 +64,13 @@ GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jso
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_booked_on()
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100)
+BEGIN
+    RETURN left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100);
+END
 $function$;
 COMMENT ON FUNCTION financial_screener.dagconfig_booked_on() IS 'Whom a change is booked on: whom the application has named, else the session''s user.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_booked_on() FROM PUBLIC;
@@ -173,6 +178,7 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp()
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET "TimeZone" TO 'UTC'
+ SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
     before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
@@ -184,6 +190,7 @@ DECLARE
     last_moment timestamptz := '9999-12-30 00:00:00+00';
     highest_version bigint := 4611686018427387903;
     last_version bigint;
+    booked_table text := TG_TABLE_NAME;
 BEGIN
     IF before - kept = after - kept THEN
         IF current_setting('dagconfig.touch', true) = 'on' THEN
@@ -236,12 +243,14 @@ BEGIN
         END IF;
     END IF;
     -- By the index of the versions.
-    SELECT max(a.row_version) INTO last_version FROM financial_screener.dag_configuration_audit AS a
+    SELECT a.row_version INTO last_version FROM financial_screener.dag_configuration_audit AS a
     WHERE
-        a.table_name = TG_TABLE_NAME
+        a.table_name = booked_table
         AND coalesce(a.group_name, a.dag_name) = coalesce(after ->> 'group_name', after ->> 'dag_name')
         AND coalesce(a.job_name, '') = coalesce(after ->> 'job_name', '')
-        AND a.row_version < highest_version;
+        AND a.row_version < highest_version
+    ORDER BY a.row_version DESC
+    LIMIT 1;
     -- The row's own is behind the last entry's where the row alone was restored from a dump.
     NEW.version := 1 + greatest(
         last_version, CASE WHEN is_same_name AND OLD.version < highest_version THEN OLD.version END, 0

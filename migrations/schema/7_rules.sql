@@ -304,6 +304,9 @@ BEGIN
         'SELECT array_remove(ARRAY[%s], NULL) FROM jsonb_populate_record(NULL::financial_screener.%I, $1)',
         conditions, p_table
     ) INTO broken USING p_row;
+    IF broken = '{}' THEN
+        RETURN;
+    END IF;
 
     RETURN QUERY
     SELECT
@@ -329,12 +332,17 @@ CREATE OR REPLACE FUNCTION financial_screener.dagconfig_validate()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    row_before jsonb := CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END;
-    row_after jsonb := to_jsonb(NEW);
+    row_before jsonb;
+    row_after jsonb;
     changed text[];
     broken record;
 BEGIN
+    IF TG_OP = 'UPDATE' AND financial_screener.dagconfig_keeps_rules(OLD, NEW) THEN
+        RETURN NEW;
+    END IF;
+    row_after := to_jsonb(NEW);
     IF TG_OP = 'UPDATE' THEN
+        row_before := to_jsonb(OLD);
         SELECT coalesce(array_agg(e.key), '{}') INTO changed
         FROM jsonb_each(row_after) AS e
         WHERE e.value IS DISTINCT FROM row_before -> e.key;
@@ -369,6 +377,464 @@ REVOKE ALL ON FUNCTION financial_screener.dagconfig_validate() FROM PUBLIC;
 CREATE TRIGGER validate_dag_configuration BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
 CREATE TRIGGER validate_dag_configuration_overrides BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration_overrides FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
 CREATE TRIGGER validate_exchange_groups BEFORE INSERT OR UPDATE ON financial_screener.exchange_groups FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_keeps_rules(p_before financial_screener.dag_configuration, p_after financial_screener.dag_configuration)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF p_after.dag_name IS DISTINCT FROM p_before.dag_name THEN
+        DECLARE
+            dag_name financial_screener.dag_configuration.dag_name%TYPE := p_after.dag_name;
+        BEGIN
+            IF (financial_screener.dagconfig_is_name(dag_name::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.job_name IS DISTINCT FROM p_before.job_name THEN
+        DECLARE
+            job_name financial_screener.dag_configuration.job_name%TYPE := p_after.job_name;
+        BEGIN
+            IF (financial_screener.dagconfig_is_name(job_name::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.cpu_request IS DISTINCT FROM p_before.cpu_request THEN
+        DECLARE
+            cpu_request financial_screener.dag_configuration.cpu_request%TYPE := p_after.cpu_request;
+        BEGIN
+            IF (coalesce(financial_screener.quantity_value(cpu_request::text) >= 0.001 AND financial_screener.quantity_value(cpu_request::text) <= 1024 AND financial_screener.quantity_value(cpu_request::text) % 0.001 = 0 AND cpu_request !~ 'i$', false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.cpu_limit IS DISTINCT FROM p_before.cpu_limit THEN
+        DECLARE
+            cpu_limit financial_screener.dag_configuration.cpu_limit%TYPE := p_after.cpu_limit;
+        BEGIN
+            IF (coalesce(financial_screener.quantity_value(cpu_limit::text) >= 0.001 AND financial_screener.quantity_value(cpu_limit::text) <= 1024 AND financial_screener.quantity_value(cpu_limit::text) % 0.001 = 0 AND cpu_limit !~ 'i$', false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.memory_request IS DISTINCT FROM p_before.memory_request THEN
+        DECLARE
+            memory_request financial_screener.dag_configuration.memory_request%TYPE := p_after.memory_request;
+        BEGIN
+            IF (coalesce(financial_screener.quantity_value(memory_request::text) BETWEEN 4194304 AND 70368744177664, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.memory_limit IS DISTINCT FROM p_before.memory_limit THEN
+        DECLARE
+            memory_limit financial_screener.dag_configuration.memory_limit%TYPE := p_after.memory_limit;
+        BEGIN
+            IF (coalesce(financial_screener.quantity_value(memory_limit::text) BETWEEN 4194304 AND 70368744177664, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.cpu_request IS DISTINCT FROM p_before.cpu_request OR p_after.cpu_limit IS DISTINCT FROM p_before.cpu_limit THEN
+        DECLARE
+            cpu_request financial_screener.dag_configuration.cpu_request%TYPE := p_after.cpu_request;
+            cpu_limit financial_screener.dag_configuration.cpu_limit%TYPE := p_after.cpu_limit;
+        BEGIN
+            IF (financial_screener.quantity_value(cpu_request::text) <= financial_screener.quantity_value(cpu_limit::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.memory_request IS DISTINCT FROM p_before.memory_request OR p_after.memory_limit IS DISTINCT FROM p_before.memory_limit THEN
+        DECLARE
+            memory_request financial_screener.dag_configuration.memory_request%TYPE := p_after.memory_request;
+            memory_limit financial_screener.dag_configuration.memory_limit%TYPE := p_after.memory_limit;
+        BEGIN
+            IF (financial_screener.quantity_value(memory_request::text) <= financial_screener.quantity_value(memory_limit::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.memory_growth IS DISTINCT FROM p_before.memory_growth THEN
+        DECLARE
+            memory_growth financial_screener.dag_configuration.memory_growth%TYPE := p_after.memory_growth;
+        BEGIN
+            IF (coalesce(memory_growth >= 1.1 AND memory_growth <= 10 AND trunc(memory_growth, 2) = memory_growth, true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.memory_growth_limit IS DISTINCT FROM p_before.memory_growth_limit THEN
+        DECLARE
+            memory_growth_limit financial_screener.dag_configuration.memory_growth_limit%TYPE := p_after.memory_growth_limit;
+        BEGIN
+            IF (coalesce(financial_screener.quantity_value(memory_growth_limit::text) BETWEEN 4194304 AND 70368744177664, memory_growth_limit IS NULL)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.batch_size IS DISTINCT FROM p_before.batch_size THEN
+        DECLARE
+            batch_size financial_screener.dag_configuration.batch_size%TYPE := p_after.batch_size;
+        BEGIN
+            IF (coalesce(batch_size BETWEEN 1 AND 1000000, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.timeout_seconds IS DISTINCT FROM p_before.timeout_seconds THEN
+        DECLARE
+            timeout_seconds financial_screener.dag_configuration.timeout_seconds%TYPE := p_after.timeout_seconds;
+        BEGIN
+            IF (coalesce(timeout_seconds BETWEEN 1 AND 604800, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.max_retries IS DISTINCT FROM p_before.max_retries THEN
+        DECLARE
+            max_retries financial_screener.dag_configuration.max_retries%TYPE := p_after.max_retries;
+        BEGIN
+            IF (coalesce(max_retries BETWEEN 0 AND 10, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.retry_delay_minutes IS DISTINCT FROM p_before.retry_delay_minutes THEN
+        DECLARE
+            retry_delay_minutes financial_screener.dag_configuration.retry_delay_minutes%TYPE := p_after.retry_delay_minutes;
+        BEGIN
+            IF (coalesce(retry_delay_minutes BETWEEN 0 AND 1440, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.retry_backoff_enabled IS DISTINCT FROM p_before.retry_backoff_enabled THEN
+        DECLARE
+            retry_backoff_enabled financial_screener.dag_configuration.retry_backoff_enabled%TYPE := p_after.retry_backoff_enabled;
+        BEGIN
+            IF (retry_backoff_enabled IS NOT NULL) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.enabled IS DISTINCT FROM p_before.enabled THEN
+        DECLARE
+            enabled financial_screener.dag_configuration.enabled%TYPE := p_after.enabled;
+        BEGIN
+            IF (enabled IS NOT NULL) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.priority IS DISTINCT FROM p_before.priority THEN
+        DECLARE
+            priority financial_screener.dag_configuration.priority%TYPE := p_after.priority;
+        BEGIN
+            IF (coalesce(priority BETWEEN 1 AND 10, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.description IS DISTINCT FROM p_before.description THEN
+        DECLARE
+            description financial_screener.dag_configuration.description%TYPE := p_after.description;
+        BEGIN
+            IF (coalesce(length(description) <= 4000, true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.created_at IS DISTINCT FROM p_before.created_at THEN
+        DECLARE
+            created_at financial_screener.dag_configuration.created_at%TYPE := p_after.created_at;
+        BEGIN
+            IF (coalesce(created_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.updated_at IS DISTINCT FROM p_before.updated_at THEN
+        DECLARE
+            updated_at financial_screener.dag_configuration.updated_at%TYPE := p_after.updated_at;
+        BEGIN
+            IF (coalesce(updated_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.version IS DISTINCT FROM p_before.version THEN
+        DECLARE
+            version financial_screener.dag_configuration.version%TYPE := p_after.version;
+        BEGIN
+            IF (version BETWEEN 1 AND 4611686018427387903) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.dag_configuration,financial_screener.dag_configuration) IS 'Whether a row keeps the rules whose columns differ from the row before. Made of the rules by enforce_rules().';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.dag_configuration,financial_screener.dag_configuration) FROM PUBLIC;
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_keeps_rules(p_before financial_screener.dag_configuration_overrides, p_after financial_screener.dag_configuration_overrides)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF p_after.reason IS DISTINCT FROM p_before.reason THEN
+        DECLARE
+            reason financial_screener.dag_configuration_overrides.reason%TYPE := p_after.reason;
+        BEGIN
+            IF (coalesce(length(reason) <= 1000, true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.starts_at IS DISTINCT FROM p_before.starts_at THEN
+        DECLARE
+            starts_at financial_screener.dag_configuration_overrides.starts_at%TYPE := p_after.starts_at;
+        BEGIN
+            IF (coalesce(starts_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.ends_at IS DISTINCT FROM p_before.ends_at THEN
+        DECLARE
+            ends_at financial_screener.dag_configuration_overrides.ends_at%TYPE := p_after.ends_at;
+        BEGIN
+            IF (coalesce(ends_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.created_at IS DISTINCT FROM p_before.created_at THEN
+        DECLARE
+            created_at financial_screener.dag_configuration_overrides.created_at%TYPE := p_after.created_at;
+        BEGIN
+            IF (coalesce(created_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.ended_at IS DISTINCT FROM p_before.ended_at THEN
+        DECLARE
+            ended_at financial_screener.dag_configuration_overrides.ended_at%TYPE := p_after.ended_at;
+        BEGIN
+            IF (coalesce(ended_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.dag_configuration_overrides,financial_screener.dag_configuration_overrides) IS 'Whether a row keeps the rules whose columns differ from the row before. Made of the rules by enforce_rules().';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.dag_configuration_overrides,financial_screener.dag_configuration_overrides) FROM PUBLIC;
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_keeps_rules(p_before financial_screener.exchange_groups, p_after financial_screener.exchange_groups)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF p_after.group_name IS DISTINCT FROM p_before.group_name THEN
+        DECLARE
+            group_name financial_screener.exchange_groups.group_name%TYPE := p_after.group_name;
+        BEGIN
+            IF (financial_screener.dagconfig_is_name(group_name::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.display_name IS DISTINCT FROM p_before.display_name THEN
+        DECLARE
+            display_name financial_screener.exchange_groups.display_name%TYPE := p_after.display_name;
+        BEGIN
+            IF (financial_screener.dagconfig_is_name(display_name::text)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.exchanges IS DISTINCT FROM p_before.exchanges THEN
+        DECLARE
+            exchanges financial_screener.exchange_groups.exchanges%TYPE := p_after.exchanges;
+        BEGIN
+            IF (financial_screener.dagconfig_is_exchange_list(exchanges)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.primary_timezone IS DISTINCT FROM p_before.primary_timezone THEN
+        DECLARE
+            primary_timezone financial_screener.exchange_groups.primary_timezone%TYPE := p_after.primary_timezone;
+        BEGIN
+            IF (coalesce(primary_timezone IN (SELECT z.name FROM pg_catalog.pg_timezone_names AS z), false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.description IS DISTINCT FROM p_before.description THEN
+        DECLARE
+            description financial_screener.exchange_groups.description%TYPE := p_after.description;
+        BEGIN
+            IF (coalesce(length(description) <= 4000, true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.enabled IS DISTINCT FROM p_before.enabled THEN
+        DECLARE
+            enabled financial_screener.exchange_groups.enabled%TYPE := p_after.enabled;
+        BEGIN
+            IF (enabled IS NOT NULL) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.priority IS DISTINCT FROM p_before.priority THEN
+        DECLARE
+            priority financial_screener.exchange_groups.priority%TYPE := p_after.priority;
+        BEGIN
+            IF (coalesce(priority BETWEEN 1 AND 10, false)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.market_open_utc IS DISTINCT FROM p_before.market_open_utc THEN
+        DECLARE
+            market_open_utc financial_screener.exchange_groups.market_open_utc%TYPE := p_after.market_open_utc;
+        BEGIN
+            IF (coalesce(market_open_utc < '24:00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.market_close_utc IS DISTINCT FROM p_before.market_close_utc THEN
+        DECLARE
+            market_close_utc financial_screener.exchange_groups.market_close_utc%TYPE := p_after.market_close_utc;
+        BEGIN
+            IF (coalesce(market_close_utc < '24:00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.created_at IS DISTINCT FROM p_before.created_at THEN
+        DECLARE
+            created_at financial_screener.exchange_groups.created_at%TYPE := p_after.created_at;
+        BEGIN
+            IF (coalesce(created_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.updated_at IS DISTINCT FROM p_before.updated_at THEN
+        DECLARE
+            updated_at financial_screener.exchange_groups.updated_at%TYPE := p_after.updated_at;
+        BEGIN
+            IF (coalesce(updated_at BETWEEN '0001-01-02 00:00:00+00' AND '9999-12-30 00:00:00+00', true)) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    IF p_after.version IS DISTINCT FROM p_before.version THEN
+        DECLARE
+            version financial_screener.exchange_groups.version%TYPE := p_after.version;
+        BEGIN
+            IF (version BETWEEN 1 AND 4611686018427387903) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.exchange_groups,financial_screener.exchange_groups) IS 'Whether a row keeps the rules whose columns differ from the row before. Made of the rules by enforce_rules().';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_keeps_rules(financial_screener.exchange_groups,financial_screener.exchange_groups) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_make_keeps_rules()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    owner oid := (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = 'financial_screener.dagconfig_validate()'::regprocedure);
+    wanted record;
+    present pg_proc;
+BEGIN
+    FOR wanted IN
+        SELECT
+            format('financial_screener.dagconfig_keeps_rules(financial_screener.%1$I, financial_screener.%1$I)', r.table_name)
+            AS signature,
+            r.table_name,
+            format('
+BEGIN%s
+    RETURN true;
+END
+',
+                string_agg(
+                    format('
+    IF %s THEN
+        DECLARE%s
+        BEGIN
+            IF (%s) IS FALSE THEN
+                RETURN false;
+            END IF;
+        END;
+    END IF;',
+                        c.differ, c.declared, r.condition
+                    ), '' ORDER BY r.ordinality
+                )
+            ) AS source
+        FROM financial_screener.dagconfig_rules() WITH ORDINALITY AS r
+        CROSS JOIN LATERAL (
+            SELECT
+                string_agg(format('p_after.%1$I IS DISTINCT FROM p_before.%1$I', u.name), ' OR ' ORDER BY u.number),
+                string_agg(
+                    format('
+            %1$I financial_screener.%2$I.%1$I%%TYPE := p_after.%1$I;', u.name, r.table_name), '' ORDER BY u.number
+                )
+            FROM unnest(r.columns) WITH ORDINALITY AS u (name, number)
+        ) AS c (differ, declared)
+        GROUP BY r.table_name
+    LOOP
+        SELECT p.* INTO present FROM pg_proc AS p WHERE p.oid = to_regprocedure(wanted.signature);
+        IF present.proowner <> owner THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'duplicate_function',
+                MESSAGE = format(
+                    'there is a function %s of %s already, and the one of this name is to be %s''s', wanted.signature,
+                    present.proowner::regrole, owner::regrole
+                ),
+                HINT = format('ALTER FUNCTION %s RENAME TO former_dagconfig_keeps_rules; then migrate again.', wanted.signature);
+        END IF;
+        CONTINUE WHEN present.prosrc = wanted.source;
+        EXECUTE format(
+            'CREATE OR REPLACE FUNCTION financial_screener.dagconfig_keeps_rules('
+            ' p_before financial_screener.%1$I, p_after financial_screener.%1$I'
+            ') RETURNS boolean LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS %2$L',
+            wanted.table_name, wanted.source
+        );
+        EXECUTE format(
+            'COMMENT ON FUNCTION %s IS %L', wanted.signature,
+            'Whether a row keeps the rules whose columns differ from the row before. Made of the rules by enforce_rules().'
+        );
+        IF present IS NULL THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', wanted.signature);
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %s', wanted.signature, owner::regrole);
+        END IF;
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION financial_screener.dagconfig_make_keeps_rules() IS 'Make dagconfig_keeps_rules() of each table anew where the rules are others. For the tables'' owner; enforce_rules() calls it.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_make_keeps_rules() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.rule_violations()
  RETURNS TABLE(table_name text, row_key text, column_name text, value text, rule text, example text)
@@ -423,6 +889,7 @@ BEGIN
             );
         END IF;
     END LOOP;
+    PERFORM financial_screener.dagconfig_make_keeps_rules();
     RETURN broken;
 END
 $function$;

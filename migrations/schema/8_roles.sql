@@ -50,6 +50,8 @@ AS $function$
         ('dagconfig_stamp_ceiling', 'owner'),
         ('dagconfig_check_ceiling', 'owner'),
         ('enforce_rules', 'owner'),
+        ('dagconfig_make_keeps_rules', 'owner'),
+        ('dagconfig_keeps_rules', 'owner'),
         ('grant_roles', 'owner'),
         ('dagconfig_name_roles', 'owner'),
         ('dagconfig_revoke', 'owner'),

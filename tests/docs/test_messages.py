@@ -181,7 +181,7 @@ def as_a_reader(database: Database) -> Any:
 
 
 def without_tables(database: Database) -> Any:
-    database.execute("DROP TABLE financial_screener.dag_configuration")
+    database.execute("DROP TABLE financial_screener.dag_configuration CASCADE")
     return hook(database).get_dag_config(*JOB)
 
 

@@ -393,6 +393,7 @@ def test_nothing_of_the_stores_stays_granted_to_public(adopted_database: Databas
         "quantity_value(character varying) RETURNS numeric",
         "dagconfig_book(text, name, jsonb, jsonb) RETURNS void",
         "dagconfig_broken_rules(name, jsonb, text[]) RETURNS SETOF pg_class",
+        "dagconfig_keeps_rules(anyelement, anyelement) RETURNS boolean",
     ],
 )
 def test_what_runs_as_the_owner_calls_no_function_of_somebody_who_may_create_in_the_schema(

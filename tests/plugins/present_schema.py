@@ -40,7 +40,7 @@ SUBJECTS = {
     "6_reversal": ["dagconfig_restore", "rollback_change", "rollback_dag_config"],
     "7_rules": [
         *("quantity_value", "dagconfig_is_name", "dagconfig_is_exchange_list", "dagconfig_rules", "dagconfig_broken_rules"),
-        *("dagconfig_validate", "rule_violations", "enforce_rules"),
+        *("dagconfig_validate", "dagconfig_keeps_rules", "dagconfig_make_keeps_rules", "rule_violations", "enforce_rules"),
     ],
     "8_roles": [
         *("dagconfig_functions", "dagconfig_sequences", "dagconfig_readable", "dagconfig_grant_functions", "dagconfig_roles"),
