@@ -30,15 +30,7 @@ from airflow_provider_dagconfig.kubectl.ends import (
 )
 from airflow_provider_dagconfig.kubectl.errors import Fault
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
-from airflow_provider_dagconfig.models import CONFIG_COLUMNS, DagConfig, NumberColumn
-
-_MAX_RETRIES = CONFIG_COLUMNS["max_retries"]
-assert isinstance(_MAX_RETRIES, NumberColumn)
-MOST_RETRIES = _MAX_RETRIES.most
-"""Retries: the most that a row allows. It is the ceiling of a task whose author sets no number of retries."""
-
-PAUSE = timedelta(minutes=1)
-"""The delay until the next try, before spread, after an end that uses up no retry."""
+from airflow_provider_dagconfig.models import RETRY_PAUSE, DagConfig
 
 LONGEST_DELAY = timedelta(days=1)
 """The longest delay of a backoff where the task has no ``max_retry_delay``; Airflow has the same bound."""
@@ -225,7 +217,7 @@ def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allow
     if not airflow_allows:
         return Decision(None, f"{counted}, and the retries that the DAG gives the task at most are used up")
     if is_free or cause is Cause.NOBODY:
-        return Decision(PAUSE * (1 + _SPREAD * spread), counted)
+        return Decision(RETRY_PAUSE * (1 + _SPREAD * spread), counted)
     return Decision(_delay(max(0, used - 1), rules, spread), counted)
 
 

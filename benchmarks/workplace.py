@@ -55,7 +55,12 @@ class Workplace:
         :param store: the URL of the configuration's database.
         :param kubeconfig: by default the run's.
         """
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        # Python may write bytecode, so that only the first process of a kind compiles this package. Pip compiles what it installs.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AIRFLOW_") and name != "PYTHONDONTWRITEBYTECODE"
+        }
         chosen = kubeconfig or self.kubeconfig
         return (
             inherited

@@ -23,8 +23,8 @@ from airflow_provider_dagconfig.kubectl.ends import (
 )
 from airflow_provider_dagconfig.kubectl.errors import Fault, KubectlError
 from airflow_provider_dagconfig.kubectl.outcome import End, Outcome
-from airflow_provider_dagconfig.models import DagConfig
-from airflow_provider_dagconfig.retries import PAUSE, Cause, Decision, Round, Rules, cause_of, decide, in_a_word
+from airflow_provider_dagconfig.models import RETRY_PAUSE, DagConfig
+from airflow_provider_dagconfig.retries import Cause, Decision, Round, Rules, cause_of, decide, in_a_word
 
 FIVE = timedelta(minutes=5)
 AWAY = KubectlError(Fault.UNREACHABLE, "connection refused", "watch")
@@ -120,16 +120,16 @@ CLEARED = Round()
         # Failures that ended before a pod was made count too.
         (Cause.JOB, 2, Round(pods=0, own=2), NEVER),
         # What the cluster did uses up nothing, three times a round, a minute apart.
-        (Cause.CLUSTER, 0, CLEARED, PAUSE),
-        (Cause.CLUSTER, 0, Round(pods=2, by_cluster=2), PAUSE),
+        (Cause.CLUSTER, 0, CLEARED, RETRY_PAUSE),
+        (Cause.CLUSTER, 0, Round(pods=2, by_cluster=2), RETRY_PAUSE),
         (Cause.CLUSTER, 0, Round(pods=3, by_cluster=3), NEVER),
         (Cause.CLUSTER, 1, Round(pods=3, by_cluster=3), FIVE),
         (Cause.CLUSTER, 2, Round(pods=4, own=1, by_cluster=3), 2 * FIVE),
         (Cause.JOB, 1, Round(pods=3, by_cluster=3), FIVE),
         (Cause.JOB, 0, Round(pods=3, by_cluster=3), NEVER),
         # The pod goes on: somebody has to go on with it, whatever the row says.
-        (Cause.NOBODY, 0, CLEARED, PAUSE),
-        (Cause.NOBODY, 0, Round(pods=1, own=1), PAUSE),
+        (Cause.NOBODY, 0, CLEARED, RETRY_PAUSE),
+        (Cause.NOBODY, 0, Round(pods=1, own=1), RETRY_PAUSE),
         # What cannot mend itself.
         (Cause.FINAL, 10, CLEARED, NEVER),
     ],

@@ -21,7 +21,14 @@ from airflow_provider_dagconfig.models.columns import (
     TimeColumn,
     names_of,
 )
-from airflow_provider_dagconfig.models.config import CONFIG_COLUMNS, LONGEST_TIMEOUT_SECONDS, OVERRIDE_COLUMNS, DagConfig
+from airflow_provider_dagconfig.models.config import (
+    CONFIG_COLUMNS,
+    LONGEST_TIMEOUT_SECONDS,
+    MOST_RETRIES,
+    OVERRIDE_COLUMNS,
+    RETRY_PAUSE,
+    DagConfig,
+)
 from airflow_provider_dagconfig.models.exchange_group import (
     GROUP_COLUMNS,
     GROUP_DEFAULTS,
@@ -59,7 +66,9 @@ __all__ = [
     "KEPT_BY_THE_STORE",
     "LAST_MINUTE",
     "LONGEST_TIMEOUT_SECONDS",
+    "MOST_RETRIES",
     "OVERRIDE_COLUMNS",
+    "RETRY_PAUSE",
     "BooleanColumn",
     "Change",
     "Column",

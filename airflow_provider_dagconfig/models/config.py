@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,12 @@ from airflow_provider_dagconfig.models.statements import DEFAULT_SCHEMA, call, l
 
 LONGEST_TIMEOUT_SECONDS = 604_800
 """Seconds: a week. A longer timeout is refused."""
+
+MOST_RETRIES = 10
+"""Retries: the most that a row allows. It is the ceiling of a task whose author sets no number of retries."""
+
+RETRY_PAUSE = timedelta(minutes=1)
+"""The delay until the next try, before spread, after an end that uses up no retry."""
 
 FORMAT = 3
 """The format of :meth:`DagConfig.to_dict`. The number changes when a field is added or removed, or its meaning changes."""
@@ -65,7 +71,7 @@ class DagConfig:
         metadata={KEY: NumberColumn("Seconds after which the pod is ended", least=1, most=LONGEST_TIMEOUT_SECONDS)},
     )
     max_retries: int = field(
-        default=2, metadata={KEY: NumberColumn("Retries of the Airflow task after its first try", least=0, most=10)}
+        default=2, metadata={KEY: NumberColumn("Retries of the Airflow task after its first try", least=0, most=MOST_RETRIES)}
     )
     retry_delay_minutes: int = field(default=5, metadata={KEY: NumberColumn("Minutes before the first retry", least=0, most=1_440)})
     retry_backoff_enabled: bool = field(default=True, metadata={KEY: BooleanColumn("Whether the delay grows from retry to retry")})

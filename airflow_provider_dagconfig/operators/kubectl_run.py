@@ -1,38 +1,26 @@
 """
 The operator that runs a job's pod with the values of the job's row.
 
-It joins the parts and has no rules of its own: ``lookup`` reads the values, ``task_pod`` creates the pod and waits for it, and
-``deferral`` stores the data of a deferred task.
+Here is only what a DAG file needs: the parameters and their checks. ``task_try``, which is loaded when the task runs, reads the
+values and runs the pod.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
-from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
-from airflow_provider_dagconfig.kubectl.access import ClusterAccess
 from airflow_provider_dagconfig.kubectl.manifest import BASE_CONTAINER_NAME, check_unrendered
 from airflow_provider_dagconfig.kubectl.parameters import to_plain
-from airflow_provider_dagconfig.kubectl.report import Kind, Report
-from airflow_provider_dagconfig.operators.deferral import Deferral, NotFoundError, read_deferral
-from airflow_provider_dagconfig.operators.ends import errors_fit_for_logs
-from airflow_provider_dagconfig.operators.growth import Growth
-from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.parameters import check_parameters
 from airflow_provider_dagconfig.operators.pod_request import POD_PARAMETERS
 from airflow_provider_dagconfig.operators.ported_parameters import check_ported, defaults_of, is_ported, parameters_of_subclasses
-from airflow_provider_dagconfig.operators.retrying import Retrying, is_from_row, with_retries
-from airflow_provider_dagconfig.operators.task_log import log_configuration
-from airflow_provider_dagconfig.operators.task_pod import TaskPod
+from airflow_provider_dagconfig.operators.retry_policy import with_retries
 from airflow_provider_dagconfig.operators.texts import as_written, mask_listed_variables
-from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,9 +28,9 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-    from airflow_provider_dagconfig.models import DagConfig
+    from airflow_provider_dagconfig.kubectl.access import ClusterAccess
+    from airflow_provider_dagconfig.operators.task_try import TaskTry
     from airflow_provider_dagconfig.retries import Decision
-
 
 _TRIGGER_FAILED = "__fail__"
 """Airflow's word, in place of a method, for a task whose trigger failed."""
@@ -104,7 +92,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
     :raises AirflowException: the pod failed.
     """
 
-    _selectors: Sequence[str] = ("job_name", "dag_name", "exchange_group", "postgres_conn_id", "config_schema")
+    selectors: Sequence[str] = ("job_name", "dag_name", "exchange_group", "postgres_conn_id", "config_schema")
+    """The templated parameters that select the configuration. They are rendered first."""
 
     template_fields: Sequence[str] = (
         "job_name",
@@ -271,11 +260,8 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         self.run_once = run_once
         self.dag_config: dict[str, Any] | None = None
         """The configuration in force, once it is resolved; shown in the Rendered tab."""
-        self._in_force: InForce | None = None
-        self._growth: Growth | None = None
-        self._retrying: Retrying | None = None
-        self._deferral: Deferral | None = None
-        self._pod: TaskPod | None = None
+        self._try: TaskTry | None = None
+        """The try that this process runs; None until the task starts."""
         self._killed = False
 
     @classmethod
@@ -310,40 +296,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
-        other_fields = [name for name in template_fields if name not in (*self._selectors, "dag_config")]
-        with self._retries(context).decide_failures():
-            if self._restore_deferral(context):
-                self._render_again(other_fields, context, jinja_env, seen_oids)
-            else:
-                self._render_fields(self._selectors, context, jinja_env, seen_oids)
-                with errors_fit_for_logs(lines=False):
-                    self._resolve(context)
-                self._render_fields(other_fields, context, jinja_env, seen_oids)
-        mask_listed_variables(self.env_vars)
+        other_fields = [name for name in template_fields if name not in (*self.selectors, "dag_config")]
 
-    def _restore_deferral(self, context: Context) -> bool:
-        """Restore the stored data if the task was deferred and resumes: then nothing is looked up, and nothing skips the task."""
-        if "ti" not in context:
-            return False
-        try:
-            self._deferral = read_deferral(context["ti"])
-        except NotFoundError as error:
-            self.log.warning("The configuration is read again: %s", printable(error))
-            self._retries(context).is_resuming = True
-        if self._deferral is None:
-            return False
-        for name, value in self._deferral.selectors.items():
-            setattr(self, name, value)
-        self._retries(context).is_resuming = True
-        self._use_values(context, self._deferral.in_force, self._deferral.begun_with)
-        return True
-
-    def _render_again(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
-        """Render for Airflow's Rendered tab, which is written again; the pod's end does not depend on it."""
-        try:
+        def render(names: Iterable[str]) -> None:
             self._render_fields(names, context, jinja_env, seen_oids)
-        except Exception as error:  # noqa: BLE001 - a skip, too, would lose the result
-            self.log.warning("A template could be rendered before the pod ran, and can't be now: %s", printable(error))
+
+        self._try_in(context).render(render, other_fields, context)
+        mask_listed_variables(self.env_vars)
 
     def _render_fields(self, names: Iterable[str], context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]) -> None:
         """Render some fields as Airflow does, but keep texts as texts if the DAG renders native objects."""
@@ -353,73 +312,13 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             for name, value in unrendered.items():
                 setattr(self, name, as_written(name, value, getattr(self, name), jinja_env, context))
 
-    def _resolve(self, context: Context) -> None:
-        """Read the row and the group, once per try, and make them available to templates."""
-        if self._in_force is None:
-            found = self._lookup(context).read(context)
-            self._use_values(context, found)
-            self._retries(context).end_groups()
-            assert self._in_force is not None
-            log_configuration(self.log, self._in_force.config, self._in_force.group)
-        else:
-            self._pass_to_templates(context, self._in_force)
-        self._retries(context).skip_if_disabled(self._lookup(context), self._in_force)
-
-    def _use_values(self, context: Context, found: InForce, begun_with: DagConfig | None = None) -> None:
-        """
-        Use the values that were found.
-
-        :param begun_with: the values of row, overrides and conf, if ``found`` is what the try already runs with.
-        """
-        lookup = self._lookup(context)
-        if begun_with is None:
-            self._growth = Growth(context, lookup, found, self.log)
-        else:
-            self._growth = Growth(context, lookup, replace(found, config=begun_with), self.log, found)
-        self._retries(context).found = self._growth.in_force
-        self._pass_to_templates(context, self._growth.in_force)
-
-    def _pass_to_templates(self, context: Context, found: InForce) -> None:
-        """Make the try's values available to templates."""
-        self.record_values(found)
-        # Context is a TypedDict; the names are this operator's.
-        context["dag_config"] = found.config  # type: ignore[typeddict-unknown-key]
-        context["exchange_group"] = found.group  # type: ignore[typeddict-unknown-key]
-
-    def record_values(self, found: InForce) -> None:
-        """Record the try's values, also for Airflow's Rendered tab."""
-        self._in_force, self.dag_config = found, found.config.as_dict()
-
-    def _lookup(self, context: Context) -> Lookup:
-        retrying = self._retries(context)
-        if retrying.lookup is None:
-            retrying.lookup = Lookup(
-                hook=self._hook(),
-                tasks=lambda: self.dag.tasks,
-                task_id=self.task_id,
-                dag_name=self.dag_name or self.dag_id,
-                job_name=self.job_name,
-                exchange_group=self.exchange_group,
-                allow_run_overrides=self.allow_run_overrides,
-            )
-        return retrying.lookup
-
-    def _hook(self) -> DagConfigHook:
-        # This loads a database driver, and SQLAlchemy through PostgresHook: 12 MB that a DAG file does not need.
-        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
-
-        return DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
-
     def execute(self, context: Context) -> Any:
         """
         Run the pod and wait for its end. If the task is deferrable, the triggerer waits.
 
         :return: with ``do_xcom_push``, what the container wrote to ``/airflow/xcom/return.json``; else None.
         """
-        with self._failures_logged(context):
-            if self._in_force is None:  # executed without a rendering, as a test may do
-                self._resolve(context)
-            return self._make_task_pod(context).execute()
+        return self._try_in(context).execute()
 
     def execute_complete(self, context: Context, event: Any = None, deferral: str | None = None) -> Any:  # noqa: ARG002
         """
@@ -429,15 +328,7 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         :param deferral: the task's stored data; it was read before (``deferral.read_deferral``).
         :return: as for :meth:`execute`.
         """
-        with self._failures_logged(context):
-            report = Report.from_dict(event)
-            if self._deferral is not None:
-                return self._make_task_pod(context).complete(self._deferral, report)
-            if self._in_force is None:
-                self._resolve(context)
-            # Its pod exists under the same name.
-            self.log.warning("The pod is waited for in the worker: %s", printable(report.message))
-            return self._make_task_pod(context).execute(refusal="No pod is made: the task was deferred, and its pod is gone")
+        return self._try_in(context).complete(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, as Airflow does; but a trigger that failed does not end the pod."""
@@ -445,37 +336,11 @@ class ConfiguredKubectlRunOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         arguments = next_kwargs or {}
         why = "\n".join(arguments.get("traceback") or ()) or str(arguments.get("error", ""))
-        report = Report(Kind.NOT_WATCHED, message=f"its trigger failed: {why.strip()}")
-        return self.execute_complete(context, event=report.as_dict())
-
-    @contextmanager
-    def _failures_logged(self, context: Context) -> Iterator[None]:
-        """Log what follows from a failure, outside of Airflow's groups of lines."""
-        self._retries(context).open_groups = 0
-        # The message about a pod's end has several lines. Each is made of safe parts.
-        with self._retries(context).decide_failures(), errors_fit_for_logs(lines=True):
-            yield
-
-    def _make_task_pod(self, context: Context) -> TaskPod:
-        assert self._growth is not None
-        self._pod = TaskPod(self, context, self._growth, self._retries(context))
-        if self._killed:  # the kill came before the pod
-            self._pod.kill()
-        return self._pod
+        return self._try_in(context).complete_unwatched(f"its trigger failed: {why.strip()}")
 
     def after_failure(self, error: BaseException, context: Context) -> Decision:
         """Decide whether and when the task is retried after this error, count it and log it; for the retry policy."""
-        retrying = self._retries(context)
-        decision = retrying.decide(error)
-        retrying.open_groups += 1  # Airflow's group for what follows execute
-        retrying.log_decision(decision)
-        return decision
-
-    def _retries(self, context: Context) -> Retrying:
-        if self._retrying is None:
-            from_row = is_from_row(getattr(self, "retry_policy", None), self.retries_from_row)
-            self._retrying = Retrying(self, context, from_row=from_row, run_once=self.run_once)
-        return self._retrying
+        return self._try_in(context).after_failure(error)
 
     def on_kill(self) -> None:
         """
@@ -485,8 +350,27 @@ class ConfiguredKubectlRunOperator(BaseOperator):
         ``execution_timeout``, when :meth:`execute` is over and the pod's deletion was requested.
         """
         self._killed = True
-        if self._pod is not None:
-            self._pod.kill()
+        if self._try is not None:
+            self._try.kill()
+
+    def _try_in(self, context: Context) -> TaskTry:
+        """Return the try, which is made with the context of the first call."""
+        if self._try is None:
+            # A DAG file does not need it: half of what the operator loads.
+            from airflow_provider_dagconfig.operators.task_try import TaskTry
+
+            self._try = TaskTry(self, context)
+            if self._killed:  # the kill came before the try
+                self._try.kill()
+        return self._try
+
+    def _hook(self) -> DagConfigHook:
+        # This loads a database driver, and SQLAlchemy through PostgresHook: 12 MB that a DAG file does not need.
+        from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
+
+        return DagConfigHook(postgres_conn_id=self.postgres_conn_id, schema=self.config_schema)
 
     def _access(self) -> ClusterAccess:
+        from airflow_provider_dagconfig.hooks.cluster_access import ClusterParameters
+
         return ClusterParameters.of(self).access(self.task_id)

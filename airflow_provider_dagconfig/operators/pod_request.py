@@ -6,11 +6,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dagconfig.kubectl.manifest import PodRequest
-from airflow_provider_dagconfig.operators.lookup import InForce
 from airflow_provider_dagconfig.settings import configured_installation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dagconfig.operators.lookup import InForce
 
 _NOT_PARAMETERS = {
     *("dag_id", "run_id", "task_id", "map_index", "try_number", "max_tries", "run_start", "run_clears"),

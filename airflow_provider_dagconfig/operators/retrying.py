@@ -1,18 +1,15 @@
 """
 A task's retries by its row: whether a try may create a pod, what follows a failure, and how Airflow is told.
 
-When a task fails, Airflow 3.3 asks a retry policy in the worker. The policy may refuse a retry and choose the delay, but can't
-allow more retries than the task's static ``retries``; so here that number is only the ceiling. The policy is not asked if a worker
-died. Then the next try looks for the pod first, and checks the count only if it would have to create another pod. Below 3.3 there
-is no policy: the last failure is raised as AirflowFailException, and the delay is the DAG's.
+Airflow 3.3 asks ``retry_policy`` in the worker, but not if a worker died. Then the next try looks for the pod first, and checks the
+count only if it would have to create another pod. Below 3.3 there is no policy: the last failure is raised as AirflowFailException,
+and the delay is the DAG's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -21,7 +18,6 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
-from airflow.sdk import BaseOperator
 
 from airflow_provider_dagconfig.exceptions import DagConfigBusyError, DagConfigError, DagConfigUnreachableError
 from airflow_provider_dagconfig.kubectl.claim import Permit, Step
@@ -31,12 +27,11 @@ from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators.ends import TaskPodError
 from airflow_provider_dagconfig.operators.lookup import InForce, Lookup
 from airflow_provider_dagconfig.operators.metrics import Metrics
+from airflow_provider_dagconfig.operators.retry_policy import HAS_POLICIES
 from airflow_provider_dagconfig.operators.task_log import end_groups, log_failure
 from airflow_provider_dagconfig.operators.tries import Tries
 from airflow_provider_dagconfig.retries import (
     DOES_NOT_MEND,
-    MOST_RETRIES,
-    PAUSE,
     Cause,
     Decision,
     Round,
@@ -45,97 +40,14 @@ from airflow_provider_dagconfig.retries import (
     decide,
     in_a_word,
 )
-from airflow_provider_dagconfig.settings import configured_cluster_retries, configured_retries_from_row
+from airflow_provider_dagconfig.settings import configured_cluster_retries
 from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-try:
-    from airflow.sdk import RetryDecision, RetryPolicy
-except ImportError:  # below 3.3
-
-    class _NoPolicy:
-        """Stands in for the base class if Airflow has no policies."""
-
-    HAS_POLICIES = False
-    _Base: type = _NoPolicy
-else:
-    HAS_POLICIES = True
-    _Base = RetryPolicy
-
-
-_LOG = logging.getLogger("airflow.task.operators")
-"""For a mapped task that does not exist yet."""
-
 _UNLIMITED = 1_000_000
 """Retries; stands for a number that is not limited here."""
-
-
-_AIRFLOW_DEFAULTS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(BaseOperator.__init__).parameters.items()
-    if name in ("retries", "retry_delay", "retry_policy")
-}
-"""The base operator's parameters for retries, with Airflow's defaults."""
-
-
-class RowRetryPolicy(_Base):  # type: ignore[misc]
-    """Airflow's retry policy of a ConfiguredKubectlRunOperator: decides by its job's row at the time of the failure."""
-
-    def evaluate(
-        self,
-        exception: BaseException,
-        try_number: int,  # noqa: ARG002 - the round's tries are counted, not the task's
-        max_tries: int,  # noqa: ARG002
-        context: Context | None = None,
-    ) -> Any:
-        """Decide by the row. If there is no task yet (a mapped one's arguments failed), refuse, or leave it to Airflow."""
-        task: Any = None if context is None else context["ti"].task
-        if context is None or not hasattr(task, "after_failure"):
-            if not isinstance(exception, ValueError | TypeError):
-                return RetryDecision.default()
-            end_groups(_LOG, 2)
-            log_decision(_LOG, Decision(None, f"{DOES_NOT_MEND} ({_headline(exception)})"))
-            return RetryDecision.fail()
-        decision: Decision = task.after_failure(exception, context)
-        return RetryDecision.fail() if decision.delay is None else RetryDecision.retry(delay=decision.delay)
-
-
-def with_retries(arguments: Mapping[str, Any], *, task_id: str, from_row: Any, run_once: Any) -> dict[str, Any]:
-    """
-    Return ``retries``, ``retry_delay`` and ``retry_policy`` for Airflow.
-
-    :param arguments: the author's arguments, including ``default_args``; None or missing if not given.
-    :param from_row: the parameter ``retries_from_row``; None if it is not given.
-    :param run_once: the parameter ``run_once``.
-    :raises ValueError: a parameter is invalid, or this Airflow cannot support ``run_once``.
-    """
-    for name, value in (("retries_from_row", from_row), ("run_once", run_once)):
-        if value not in (None, True, False):
-            raise ValueError(f"{name} of task {task_id} is {value!r}; write True or False")
-    if run_once and not HAS_POLICIES:
-        raise ValueError(
-            f"run_once of task {task_id} needs Airflow 3.3, which keeps what a task has done from try to try. Below it write "
-            "retries=0, and the job is run again only where a worker dies"
-        )
-    wanted = {name: default for name, default in _AIRFLOW_DEFAULTS.items() if arguments.get(name) is None}
-    wanted |= {name: arguments[name] for name in _AIRFLOW_DEFAULTS if arguments.get(name) is not None}
-    if not is_from_row(arguments.get("retry_policy"), from_row):
-        return wanted
-    row: dict[str, Any] = {"retries": MOST_RETRIES}
-    if HAS_POLICIES:
-        # The delay applies only if a worker died, since the policy is not asked then. The pod still runs and waits for the next
-        # try.
-        row |= {"retry_policy": RowRetryPolicy(), "retry_delay": PAUSE}
-    return wanted | {name: value for name, value in row.items() if arguments.get(name) is None}
-
-
-def is_from_row(policy: Any, from_row: bool | None) -> bool:
-    """Return whether the row decides about a task's retries. It does not if the author has set a policy or switched it off."""
-    if policy is not None and not isinstance(policy, RowRetryPolicy):
-        return False
-    return configured_retries_from_row() if from_row is None else from_row
 
 
 class Retrying:
@@ -255,7 +167,7 @@ class Retrying:
             raise
         except AirflowFailException as error:
             if self._task.retries:
-                decision = Decision(None, f"{DOES_NOT_MEND} ({_headline(error)})")
+                decision = _not_mended(error)
                 self.metrics.count_decision(Cause.FINAL, decision)
                 self.log_decision(decision)
             raise
@@ -305,6 +217,12 @@ class Retrying:
         return hashlib.sha256(ids.encode(errors="replace")).digest()[0] / 255
 
 
+def log_without_task(log: Any, error: BaseException) -> None:
+    """Log that there is no retry after an error in the arguments of a mapped task, which was not made."""
+    end_groups(log, 2)
+    log_decision(log, _not_mended(error))
+
+
 def log_decision(log: Any, decision: Decision, *, delay_below_3_3: timedelta | None = None) -> None:
     """
     Log what follows and why.
@@ -319,6 +237,10 @@ def log_decision(log: Any, decision: Decision, *, delay_below_3_3: timedelta | N
         log.warning("%s", printable(decision.told(due)))
     else:
         log.error("%s", printable(decision.told(due)))
+
+
+def _not_mended(error: BaseException) -> Decision:
+    return Decision(None, f"{DOES_NOT_MEND} ({_headline(error)})")
 
 
 def _is_transient(error: DagConfigError) -> bool:

@@ -137,7 +137,7 @@ class TaskPod:
             found = self._growth.record_replaced(pod, self._task.base_container_name)
             if found is None:
                 return None
-            self._task.record_values(found)
+            self._task.dag_config = found.config.as_dict()
             log_configuration(log, found.config, found.group)
             return build_pod(replace(request, dag_config=found.config))
 
@@ -235,7 +235,7 @@ class TaskPod:
         return Deferral(
             found,
             self._growth.begun_with,
-            {name: getattr(task, name) for name in task._selectors},
+            {name: getattr(task, name) for name in task.selectors},
             ClusterParameters.of(task),
             run.detach(),
             self._limits(found.config),

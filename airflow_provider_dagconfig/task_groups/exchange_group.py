@@ -15,8 +15,8 @@ from airflow.sdk import BaseOperator, TaskGroup, TriggerRule, XComArg
 from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput, MappedArgument
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
+from airflow_provider_dagconfig.models import RETRY_PAUSE
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-from airflow_provider_dagconfig.retries import PAUSE
 from airflow_provider_dagconfig.wording import printable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ListExchangeGroupsOperator(BaseOperator):
         postgres_conn_id: str | None = None,
         config_schema: str | None = None,
         retries: int | None = 3,
-        retry_delay: timedelta | float = PAUSE,
+        retry_delay: timedelta | float = RETRY_PAUSE,
         **kwargs: Any,
     ) -> None:
         super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)

@@ -41,6 +41,7 @@ bag.collect_dags(sys.argv[1])
 print(json.dumps({
     "dags": sorted(bag.dags), "errors": bag.import_errors, "calls": calls,
     "kubernetes": "kubernetes.client" in sys.modules,
+    "runs_pods": [name for name in ("operators.task_try", "kubectl.lifecycle") if f"airflow_provider_dagconfig.{name}" in sys.modules],
 }))
 """
 
@@ -59,6 +60,10 @@ def test_all_dags_are_parsed_without_database_network_or_processes(parsed: dict[
 
 def test_parsing_does_not_load_the_kubernetes_client(parsed: dict[str, Any]) -> None:
     assert not parsed["kubernetes"]
+
+
+def test_parsing_does_not_load_what_only_a_running_task_needs(parsed: dict[str, Any]) -> None:
+    assert parsed["runs_pods"] == []
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)

@@ -16,7 +16,7 @@ from plugins.workers import holding, worker
 
 from airflow_provider_dagconfig.kubectl.annotations import try_number
 from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-from airflow_provider_dagconfig.operators.retrying import RowRetryPolicy
+from airflow_provider_dagconfig.operators.retry_policy import RowRetryPolicy
 from airflow_provider_dagconfig.operators.tries import Tries
 from airflow_provider_dagconfig.retries import Cause, Round
 from airflow_provider_dagconfig.task_groups.exchange_group import ExchangeGroupTaskGroup

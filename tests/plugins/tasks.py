@@ -17,7 +17,7 @@ import structlog
 from plugins.cluster import Namespace
 from plugins.postgres import Database
 
-from airflow_provider_dagconfig.operators.retrying import HAS_POLICIES
+from airflow_provider_dagconfig.operators.retry_policy import HAS_POLICIES
 
 if TYPE_CHECKING:
     from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
