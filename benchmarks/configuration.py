@@ -22,6 +22,8 @@ BUDGET = 60
 NEEDS_CLUSTER = False
 
 BARE = "psycopg: connect, select the row, close"
+HOOK = "PostgresHook: the same"
+"""Airflow's own part of what ours takes."""
 
 
 def measure(place: Workplace) -> list[Figure]:
@@ -34,7 +36,7 @@ def measure(place: Workplace) -> list[Figure]:
         run("look_ups", "--rounds", "1", "--no-warm-up", environment=place.environment(through))
         own, bare = counted.turns()
     planning, running = planned_and_run(place.server, url)
-    values = {OURS: found["operator"], BARE: found["psycopg"]}
+    values = {OURS: found["operator"], BARE: found["psycopg"], HOOK: found["hook"]}
     trips = {OURS: [float(own)], BARE: [float(bare)]}
     return [
         ratio(

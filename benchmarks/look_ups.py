@@ -1,5 +1,5 @@
 """
-A process that reads a task's configuration as the operator does, and the row with nothing but psycopg, in turn.
+A process that reads a task's configuration as the operator does, and the row alone with psycopg and with Airflow's hook, in turn.
 
 It prints the seconds of each round. The database is Airflow's connection postgres_default, from the environment.
 """
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import time
+from contextlib import closing
 
 import psycopg
 
@@ -29,13 +30,23 @@ def by_psycopg() -> None:
         assert connection.execute(ROW, (DAG_NAME, "all")).fetchone()
 
 
+def by_hook() -> None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    with closing(PostgresHook().get_conn()) as connection, connection.cursor() as cursor:
+        cursor.execute(ROW, (DAG_NAME, "all"))
+        assert cursor.fetchone()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--no-warm-up", action="store_true", help="not a single call beside these")
+    parser.add_argument("--no-warm-up", action="store_true", help="no call beside these, and none of Airflow's hook")
     arguments = parser.parse_args()
-    ways = {"operator": by_operator, "psycopg": by_psycopg}
+    ways = {"operator": by_operator, "psycopg": by_psycopg, "hook": by_hook}
     taken: dict[str, list[float]] = {name: [] for name in ways}
+    if arguments.no_warm_up:
+        del ways["hook"]
     for way in () if arguments.no_warm_up else ways.values():
         way()
     for _ in range(arguments.rounds):

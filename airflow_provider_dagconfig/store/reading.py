@@ -33,6 +33,7 @@ from airflow_provider_dagconfig.store.sessions import Session
 from airflow_provider_dagconfig.wording import did_you_mean, printables
 
 _log = logging.getLogger(__name__)
+_CONFIGURABLE = sql.SQL(", ").join(map(sql.Literal, CONFIG_COLUMNS))
 
 # One row for each requested job, whatever is missing. effective_dag_config() is called only for a job without a row or with
 # overrides, which are rare, so a listing does not call it for each job. ``disabled`` is the audit entry, of the row or of an
@@ -304,7 +305,7 @@ class ReadingStore(ConnectedStore):
             effective_columns=_select(CONFIG_COLUMNS, "effective", "config_"),
             row_columns=_select(CONFIG_COLUMNS, "config", "row_"),
             group_columns=_select(_GROUP_VALUES, "exchange_group", "group_"),
-            configurable=sql.SQL(", ").join(map(sql.Literal, CONFIG_COLUMNS)),
+            configurable=_CONFIGURABLE,
             asked=jobs.format(schema=self._schema),
             schema=self._schema,
         )
@@ -432,12 +433,13 @@ def _with_json_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     return {column: json_number(value) if isinstance(value, Decimal) else value for column, value in values.items()}
 
 
-def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.Composed:
-    """Return the columns of one table, under names that cannot clash with another table's."""
-    return sql.SQL(", ").join(
-        sql.SQL("{}.{} AS {}").format(sql.Identifier(table), sql.Identifier(column), sql.Identifier(prefix + column))
-        for column in columns
-    )
+def _select(columns: Iterable[str], table: str, prefix: str = "") -> sql.SQL:
+    """
+    Return the columns of one table, under names that cannot clash with another table's.
+
+    Hot: each task composes its query once. All names are constants of this package, which SQL reads without quotes.
+    """
+    return sql.SQL(", ".join(f"{table}.{column} AS {prefix}{column}" for column in columns))
 
 
 def _values(row: Mapping[str, Any], prefix: str, columns: Iterable[str] = CONFIG_COLUMNS) -> dict[str, Any]:
