@@ -78,6 +78,36 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(content: dict[str,
     assert {name for name in content if ".dist-info/" not in name} == source_files()
 
 
+def test_an_index_page_has_links_that_work_where_the_repository_is_named(tmp_path: Path) -> None:
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=_OWN)
+    repository = "https://git.example.com/data/dagconfig"
+    run(UV, "build", "--wheel", "--out-dir", tmp_path, source, folder=tmp_path, PROJECT_URL=repository)
+    [wheel] = tmp_path.glob("*.whl")
+    metadata = Parser().parsestr(next(text for name, text in wheel_content(wheel).items() if name.endswith(".dist-info/METADATA")))
+    links = re.findall(r"\]\(([^)]+)\)", metadata.get_payload())
+    assert f"{repository}/blob/v{__version__}/docs/INSTALL.md#what-is-supported" in links
+    assert f"{repository}/raw/v{__version__}/docs/demo.svg" in links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    labels = dict(url.split(", ") for url in metadata.get_all("Project-URL"))
+    assert labels == {
+        "Repository": repository,
+        "Documentation": f"{repository}/blob/v{__version__}/README.md",
+        "Changelog": f"{repository}/blob/v{__version__}/CHANGELOG.md",
+    }
+
+
+def test_a_project_url_that_is_none_is_refused_with_an_example() -> None:
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        cwd=ROOT,
+        env={**os.environ, "PROJECT_URL": "git@git.example.com:data"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PROJECT_URL is 'git@git.example.com:data': write where the repository is, such as https://" in done.stderr
+
+
 @pytest.mark.parametrize(
     "name",
     [
