@@ -41,7 +41,7 @@ _EXPECT_VERSION = sql.SQL("""
     SELECT {schema}.dagconfig_expect_version(concat_ws('/', c.dag_name, c.job_name), %(expected)s::bigint, c.version)
     FROM {schema}.dag_configuration AS c WHERE c.dag_name = %(dag_name)s AND c.job_name = %(job_name)s FOR UPDATE
 """)
-_SET_AUTHOR = sql.SQL("SELECT {schema}.dagconfig_book_on(%(updated_by)s::text, %(reason)s::text)")
+_SET_AUTHOR = sql.SQL("SELECT {schema}.dagconfig_set_author(%(updated_by)s::text, %(reason)s::text)")
 _RENAME = sql.SQL("""
     UPDATE {schema}.dag_configuration SET dag_name = %(new_dag)s, job_name = %(new_job)s
     WHERE dag_name = %(dag_name)s AND job_name = %(job_name)s

@@ -30,28 +30,28 @@ CREATE TABLE financial_screener.dag_configuration (
     CONSTRAINT dag_configuration_pkey PRIMARY KEY (id),
     CONSTRAINT dag_configuration_dag_name_job_name_key UNIQUE (dag_name, job_name)
 );
-COMMENT ON TABLE financial_screener.dag_configuration IS 'What each job of a DAG runs with: one row a job.';
+COMMENT ON TABLE financial_screener.dag_configuration IS 'The configuration of each job of a DAG: one row per job.';
 COMMENT ON COLUMN financial_screener.dag_configuration.id IS 'The row''s number.';
 COMMENT ON COLUMN financial_screener.dag_configuration.dag_name IS 'The Airflow DAG''s id.';
-COMMENT ON COLUMN financial_screener.dag_configuration.job_name IS 'A job of the DAG: mostly an exchange group''s name; all, where the DAG has one job.';
+COMMENT ON COLUMN financial_screener.dag_configuration.job_name IS 'The job of the DAG, mostly named after an exchange group; all if the DAG has only one job.';
 COMMENT ON COLUMN financial_screener.dag_configuration.cpu_request IS 'CPU that the node reserves for the pod: a Kubernetes quantity, in cores.';
 COMMENT ON COLUMN financial_screener.dag_configuration.cpu_limit IS 'CPU above which the pod is slowed down: a Kubernetes quantity, in cores.';
 COMMENT ON COLUMN financial_screener.dag_configuration.memory_request IS 'Memory that the node reserves for the pod: a Kubernetes quantity, in bytes.';
 COMMENT ON COLUMN financial_screener.dag_configuration.memory_limit IS 'Memory above which the pod is killed (OOMKilled): a Kubernetes quantity, in bytes.';
-COMMENT ON COLUMN financial_screener.dag_configuration.batch_size IS 'Assets that the job works on at a time.';
-COMMENT ON COLUMN financial_screener.dag_configuration.timeout_seconds IS 'Seconds after which the pod is ended.';
-COMMENT ON COLUMN financial_screener.dag_configuration.max_retries IS 'How often Airflow tries a failed task again.';
+COMMENT ON COLUMN financial_screener.dag_configuration.batch_size IS 'The number of assets that the job processes at a time.';
+COMMENT ON COLUMN financial_screener.dag_configuration.timeout_seconds IS 'Seconds after which the pod is stopped.';
+COMMENT ON COLUMN financial_screener.dag_configuration.max_retries IS 'How often Airflow retries a failed task.';
 COMMENT ON COLUMN financial_screener.dag_configuration.retry_delay_minutes IS 'Minutes before the first retry.';
 COMMENT ON COLUMN financial_screener.dag_configuration.retry_backoff_enabled IS 'Whether each further retry waits longer than the one before.';
-COMMENT ON COLUMN financial_screener.dag_configuration.enabled IS 'Whether the job runs. The task of one that does not is skipped.';
+COMMENT ON COLUMN financial_screener.dag_configuration.enabled IS 'Whether the job runs. The task of a disabled job is skipped.';
 COMMENT ON COLUMN financial_screener.dag_configuration.priority IS 'From 1 to 10; a higher one comes first.';
-COMMENT ON COLUMN financial_screener.dag_configuration.description IS 'What people should know of the job.';
-COMMENT ON COLUMN financial_screener.dag_configuration.created_at IS 'When the row was made.';
-COMMENT ON COLUMN financial_screener.dag_configuration.updated_at IS 'When the row was changed last; the store keeps it.';
-COMMENT ON COLUMN financial_screener.dag_configuration.created_by IS 'Who made the row.';
-COMMENT ON COLUMN financial_screener.dag_configuration.version IS 'The number of the row''s state; each change counts on, also after the row was deleted.';
-COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth IS 'The factor by which the next try''s memory limit, and its request, grow after a try that was OOMKilled; NULL: they stay.';
-COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth_limit IS 'Up to which the memory limit grows: a Kubernetes quantity, in bytes; NULL: to the ceiling, where there is one.';
+COMMENT ON COLUMN financial_screener.dag_configuration.description IS 'What people should know about the job.';
+COMMENT ON COLUMN financial_screener.dag_configuration.created_at IS 'When the row was created.';
+COMMENT ON COLUMN financial_screener.dag_configuration.updated_at IS 'When the row was last changed. A trigger sets it.';
+COMMENT ON COLUMN financial_screener.dag_configuration.created_by IS 'Who created the row.';
+COMMENT ON COLUMN financial_screener.dag_configuration.version IS 'The row''s version. Each change adds 1; a deleted row that is created again continues the count.';
+COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth IS 'The factor by which the memory limit and request of the next try grow after a try that was OOMKilled; NULL: no growth.';
+COMMENT ON COLUMN financial_screener.dag_configuration.memory_growth_limit IS 'The value up to which the memory limit grows: a Kubernetes quantity, in bytes; NULL: up to the ceiling, if there is one.';
 GRANT DELETE, INSERT, UPDATE ON TABLE financial_screener.dag_configuration TO dagconfig_editor;
 GRANT SELECT ON TABLE financial_screener.dag_configuration TO dagconfig_reader;
 GRANT USAGE ON SEQUENCE financial_screener.dag_configuration_id_seq TO dagconfig_editor;
@@ -69,7 +69,7 @@ AS $function$
         "memory_growth": null, "memory_growth_limit": null
     }'
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_defaults() IS 'What a job runs with that has no row, and a new row where a value is not given: column to value.';
+COMMENT ON FUNCTION financial_screener.dagconfig_defaults() IS 'Returns the default of each column: for a job without a row, and for a new row where no value is given.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_defaults() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_defaults() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_defaults() TO dagconfig_reader;
@@ -80,7 +80,7 @@ CREATE OR REPLACE FUNCTION financial_screener.update_dag_config(p_dag_name text,
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     actual bigint;
     is_made integer := 0;
 BEGIN
@@ -131,10 +131,10 @@ BEGIN
         ON CONFLICT (dag_name, job_name) DO NOTHING;
         GET DIAGNOSTICS is_made = ROW_COUNT;
     END LOOP;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) IS 'Change a job''s row, or make it, with the columns'' defaults where a value is NULL. An empty p_description removes it.';
+COMMENT ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) IS 'Change a job''s row, or create it, with the column''s default for each value that is NULL. An empty p_description removes the description.';
 REVOKE ALL ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.update_dag_config(text,text,text,text,text,text,integer,integer,text,integer,integer,boolean,boolean,integer,text,text,bigint,numeric,text) TO dagconfig_editor;
 
@@ -144,7 +144,7 @@ CREATE OR REPLACE FUNCTION financial_screener.delete_dag_config(p_dag_name text,
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     actual bigint;
 BEGIN
     SELECT c.version INTO actual
@@ -160,7 +160,7 @@ BEGIN
     END IF;
     DELETE FROM financial_screener.dag_configuration AS c
     WHERE c.dag_name = p_dag_name AND c.job_name = p_job_name;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
 COMMENT ON FUNCTION financial_screener.delete_dag_config(text,text,text,text,bigint) IS 'Delete a job''s row; its history stays in the audit.';

@@ -18,20 +18,20 @@ CREATE TABLE financial_screener.exchange_groups (
     CONSTRAINT exchange_groups_pkey PRIMARY KEY (id),
     CONSTRAINT exchange_groups_group_name_key UNIQUE (group_name)
 );
-COMMENT ON TABLE financial_screener.exchange_groups IS 'Exchanges that are collected together: one row a group.';
+COMMENT ON TABLE financial_screener.exchange_groups IS 'Exchanges that are collected together: one row per group.';
 COMMENT ON COLUMN financial_screener.exchange_groups.id IS 'The row''s number.';
-COMMENT ON COLUMN financial_screener.exchange_groups.group_name IS 'The group''s name, which is also a job''s.';
+COMMENT ON COLUMN financial_screener.exchange_groups.group_name IS 'The group''s name, which is also the name of a job.';
 COMMENT ON COLUMN financial_screener.exchange_groups.display_name IS 'The group''s name for people.';
 COMMENT ON COLUMN financial_screener.exchange_groups.exchanges IS 'The codes of its exchanges, in the order in which they are collected.';
-COMMENT ON COLUMN financial_screener.exchange_groups.primary_timezone IS 'The time zone of its markets, as pg_timezone_names has it.';
+COMMENT ON COLUMN financial_screener.exchange_groups.primary_timezone IS 'The time zone of its markets: a name of pg_timezone_names.';
 COMMENT ON COLUMN financial_screener.exchange_groups.market_open_utc IS 'When its markets open, in UTC.';
 COMMENT ON COLUMN financial_screener.exchange_groups.market_close_utc IS 'When its markets close, in UTC.';
 COMMENT ON COLUMN financial_screener.exchange_groups.enabled IS 'Whether the group is collected.';
 COMMENT ON COLUMN financial_screener.exchange_groups.priority IS 'From 1 to 10; a higher one comes first.';
-COMMENT ON COLUMN financial_screener.exchange_groups.description IS 'What people should know of the group.';
-COMMENT ON COLUMN financial_screener.exchange_groups.created_at IS 'When the row was made.';
-COMMENT ON COLUMN financial_screener.exchange_groups.updated_at IS 'When the row was changed last; the store keeps it.';
-COMMENT ON COLUMN financial_screener.exchange_groups.version IS 'The number of the row''s state; each change counts on, also after the row was deleted.';
+COMMENT ON COLUMN financial_screener.exchange_groups.description IS 'What people should know about the group.';
+COMMENT ON COLUMN financial_screener.exchange_groups.created_at IS 'When the row was created.';
+COMMENT ON COLUMN financial_screener.exchange_groups.updated_at IS 'When the row was last changed. A trigger sets it.';
+COMMENT ON COLUMN financial_screener.exchange_groups.version IS 'The row''s version. Each change adds 1; a deleted row that is created again continues the count.';
 GRANT DELETE, INSERT, UPDATE ON TABLE financial_screener.exchange_groups TO dagconfig_editor;
 GRANT SELECT ON TABLE financial_screener.exchange_groups TO dagconfig_reader;
 GRANT USAGE ON SEQUENCE financial_screener.exchange_groups_id_seq TO dagconfig_editor;
@@ -47,7 +47,7 @@ AS $function$
     WHERE g.enabled
     ORDER BY g.priority DESC NULLS LAST, g.group_name
 $function$;
-COMMENT ON FUNCTION financial_screener.get_exchange_groups() IS 'The enabled exchange groups, by priority, the highest first, then by name.';
+COMMENT ON FUNCTION financial_screener.get_exchange_groups() IS 'Returns the enabled exchange groups, by priority, the highest first, then by name.';
 REVOKE ALL ON FUNCTION financial_screener.get_exchange_groups() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.get_exchange_groups() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.get_exchange_groups() TO dagconfig_reader;
@@ -58,7 +58,7 @@ CREATE OR REPLACE FUNCTION financial_screener.update_exchange_group(p_group_name
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     actual bigint;
     is_made integer := 0;
 BEGIN
@@ -95,10 +95,10 @@ BEGIN
         ON CONFLICT (group_name) DO NOTHING;
         GET DIAGNOSTICS is_made = ROW_COUNT;
     END LOOP;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.update_exchange_group(text,text,text[],text,time without time zone,time without time zone,boolean,integer,text,text,text,bigint) IS 'Change a group''s row, or make it; a new one needs p_exchanges. An empty p_description removes it.';
+COMMENT ON FUNCTION financial_screener.update_exchange_group(text,text,text[],text,time without time zone,time without time zone,boolean,integer,text,text,text,bigint) IS 'Change a group''s row, or create it; a new row needs p_exchanges. An empty p_description removes the description.';
 REVOKE ALL ON FUNCTION financial_screener.update_exchange_group(text,text,text[],text,time without time zone,time without time zone,boolean,integer,text,text,text,bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.update_exchange_group(text,text,text[],text,time without time zone,time without time zone,boolean,integer,text,text,text,bigint) TO dagconfig_editor;
 
@@ -108,7 +108,7 @@ CREATE OR REPLACE FUNCTION financial_screener.delete_exchange_group(p_group_name
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     actual bigint;
 BEGIN
     SELECT g.version INTO actual
@@ -122,7 +122,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'DC404', MESSAGE = format('there is no exchange group %s', p_group_name);
     END IF;
     DELETE FROM financial_screener.exchange_groups AS g WHERE g.group_name = p_group_name;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
 COMMENT ON FUNCTION financial_screener.delete_exchange_group(text,text,text,bigint) IS 'Delete a group''s row; its history stays in the audit.';

@@ -33,27 +33,27 @@ CREATE TABLE financial_screener.dag_configuration_overrides (
 CREATE INDEX dag_configuration_overrides_job ON financial_screener.dag_configuration_overrides USING btree (dag_name, job_name, ends_at);
 COMMENT ON TABLE financial_screener.dag_configuration_overrides IS 'Values that take the place of a job''s for a time, and then end by themselves. Of several, the newest that sets a column wins that column.';
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.override_id IS 'The override''s number.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.dag_name IS 'The DAG of the job whose values it takes the place of.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.job_name IS 'The job whose values it takes the place of.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.cpu_request IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.cpu_limit IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_request IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_limit IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.batch_size IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.timeout_seconds IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.max_retries IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.retry_delay_minutes IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.retry_backoff_enabled IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.enabled IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.priority IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.dag_name IS 'The DAG of the overridden job.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.job_name IS 'The overridden job.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.cpu_request IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.cpu_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_request IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.batch_size IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.timeout_seconds IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.max_retries IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.retry_delay_minutes IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.retry_backoff_enabled IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.enabled IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.priority IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.starts_at IS 'When it begins.';
 COMMENT ON COLUMN financial_screener.dag_configuration_overrides.ends_at IS 'When it ends by itself.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.reason IS 'Why it was made.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_by IS 'Who made it.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_at IS 'When it was made.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.ended_at IS 'When somebody ended it before its time; else NULL.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth_limit IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.reason IS 'Why it was created.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_by IS 'Who created it.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.created_at IS 'When it was created.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.ended_at IS 'When somebody ended it before its time; otherwise NULL.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_overrides.memory_growth_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
 GRANT SELECT ON TABLE financial_screener.dag_configuration_overrides TO dagconfig_reader;
 
 CREATE VIEW financial_screener.dag_configuration_override_periods WITH (security_invoker=true) AS
@@ -82,29 +82,29 @@ CREATE VIEW financial_screener.dag_configuration_override_periods WITH (security
     memory_growth_limit
    FROM financial_screener.dag_configuration_overrides o;
 COMMENT ON VIEW financial_screener.dag_configuration_override_periods IS 'The overrides with the period in which each is in force. Those of now: WHERE in_force @> now().';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.in_force IS 'From when, and until when (not included), it is in force; empty, where it never was.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.in_force IS 'The period in which it is in force, the end not included; empty if it never was in force.';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.override_id IS 'The override''s number.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.dag_name IS 'The DAG of the job whose values it takes the place of.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.job_name IS 'The job whose values it takes the place of.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.cpu_request IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.cpu_limit IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_request IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_limit IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.batch_size IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.timeout_seconds IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.max_retries IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.retry_delay_minutes IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.retry_backoff_enabled IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.enabled IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.priority IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.dag_name IS 'The DAG of the overridden job.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.job_name IS 'The overridden job.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.cpu_request IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.cpu_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_request IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.batch_size IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.timeout_seconds IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.max_retries IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.retry_delay_minutes IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.retry_backoff_enabled IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.enabled IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.priority IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.starts_at IS 'When it begins.';
 COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.ends_at IS 'When it ends by itself.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.reason IS 'Why it was made.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_by IS 'Who made it.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_at IS 'When it was made.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.ended_at IS 'When somebody ended it before its time; else NULL.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth IS 'As in dag_configuration; NULL where it stays.';
-COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth_limit IS 'As in dag_configuration; NULL where it stays.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.reason IS 'Why it was created.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_by IS 'Who created it.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.created_at IS 'When it was created.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.ended_at IS 'When somebody ended it before its time; otherwise NULL.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
+COMMENT ON COLUMN financial_screener.dag_configuration_override_periods.memory_growth_limit IS 'As in dag_configuration; NULL if the override leaves it unchanged.';
 GRANT SELECT ON TABLE financial_screener.dag_configuration_override_periods TO dagconfig_reader;
 
 CREATE OR REPLACE FUNCTION financial_screener.effective_dag_config(p_dag_name text, p_job_name text, p_at timestamp with time zone DEFAULT now())
@@ -146,7 +146,7 @@ AS $function$
         NULL::financial_screener.dag_configuration, coalesce(b.found, d.defaults) || coalesce(o.overridden, '{}')
     ) AS c
 $function$;
-COMMENT ON FUNCTION financial_screener.effective_dag_config(text,text,timestamp with time zone) IS 'What a job runs with at a moment: its row then (without one the defaults), and the overrides that are in force then. sources: for each column row, default, or the override with its number.';
+COMMENT ON FUNCTION financial_screener.effective_dag_config(text,text,timestamp with time zone) IS 'Returns the values that a job runs with at a moment: those of its row, or the defaults if there is no row, with the overrides in force. sources: for each column row, default, or override and its number.';
 REVOKE ALL ON FUNCTION financial_screener.effective_dag_config(text,text,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.effective_dag_config(text,text,timestamp with time zone) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.effective_dag_config(text,text,timestamp with time zone) TO dagconfig_reader;
@@ -162,7 +162,7 @@ AS $function$
         e.retry_delay_minutes, e.retry_backoff_enabled, e.enabled
     FROM financial_screener.effective_dag_config(p_dag_name, p_job_name, now()) AS e
 $function$;
-COMMENT ON FUNCTION financial_screener.get_dag_config(text,text) IS 'What a job runs with now: its row, also when it is disabled, without a row the defaults; and the overrides in force.';
+COMMENT ON FUNCTION financial_screener.get_dag_config(text,text) IS 'Returns the values that a job runs with now, also if it is disabled: those of its row, or the defaults if there is no row, with the overrides in force.';
 REVOKE ALL ON FUNCTION financial_screener.get_dag_config(text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.get_dag_config(text,text) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.get_dag_config(text,text) TO dagconfig_reader;
@@ -255,7 +255,7 @@ BEGIN
     RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_validate_overrides() IS 'Trigger: refuses a change after which the row and its overrides, each right by itself, break a rule together: now, or when an override begins or ends.';
+COMMENT ON FUNCTION financial_screener.dagconfig_validate_overrides() IS 'Trigger: refuses a change if the row and its overrides, each valid alone, would break a rule together, now or when an override begins or ends.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_validate_overrides() FROM PUBLIC;
 CREATE TRIGGER validate_overrides AFTER INSERT OR DELETE OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
 CREATE TRIGGER validate_overrides AFTER INSERT OR UPDATE ON financial_screener.dag_configuration_overrides FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate_overrides();
@@ -276,7 +276,7 @@ BEGIN
     RETURN touched > 0;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_touch(text,text) IS 'Lock a job''s row and write it as it is; gives whether there is one.';
+COMMENT ON FUNCTION financial_screener.dagconfig_touch(text,text) IS 'Lock a job''s row and write it unchanged. Returns whether the row exists.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_touch(text,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.override_dag_config(p_dag_name text, p_job_name text, p_ends_at timestamp with time zone, p_reason text, p_updated_by text DEFAULT 'system'::text, p_cpu_request text DEFAULT NULL::text, p_cpu_limit text DEFAULT NULL::text, p_memory_request text DEFAULT NULL::text, p_memory_limit text DEFAULT NULL::text, p_batch_size integer DEFAULT NULL::integer, p_timeout_seconds integer DEFAULT NULL::integer, p_max_retries integer DEFAULT NULL::integer, p_retry_delay_minutes integer DEFAULT NULL::integer, p_retry_backoff_enabled boolean DEFAULT NULL::boolean, p_priority integer DEFAULT NULL::integer, p_enabled boolean DEFAULT NULL::boolean, p_starts_at timestamp with time zone DEFAULT now(), p_memory_growth numeric DEFAULT NULL::numeric, p_memory_growth_limit text DEFAULT NULL::text)
@@ -286,7 +286,7 @@ CREATE OR REPLACE FUNCTION financial_screener.override_dag_config(p_dag_name tex
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     made bigint;
 BEGIN
     IF p_ends_at IS NULL OR NOT isfinite(p_ends_at) OR p_ends_at <= greatest(p_starts_at, clock_timestamp()) THEN
@@ -334,11 +334,11 @@ BEGIN
         greatest(p_starts_at, now()), p_ends_at, p_reason, left(coalesce(p_updated_by, session_user), 100)
     )
     RETURNING override_id INTO made;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
     RETURN made;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) IS 'Set some values of a job until p_ends_at; gives the override''s number.';
+COMMENT ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) IS 'Set some values of a job until p_ends_at. Returns the override''s number.';
 REVOKE ALL ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.override_dag_config(text,text,timestamp with time zone,text,text,text,text,text,text,integer,integer,integer,integer,boolean,integer,boolean,timestamp with time zone,numeric,text) TO dagconfig_editor;
 
@@ -349,7 +349,7 @@ CREATE OR REPLACE FUNCTION financial_screener.end_override(p_override_id bigint,
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
     first_moment timestamptz := '0001-01-02 00:00:00+00';
     last_moment timestamptz := '9999-12-30 00:00:00+00';
     override financial_screener.dag_configuration_overrides;
@@ -399,9 +399,9 @@ BEGIN
         created_at = ended.created_at, starts_at = ended.starts_at, ends_at = ended.ends_at, ended_at = ended.ended_at,
         reason = ended.reason
     WHERE o.override_id = p_override_id;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.end_override(bigint,text,text) IS 'End an override before its time. Moments and a reason that break a rule become such that keep it; the audit has them as they were.';
+COMMENT ON FUNCTION financial_screener.end_override(bigint,text,text) IS 'End an override before its time. Moments and a reason that break a rule are replaced by valid ones; the audit keeps the former ones.';
 REVOKE ALL ON FUNCTION financial_screener.end_override(bigint,text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.end_override(bigint,text,text) TO dagconfig_editor;

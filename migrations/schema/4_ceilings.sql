@@ -14,13 +14,13 @@ CREATE TABLE financial_screener.dagconfig_ceilings (
     CONSTRAINT dagconfig_ceilings_updated_at CHECK (((updated_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '9999-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT dagconfig_ceilings_value CHECK (((value)::text ~ '^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'::text))
 );
-COMMENT ON TABLE financial_screener.dagconfig_ceilings IS 'What rows, overrides and a run''s conf may set at most. Its owner writes it; set_ceiling and remove_ceiling do.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings.dag_name IS 'The DAG''s id; NULL for all DAGs. Where both are set, the lower one holds.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings.name IS 'What it bounds: cpu and memory (request and limit), timeout_seconds, max_retries.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings.value IS 'The most that is allowed: a Kubernetes quantity, or a whole number.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings.not_valid IS 'Whether values that were there before may be above it until they are changed, as with a constraint that is NOT VALID.';
+COMMENT ON TABLE financial_screener.dagconfig_ceilings IS 'The highest values that rows, overrides and a run''s conf may set. Only the owner writes it, with set_ceiling and remove_ceiling.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.dag_name IS 'The DAG''s id; NULL for all DAGs. If there are both, the lower ceiling applies.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.name IS 'The bounded value: cpu or memory (request and limit), timeout_seconds or max_retries.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.value IS 'The maximum: a Kubernetes quantity, or a whole number.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.not_valid IS 'Whether earlier values may stay above it until they are changed, as with a constraint that is NOT VALID.';
 COMMENT ON COLUMN financial_screener.dagconfig_ceilings.set_by IS 'Who set it; the triggers write this column and the next two.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings.reason IS 'Why, where somebody said so.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings.reason IS 'Why it was set, if a reason was given.';
 COMMENT ON COLUMN financial_screener.dagconfig_ceilings.updated_at IS 'When it was set.';
 GRANT SELECT ON TABLE financial_screener.dagconfig_ceilings TO dagconfig_reader;
 
@@ -30,9 +30,9 @@ CREATE TABLE financial_screener.dagconfig_ceilings_guard (
     CONSTRAINT dagconfig_ceilings_guard_pkey PRIMARY KEY (is_only),
     CONSTRAINT dagconfig_ceilings_guard_one_row CHECK (is_only)
 );
-COMMENT ON TABLE financial_screener.dagconfig_ceilings_guard IS 'One row, which keeps the setting of a ceiling and the writing of a bounded value apart.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.is_only IS 'True: there is one row.';
-COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.times_set IS 'How often a ceiling was set. It only has to change.';
+COMMENT ON TABLE financial_screener.dagconfig_ceilings_guard IS 'One row, which is locked so that no bounded value is written while a ceiling is set.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.is_only IS 'Always true, so that there is only one row.';
+COMMENT ON COLUMN financial_screener.dagconfig_ceilings_guard.times_set IS 'How often a ceiling was set. The number has no use but to change.';
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_stamp_ceiling()
  RETURNS trigger
@@ -89,13 +89,13 @@ BEGIN
     END IF;
     INSERT INTO financial_screener.dagconfig_ceilings_guard AS g DEFAULT VALUES
     ON CONFLICT (is_only) DO UPDATE SET times_set = g.times_set + 1;
-    NEW.set_by := financial_screener.dagconfig_booked_on();
+    NEW.set_by := financial_screener.dagconfig_author();
     NEW.reason := nullif(current_setting('dagconfig.reason', true), '');
     NEW.updated_at := clock_timestamp();
     RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_stamp_ceiling() IS 'Trigger: sees that a ceiling is one, and writes down who set it, when and why.';
+COMMENT ON FUNCTION financial_screener.dagconfig_stamp_ceiling() IS 'Trigger: refuses an invalid ceiling, and writes who set it, when and why.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_stamp_ceiling() FROM PUBLIC;
 CREATE TRIGGER stamp_ceiling BEFORE INSERT OR UPDATE ON financial_screener.dagconfig_ceilings FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp_ceiling();
 
@@ -147,7 +147,7 @@ BEGIN
     RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_check_ceiling() IS 'Trigger: refuses a ceiling that is below what is in force.';
+COMMENT ON FUNCTION financial_screener.dagconfig_check_ceiling() IS 'Trigger: refuses a ceiling that is below a value in force.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_check_ceiling() FROM PUBLIC;
 CREATE TRIGGER check_ceiling AFTER INSERT OR UPDATE ON financial_screener.dagconfig_ceilings FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_check_ceiling();
 
@@ -157,12 +157,12 @@ CREATE OR REPLACE FUNCTION financial_screener.set_ceiling(p_name text, p_value t
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
 BEGIN
     INSERT INTO financial_screener.dagconfig_ceilings (dag_name, name, value, not_valid)
     VALUES (p_dag_name, p_name, p_value, coalesce(p_not_valid, false))
     ON CONFLICT (dag_name, name) DO UPDATE SET value = excluded.value, not_valid = excluded.not_valid;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
 COMMENT ON FUNCTION financial_screener.set_ceiling(text,text,text,text,text,boolean) IS 'Set a ceiling of a DAG, or of all DAGs (p_dag_name null). For the tables'' owner.';
@@ -174,7 +174,7 @@ CREATE OR REPLACE FUNCTION financial_screener.remove_ceiling(p_name text, p_dag_
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, p_reason);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, p_reason);
 BEGIN
     DELETE FROM financial_screener.dagconfig_ceilings AS c
     WHERE c.name = p_name AND c.dag_name IS NOT DISTINCT FROM p_dag_name;
@@ -183,7 +183,7 @@ BEGIN
             ERRCODE = 'DC404',
             MESSAGE = format('there is no ceiling %s of %s', p_name, coalesce('DAG ' || p_dag_name, 'all DAGs'));
     END IF;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
 COMMENT ON FUNCTION financial_screener.remove_ceiling(text,text,text,text) IS 'Remove a ceiling of a DAG, or of all DAGs (p_dag_name null). For the tables'' owner.';
@@ -283,7 +283,7 @@ AS $function$
         AND financial_screener.quantity_value(held.value) > financial_screener.quantity_value(c.value::text)
     ORDER BY 1, 2, 3 NULLS FIRST, 4, 6 NULLS FIRST
 $function$;
-COMMENT ON FUNCTION financial_screener.ceiling_violations() IS 'What is above a ceiling: rows, and overrides in force or to come, with the ceiling. They were there before it (not_valid).';
+COMMENT ON FUNCTION financial_screener.ceiling_violations() IS 'Returns the values above a ceiling, of rows and of overrides in force or to come, with the ceiling. They are older than the ceiling (not_valid).';
 REVOKE ALL ON FUNCTION financial_screener.ceiling_violations() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.ceiling_violations() TO dagconfig_reader;

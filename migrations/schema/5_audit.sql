@@ -27,17 +27,17 @@ COMMENT ON COLUMN financial_screener.dag_configuration_audit.audit_id IS 'The en
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.operation IS 'INSERT, UPDATE, DELETE or TRUNCATE. A change of name is a DELETE and an INSERT.';
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.dag_name IS 'The DAG of the job that was changed; NULL for a group.';
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.job_name IS 'The job that was changed; NULL for a group.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.old_values IS 'The row before the change; NULL where there was none.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.new_values IS 'The row after the change; NULL where there is none.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.changed_by IS 'Whom the application named; else the database''s user.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.old_values IS 'The row before the change; NULL if there was no row.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.new_values IS 'The row after the change; NULL if there is no row.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.changed_by IS 'The author that the application named; otherwise the database user.';
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.changed_at IS 'When it was changed.';
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.table_name IS 'The table of the row that was changed.';
 COMMENT ON COLUMN financial_screener.dag_configuration_audit.group_name IS 'The exchange group that was changed; NULL for a job.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.override_id IS 'The override that was made or ended; else NULL.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.session_user_name IS 'The database''s user, whoever was named; NULL in entries from before this column.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.reason IS 'Why it was changed, where somebody said so.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.changed_columns IS 'The columns that the change is about, without those that the store keeps.';
-COMMENT ON COLUMN financial_screener.dag_configuration_audit.row_version IS 'The row''s version after the change; for a row that went, one more than its last.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.override_id IS 'The override that was created or ended; otherwise NULL.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.session_user_name IS 'The database user, whoever is named as the author; NULL in entries from before this column existed.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.reason IS 'Why it was changed, if a reason was given.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.changed_columns IS 'The columns that changed, without those that triggers set.';
+COMMENT ON COLUMN financial_screener.dag_configuration_audit.row_version IS 'The row''s version after the change; for a deleted row, one more than its last version.';
 GRANT SELECT ON TABLE financial_screener.dag_configuration_audit TO dagconfig_reader;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_changed_columns(p_before jsonb, p_after jsonb)
@@ -57,12 +57,12 @@ BEGIN
     );
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) IS 'The columns that differ between two states of a row (NULL: no row), without those that the store keeps itself.';
+COMMENT ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) IS 'Returns the columns that differ between two states of a row (NULL: no row), without those that triggers set.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_changed_columns(jsonb,jsonb) TO dagconfig_reader;
 
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_booked_on()
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_author()
  RETURNS text
  LANGUAGE plpgsql
  STABLE
@@ -72,10 +72,10 @@ BEGIN
     RETURN left(coalesce(nullif(current_setting('dagconfig.updated_by', true), ''), session_user), 100);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_booked_on() IS 'Whom a change is booked on: whom the application has named, else the session''s user.';
-REVOKE ALL ON FUNCTION financial_screener.dagconfig_booked_on() FROM PUBLIC;
+COMMENT ON FUNCTION financial_screener.dagconfig_author() IS 'Returns the author of a change: the one that the application named, otherwise the session''s user.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_author() FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book(p_operation text, p_table text, p_before jsonb, p_after jsonb)
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_write_audit(p_operation text, p_table text, p_before jsonb, p_after jsonb)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -88,7 +88,7 @@ BEGIN
         override_id, session_user_name, reason, changed_columns, row_version
     ) VALUES (
         p_operation, concerned ->> 'dag_name', concerned ->> 'job_name', p_before, p_after,
-        financial_screener.dagconfig_booked_on(),
+        financial_screener.dagconfig_author(),
         greatest(statement_timestamp(), least((p_after ->> 'updated_at')::timestamptz, clock_timestamp())),
         p_table, concerned ->> 'group_name', (concerned ->> 'override_id')::bigint, session_user,
         left(nullif(current_setting('dagconfig.reason', true), ''), 1000),
@@ -111,8 +111,8 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_book(text,text,jsonb,jsonb) IS 'Write one entry of the audit. Nobody but the tables'' owner may call it, which is whom the triggers run as.';
-REVOKE ALL ON FUNCTION financial_screener.dagconfig_book(text,text,jsonb,jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION financial_screener.dagconfig_write_audit(text,text,jsonb,jsonb) IS 'Write one entry of the audit. Only the tables'' owner may call it; the triggers run as the owner.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_write_audit(text,text,jsonb,jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.audit_dag_configuration()
  RETURNS trigger
@@ -135,7 +135,7 @@ BEGIN
         FOR row_before IN
             EXECUTE format('SELECT to_jsonb(t) FROM %I.%I AS t ORDER BY 1', TG_TABLE_SCHEMA, TG_TABLE_NAME)
         LOOP
-            PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME::text, row_before, NULL);
+            PERFORM financial_screener.dagconfig_write_audit(TG_OP, TG_TABLE_NAME::text, row_before, NULL);
         END LOOP;
         RETURN NULL;
     END IF;
@@ -153,10 +153,10 @@ BEGIN
         AND (row_before -> 'dag_name', row_before -> 'job_name', row_before -> 'group_name')
         IS DISTINCT FROM (row_after -> 'dag_name', row_after -> 'job_name', row_after -> 'group_name')
     THEN
-        PERFORM financial_screener.dagconfig_book('DELETE', TG_TABLE_NAME::text, row_before, NULL);
-        PERFORM financial_screener.dagconfig_book('INSERT', TG_TABLE_NAME::text, NULL, row_after);
+        PERFORM financial_screener.dagconfig_write_audit('DELETE', TG_TABLE_NAME::text, row_before, NULL);
+        PERFORM financial_screener.dagconfig_write_audit('INSERT', TG_TABLE_NAME::text, NULL, row_after);
     ELSE
-        PERFORM financial_screener.dagconfig_book(TG_OP, TG_TABLE_NAME::text, row_before, row_after);
+        PERFORM financial_screener.dagconfig_write_audit(TG_OP, TG_TABLE_NAME::text, row_before, row_after);
     END IF;
     RETURN NULL;
 END
@@ -239,7 +239,7 @@ BEGIN
     THEN
         NEW.created_at := now();
         IF TG_TABLE_NAME = 'dag_configuration' THEN
-            NEW.created_by := financial_screener.dagconfig_booked_on();
+            NEW.created_by := financial_screener.dagconfig_author();
         END IF;
     END IF;
     -- By the index of the versions.
@@ -259,12 +259,12 @@ BEGIN
     RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_stamp() IS 'Trigger: counts the versions of a row, and keeps what is not the writer''s: updated_at, and when and by whom the row was made.';
+COMMENT ON FUNCTION financial_screener.dagconfig_stamp() IS 'Trigger: sets the version and updated_at of a row, and keeps created_at and created_by, whatever the writer sets.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_stamp() FROM PUBLIC;
 CREATE TRIGGER stamp_dag_configuration BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp();
 CREATE TRIGGER stamp_exchange_groups BEFORE INSERT OR UPDATE ON financial_screener.exchange_groups FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_stamp();
 
-CREATE OR REPLACE FUNCTION financial_screener.dagconfig_book_on(p_updated_by text, p_reason text)
+CREATE OR REPLACE FUNCTION financial_screener.dagconfig_set_author(p_updated_by text, p_reason text)
  RETURNS text[]
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -285,9 +285,9 @@ BEGIN
     RETURN before;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_book_on(text,text) IS 'Say on whom, and why, the changes that follow are booked; gives what was said before, to be put back.';
-REVOKE ALL ON FUNCTION financial_screener.dagconfig_book_on(text,text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_book_on(text,text) TO dagconfig_editor;
+COMMENT ON FUNCTION financial_screener.dagconfig_set_author(text,text) IS 'Set the author and the reason of the following changes of this transaction. Returns the former author and reason, so that the caller can restore them.';
+REVOKE ALL ON FUNCTION financial_screener.dagconfig_set_author(text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_set_author(text,text) TO dagconfig_editor;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_expect_version(p_row text, p_expected bigint, p_actual bigint)
  RETURNS void
@@ -309,7 +309,7 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_expect_version(text,bigint,bigint) IS 'Refuse (DC409) a change that is based on another version than the row''s; 0: there is no row.';
+COMMENT ON FUNCTION financial_screener.dagconfig_expect_version(text,bigint,bigint) IS 'Raises DC409 if a change is based on another version than the row''s. Version 0: there is no row.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_expect_version(text,bigint,bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_expect_version(text,bigint,bigint) TO dagconfig_editor;
 
@@ -354,7 +354,7 @@ BEGIN
     RETURN state;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_row_at(text,text,text,text,timestamp with time zone,jsonb) IS 'The state of a row at a moment, by the audit''s entries of its name: what the last entry until then left, or what the first one after it found; NULL where there was no row. p_now: the row as it is, for one without entries.';
+COMMENT ON FUNCTION financial_screener.dagconfig_row_at(text,text,text,text,timestamp with time zone,jsonb) IS 'Returns the state of a row at a moment, from the audit''s entries of its name: the new values of the last entry until then, or else the old values of the first entry after it; NULL if there was no row. p_now: the present row, which is returned if there are no entries.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_row_at(text,text,text,text,timestamp with time zone,jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_row_at(text,text,text,text,timestamp with time zone,jsonb) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_row_at(text,text,text,text,timestamp with time zone,jsonb) TO dagconfig_reader;
@@ -374,7 +374,7 @@ AS $function$
         )
     )
 $function$;
-COMMENT ON FUNCTION financial_screener.dag_config_at(text,text,timestamp with time zone) IS 'The row of a job as it was at a moment, without overrides; NULL where there was none.';
+COMMENT ON FUNCTION financial_screener.dag_config_at(text,text,timestamp with time zone) IS 'Returns the row of a job at a moment, without overrides; NULL if there was no row.';
 REVOKE ALL ON FUNCTION financial_screener.dag_config_at(text,text,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dag_config_at(text,text,timestamp with time zone) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dag_config_at(text,text,timestamp with time zone) TO dagconfig_reader;
@@ -391,7 +391,7 @@ AS $function$
         (SELECT to_jsonb(g) FROM financial_screener.exchange_groups AS g WHERE g.group_name = p_group_name)
     )
 $function$;
-COMMENT ON FUNCTION financial_screener.exchange_group_at(text,timestamp with time zone) IS 'The row of an exchange group as it was at a moment; NULL where there was none.';
+COMMENT ON FUNCTION financial_screener.exchange_group_at(text,timestamp with time zone) IS 'Returns the row of an exchange group at a moment; NULL if there was no row.';
 REVOKE ALL ON FUNCTION financial_screener.exchange_group_at(text,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.exchange_group_at(text,timestamp with time zone) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.exchange_group_at(text,timestamp with time zone) TO dagconfig_reader;

@@ -57,7 +57,7 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) IS 'Bring a row of a table to a state, in these columns (the whole row, where it has gone), with those that somebody added to the table. Runs with its caller''s privileges.';
+COMMENT ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) IS 'Restore these columns of a row to a former state, or the whole row if it was deleted, with columns that somebody added to the table. Runs with the caller''s privileges.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_restore(text,jsonb,text[]) TO dagconfig_editor;
 
@@ -68,7 +68,7 @@ CREATE OR REPLACE FUNCTION financial_screener.rollback_change(p_audit_id bigint,
 AS $function$
 DECLARE
     why text := coalesce(p_reason, format('roll-back of entry %s', p_audit_id));
-    booked text[] := financial_screener.dagconfig_book_on(p_updated_by, why);
+    former_settings text[] := financial_screener.dagconfig_set_author(p_updated_by, why);
     entry financial_screener.dag_configuration_audit;
     changed text[];
     state_now jsonb;
@@ -89,7 +89,7 @@ BEGIN
                 HINT = 'Make a new override with the same values.';
         END IF;
         PERFORM financial_screener.end_override(entry.override_id, p_updated_by, why);
-        PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+        PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
         RETURN;
     END IF;
     IF entry.table_name = 'dagconfig_ceilings' THEN
@@ -166,10 +166,10 @@ BEGIN
     ELSE
         PERFORM financial_screener.dagconfig_restore(entry.table_name, entry.old_values, changed);
     END IF;
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.rollback_change(bigint,text,text) IS 'Take one entry of the audit back: the values before an UPDATE, the row before a DELETE or TRUNCATE, no row before an INSERT; an override that was made is ended. Refused (DC409) when a later entry changed the same columns.';
+COMMENT ON FUNCTION financial_screener.rollback_change(bigint,text,text) IS 'Undo one entry of the audit: restore the values before an UPDATE, or the row before a DELETE or TRUNCATE; delete the row of an INSERT; end an override that was created. Raises DC409 if a later entry changed the same columns.';
 REVOKE ALL ON FUNCTION financial_screener.rollback_change(bigint,text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.rollback_change(bigint,text,text) TO dagconfig_editor;
 
@@ -179,7 +179,7 @@ CREATE OR REPLACE FUNCTION financial_screener.rollback_dag_config(p_dag_name tex
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    booked text[] := financial_screener.dagconfig_book_on(
+    former_settings text[] := financial_screener.dagconfig_set_author(
         p_updated_by, coalesce(p_reason, format('roll-back to %s', p_moment))
     );
     actual bigint;
@@ -200,9 +200,9 @@ BEGIN
             HINT = 'A row that should go is deleted: see delete_dag_config.';
     END IF;
     PERFORM financial_screener.dagconfig_restore('dag_configuration', state, ARRAY(SELECT jsonb_object_keys(state)));
-    PERFORM financial_screener.dagconfig_book_on(booked[1], booked[2]);
+    PERFORM financial_screener.dagconfig_set_author(former_settings[1], former_settings[2]);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) IS 'Bring a job''s row back to what it was at a moment, whatever happened since; overrides stay. Refused (DC404) where there was no row then, rather than to delete it.';
+COMMENT ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) IS 'Restore a job''s row as it was at a moment, whatever was changed since; overrides stay. Raises DC404 if there was no row at that moment; the row is not deleted.';
 REVOKE ALL ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.rollback_dag_config(text,text,timestamp with time zone,text,text,bigint) TO dagconfig_editor;

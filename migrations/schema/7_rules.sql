@@ -48,7 +48,7 @@ BEGIN
     RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.quantity_value(text) IS 'The exact amount of a Kubernetes quantity, in cores or bytes; NULL where the text is none.';
+COMMENT ON FUNCTION financial_screener.quantity_value(text) IS 'Returns the exact amount of a Kubernetes quantity, in cores or bytes; NULL if the text is not a quantity.';
 REVOKE ALL ON FUNCTION financial_screener.quantity_value(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.quantity_value(text) TO dagconfig_reader;
@@ -78,7 +78,7 @@ BEGIN
     RETURN coalesce(p_name <> '' AND p_name !~ controls AND p_name !~ ('^' || around || '|' || around || '$'), false);
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_is_name(text) IS 'Whether it is a name: not empty, no control characters, and no blanks or invisible characters around it.';
+COMMENT ON FUNCTION financial_screener.dagconfig_is_name(text) IS 'Returns whether a text is a valid name: not empty, no control characters, no blanks or invisible characters at the start or the end.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_is_name(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_name(text) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_name(text) TO dagconfig_reader;
@@ -95,7 +95,7 @@ AS $function$
         AND count(*) = count(DISTINCT code)
     FROM unnest(p_exchanges) AS code
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS 'Whether a list has 1 to 500 exchange codes, each once: letters and digits of ASCII, and after the first also ., - and _.';
+COMMENT ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) IS 'Returns whether a list has 1 to 500 different exchange codes: ASCII letters and digits, and after the first character also ., - and _.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_is_exchange_list(text[]) TO dagconfig_reader;
@@ -279,7 +279,7 @@ AS $function$
     WHERE r.rule_name IS NULL OR c.number = 1
     ORDER BY r.number, c.number
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_rules() IS 'The rules of what a row may hold. condition: SQL over the table''s columns; false breaks the rule. columns: the first is the one that is named, a change of any of them is held to the rule. is_constraint: not where the answer depends on the server, which a dump may be restored without.';
+COMMENT ON FUNCTION financial_screener.dagconfig_rules() IS 'Returns the rules of the values in a row. condition: SQL over the table''s columns; a row for which it is false breaks the rule. columns: messages name the first; a change of any of them is checked. is_constraint: false if the result depends on the server, because a dump may be restored on another server.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_rules() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_rules() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_rules() TO dagconfig_reader;
@@ -320,7 +320,7 @@ BEGIN
     ORDER BY r.ordinality;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) IS 'The rules that a row breaks, of those that concern one of the columns (all, where they are NULL). message: what is wrong, following COLUMN VALUE of ROW.';
+COMMENT ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) IS 'Returns the rules that a row breaks: of those about one of p_columns, or of all rules if p_columns is NULL. message: the error, to be written after COLUMN VALUE of ROW.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.dagconfig_broken_rules(text,jsonb,text[]) TO dagconfig_reader;
@@ -372,7 +372,7 @@ BEGIN
     RETURN NEW;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_validate() IS 'Trigger: holds a write to the rules, an INSERT to all, an UPDATE to those whose columns it changes.';
+COMMENT ON FUNCTION financial_screener.dagconfig_validate() IS 'Trigger: refuses a row that breaks a rule. For an UPDATE, it checks the rules whose columns change.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_validate() FROM PUBLIC;
 CREATE TRIGGER validate_dag_configuration BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
 CREATE TRIGGER validate_dag_configuration_overrides BEFORE INSERT OR UPDATE ON financial_screener.dag_configuration_overrides FOR EACH ROW EXECUTE FUNCTION financial_screener.dagconfig_validate();
@@ -833,7 +833,7 @@ END
     END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_make_keeps_rules() IS 'Make dagconfig_keeps_rules() of each table anew where the rules are others. For the tables'' owner; enforce_rules() calls it.';
+COMMENT ON FUNCTION financial_screener.dagconfig_make_keeps_rules() IS 'Replace dagconfig_keeps_rules() of each table whose rules changed. For the tables'' owner; enforce_rules() calls it.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_make_keeps_rules() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.rule_violations()
@@ -856,7 +856,7 @@ BEGIN
     END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.rule_violations() IS 'What breaks the rules now: values from before there were rules.';
+COMMENT ON FUNCTION financial_screener.rule_violations() IS 'Returns the values that break a rule now. They are older than the rules.';
 REVOKE ALL ON FUNCTION financial_screener.rule_violations() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION financial_screener.rule_violations() TO dagconfig_editor;
 GRANT EXECUTE ON FUNCTION financial_screener.rule_violations() TO dagconfig_reader;
@@ -893,7 +893,7 @@ BEGIN
     RETURN broken;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.enforce_rules() IS 'Make each rule that no row breaks a constraint of its table; gives how many rules are still broken. For the tables'' owner; airflow dagconfig migrate calls it each time, so that rules become constraints once rows are mended.';
+COMMENT ON FUNCTION financial_screener.enforce_rules() IS 'Add each rule that no row breaks to its table as a constraint. Returns how many rules are still broken. For the tables'' owner; airflow dagconfig migrate calls it each time, so that rules become constraints once the rows are corrected.';
 REVOKE ALL ON FUNCTION financial_screener.enforce_rules() FROM PUBLIC;
 
 -- Made of the rules by enforce_rules().

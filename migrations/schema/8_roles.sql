@@ -35,10 +35,10 @@ AS $function$
         ('rollback_change', 'editor'),
         ('rollback_dag_config', 'editor'),
         ('dagconfig_restore', 'editor'),
-        ('dagconfig_book_on', 'editor'),
+        ('dagconfig_set_author', 'editor'),
         ('dagconfig_expect_version', 'editor'),
-        ('dagconfig_booked_on', 'owner'),
-        ('dagconfig_book', 'owner'),
+        ('dagconfig_author', 'owner'),
+        ('dagconfig_write_audit', 'owner'),
         ('dagconfig_stamp', 'owner'),
         ('dagconfig_validate', 'owner'),
         ('dagconfig_touch', 'owner'),
@@ -63,7 +63,7 @@ AS $function$
     ) AS f (name, least_role) ON p.proname = f.name
     WHERE p.pronamespace = 'financial_screener'::regnamespace
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_functions() IS 'Our functions and who may call them: owner, editor, reader. An editor may call a reader''s, too.';
+COMMENT ON FUNCTION financial_screener.dagconfig_functions() IS 'Returns the store''s functions, and for each the least role that may call it: reader, editor or owner.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_functions() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_sequences()
@@ -83,7 +83,7 @@ AS $function$
         a.attrelid IN ('financial_screener.dag_configuration'::regclass, 'financial_screener.exchange_groups'::regclass)
         AND a.attname = 'id'
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_sequences() IS 'The sequences that number jobs and groups, whether the column owns its own or only takes its default from it.';
+COMMENT ON FUNCTION financial_screener.dagconfig_sequences() IS 'Returns the sequences that number jobs and groups: those that the column owns, and those of its default.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_sequences() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_readable()
@@ -100,7 +100,7 @@ AS $function$
     JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = 'financial_screener'::regnamespace
     ORDER BY t.number
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_readable() IS 'The tables and views that a reader may look at. dagconfig_migrations is there where airflow dagconfig migrate made it.';
+COMMENT ON FUNCTION financial_screener.dagconfig_readable() IS 'Returns the tables and views that a reader may read. dagconfig_migrations is one of them if airflow dagconfig migrate created it.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_readable() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_grant_functions(p_role text, p_is_editor boolean)
@@ -119,7 +119,7 @@ BEGIN
     END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_grant_functions(text,boolean) IS 'Let a role (its name as SQL writes it) call what a reader or an editor may. For the functions'' owner.';
+COMMENT ON FUNCTION financial_screener.dagconfig_grant_functions(text,boolean) IS 'Let a role (its name as SQL writes it) call the functions of a reader or of an editor. For the functions'' owner.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_grant_functions(text,boolean) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_roles()
@@ -165,7 +165,7 @@ BEGIN
     REVOKE EXECUTE ON FUNCTION financial_screener.dagconfig_roles() FROM PUBLIC;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_name_roles(text,text) IS 'Keep the names of the reader''s and the editor''s role. For the tables'' owner, by grant_roles().';
+COMMENT ON FUNCTION financial_screener.dagconfig_name_roles(text,text) IS 'Store the names of the reader''s and the editor''s role. For the tables'' owner; grant_roles() calls it.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_name_roles(text,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.dagconfig_revoke(p_role text)
@@ -189,7 +189,7 @@ BEGIN
     END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.dagconfig_revoke(text) IS 'Take from a role all that it may do in this schema. For the tables'' owner.';
+COMMENT ON FUNCTION financial_screener.dagconfig_revoke(text) IS 'Revoke all privileges that a role has in this schema. For the tables'' owner.';
 REVOKE ALL ON FUNCTION financial_screener.dagconfig_revoke(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION financial_screener.grant_roles(p_reader text DEFAULT NULL::text, p_editor text DEFAULT NULL::text)
@@ -277,5 +277,5 @@ BEGIN
     RETURN missing = '{}';
 END
 $function$;
-COMMENT ON FUNCTION financial_screener.grant_roles(text,text) IS 'Make the roles where they are missing, and give them what they may do in this schema; gives whether both are there. With other names, those take the place of the former ones, which may do nothing here any more. For the tables'' owner; to be called again once an administrator has made the roles.';
+COMMENT ON FUNCTION financial_screener.grant_roles(text,text) IS 'Create the roles that are missing, and grant them their privileges in this schema. Returns whether both roles exist. With other names, the new roles replace the former ones, whose privileges in this schema are revoked. For the tables'' owner; call it again once an administrator has created the roles.';
 REVOKE ALL ON FUNCTION financial_screener.grant_roles(text,text) FROM PUBLIC;

@@ -68,7 +68,7 @@ NEVER = [
     f"SELECT setval('{S}.dag_configuration_audit_audit_id_seq', 1)",
     f"SELECT nextval('{S}.dag_configuration_audit_audit_id_seq')",
     f"SELECT setval('{S}.dag_configuration_id_seq', 1)",
-    f"SELECT {S}.dagconfig_book('UPDATE', 'dag_configuration', NULL, '{{\"dag_name\": \"d\"}}')",
+    f"SELECT {S}.dagconfig_write_audit('UPDATE', 'dag_configuration', NULL, '{{\"dag_name\": \"d\"}}')",
     f"SELECT {S}.enforce_rules()",
     f"SELECT {S}.grant_roles()",
     f"SELECT {S}.grant_roles('{{me}}')",
@@ -346,7 +346,7 @@ def test_privileges_from_before_are_kept_without_those_on_the_audit(adopted_data
             f"TRUNCATE {S}.dag_configuration_audit",
             f"UPDATE {S}.dag_configuration_overrides SET reason = 'forged'",
             f"SELECT setval('{S}.dag_configuration_audit_audit_id_seq', 1)",
-            f"SELECT {S}.dagconfig_book('UPDATE', 'dag_configuration', NULL, '{{}}')",
+            f"SELECT {S}.dagconfig_write_audit('UPDATE', 'dag_configuration', NULL, '{{}}')",
             f"CREATE TRIGGER mine BEFORE INSERT ON {S}.dag_configuration"
             f" FOR EACH ROW EXECUTE FUNCTION {S}.audit_dag_configuration()",
         ):
@@ -391,7 +391,7 @@ def test_nothing_of_the_stores_stays_granted_to_public(adopted_database: Databas
     "function",
     [
         "quantity_value(character varying) RETURNS numeric",
-        "dagconfig_book(text, name, jsonb, jsonb) RETURNS void",
+        "dagconfig_write_audit(text, name, jsonb, jsonb) RETURNS void",
         "dagconfig_broken_rules(name, jsonb, text[]) RETURNS SETOF pg_class",
         "dagconfig_keeps_rules(anyelement, anyelement) RETURNS boolean",
     ],

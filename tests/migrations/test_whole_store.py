@@ -98,7 +98,7 @@ def test_up_down_and_up_again(server: Server, adopted: bool) -> None:
         assert database.execute(f"SELECT batch_size FROM {S}.get_dag_config('calculate_indicators')") == [(9,)]
 
 
-@pytest.mark.parametrize("last", [16, 17, 18])
+@pytest.mark.parametrize("last", [16, 17, 18, 19])
 def test_each_file_may_be_repeated_until_a_later_one_makes_something_of_it_anew(migrated_database: Database, last: int) -> None:
     migrate(migrated_database.url, last)
     before = objects(migrated_database), contents(migrated_database)

@@ -33,8 +33,8 @@ SUBJECTS = {
         *("remove_ceiling", "dagconfig_hold_to_ceilings", "ceiling_violations"),
     ],
     "5_audit": [
-        *("dag_configuration_audit", "dagconfig_changed_columns", "dagconfig_booked_on", "dagconfig_book"),
-        *("audit_dag_configuration", "dagconfig_stamp", "dagconfig_book_on", "dagconfig_expect_version", "dagconfig_row_at"),
+        *("dag_configuration_audit", "dagconfig_changed_columns", "dagconfig_author", "dagconfig_write_audit"),
+        *("audit_dag_configuration", "dagconfig_stamp", "dagconfig_set_author", "dagconfig_expect_version", "dagconfig_row_at"),
         *("dag_config_at", "exchange_group_at"),
     ],
     "6_reversal": ["dagconfig_restore", "rollback_change", "rollback_dag_config"],
