@@ -60,7 +60,7 @@ bench-long: $(READY) kubectl
 AIRFLOW ?= 3.1.8
 OLDER := .venv-airflow-$(AIRFLOW)
 CORE := tests/operators tests/triggers tests/hooks tests/task_groups tests/kubectl/test_manifest.py tests/kubectl/test_environment.py \
-  tests/example_dags/test_parsing.py tests/test_private_airflow.py
+  tests/example_dags/test_parsing.py tests/test_private_airflow.py tests/integration/test_deferred_before_3_3.py
 
 test-airflow: $(READY) kubectl
 	@test -f tests/airflow/$(AIRFLOW).txt || { echo "tests/airflow has no $(AIRFLOW).txt; it has: $$(cd tests/airflow && ls)" >&2; exit 1; }

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from plugins.cluster import Components, Namespace, is_running
-from plugins.reference import INSTALL, section
+from plugins.kubernetes_rights import cluster_of, documented_rights, request_token
 from plugins.tasks import Tasks
 
 from airflow_provider_dagconfig.kubectl import container_log
-from airflow_provider_dagconfig.kubectl.access import resolve_access
-from airflow_provider_dagconfig.kubectl.client import Kubectl
-from airflow_provider_dagconfig.kubectl.lifecycle import PodRun
-from airflow_provider_dagconfig.kubectl.manifest import PodRequest, build_pod
-from airflow_provider_dagconfig.kubectl.outcome import End
 from airflow_provider_dagconfig.kubectl.pod_life import Limits
-from airflow_provider_dagconfig.models import DagConfig
 from airflow_provider_dagconfig.operators import task_pod
 
 pytestmark = pytest.mark.cluster
@@ -38,25 +28,6 @@ TICKING = ("sh", "-c", "i=0; while [ $i -lt 60 ]; do echo tick $i; i=$((i+1)); s
 # --- rights ---
 
 
-def request_token(namespace: Namespace, account: str) -> str:
-    path = f"/api/v1/namespaces/{namespace.name}/serviceaccounts/{account}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token: str = json.loads(namespace.cluster.kubectl("create", "--raw", path, "-f", "-", body=request))["status"]["token"]
-    return token
-
-
-def documented_account(namespace: Namespace) -> str:
-    """The service account of the documents, with what they bind to it, as it stands but for names; and a token of it."""
-    for block in re.findall(r"^```yaml\n(.*?)^```", section(INSTALL, "### Rights"), re.DOTALL | re.MULTILINE):
-        for document in yaml.safe_load_all(block.replace("financial-screener", namespace.name)):
-            if document["kind"] == "Namespace":
-                continue
-            if document["kind"].startswith("ClusterRole"):  # they are in no namespace
-                document = json.loads(json.dumps(document).replace("dagconfig-triggerer", f"dagconfig-{namespace.name}"))
-            namespace.cluster.kubectl("apply", "-f", "-", body=document)
-    return request_token(namespace, "airflow-worker")
-
-
 def token_of(namespace: Namespace, rights: dict[str, list[str]]) -> str:
     """A service account with these rights on its namespace, and a token of it."""
     kubectl, name = namespace.cluster.kubectl, "worker"
@@ -66,11 +37,6 @@ def token_of(namespace: Namespace, rights: dict[str, list[str]]) -> str:
     kubectl("-n", namespace.name, "apply", "-f", "-", body=role)
     kubectl("-n", namespace.name, "create", "rolebinding", name, f"--role={name}", f"--serviceaccount={namespace.name}:{name}")
     return request_token(namespace, name)
-
-
-def cluster_of(namespace: Namespace) -> Any:
-    config = json.loads(namespace.cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
-    return config["clusters"][0]["cluster"]
 
 
 def log_in(tasks: Tasks, rights: dict[str, list[str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +67,12 @@ def test_the_documented_rights_are_enough(real_tasks: Tasks, tmp_path: Path, mon
 
 def test_the_roles_of_the_documents_are_enough(real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace = real_tasks.namespace
-    log_in_with(documented_account(namespace), real_tasks, tmp_path, monkeypatch)
-    try:
+    with documented_rights(namespace):
+        log_in_with(request_token(namespace, "airflow-worker"), real_tasks, tmp_path, monkeypatch)
         for number, run in enumerate([real_tasks.run, real_tasks.run_deferred]):
             task = run("sh", "-c", "sleep 2; echo allowed", run_id=f"run-{number}")
             assert (task.state, task.error, task.log.count("allowed")) == ("success", "", 1)
             assert not [line for line in task.log if "could not" in line or "does not watch" in line]
-    finally:
-        for kind in ("clusterrolebinding", "clusterrole"):
-            namespace.cluster.kubectl("delete", kind, f"airflow-provider-dagconfig-{namespace.name}")
 
 
 def test_a_deferred_task_whose_triggerer_may_not_list_pods_waits_in_its_worker(
@@ -151,34 +114,6 @@ def test_a_wrong_token_fails_at_once(real_tasks: Tasks, tmp_path: Path, monkeypa
     assert task.state == "failed"
     assert "(unauthorized)" in task.error
     assert "no-such-token" not in task.error + "".join(task.log)
-
-
-def test_a_pods_own_service_account_works(real_namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files that Kubernetes mounts into a worker's pod, and the variables that it sets there."""
-    cluster = cluster_of(real_namespace)
-    host, port = cluster["server"].removeprefix("https://").rsplit(":", 1)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    (tmp_path / "token").write_text(token_of(real_namespace, ALL_RIGHTS))
-    (tmp_path / "namespace").write_text(real_namespace.name)
-    (tmp_path / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
-    access = resolve_access({"in_cluster": True}, connection="c", service_account=tmp_path)
-    config = DagConfig.from_row({**DagConfig.defaults("d", "j").as_dict(), "memory_request": "16Mi"}, origin="test")
-    request = PodRequest(
-        dag_id="d",
-        run_id="r",
-        task_id="t",
-        dag_config=config,
-        namespace=access.namespace,
-        image="busybox:latest",
-        image_pull_policy="IfNotPresent",
-        cmds=["echo", "from inside"],
-    )
-    manifest, lines = build_pod(request), []
-    with access.environment() as environment:
-        kubectl = Kubectl(environment, real_namespace.name, manifest["metadata"]["name"])
-        ended = PodRun(kubectl, manifest, Limits(60, 60), on_line=lines.append, note=print).run()
-    assert (ended.outcome.end, lines) == (End.SUCCEEDED, ["from inside"])
 
 
 # --- what the kubelet does ---
