@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from rich_argparse import RawTextRichHelpFormatter
@@ -20,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.func(args)
 
 
+@cache
 def make_parser() -> ArgumentParser:
-    """Return the parser. --url and the other database options may stand before the command or among its arguments."""
+    """Return the one parser. --url and the other database options may stand before the command or among its arguments."""
     parser = CommandParser(prog="python -m airflow_provider_dagconfig", description=HELP, formatter_class=RawTextRichHelpFormatter)
     for argument in DATABASE:
         argument.add_to_parser(parser)
