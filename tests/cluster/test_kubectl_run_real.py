@@ -242,7 +242,8 @@ def test_an_end_during_a_restart_of_the_api_server_is_seen_once_it_is_back(real_
         while real_tasks.namespace.cluster.kubectl(*look, check=False) != "Succeeded":
             time.sleep(0.05)
         seen = time.monotonic()
-        while not any("has ended" in line for line in real_tasks.log):
+        deadline = seen + 60
+        while not any("has ended" in line for line in real_tasks.log) and time.monotonic() < deadline:
             time.sleep(0.05)
         late.append(time.monotonic() - seen)
         beside.join()
