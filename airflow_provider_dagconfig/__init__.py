@@ -67,7 +67,7 @@ def get_provider_info() -> dict[str, Any]:
                     "installation": {
                         "description": (
                             "Which Airflow this is, among those that share a namespace: at most 40 lower case letters, digits and "
-                            "'-'. Not set: the id of the configuration store counts. Two Airflows on one store each need their own."
+                            "'-'. Default: the id of the configuration store. Two Airflows with one store each need their own."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -86,8 +86,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "retries_from_row": {
                         "description": (
-                            "Whether a task's retries are its row's (max_retries, retry_delay_minutes, retry_backoff_enabled). "
-                            "False leaves them to the DAGs; the parameter retries_from_row of a task stands above it."
+                            "Whether a row sets its task's retries (max_retries, retry_delay_minutes, retry_backoff_enabled). "
+                            "False leaves them to the DAGs. The parameter retries_from_row of a task takes precedence."
                         ),
                         "version_added": "0.1.0",
                         "type": "boolean",
@@ -96,8 +96,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "cluster_retries": {
                         "description": (
-                            "How many failures that are not the job's (evicted, preempted, a node lost, an API server away) use up "
-                            "none of a task's retries, from 0 to 10, since it was last cleared."
+                            "How many failures that the job did not cause (evicted, preempted, a node lost, an API server away) do "
+                            "not count against a task's retries, from 0 to 10, since it was last cleared."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",
@@ -113,8 +113,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "kubectl_keep_env": {
                         "description": (
-                            "Environment variables that kubectl and its credential plugins get though Airflow's are withheld: "
-                            "names or globs, separated by commas. It stands above kubectl_drop_env."
+                            "Environment variables that kubectl and its credential plugins get, even if they look like Airflow's: "
+                            "names or globs, separated by commas. It takes precedence over kubectl_drop_env."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

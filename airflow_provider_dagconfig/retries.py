@@ -203,8 +203,8 @@ def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allow
     counted = f"try {used} of {tries} failed ({what})"
     if is_free:
         counted = (
-            f"this try failed by no fault of the job ({what}), {after.by_cluster} of {rules.cluster_retries} times that use up none"
-            f" of its {rules.max_retries} retries"
+            f"this try failed through no fault of the job ({what}): {after.by_cluster} of {rules.cluster_retries} such failures"
+            f" that do not count against its {rules.max_retries} retries"
         )
     if cause is Cause.NOBODY:
         counted = f"this try ended ({what}), and its pod goes on: the next one adopts it"
@@ -215,7 +215,7 @@ def decide(cause: Cause, what: str, after: Round, rules: Rules, *, airflow_allow
     if cause is not Cause.NOBODY and used > rules.max_retries:
         return Decision(None, counted)
     if not airflow_allows:
-        return Decision(None, f"{counted}, and the retries that the DAG gives the task at most are used up")
+        return Decision(None, f"{counted}, and the retries that the DAG allows are used up")
     if is_free or cause is Cause.NOBODY:
         return Decision(RETRY_PAUSE * (1 + _SPREAD * spread), counted)
     return Decision(_delay(max(0, used - 1), rules, spread), counted)

@@ -1,8 +1,8 @@
 """
-Measure what this provider costs beside what users would take instead, and write docs/BENCHMARKS.md.
+Measure the cost of this provider, compared with what users would use instead, and write docs/BENCHMARKS.md.
 
-KUBECONFIG names the cluster; it is expected on this machine, with nothing else to do. A page is written by a whole run only, or
-where --output names a folder for it.
+KUBECONFIG names the cluster, which should run on this machine and be idle. The page is written only after a run of all parts, or if
+--output names a folder for it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
-What reading a task's configuration takes, from the hook's making to the closed connection, against one bare connection of psycopg's
-that selects the row.
+The time to read a task's configuration, from the creation of the hook to the closed connection, compared with a plain psycopg
+connection that selects the row.
 
-Both connect anew each time, with a password (SCRAM), on the loopback address, in turn, in one process. Round trips are counted by
-a proxy before PostgreSQL: how often the client sent something after the server had.
+Both open a new connection each time, with a password (SCRAM), on the loopback address, in turn, in one process. A proxy before
+PostgreSQL counts round trips: how often the client sent data after data from the server.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def measure(place: Workplace) -> list[Figure]:
             values,
             Goal("<= 1.3 of connect-and-select", most=1.3),
             to=BARE,
-            note="each task has a session of its own, in which PostgreSQL plans the query (row, overrides, ceilings, group, and who"
-            f" changed what last) for {planning:.1f} ms and runs it for {running:.1f} ms (EXPLAIN ANALYZE)",
+            note="each task has its own session, in which PostgreSQL plans the query (row, overrides, ceilings, group and the last"
+            f" changes) in {planning:.1f} ms and runs it in {running:.1f} ms (EXPLAIN ANALYZE)",
         ),
         Figure(
             "its round trips beyond those of connect-and-select",
@@ -54,6 +54,6 @@ def measure(place: Workplace) -> list[Figure]:
             trips,
             Goal("0", most=0),
             float(own - bare),
-            note="both: the start of the connection and its proof of the password, then one statement",
+            note="both need those of the connection's start and of the password, then one for the statement",
         ),
     ]

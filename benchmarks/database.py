@@ -1,10 +1,11 @@
 """
-What a large store costs, against one that has only the nine rows of the migrations; and what the audit costs.
+The cost of a large store, compared with one that has only the nine rows of the migrations; and the cost of the audit.
 
-Two databases of one PostgreSQL, asked in turn on open connections. The large one is filled as the triggers would have written it,
-but with the triggers off, then analyzed. Updates: pgbench with eight clients, each statement its own transaction, on one of 1,000
-rows at random; "bare" is the same table in another database with its triggers off; "the simplest audit" is that with one trigger
-that writes both states of the row into a table. PostgreSQL has its defaults: each commit waits for the disk.
+Two databases of one PostgreSQL server are queried in turn on open connections. The large one is filled with the triggers off, but
+as the triggers would have filled it, and then analyzed. Updates: pgbench with eight clients; each statement is a transaction, and
+changes one of 1,000 rows at random. "bare" is the same table in another database with its triggers off; "the simplest audit" is
+the bare table with one trigger that writes both states of the row into a table. PostgreSQL has its default settings: each commit
+waits for the disk.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CLIENTS = 8
 UPDATED_ROWS = 1_000
 JOB = ("calculate_indicators", "all")
 TOO_MUCH = 1.2
-"""Ratio: a query of the large store may take at most so much longer."""
+"""Ratio: the most that a query may take in the large store, compared with the small one."""
 
 FILL_ROWS = """
     SET session_replication_role = replica;

@@ -1,12 +1,12 @@
 """
-What deferred pods cost in the triggerer.
+The cost of deferred pods in the triggerer.
 
-Airflow's own trigger runner gets the triggers that an operator defers with, and nothing else runs in it. Once on the cluster; and
-with pods that a server of the benchmark's own plays to real clients, so that their number does not depend on the node (plain HTTP,
-which spares each request the handshake of TLS). In the quiet minutes no pod changes. Memory is the PSS of the runner and
-of all that it has started, above what it was before it had a trigger. Latency is from the pod's end, as a watch of the
-benchmark's own or the server itself knows it, to the event in the runner; Airflow adds one or two seconds to that of its own, to
-everybody.
+Airflow's trigger runner runs the triggers with which an operator defers, and nothing else. It is measured on the cluster, and with
+played pods: a server of the benchmark answers real clients as an API server would, so that the number of pods does not depend on
+the node (it uses plain HTTP, so no request has the cost of a TLS handshake). In the quiet minutes no pod changes. Memory is the
+PSS of the runner and all its descendants, above the memory before the first trigger. Latency is the time from the pod's end, which
+a separate watch or the playing server records, to the event in the runner; Airflow itself adds one or two seconds, for every
+operator.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _figures(
             {OURS_DEFERRED: [0.0], POD_DEFERRED: [0.0]},
             Goal("0", most=0.0),
             0.0,
-            note="not measured: its process has ended",
+            note="not measured: the worker's process has ended",
         ),
         *shown(real, "real", sizes.real_pods),
         *shown(played, "played", sizes.played_pods),
@@ -259,5 +259,5 @@ def _flat(minutes: int, pods: int, churned: dict[str, list[float]]) -> Figure:
         Goal("flat: <= 1.05", most=1.05),
         statistics.median(own[-fifth:]) / statistics.median(own[:fifth]) if own else None,
         is_ratio=True,
-        note="without the first five minutes; medians of the first and the last fifth of the rest. Workers hold nothing",
+        note="without the first five minutes: the medians of the first and of the last fifth of the rest. Workers use no memory",
     )

@@ -1,10 +1,9 @@
 """
-What importing an operator costs above what Airflow takes anyway.
+The cost of importing an operator, above that of Airflow alone.
 
-Each import is a process of its own, which has first imported what the process of any task has (`airflow.sdk` and its task runner).
-Memory is the most that the process had, CPU is its own. What an operator loads later, when its task runs, is in the figures of
-a task below. No process compiles anything: pip compiles what it installs, and this package is compiled in the first round, which
-does not count.
+Each import has its own process, which first imports what every task's process has (`airflow.sdk` and its task runner). Memory is
+the process's maximum, CPU is the process's. What an operator loads later, when its task runs, is in the figures of a task below.
+No process compiles anything: pip compiles what it installs, and this package is compiled in the first round, which does not count.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """
-How long many short pods take with a number of slots.
+The time that many short pods take with a number of slots.
 
-A worker process has imported Airflow and forks a process for each task, as LocalExecutor does; each imports its operator and runs
-one pod of a second. Scheduler and API server of Airflow are not there: on a small machine they would take the time that is
-measured.
+A worker process has imported Airflow and forks a process for each task, as LocalExecutor does; each process imports its operator
+and runs one pod of one second. Airflow's scheduler and API server do not run: on a small machine they would dominate the time.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """
-What a task with one pod costs.
+The cost of a task with one pod.
 
-Each task is a process that has imported Airflow, imports the operator and executes it as a worker does, without Airflow's own
-traffic; a deferrable one is two such processes, and Airflow's trigger runner between them. An observer with a watch of its own
-notes when the pod was created, runs and has ended. Memory is the PSS of the process and of all that it has started, with kubectl:
-the median of what was seen while the pod ran. CPU is user and system time of the same processes, import included, and of a deferred
-task also what its trigger took in the runner, which has the trigger's code loaded already. Requests are counted by a proxy before
-the API server, in tasks of their own, so that its delay is in no other figure. "Airflow alone" is a task that has no pod and sleeps
-as long: no operator can take less.
+Each task is a process that has imported Airflow, imports the operator and executes it as a worker does, but does not talk to
+Airflow's API server; a deferrable task is two such processes, with Airflow's trigger runner between them. An observer with a
+separate watch records when the pod was created, started to run and ended. Memory is the PSS of the process and all its
+descendants, kubectl included: the median of the samples taken while the pod ran. CPU is the user and system time of the same
+processes, import included; for a deferred task it includes the time of its trigger in the runner, which has loaded the trigger's
+code before. Requests are counted by a proxy before the API server, in separate tasks, so that the proxy's delay is in no other
+figure. "Airflow alone" is a task without a pod that sleeps as long: no operator can take less.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _figures(
                 {who: numbers[who] for who in SYNC},
                 Goal("<= 4", most=4),
                 own,
-                note=_listed(asked[OURS][-1], "ours asked"),
+                note=_listed(asked[OURS][-1], "ours requested"),
             )
         )
         figures.append(
@@ -211,7 +211,8 @@ def _figures(
                 {who: numbers[who] for who in DEFERRED},
                 Goal("<= 4 beside the shared watch", most=4),
                 beside,
-                note=f"{_listed(asked[OURS_DEFERRED][-1], 'ours asked')}; {_listed(asked[POD_DEFERRED][-1], 'the peer asked')}",
+                note=f"{_listed(asked[OURS_DEFERRED][-1], 'ours requested')};"
+                f" {_listed(asked[POD_DEFERRED][-1], 'the peer requested')}",
             )
         )
     return figures

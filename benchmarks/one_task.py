@@ -1,8 +1,8 @@
 """
-One process with one operator: it imports it, runs a task of it where a namespace is given, and prints what that cost.
+One process for one operator: it imports the operator, runs a task of it if a namespace is given, and prints the cost.
 
 A process imports a module only once, so each measurement is a process. A deferrable operator takes two: the first one ends with the
-deferral, which it leaves in the file of ``--deferral``, the second one goes on with the event of ``--event``. Linux: memory is read
+deferral, and writes it to the file of ``--deferral``; the second one continues with the event of ``--event``. Linux: memory is read
 from /proc.
 """
 

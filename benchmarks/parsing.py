@@ -1,8 +1,8 @@
 """
-What reading the example DAGs takes, and whether it asks the database anything.
+The time to parse the example DAGs, and whether parsing queries the database.
 
-The files are read in one process, in turn with a database of the migrations' four exchange groups and with one of a thousand in
-Airflow's connection, which leads through a proxy that counts connections. What the files import is imported before.
+The files are parsed in one process. In turn, Airflow's connection names a database with the migrations' four exchange groups and
+one with a thousand groups, through a proxy that counts connections. The modules that the files import are imported before.
 """
 
 from __future__ import annotations

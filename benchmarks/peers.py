@@ -33,17 +33,17 @@ SETTINGS = {
     ),
     OURS: "its defaults; CPU, memory and timeout from the row in PostgreSQL",
     POD: (
-        "its defaults, which its documentation recommends no others for: get_logs=True, on_finish_action=delete_pod, "
+        "its defaults, since its documentation recommends no other values: get_logs=True, on_finish_action=delete_pod, "
         "startup_check_interval_seconds=5, base_container_status_polling_interval=1, do_xcom_push=False; CPU and memory are in the "
         "DAG's file, so no database is asked"
     ),
     OURS_DEFERRED: "the same, with deferrable=True: the log is read when the pod has ended",
     POD_DEFERRED: "the same, with deferrable=True, poll_interval=2, logging_interval=None: the log is read when the pod has ended",
-    AIRFLOW: "no pod and no database: where a task is run, a BashOperator that sleeps as long as the others' pods run",
+    AIRFLOW: "no pod and no database: where a task runs, it is a BashOperator that sleeps as long as the others' pods run",
     BASH: (
-        "the pattern of the migration guide with what does not work in it mended: resources by --overrides, since kubectl run has "
-        "no flags for them any more, and the pod's phase asked for once a second, since a pod never has the condition `complete`. "
-        "Its log comes at the end. CPU and memory are in the DAG's file; its task get_config is not in the figures"
+        "the pattern of the migration guide, corrected where it does not work: resources by --overrides, since kubectl run has no "
+        "flags for them any more, and a request for the pod's phase once a second, since a pod never has the condition `complete`. "
+        "Its log is read at the end. CPU and memory are in the DAG's file; its task get_config is not in the figures"
     ),
 }
 

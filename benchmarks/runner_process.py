@@ -32,7 +32,7 @@ class RunnerProcess:
         )
         self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
-        self._next(600)  # it is ready late: it imports much, and the machine may be busy
+        self._next(600)  # it may take long: it imports much, and the machine may be busy
         time.sleep(0.5)
         self.empty_memory = statistics.median(self.memory() for _ in range(3))
         """MB of the runner before it has a trigger."""

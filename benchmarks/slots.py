@@ -1,7 +1,7 @@
 """
 A worker with slots: it has imported Airflow, and forks a process for each task, as Airflow's LocalExecutor does.
 
-It runs tasks of one operator, so many at a time, and prints how long all of them took and how many failed.
+It runs tasks of one operator, one in each slot, and prints how long all of them took and how many failed.
 """
 
 from __future__ import annotations

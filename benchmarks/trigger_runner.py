@@ -1,9 +1,9 @@
 """
-Airflow's own TriggerRunner with no supervisor: triggers are put straight into it, and it tells when each of them fires.
+Airflow's TriggerRunner without a supervisor: it gets triggers from standard input, and prints when each of them fires.
 
-Standard input has a JSON object a line: ``{"pods": [NAME, ...]}`` makes a trigger for each, ``{"deferral": FILE}`` takes the one
-that a task has left there. Standard output has ``{"ready": true}`` once it runs, and ``{"pod": NAME, "at": MOMENT,
-"payload": ...}`` for each event. It ends with its input.
+Standard input has one JSON object per line: ``{"pods": [NAME, ...]}`` creates a trigger for each pod, ``{"deferral": FILE}`` loads
+the trigger that a task wrote to that file. Standard output has ``{"ready": true}`` once the runner runs, and ``{"pod": NAME, "at":
+MOMENT, "payload": ...}`` for each event. The process ends at the end of its input.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Workplace:
     """
     The environment of a run.
 
-    :param kubeconfig: the cluster's; None where there is none; then all that needs a cluster is left out.
+    :param kubeconfig: the cluster's; None if there is no cluster; then the parts that need one are left out.
     :param server: a PostgreSQL server for this run, with PostgreSQL's default settings.
     """
 

@@ -72,7 +72,7 @@ class Cluster:
     is_kubernetes: bool
 
     def get(self, path: str) -> Any:
-        """Return an object; None where there is none."""
+        """Return an object; None if it does not exist."""
         try:
             return json.loads(self._kubectl("get", "--raw", path))
         except ClusterError as error:

@@ -2,7 +2,7 @@
 ### Daily prices of all exchange groups, then the indicators
 
 One pod for each enabled row of `exchange_groups`, in order of priority. CPU, memory, batch size and timeout of each
-are the row `data_collection_equities`/*group* of `dag_configuration`; a changed row holds for the next run.
+are the row `data_collection_equities`/*group* of `dag_configuration`; the next run uses a changed row.
 """
 
 from __future__ import annotations

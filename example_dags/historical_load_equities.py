@@ -72,7 +72,7 @@ def loaded_months() -> list[str]:
 
 @task(multiple_outputs=True)
 def determine_next_month() -> dict[str, str]:
-    """Push ``start_date`` and ``end_date``, ISO dates, of the month to load; skip the run when there is none."""
+    """Push ``start_date`` and ``end_date``, ISO dates, of the month to load; skip the run if there is no such month."""
     context = get_current_context()
     # The day of the run, not of the clock: a run that is cleared a month later means the same months.
     today = context["dag_run"].run_after.date()

@@ -13,13 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("cat", "make", "rm", "sed", "touch")
-# Says whether its version is right, as it is asked by `-c`; of anything else it says what it was asked, and fails.
+# With `-c` it says whether its version is right; with other arguments it prints them, and fails.
 PYTHON = '#!/bin/sh\n[ "$1" = -c ] && exit {code}\necho "$0 $*"\nexit 1\n'
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """A clone on a machine that has these Pythons, of a right version or not; gives a function that calls make there."""
+    """A clone on a machine that has these Pythons, with a right version or not; returns a function that calls make there."""
     clone, programs = tmp_path / "a clone", tmp_path / "bin"
     clone.mkdir()
     programs.mkdir()
@@ -61,7 +61,7 @@ def test_without_a_python_one_line_says_what_to_do(machine) -> None:
 
 
 def test_without_kubectl_one_line_says_how_to_get_it(machine, tmp_path: Path) -> None:
-    # Who isn't root; `id -u` is asked.
+    # A user other than root, as `id -u` says.
     (tmp_path / "bin" / "id").write_text("#!/bin/sh\necho 1000\n")
     (tmp_path / "bin" / "id").chmod(0o755)
     [line, _] = machine("kubectl").stderr.splitlines()
@@ -69,7 +69,7 @@ def test_without_kubectl_one_line_says_how_to_get_it(machine, tmp_path: Path) ->
 
 
 def working_environment(clone: Path, ready: str | None) -> Path:
-    """An environment whose programs do nothing; gives a file in it."""
+    """An environment whose programs do nothing; returns a file in it."""
     programs = clone / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("python", "uv", "ruff", "mypy", "lint-imports", "shellcheck"):
@@ -98,7 +98,7 @@ def test_where_no_wheel_has_shellcheck_one_line_says_how_to_get_it(machine, tmp_
 
 @pytest.mark.parametrize("platform", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
 def test_all_that_demo_and_test_need_is_on_the_index_as_wheels(platform: str, tmp_path: Path) -> None:
-    """What is not is built, and a build may want compilers, or other hosts than the index."""
+    """Other packages would be built, and a build may need compilers, or hosts other than the index."""
     uv = Path(sys.executable).with_name("uv")
     done = subprocess.run(
         [uv, "sync", "--locked", "--offline", "--dry-run", "--no-build", "--no-install-project", "--python-platform", platform],

@@ -29,7 +29,7 @@ from airflow_provider_dagconfig.store.migrate import available
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_dagconfig"
-# What a clone does not have.
+# Files that a clone does not have.
 _OWN = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
 
 

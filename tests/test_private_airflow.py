@@ -1,4 +1,4 @@
-"""What the package imports of Airflow that Airflow does not promise to keep: each is listed, with the versions that have it."""
+"""Imports from Airflow that are not in its public interface: each is listed, with the versions that have it."""
 
 from __future__ import annotations
 

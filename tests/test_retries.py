@@ -1,4 +1,4 @@
-"""What follows from a failure: a table of ends, rows and what was used up before, decided without Airflow, pods or a clock."""
+"""The decision after a failure: a table of ends, rows and retries used before, decided without Airflow, pods or a clock."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_whose_fault_an_end_is(end: PodEnd, cause: Cause, word: str | None) -> N
 
 
 def after(cause: Cause, *, max_retries: int = 2, before: Round, run_once: bool = False, allows: bool = True) -> Decision:
-    """What follows from the end of a pod that this try has made."""
+    """The decision after the end of a pod that this try created."""
     rules = replace(RULES, max_retries=max_retries, run_once=run_once)
     return decide(cause, "OOMKilled", before.made().failed(cause, had_pod=True), rules, airflow_allows=allows)
 
@@ -119,7 +119,7 @@ CLEARED = Round()
         (Cause.JOB, 1, Round(pods=4, own=4), NEVER),
         # Failures that ended before a pod was made count too.
         (Cause.JOB, 2, Round(pods=0, own=2), NEVER),
-        # What the cluster did uses up nothing, three times a round, a minute apart.
+        # Failures of the cluster use up no retry, three times a round, a minute apart.
         (Cause.CLUSTER, 0, CLEARED, RETRY_PAUSE),
         (Cause.CLUSTER, 0, Round(pods=2, by_cluster=2), RETRY_PAUSE),
         (Cause.CLUSTER, 0, Round(pods=3, by_cluster=3), NEVER),
@@ -127,10 +127,10 @@ CLEARED = Round()
         (Cause.CLUSTER, 2, Round(pods=4, own=1, by_cluster=3), 2 * FIVE),
         (Cause.JOB, 1, Round(pods=3, by_cluster=3), FIVE),
         (Cause.JOB, 0, Round(pods=3, by_cluster=3), NEVER),
-        # The pod goes on: somebody has to go on with it, whatever the row says.
+        # The pod runs on: another try must adopt it, whatever the row says.
         (Cause.NOBODY, 0, CLEARED, RETRY_PAUSE),
         (Cause.NOBODY, 0, Round(pods=1, own=1), RETRY_PAUSE),
-        # What cannot mend itself.
+        # Failures that no retry can repair.
         (Cause.FINAL, 10, CLEARED, NEVER),
     ],
 )
@@ -146,9 +146,7 @@ def test_a_clear_begins_anew() -> None:
 
 def test_the_ceiling_of_the_dag_holds() -> None:
     decision = after(Cause.JOB, max_retries=10, before=CLEARED, allows=False)
-    assert decision == Decision(
-        None, "try 1 of 11 failed (OOMKilled), and the retries that the DAG gives the task at most are used up"
-    )
+    assert decision == Decision(None, "try 1 of 11 failed (OOMKilled), and the retries that the DAG allows are used up")
 
 
 def test_the_number_of_the_try_is_the_one_that_counts() -> None:
@@ -159,7 +157,7 @@ def test_the_number_of_the_try_is_the_one_that_counts() -> None:
 
 def test_who_is_not_to_blame_is_said() -> None:
     assert after(Cause.CLUSTER, before=Round(pods=1, by_cluster=1)).why == (
-        "this try failed by no fault of the job (OOMKilled), 2 of 3 times that use up none of its 2 retries"
+        "this try failed through no fault of the job (OOMKilled): 2 of 3 such failures that do not count against its 2 retries"
     )
 
 
@@ -188,7 +186,7 @@ def test_tasks_that_fail_together_come_back_one_after_the_other() -> None:
     assert max(delays) == FIVE * 1.25  # type: ignore[type-var]
 
 
-def test_no_delay_stays_none() -> None:
+def test_no_delay_stays_no_delay() -> None:
     assert decide(Cause.JOB, "x", Round(1, 1), replace(RULES, delay=timedelta()), spread=1.0).delay == timedelta()
 
 
@@ -218,7 +216,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from([Cause.JOB, Cause.CLUSTER]), st.bool
 
 @given(EVENTS, st.integers(0, 10), st.integers(0, 10))
 def test_what_a_failure_allows_the_next_try_may_do(events: list[tuple[Cause, bool]], retries: int, by_cluster: int) -> None:
-    """The two places that decide, after a failure and before a pod, agree; and no round goes on for ever."""
+    """The two places that decide, after a failure and before a pod, agree; and every round ends."""
     rules = replace(RULES, max_retries=retries, cluster_retries=by_cluster)
     round = Round()
     for tries, (cause, makes_pod) in enumerate(events, 1):

@@ -19,7 +19,7 @@ MODULES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in 
 PRINTS = "cli/output.py"
 """The one module that prints."""
 HELP = {"cli/parser.py": ["sys.stderr"]}
-"""What the parser prints by itself is its help, which has no text of others."""
+"""The parser itself prints only its help, which has no text of others."""
 AS_IT_IS = 'task.log.info("%s", line)'
 """A pod's own line."""
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}

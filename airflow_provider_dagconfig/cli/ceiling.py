@@ -88,7 +88,7 @@ def set_ceilings(args: Namespace) -> None:
     if differing := {name: (before.get(name), text) for name, text in after.items() if before.get(name) != text}:
         print_differences([Difference(f"ceilings of {whose(dag)}", "changed", differing)])
     else:
-        say(f"Nothing to do: the ceilings of {whose(dag)} are so already.")
+        say(f"Nothing to do: the ceilings of {whose(dag)} have these values already.")
         return
     try:
         with store.transaction(force_rollback=args.dry_run):
@@ -98,7 +98,7 @@ def set_ceilings(args: Namespace) -> None:
         raise _with_remedies(error, store, values) from error
     if was_dry_run(args):
         return
-    done(f"what is written for {whose(dag)} from now on is held to it, and so is what a run's conf sets.", store.location)
+    done(f"from now on it applies to rows, overrides and runs' conf of {whose(dag)}.", store.location)
     _say_effects(store, dag, list(differing))
 
 

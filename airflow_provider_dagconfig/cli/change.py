@@ -193,7 +193,7 @@ def _say_hidden(store: Store, row: JobRow, values: Mapping[str, Any]) -> None:
 
 def _say_if_memory_does_not_grow(values: Mapping[str, Any]) -> None:
     if values.get("memory_growth") and (version := without_task_state_store()):
-        note(f"The Airflow here is {version}, and memory grows from 3.3 on: here it stays as it is.")
+        note(f"Memory does not grow with this Airflow, {version}: that needs 3.3 or later.")
 
 
 def _end_command(store: Store, override: Override) -> str:
@@ -291,7 +291,9 @@ def _create_override(args: Namespace) -> None:
     starts_at = read_moment(args.since, now(), ago=False) if args.since else None
     ends_at = _future_moment(args, starts_at or now())
     if starts_at is not None and not now() < starts_at < ends_at:
-        raise UsageError(f"--from {when(starts_at)} must be to come, and before {when(ends_at)}, when it ends; now: leave it out")
+        raise UsageError(
+            f"--from {when(starts_at)} must be in the future, and before the end, {when(ends_at)}; to start now, leave it out"
+        )
     store = store_of(args)
     row = job_row(store, args.dag, job)
     when_ = f"until {when(ends_at)}" if starts_at is None else f"from {when(starts_at)} until {when(ends_at)}"
@@ -327,11 +329,13 @@ def _check_one_word_options(args: Namespace) -> None:
 def _extend_override(store: Store, args: Namespace) -> None:
     """Replace an override by one with the same values and a later end."""
     if bool(args.duration) == bool(args.until):
-        raise UsageError("Say how long: --for 2h, which is so much more, or --until 06:00")
+        raise UsageError("Say how long: --for 2h, two hours more, or --until 06:00")
     old = store.get_override(args.extend)
     name = f"override {old.override_id} of {old.dag_name}/{old.job_name}"
     if not isinstance(old.ends_at, datetime):
-        raise DagConfigConflictError(f"{name} ends at {old.ends_at}, which is no moment. To end it now: {_end_command(store, old)}")
+        raise DagConfigConflictError(
+            f"{name} ends at {old.ends_at}, which is not a valid moment. To end it now: {_end_command(store, old)}"
+        )
     if old.state == "ended":
         command_line = override_command(store.location, old, args.duration or "2h")
         raise DagConfigConflictError(f"{name} has ended ({store.location}). Nothing was changed. To make it again: {command_line}")
@@ -363,7 +367,7 @@ def _future_moment(args: Namespace, start: datetime) -> datetime:
     except OverflowError:
         raise UsageError(f"{args.duration} from {when(start)} ends after the last year that can be written") from None
     if moment <= now():
-        raise UsageError(f"{when(moment)} is over; give a moment to come")
+        raise UsageError(f"{when(moment)} is in the past; give a moment in the future")
     return moment
 
 
@@ -384,12 +388,14 @@ def _say_effect(store: Store, made: Override, row: JobRow, instead_of: Override 
         )
         if both and overlap and other != instead_of:
             note(
-                f"For {', '.join(both)} it goes before override {other.override_id} until {when(other.ends_at)}, as the newer one."
+                f"For {', '.join(both)} it replaces override {other.override_id} until {when(other.ends_at)}, because it is newer."
             )
     others = [each.job_name for each in store.get_dag_configs(made.dag_name) if each.job_name != made.job_name]
     if made.job_name == "all" and others:
         note(f"all is one of the jobs of {made.dag_name}; the others run as before: {', '.join(others)}.")
     _say_if_memory_does_not_grow(made.values)
     if row.values.get("enabled") is False and made.values.get("enabled") is None:
-        note(f"{job} is switched off, and stays so: {store.location.command('enable', made.dag_name, made.job_name)}")
+        note(
+            f"{job} is disabled, and stays disabled. To enable it: {store.location.command('enable', made.dag_name, made.job_name)}"
+        )
     hint(f"To end it before: {_end_command(store, made)}")

@@ -36,9 +36,9 @@ PENDING = 3
 _EXIT_CODES = f"""Exit codes:
   0  done
   {FAILED}  failed, or not confirmed
-  {USAGE}  wrong usage, or a value that is none
+  {USAGE}  wrong usage, or an invalid value
   {NOT_FOUND}  there is no such DAG, job, group, override, ceiling or entry
-  {CONFLICT}  the row has moved on, or something that is in force is in the way"""
+  {CONFLICT}  the row was changed meanwhile, or the change conflicts with something in force"""
 _DIFFERENCE = f"""
   {DIFFERENT}  there are differences (with --exit-code)"""
 _MOMENTS = "Moments are in UTC: 2026-11-23T02:14, 02:14, or with another zone 2026-11-23T02:14+01:00; 2h is two hours ago."
@@ -103,10 +103,14 @@ _ARG_TO = _argument(
 )
 _ARGS_ROLES = (
     _argument(
-        ("--reader-role",), help="What the role is called that may read (default: as before, dagconfig_reader)", metavar="NAME"
+        ("--reader-role",),
+        help="The name of the role that may read (default: unchanged, at first dagconfig_reader)",
+        metavar="NAME",
     ),
     _argument(
-        ("--editor-role",), help="What the role is called that may change (default: as before, dagconfig_editor)", metavar="NAME"
+        ("--editor-role",),
+        help="The name of the role that may change (default: unchanged, at first dagconfig_editor)",
+        metavar="NAME",
     ),
 )
 
@@ -116,15 +120,15 @@ _ARG_JOB = _argument(("job",), help="The job: a group's name, or all (the defaul
 _ARG_JOB_OPTIONAL = _argument(("job",), help="Only this job of it", metavar="JOB", nargs="?")
 _ARG_ASSIGNMENTS = _argument(("assignments",), help="The new values", metavar="COLUMN=VALUE", nargs="*", default=[])
 _ARG_GROUP = _argument(("group",), help="The exchange group's name", metavar="GROUP")
-_ARG_REASON = _argument(("--reason",), help="Why, for the history", metavar="TEXT")
-_ARG_BY = _argument(("--by",), help="Who, for the history (default: this system's user)", metavar="NAME")
+_ARG_REASON = _argument(("--reason",), help="The reason, for the history", metavar="TEXT")
+_ARG_BY = _argument(("--by",), help="The author, for the history (default: this system's user)", metavar="NAME")
 _ARG_IF_VERSION = _argument(
     ("--if-version",), help="Only if the row is still at this version, which get and list show", type=_number, metavar="N"
 )
 _ARG_DRY_RUN = _argument(
-    ("--dry-run",), help="Try it and take it back: show what would be done, or why it would be refused", action="store_true"
+    ("--dry-run",), help="Change nothing: show what would be changed, or why it would be refused", action="store_true"
 )
-_ARG_CREATE = _argument(("--create",), help="Make the row if there is none", action="store_true")
+_ARG_CREATE = _argument(("--create",), help="Create the row if it does not exist", action="store_true")
 _ARG_EXIT_CODE = _argument(("--exit-code",), help=f"End with exit code {DIFFERENT} if there are differences", action="store_true")
 _CHANGE = (_ARG_REASON, _ARG_BY, _ARG_IF_VERSION, _ARG_DRY_RUN)
 
@@ -162,7 +166,7 @@ _SHOW = (
         _ARG_DAG,
         _ARG_JOB,
         ARG_OUTPUT,
-        description="A value is from the row, an override or the defaults. What one run was given by its conf is in its own log.",
+        description="A value is from the row, an override or the defaults. Values from a run's conf are in the log of that run.",
     ),
     _command(
         "history",
@@ -172,7 +176,7 @@ _SHOW = (
         _ARG_JOB_OPTIONAL,
         _argument(("--group",), help="Changes of this exchange group instead", metavar="GROUP"),
         _argument(("--since",), help="Only changes from this moment on", metavar="MOMENT"),
-        _argument(("--limit",), help="At most so many (default: 20)", type=_count, default=20, metavar="N"),
+        _argument(("--limit",), help="At most this many (default: 20)", type=_count, default=20, metavar="N"),
         ARG_OUTPUT,
         description=_MOMENTS,
     ),
@@ -240,11 +244,11 @@ _CHANGES = (
         _ARG_DAG,
         _argument(("job",), help="The job: a group's name, or all", metavar="JOB", nargs="?"),
         _argument(("new_job",), help="Its new name (default: as it is)", metavar="NEW_JOB", nargs="?"),
-        _argument(("--to-dag",), help="The DAG that it is a job of from now on", metavar="DAG", dest="new_dag"),
+        _argument(("--to-dag",), help="The DAG that the job belongs to from now on", metavar="DAG", dest="new_dag"),
         *_CHANGE,
         description=(
-            "Its row and its overrides go there; the history of either name says so. A task finds its row by the name, so change"
-            " the DAG too: one that asks for the old name runs with the defaults."
+            "The row and its overrides get the new name; the history of both names shows it. A task finds its row by the name, so"
+            " change the DAG too: a task with the old name runs with the defaults."
         ),
     ),
     _command(
@@ -262,7 +266,7 @@ _CHANGES = (
         _argument(("--end",), help="End this override now", type=_number, metavar="NUMBER"),
         _argument(
             ("--extend",),
-            help="Let this override hold longer: by --for, or --until. Another one takes its place",
+            help="Extend this override by --for, or to --until: a new override with the same values replaces it",
             type=_number,
             metavar="NUMBER",
         ),
@@ -270,7 +274,8 @@ _CHANGES = (
         _ARG_REASON,
         _ARG_BY,
         ARG_OUTPUT,
-        description="It ends by itself. --reason must be given; where two set a column, the newer one holds.\n\n" + OVERRIDE_VALUES,
+        description="It ends by itself. --reason is required. If two overrides set a column, the newer one applies.\n\n"
+        + OVERRIDE_VALUES,
     ),
     _command(
         "rollback",
@@ -288,9 +293,9 @@ _CHANGES = (
         _ARG_DRY_RUN,
         ARG_YES,
         description=(
-            "Shows what it would do, and asks. It is a change with an entry of its own. If a later change than the ENTRY has"
-            " touched the same values, it refuses. The jobs of a DAG go back in one transaction: all, or none; a deleted row"
-            f" comes back, and one that was made since stays. {_MOMENTS}"
+            "Shows what it would change, and asks. A rollback is a change too, with an entry in the history. It is refused if a"
+            " later change than the ENTRY changed the same values. The jobs of a DAG are restored in one transaction: all, or none;"
+            f" a deleted row is restored, and a row that was created since stays. {_MOMENTS}"
         ),
     ),
 )
@@ -300,12 +305,12 @@ _FILES = (
         "files.export",
         "Write all jobs and exchange groups as YAML",
         _argument(("file",), help="The file; - is standard output (the default)", metavar="FILE", nargs="?", default="-"),
-        _argument(("--force",), help="Replace the file if it is there", action="store_true"),
+        _argument(("--force",), help="Replace the file if it exists", action="store_true"),
     ),
     _command(
         "apply",
         "files.apply",
-        "Bring the database to what a YAML file says",
+        "Make the database match a YAML file",
         _argument(("file",), help="The file, as export writes it; - is standard input", metavar="FILE"),
         _argument(
             ("--delete",),
@@ -318,8 +323,8 @@ _FILES = (
         _ARG_EXIT_CODE,
         ARG_YES,
         description=(
-            "Shows the differences, and asks. All of it is one transaction: everything is changed, or nothing. Columns that the"
-            " file leaves out stay as they are. --delete does not delete all rows of a table, or of a DAG that the file names."
+            "Shows the differences, and asks. Everything is changed in one transaction, or nothing. Columns that the file leaves"
+            " out stay as they are. --delete does not delete all rows of a table, or of a DAG that the file names."
         ),
         epilog=_EXIT_CODES + _DIFFERENCE,
     ),
@@ -363,23 +368,23 @@ _GROUPS = GroupCommand(
     ),
 )
 _ARG_CEILINGS = _argument(
-    ("what",), help="The DAG, where they are not for all DAGs, and the ceilings", metavar="[DAG] CEILING=VALUE", nargs="+"
+    ("what",), help="The DAG, unless the ceilings are for all DAGs, and the ceilings", metavar="[DAG] CEILING=VALUE", nargs="+"
 )
 _CEILINGS = GroupCommand(
     name="ceiling",
-    help="Manage the most that the jobs may have",
+    help="Manage the ceilings: the most that the jobs may use",
     subcommands=(
         _command(
             "list",
             "ceiling.list_ceilings",
             "Show the ceilings, and who set them",
-            _argument(("dag",), help="Only those that bear on this DAG", metavar="DAG", nargs="?"),
+            _argument(("dag",), help="Only those that apply to this DAG", metavar="DAG", nargs="?"),
             ARG_OUTPUT,
         ),
         _command(
             "set",
             "ceiling.set_ceilings",
-            "Set the most that the jobs of a DAG, or of all DAGs, may have",
+            "Set ceilings for the jobs of a DAG, or of all DAGs",
             _ARG_CEILINGS,
             _argument(
                 ("--not-valid",),
@@ -390,9 +395,10 @@ _CEILINGS = GroupCommand(
             _ARG_BY,
             _ARG_DRY_RUN,
             description=(
-                "For who owns the tables. Ceilings: cpu and memory (request and limit: 4, 500m, 64Gi), timeout_seconds,"
-                " max_retries. What is above one is refused in rows and overrides, and fails a run whose conf sets it. One below"
-                " what is in force is refused, with the list. Of a DAG's and that of all DAGs the lower one holds."
+                "Only the owner of the tables may do this. Ceilings: cpu and memory (request and limit: 4, 500m, 64Gi),"
+                " timeout_seconds, max_retries. A row or an override above a ceiling is refused, and a run whose conf is above it"
+                " fails. A ceiling below values in force is refused, with a list of them. If a DAG has a ceiling, and all DAGs"
+                " have one, the lower one applies."
             ),
         ),
         _command(
@@ -401,7 +407,7 @@ _CEILINGS = GroupCommand(
             "Remove ceilings",
             _argument(
                 ("what",),
-                help="The DAG, where they are not those of all DAGs, and the ceilings",
+                help="The DAG, unless the ceilings are those of all DAGs, and the ceilings",
                 metavar="[DAG] CEILING",
                 nargs="+",
             ),
@@ -409,7 +415,7 @@ _CEILINGS = GroupCommand(
             _ARG_BY,
             _ARG_DRY_RUN,
             ARG_YES,
-            description="Asks first. For who owns the tables.",
+            description="Asks first. Only the owner of the tables may do this.",
         ),
     ),
 )
@@ -417,8 +423,8 @@ _MIGRATE = ActionCommand(
     name="migrate",
     help="Bring the configuration database up to date",
     description=_wrapped(
-        "Apply the migrations that the database lacks, each in a transaction of its own. Tables that are"
-        " there already are adopted: their rows stay. Safe to repeat, and to run twice at once."
+        "Apply the migrations that the database lacks, each in its own transaction. Existing tables are"
+        " adopted: their rows stay. Safe to repeat, and to run twice at once."
     ),
     func=lazy_load_command(f"{__package__}.migrate.migrate"),
     args=(_ARG_STATUS, _ARG_TO, *_ARGS_ROLES, *DATABASE, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
@@ -440,18 +446,18 @@ _PODS = (
         *_CLUSTER,
         ARG_OUTPUT,
         description=(
-            "Whose each is: DAG, run, task, map index, job and try; its phase and age; and what Airflow's metadata database knows"
-            " of its task. For a machine where that database is configured. Changes nothing."
+            "Shows for each pod the DAG, run, task, map index, job and try, its phase and age, and the state of its task in"
+            " Airflow's metadata database. Run it on a machine where that database is configured. It changes nothing."
         ),
     ),
     _command(
         "sweep",
         "pods.sweep",
-        "Delete the pods that nobody comes back for",
+        "Delete the pods that no task will adopt any more",
         *_CLUSTER,
         _argument(
             ("--unknown",),
-            help="Also pods whose task this Airflow does not know: another Airflow with the same store may. Asks first",
+            help="Also pods whose task this Airflow does not know; another Airflow with the same store may know it. Asks first",
             action="store_true",
         ),
         _argument(("--dry-run",), help="Show what would be deleted, and delete nothing", action="store_true"),
@@ -459,22 +465,22 @@ _PODS = (
         ARG_OUTPUT,
         description=(
             "Deletes pods of this installation that have ended or still run more than ten minutes after Airflow counted their"
-            " task as finished, and says what it did with each. A pod that a later try has taken meanwhile stays, and so does one"
-            " that on_finish_action keeps. For a machine where Airflow's metadata database is configured."
+            " task as finished, and says what it did with each. A pod that a later try has adopted meanwhile stays, and so does"
+            " one that on_finish_action keeps. Run it on a machine where Airflow's metadata database is configured."
         ),
     ),
 )
 _DOCTOR = _command(
     "doctor",
     "doctor.doctor",
-    "Look whether everything that the jobs need is there",
+    "Check everything that the jobs need",
     *_CLUSTER,
     _argument(("--no-cluster",), help="Leave kubectl and the cluster out", action="store_true"),
     ARG_OUTPUT,
     description=(
-        "The database and its version, the migrations, this user's privileges, the roles, rows that break rules, kubectl, the"
-        " cluster, and what it lets us do. One change of each kind is tried in a transaction, and taken back, where this user may"
-        " make one. Each finding says what to do."
+        "Checks the database and its version, the migrations, this user's privileges, the roles, rows that break rules, kubectl,"
+        " the cluster, and the rights there. If this user may make changes, one of each kind is tried in a transaction and"
+        " rolled back. Each finding says what to do."
     ),
     epilog=f"""Exit codes:
   0  nothing failed; warnings may be there

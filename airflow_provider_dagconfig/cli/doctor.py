@@ -179,7 +179,7 @@ def _check_states(states: list[State], command_line: str) -> Finding:
 def _check_privileges(store: Store, look: Look) -> Finding:
     user, schema, roles = look.user_name.replace('"', '""'), quoted_schema(store.schema), look.roles
     if not look.has_tables:
-        return Finding("privileges", "warn", f"{user}: nothing to have privileges on yet")
+        return Finding("privileges", "warn", f"{user}: there are no tables yet")
     if not look.may_read:
         if look.is_reader:
             reason = f"{user} has {roles.reader}, which may not read the tables"
@@ -213,7 +213,7 @@ def _check_changes(store: Store) -> Finding:
         return Finding("changes", "warn", str(error))
     except DagConfigError as error:
         return Finding("changes", "fail", str(error))
-    return Finding("changes", "ok", "each kind of change works: tried, and taken back")
+    return Finding("changes", "ok", "each kind of change works: tried, and rolled back")
 
 
 _MAX_PLACES = 3
@@ -228,7 +228,7 @@ def _check_roles(store: Store, look: Look) -> Finding:
         return Finding(
             "roles",
             "warn",
-            f"there is no role {' and no role '.join(look.missing_roles)}: nobody can be given what it may do",
+            f"there is no role {' and no role '.join(look.missing_roles)}: its rights cannot be granted to anybody",
             f"An administrator of the server may run: {' '.join(statements)} Then the tables' owner: {grants}",
         )
     if look.roles_without_rights:
@@ -245,7 +245,10 @@ def _check_roles(store: Store, look: Look) -> Finding:
     more = f" and {len(look.also_serve) - _MAX_PLACES} more" if len(look.also_serve) > _MAX_PLACES else ""
     where = f"{', '.join(look.also_serve[:_MAX_PLACES])}{more}"
     return Finding(
-        "roles", "ok", f"{found}; who has one has it in {where} too (`migrate --reader-role --editor-role` gives a store its own)"
+        "roles",
+        "ok",
+        f"{found}; their members have the same rights in {where}"
+        " (`migrate --reader-role --editor-role` gives a store its own roles)",
     )
 
 
@@ -346,7 +349,7 @@ def _remedy(error: KubectlError) -> str:
     if error.fault is Fault.UNREACHABLE:
         return "Look at the address in the kubeconfig, the network and the API server"
     if error.fault is Fault.SERVER_ERROR:
-        return "It answers, but with an error of its own: look at the API server, and ask again later"
+        return "The API server answers with an internal error: look at it, and try again later"
     return "Look at the credentials: kubectl says what is wrong with them"
 
 

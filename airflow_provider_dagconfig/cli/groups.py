@@ -42,7 +42,8 @@ def list_groups(args: Namespace) -> None:
     print_table(
         [_cells(group) for group in groups],
         args.output,
-        empty=f"There is none yet. To add one: {store.location.command('groups add', 'GROUP', 'exchanges=NYSE,NASDAQ')}",
+        empty="There are no exchange groups yet. To add one:"
+        f" {store.location.command('groups add', 'GROUP', 'exchanges=NYSE,NASDAQ')}",
         spare=("name", "v", "open_utc"),
     )
     for group in groups:

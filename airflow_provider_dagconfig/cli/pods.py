@@ -88,14 +88,14 @@ def _confirmed_verdict(before: Verdict, later: Verdict) -> Verdict:
     """Return the verdict after the question, if it is still the same; otherwise keep the pod."""
     if before.fate is later.fate:
         return later
-    return Verdict(Fate.KEEP, f"{later.why}. That was otherwise before the question; the next sweep looks again")
+    return Verdict(Fate.KEEP, f"{later.why}. This has changed since the question was asked; the next sweep checks again")
 
 
 def _deal_with(pod: ListedPod, verdict: Verdict, installation: InstallationPods, args: Namespace) -> Done:
     try:
         return installation.deal_with(pod, verdict, now(), delete_unknown=args.unknown, dry_run=args.dry_run)
     except KubectlError as error:
-        stop(f"Error: Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}")
+        stop(f"Error: Pod {pod.name} could not be processed, and the rest were not tried: {error.trouble}")
 
 
 def _say_summary(results: list[str], where: str) -> None:

@@ -94,8 +94,8 @@ def _ceiling_error(store: Store, entry: HistoryEntry) -> DagConfigConflictError:
     name = str((before or after).get("name"))
     verb, words = ("set", [*dag, f"{name}={before.get('value')}"]) if before else ("remove", [*dag, name])
     return DagConfigConflictError(
-        f"Entry {entry.audit_id} is of a ceiling, which is not rolled back. Nothing was changed. Who owns the tables may bring"
-        f" it to what it was: {store.location.command('ceiling ' + verb, *words)}"
+        f"Entry {entry.audit_id} is of a ceiling, which is not rolled back. Nothing was changed. The owner of the tables"
+        f" may restore it: {store.location.command('ceiling ' + verb, *words)}"
     )
 
 

@@ -124,7 +124,7 @@ def stale_error(subject: str, expected: int, current: int | None) -> DagConfigSt
     """Return the error about a stale version, before the database has to raise it."""
     state = "it has no row" if current is None else f"it is at version {current}"
     return DagConfigStaleError(
-        f"{subject} has moved on: {state}, not {expected}. Nothing was changed. Look at it again, then repeat"
+        f"{subject} was changed meanwhile: {state}, not {expected}. Nothing was changed. Look at it again, then repeat"
     )
 
 

@@ -53,7 +53,7 @@ async def ask_state_of(ti: Any) -> str | None:
         answer: Any = await task_runner.SUPERVISOR_COMMS.asend(GetTaskStates(**_question_arguments(task)))
         return _state_in(answer.task_states, task)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
-        raise NoAnswerError(f"Airflow did not say what it has the task as: {type(error).__name__}: {error}") from None
+        raise NoAnswerError(f"Airflow did not return the task's state: {type(error).__name__}: {error}") from None
 
 
 def facts_of(ti: Any, tasks: Iterable[TaskId]) -> dict[TaskId, TaskFacts]:

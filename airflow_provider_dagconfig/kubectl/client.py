@@ -296,7 +296,7 @@ def _running_children(process: subprocess.Popen[bytes]) -> list[str]:
 def _hanging_error(verb: str, stderr: bytes, children: list[str]) -> KubectlError:
     """Return the error of a request that timed out. A server that does not answer is not the cause: kubectl gives up sooner."""
     output = without_log(stderr.decode(errors="replace"))
-    why = f"hangs ({', '.join(children)})" if children else "hangs, or the server asks again and again for patience"
+    why = f"hangs ({', '.join(children)})" if children else "hangs, or the server keeps asking to try again later"
     return KubectlError(
         Fault.CREDENTIALS,
         f"no answer to {verb} in {_PROCESS_TIMEOUT} s, so it was ended: a credential plugin {why}{f': {output}' if output else ''}",

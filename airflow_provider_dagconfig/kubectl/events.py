@@ -59,7 +59,9 @@ def read_event(line: bytes) -> Event:
         if kind == "BOOKMARK":
             return Event(kind, {"metadata": {"resourceVersion": str(document["metadata"]["resourceVersion"])}})
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise KubectlError(Fault.UNREACHABLE, f"the watch told no event: {_beginning(line)}", "watch") from None
+        raise KubectlError(
+            Fault.UNREACHABLE, f"the watch sent something that is not an event: {_beginning(line)}", "watch"
+        ) from None
     return Event(kind, read_pod(document, "watch"))
 
 

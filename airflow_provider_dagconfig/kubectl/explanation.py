@@ -56,7 +56,7 @@ def explain(
         text = f"{name} was ended (DeadlineExceeded): it ran longer than timeout_seconds = {seconds} of {job}{detail}."
         larger = min(seconds * 2, LONGEST_TIMEOUT_SECONDS) if seconds < LONGEST_TIMEOUT_SECONDS else None
         remedy = remedies(config, back, "To give it more", [_larger_value_remedy("timeout_seconds", seconds, larger)])
-        last = "" if larger else "\nIt is the longest there is: divide the job."
+        last = "" if larger else "\nNo longer timeout is allowed: divide the job."
         return f"{text}{_tail(last_lines)}{remedy}{last}"
     if outcome.end is End.NOT_STARTED:
         return f"{name} did not start ({outcome.reason}){detail}"

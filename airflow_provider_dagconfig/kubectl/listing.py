@@ -111,7 +111,7 @@ class InstallationPods:
                 self._kubectl(pod).delete(_observed_state(pod), unchanged=True)
         except KubectlError as error:
             if error.fault in (Fault.CONFLICT, Fault.NOT_FOUND):
-                why = "It has changed since it was listed, so somebody has to do with it. The next sweep looks again"
+                why = "It has changed since it was listed, so somebody is working with it. The next sweep checks again"
                 return Done(pod.name, "kept", why)
             if error.fault in TRANSIENT:
                 raise

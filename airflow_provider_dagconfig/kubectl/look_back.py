@@ -225,7 +225,7 @@ class _Finding:
         if config.version is None:
             return cls(remedy, f"{column} is the default: {config.dag_name}/{config.job_name} has no row.")
         command = command_line("history", config.dag_name, config.job_name, options=back.options)
-        return cls(remedy, f"Who set {column} could not be asked for now. To see it: {command}")
+        return cls(remedy, f"Who set {column} cannot be read from the audit now. To see it: {command}")
 
 
 def _source(config: DagConfig, column: str) -> str:

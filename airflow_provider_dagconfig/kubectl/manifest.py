@@ -275,8 +275,8 @@ def _env_vars(env_vars: Any) -> list[dict[str, Any]]:
         return [{"name": name, "value": read_text(f"env_vars[{name!r}]", value)} for name, value in env_vars.items()]
     if isinstance(env_vars, str):
         raise ManifestError(
-            "env_vars is a str, which a template gives; write a dict with templates for its values, {'NAME': '{{ ... }}'}, or"
-            " give the DAG render_template_as_native_obj=True, which makes a dict of a template that gives one"
+            "env_vars is a str, the result of a template; write a dict with templates for its values, {'NAME': '{{ ... }}'}, or"
+            " set render_template_as_native_obj=True on the DAG, so that a template can return a dict"
         )
     return [
         {**entry, "value": read_text(f"env_vars[{entry.get('name')!r}]", entry["value"])} if "value" in entry else entry

@@ -86,6 +86,6 @@ class Report:
         except (KeyError, TypeError, ValueError):
             return cls(
                 Kind.NOT_WATCHED,
-                message="what the triggerer reports cannot be read: let all of Airflow's processes have the same version of "
+                message="the triggerer's report cannot be read: let all of Airflow's processes have the same version of "
                 "airflow-provider-dagconfig",
             )

@@ -68,5 +68,5 @@ class ResumedPodRun(PodRun):
                     raise
                 if time.monotonic() > deadline:
                     self._claim.may_exist = False  # so that the pod is left in any state: the next try collects it
-                    raise PodOutOfReach(error, "seconds that a task waits that goes on", _LONGEST_OUTAGE) from None
+                    raise PodOutOfReach(error, "seconds that a task waits for the pod of an earlier try", _LONGEST_OUTAGE) from None
             self._pause(pauses.next())

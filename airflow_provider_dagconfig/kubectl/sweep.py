@@ -135,14 +135,14 @@ def judge(pod: ListedPod, task: TaskFacts | None, now: datetime) -> Verdict:
     :param now: the time, with its zone.
     """
     if pod.task is None or pod.try_number is None:
-        return Verdict(Fate.KEEP, "Its annotations do not say whose it is")
+        return Verdict(Fate.KEEP, "Its annotations do not name its task")
     if pod.is_being_deleted:
         return Verdict(Fate.KEEP, "It is being deleted")
     if pod.is_kept:
         return Verdict(Fate.KEEP, "on_finish_action keeps it")
     if task is None:
         return _judge_unknown(pod, now)
-    fact = f"Airflow has its task as {task.state or 'not started'}"
+    fact = f"Its task's state in Airflow is {task.state or 'not started'}"
     if not task.is_finished:
         return Verdict(Fate.KEEP, fact if task.try_number is None else f"{fact}, try {task.try_number}")
     if task.try_number is not None and pod.try_number > task.try_number:
@@ -164,12 +164,12 @@ def mark(pod: ListedPod, now: datetime) -> str:
 
 def _judge_without_end_time(pod: ListedPod, fact: str, now: datetime) -> Verdict:
     if pod.ended_at is None and pod.seen_finished_at is None:
-        return Verdict(Fate.LOOK_AGAIN, f"{fact}. It is deleted by a sweep that sees the same in more than {_SETTLED_TEXT}")
+        return Verdict(Fate.LOOK_AGAIN, f"{fact}. A sweep deletes it if this is still so after more than {_SETTLED_TEXT}")
     if pod.ended_at is not None:
         since, settled = f"{fact}, and the pod ended at {_moment_text(pod.ended_at)}", pod.ended_at
     else:
         assert pod.seen_finished_at is not None
-        since, settled = f"{fact}, and so a sweep saw it at {_moment_text(pod.seen_finished_at)}", pod.seen_finished_at
+        since, settled = f"{fact}, as a sweep saw already at {_moment_text(pod.seen_finished_at)}", pod.seen_finished_at
     if now - settled <= SETTLED:
         return Verdict(Fate.KEEP, f"{since}, less than {_SETTLED_TEXT} ago")
     return Verdict(Fate.DELETE, since)
@@ -179,7 +179,7 @@ def _judge_unknown(pod: ListedPod, now: datetime) -> Verdict:
     fact = "Airflow does not know its task"
     if now - pod.created_at <= SETTLED:
         return Verdict(Fate.KEEP, f"{fact}, and the pod is younger than {_SETTLED_TEXT}")
-    return Verdict(Fate.DELETE_UNKNOWN, f"{fact}; another Airflow may")
+    return Verdict(Fate.DELETE_UNKNOWN, f"{fact}; another Airflow may know it")
 
 
 def _task_of(pod: Pod) -> TaskId | None:

@@ -135,7 +135,7 @@ class QuantityColumn(Column):
 
     def problem(self, value: Any) -> str | None:
         if self.within is not None and value.value < 0:
-            return "is less than nothing; write 0 or more"
+            return "is negative; write 0 or more"
         if self.within is None and value < self.least:
             return f"is too little for a container to start; write {self.least} or more"
         if is_too_fine(value, self.resource):

@@ -93,7 +93,7 @@ def parse_duration(text: str) -> timedelta:
     except (OverflowError, ValueError):
         duration = _LONGEST_DURATION * 2
     if not timedelta(0) < duration <= _LONGEST_DURATION:
-        raise ValueError(f"{text!r} is no duration that can be used; write more than nothing, and ten years at most")
+        raise ValueError(f"{text!r} is no duration that can be used; write more than zero, and ten years at most")
     return duration
 
 

@@ -42,7 +42,7 @@ def after_success(task: BaseOperator, ti: Any, then: Callable[[], None], otherwi
         if state in ("success", UNKNOWN):
             then()
         else:
-            otherwise(f"Airflow has the task as {state or 'not started'}")
+            otherwise(f"the task's state in Airflow is {state or 'not started'}")
 
     # Airflow makes a list of the constructor's argument, but does not convert a later assignment.
     callbacks: Any = task.on_success_callback or ()

@@ -32,9 +32,11 @@ def judge_kill(ti: Any) -> Kill:
     try:
         state = ask_state(ti, ANSWER_SECONDS)
     except NoAnswerError as error:
-        return Kill(False, f"the task was told to stop, and nobody says who decided that: {error}")
+        return Kill(False, f"the task was told to stop, and it is not known whether somebody decided that: {error}")
     if state == UNKNOWN:
         return Kill(True, "Airflow does not know this task instance any more")
     if state in _DECIDED_STATES:
-        return Kill(True, f"Airflow has the task as {state}")
-    return Kill(False, f"the task was told to stop, but nobody decided that: Airflow has it as {state or 'not started'}")
+        return Kill(True, f"the task's state in Airflow is {state}")
+    return Kill(
+        False, f"the task was told to stop, but nobody decided that: the task's state in Airflow is {state or 'not started'}"
+    )

@@ -120,7 +120,7 @@ class Lookup:
     def _override_refusal(self, by_run: Mapping[str, Any], why: str) -> AirflowFailException:
         return AirflowFailException(
             f"The run's conf sets {', '.join(by_run)} for {self.dag_name}/{self.job_name}, but {why}. Trigger the run without "
-            f'"dagconfig" in its conf; for a time, set an override: airflow dagconfig override'
+            f'"dagconfig" in its conf; to change values for a time, set an override: airflow dagconfig override'
         )
 
     def _job_names(self) -> set[str]:

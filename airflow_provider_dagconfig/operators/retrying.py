@@ -103,7 +103,7 @@ class Retrying:
             rules = self._rules(config)
         except ValueError as error:
             raise AirflowFailException(str(error)) from None
-        none_left = ", and there is none of an earlier try to go on with. To run the job again, "
+        none_left = ", and there is no pod of an earlier try to adopt. To run the job again, "
         refusal = rules.refusal(self._tries.used_up)
         if self._disabled is not None:
             refusal = f"No pod is made: {self._disabled}{none_left}switch it on and clear the task"

@@ -114,7 +114,7 @@ class SweepPodsOperator(BaseOperator):
         try:
             done = requests.deal_with(pod, verdict, now())
         except KubectlError as error:
-            raise AirflowException(f"Pod {pod.name} could not be dealt with, nor the rest be tried: {error.trouble}") from None
+            raise AirflowException(f"Pod {pod.name} could not be processed, and the rest were not tried: {error.trouble}") from None
         # Most pods are in use.
         if verdict.fate is Fate.KEEP:
             self.log.debug("%s %s: %s", *printables(done.did, pod.name, done.why))
@@ -128,12 +128,12 @@ class SweepPodsOperator(BaseOperator):
             **{name: sum(done.did == name for done in results) for name in ("deleted", "kept", "failed")},
         }
         self.log.info(
-            "%d of %d pods %s are being deleted. %d stay, of which %d are unknown to this Airflow. %d could not be dealt with.",
+            "%d of %d pods %s are being deleted. %d stay, of which %d are unknown to this Airflow. %d could not be processed.",
             *printables(counts["deleted"], counts["pods"], where, counts["kept"], unknown, counts["failed"]),
         )
         if counts["failed"]:
             failed = next(done for done in results if done.did == "failed")
-            raise AirflowException(f"{counts['failed']} pods {where} could not be dealt with. {failed.pod}: {failed.why}")
+            raise AirflowException(f"{counts['failed']} pods {where} could not be processed. {failed.pod}: {failed.why}")
         return {**counts, "unknown": unknown}
 
     def _installation(self) -> str:

@@ -59,8 +59,8 @@ _COLUMNS: Mapping[str, Column] = {
     **names_of(ExchangeGroup),
     **CONFIG_COLUMNS,
     **GROUP_COLUMNS,
-    "updated_by": TextColumn("Who is booked", length=100),
-    "value": TextColumn("The most that is allowed", length=20),
+    "updated_by": TextColumn("The author", length=100),
+    "value": TextColumn("The maximum", length=20),
 }
 _TYPES: Mapping[str, LiteralString] = {
     **{name: column.sql_type for name, column in _COLUMNS.items()},

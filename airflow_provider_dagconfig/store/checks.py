@@ -154,7 +154,7 @@ def try_changes(store: Store) -> None:
 
     :raises DagConfigError: a change does not work; the message begins with which one.
     """
-    job, why = (_PROBE, _PROBE), "a try of doctor's, taken back"
+    job, why = (_PROBE, _PROBE), "a test by doctor, rolled back"
     with store.transaction(force_rollback=True):
         with _attempt("to make a job"):
             store.update_dag_config(*job, reason=why)
@@ -183,7 +183,7 @@ def _attempt(change: str) -> Iterator[None]:
     try:
         yield
     except DagConfigError as error:
-        raise type(error)(f"it does not work {change}: {error}") from error
+        raise type(error)(f"it was tried {change}, and failed: {error}") from error
 
 
 def look_at(store: Store) -> Look:

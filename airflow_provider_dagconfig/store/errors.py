@@ -109,10 +109,11 @@ class Location:
     def _privilege_remedy(self, purpose: Purpose, roles: Callable[[], Roles]) -> str:
         if purpose == "migrating":
             return (
-                "To migrate, use a user who owns the schema and its tables, or where there is none yet, may CREATE in the database"
+                "To migrate, use a user who owns the schema and its tables, or if there is no schema yet, may CREATE in the"
+                " database"
             )
         if purpose == "owning":
-            return "Ceilings are set and removed by who owns the tables: name that user's connection by --conn-id or --url"
+            return "Only the owner of the tables may set and remove ceilings: name that user's connection by --conn-id or --url"
         user = '"' + self.user.replace('"', '""') + '"'
         role = roles().editor if purpose == "writing" else roles().reader
         return f"{WHO_MAY_GRANT.format(role=role)} may run: GRANT {role} TO {user};"

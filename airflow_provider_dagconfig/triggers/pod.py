@@ -142,7 +142,7 @@ class PodTrigger(BaseTrigger):
     async def _report(self) -> Report:
         if self.version != VERSION:
             message = (
-                f"the triggerer's version of airflow-provider-dagconfig reads version {VERSION} of what a task leaves, and not "
+                f"the triggerer's version of airflow-provider-dagconfig reads format {VERSION} of a deferred task's state, and not "
                 f"{self.version}: let all of Airflow's processes have the same one"
             )
             return Report(Kind.NOT_WATCHED, message=message)
@@ -216,7 +216,7 @@ class PodTrigger(BaseTrigger):
             self._log_left(watched, str(error) or f"Airflow did not answer in {ANSWER_SECONDS:g} s")
             return
         if state not in _DECIDED_STATES:
-            self._log_left(watched, f"Airflow has the task as {state or 'not started'}")
+            self._log_left(watched, f"the task's state in Airflow is {state or 'not started'}")
             return
         await self._delete_and_log(watched, self.task_instance.task_id, Why.DEFERRED)
 

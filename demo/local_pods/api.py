@@ -318,7 +318,7 @@ class _Api:
             self._store.remove("namespaces", "", namespace)
 
     async def status(self, request: Request) -> Response:
-        """Replace a pod's status, as its node's kubelet may. The pod goes on, and writes its own status at its next change."""
+        """Replace a pod's status, as its node's kubelet may. The pod runs on, and overwrites the status at its next change."""
         new = (await _body(request, RESOURCES["pods"])).get("status") or {}
         key = request.path_params["namespace"], request.path_params["name"]
         return _json(self._store.update("pods", *key, lambda pod: pod.update(status=new)))

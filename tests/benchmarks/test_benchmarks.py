@@ -84,7 +84,7 @@ def place(postgres: Server, tmp_path: Path) -> Iterator[Workplace]:
         postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_what_needs_no_airflow_gives_figures(place: Workplace) -> None:
+def test_the_parts_without_airflow_yield_figures(place: Workplace) -> None:
     figures = list(database.measure(place))
     assert all(figure.values for figure in figures)
     assert {figure.verdict for figure in figures} <= {"met", "not met"}
@@ -111,7 +111,7 @@ def test_played_pods_are_seen_by_kubectl(played: PlayedPods, tmp_path: Path) -> 
         kubectl(kubeconfig, "get", "--raw", f"{PODS}/two")
 
 
-def test_a_watch_of_played_pods_goes_on_where_it_left_off(played: PlayedPods, tmp_path: Path) -> None:
+def test_a_watch_of_played_pods_continues_where_it_stopped(played: PlayedPods, tmp_path: Path) -> None:
     kubeconfig = write_kubeconfig(tmp_path / "config", played.address)
     played.add("one")
     version = json.loads(kubectl(kubeconfig, "get", "--raw", PODS))["metadata"]["resourceVersion"]

@@ -1,4 +1,4 @@
-"""What can happen to a task, to what it talks with, and what people do: each is one function, and is written down."""
+"""The faults of a task, of its servers, and of people: each is one function, and is recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chaos.stand import SECONDS, Key, Stand
 from plugins.processes import below, parent, requests_of, task_processes
 
 FROZEN_SECONDS = 28
-"""Longer than the heartbeat's timeout: Airflow starts another try, and the frozen one goes on beside it."""
+"""Longer than the heartbeat's timeout: Airflow starts another try, and the frozen one runs on beside it."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Faults:
     _thaws: list[threading.Timer] = field(default_factory=list)
 
     def run(self, name: str) -> None:
-        """Make a fault; nothing, where it needs a pod that runs and there is none."""
+        """Cause a fault; do nothing if it needs a running pod and there is none."""
         began = time.time()
         instance = FAULTS[name](self)
         if instance is not NO_TARGET:
@@ -67,7 +67,7 @@ class Faults:
         )
 
     def a_task(self) -> tuple[Key, int] | None:
-        """Choose a task that waits for its pod in a worker, and that is supervised; gives its process, too."""
+        """Choose a supervised task that waits for its pod in a worker; return it and its process."""
         ours = set(below(os.getpid()))
         waiting = [(key, pid) for key, pod in self.running_pods() for pid in sorted(task_processes(pod)) if parent(pid) in ours]
         return self.random.choice(waiting) if waiting else None
@@ -93,7 +93,7 @@ def away(way: str, seconds: float) -> Fault:
 
 
 def silent(way: str, seconds: float) -> Fault:
-    """A server that answers nothing, and goes on where it was."""
+    """A server that stops answering, and later continues where it stopped."""
 
     def fault(faults: Faults) -> None:
         proxy = faults.stand.ways[way]

@@ -81,10 +81,10 @@ class Stand:
     ways: Mapping[str, Proxy]
     """The tasks' ways to the Kubernetes API (``kubernetes``), to Airflow's (``airflow``) and to the rows (``store``)."""
     first_triggerer: Triggerer
-    """The one that the Airflow has begun with; others are started like it."""
+    """The process that Airflow was started with; others are started like it."""
     runs: list[str] = field(default_factory=list)
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    """The triggerers beside the one that the Airflow has begun with."""
+    """The triggerers beside the one that Airflow was started with."""
 
     def triggerers(self) -> list[Triggerer]:
         """Those that run, or are frozen."""

@@ -23,7 +23,7 @@ def store_cli(
 
 @pytest.fixture
 def between(migrated_database: Database) -> Callable[[], str]:
-    """A function that gives a moment after what was done, and before what is done next, by the database's clock."""
+    """A function that returns a moment between the last action and the next one, by the database's clock."""
 
     def moment() -> str:
         time.sleep(0.01)

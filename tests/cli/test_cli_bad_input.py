@@ -60,7 +60,7 @@ def run(*arguments: str) -> Answer:
 
 @pytest.fixture(scope="module")
 def shared_database(postgres: Server) -> Iterator[Database]:
-    """One for all examples: what they change is of no matter."""
+    """One database for all examples: their changes do not affect each other."""
     with new_database(postgres) as database:
         migrate(database.url)
         yield database
@@ -149,7 +149,7 @@ def test_whatever_is_typed(shared_database: Database, arguments: list[str]) -> N
 
 
 WRONG_BYTES = "\udcff"
-"""What Python makes of the byte 0xFF on a command line."""
+"""The character that Python decodes the byte 0xFF of a command line to."""
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_server_that_is_away(arguments: list[str]) -> None:
         pytest.param("hush", id="a word"),
     ],
 )
-def test_a_url_that_is_none(arguments: list[str], url: str) -> None:
+def test_an_invalid_url(arguments: list[str], url: str) -> None:
     answer = run("--url", url, *arguments)
 
     assert answer.code == 1

@@ -100,7 +100,7 @@ def test_a_long_list_of_commands_is_cut(store_cli: Run) -> None:
     assert re.search(r"timeout_seconds=1; and \d+ more$", store_cli("ceiling", "set", "timeout_seconds=1").err.strip())
 
 
-def test_one_that_is_not_valid_leaves_what_is_there_and_doctor_names_it(store_cli: Run) -> None:
+def test_a_ceiling_that_is_not_valid_leaves_present_values_and_doctor_names_them(store_cli: Run) -> None:
     store_cli("override", *JOB, "memory_limit=6Gi", "--for", "2h", "--reason", "why")
     answer = store_cli("ceiling", "set", "memory=3Gi", "--not-valid", "--by", "ann", "--reason", "budget")
     assert answer.code == 0
@@ -142,7 +142,7 @@ def test_a_dry_run_leaves_them_as_they_are(store_cli: Run) -> None:
     store_cli("ceiling", "set", "memory=64Gi")
     assert store_cli("ceiling", "remove", "memory", "--dry-run").out.endswith("Nothing was changed: --dry-run.\n")
     assert ceilings(store_cli) == [(None, "memory", "64Gi", False)]
-    assert store_cli("ceiling", "set", "memory=64Gi").out == "Nothing to do: the ceilings of all DAGs are so already.\n"
+    assert store_cli("ceiling", "set", "memory=64Gi").out == "Nothing to do: the ceilings of all DAGs have these values already.\n"
 
 
 def test_they_are_removed(store_cli: Run) -> None:
@@ -191,7 +191,7 @@ def test_who_does_not_own_the_tables_reads_them_and_is_told_who_sets_them(
         for words in (["set", "memory=65Gi"], ["set", "memory=65Gi", "--dry-run"], ["remove", "memory", "--yes"]):
             answer = dagconfig("ceiling", *words, *url)
             assert answer.code == 1
-            assert "Ceilings are set and removed by who owns the tables: name that user's connection" in answer.err
+            assert "Only the owner of the tables may set and remove ceilings: name that user's connection" in answer.err
 
 
 def test_the_history_has_them_and_the_comparison_of_rows_has_not(store_cli: Run, between: Callable[[], str]) -> None:
@@ -216,13 +216,13 @@ def test_an_entry_of_one_is_not_rolled_back_and_the_command_that_is_shown_works(
     for entry, left in zip(entries, [[(None, "memory", "32Gi", False)], [(None, "memory", "64Gi", False)], []], strict=True):
         refused = store_cli("rollback", str(entry), "--yes")
         assert refused.code == 4
-        [done] = pasted(store_cli, refused.err.partition("what it was: ")[2].strip() + (" --yes" if not left else ""))
+        [done] = pasted(store_cli, refused.err.partition("may restore it: ")[2].strip() + (" --yes" if not left else ""))
         assert done.code == 0, done
         assert ceilings(store_cli) == left
 
 
 class TestRollback:
-    """What was above a ceiling that is there now does not come back; the rest of it does, by the command that is shown."""
+    """Values above a present ceiling are not restored; the shown command restores the others."""
 
     @pytest.fixture
     def raised(self, store_cli: Run, between: Callable[[], str]) -> str:

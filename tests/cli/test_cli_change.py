@@ -236,7 +236,7 @@ def test_setting_a_value_that_is_overridden_says_when_it_will_hold(store_cli: Ru
         pytest.param([DAG, JOB, "batch_size=5", "--for", "2h"], "Say why", id="no reason"),
         pytest.param([DAG, JOB, "batch_size=5", "--for", "soon", "--reason", "x"], "'soon' is no duration", id="no duration"),
         pytest.param([DAG, JOB, "batch_size=5", "--until", "later", "--reason", "x"], "'later' is no moment", id="no moment"),
-        pytest.param([DAG, JOB, "batch_size=5", "--until", "2001-01-01", "--reason", "x"], "is over", id="the past"),
+        pytest.param([DAG, JOB, "batch_size=5", "--until", "2001-01-01", "--reason", "x"], "is in the past", id="the past"),
         pytest.param([DAG, JOB, "--for", "2h", "--reason", "x"], "Nothing is set", id="nothing set"),
         pytest.param(["--end", "1", DAG], "DAG cannot go with --end", id="two things at once"),
         pytest.param(["--for", "2h"], "Say which job", id="no job"),

@@ -53,7 +53,7 @@ def test_the_owner_is_warned_of_its_power(store_cli: Run) -> None:
 
 @contextmanager
 def renamed(database: Database, role: str) -> Iterator[None]:
-    """A server that lacks a role, as one that a dump was brought to. All databases of the server share it."""
+    """A server that lacks a role, like one on which a dump was restored. All databases of the server share the roles."""
     database.execute(f"ALTER ROLE {role} RENAME TO dagconfig_elsewhere")
     try:
         yield

@@ -43,7 +43,7 @@ def test_every_text_comes_back_and_none_is_raw(dag: str, job: str, group: str, d
     assert [c for c in text if not c.isprintable() and c != "\n"] == []
     again = read_document(text, "the export")
     assert (again.jobs, again.groups) == (
-        # What is none is an empty text, which none of these can be.
+        # An empty text stands for None, and no other value here can be empty.
         {(dag, job): {"memory_limit": "4Gi", "description": description, "memory_growth": "", "memory_growth_limit": ""}},
         {
             group: {
@@ -57,7 +57,7 @@ def test_every_text_comes_back_and_none_is_raw(dag: str, job: str, group: str, d
     )
 
 
-def test_a_description_that_is_none_is_none_again_by_an_export(store_cli: Run, tmp_path: Path) -> None:
+def test_a_missing_description_is_missing_again_after_an_export_and_apply(store_cli: Run, tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     for words in (["set", "calculate_indicators"], ["groups", "set", "lse"]):
         store_cli(*words, "description=")
@@ -114,7 +114,7 @@ groups = st.fixed_dictionaries(
 
 
 def all_values(database: Database) -> list[Any]:
-    """What people set of each row, as it is stored."""
+    """The columns that people set, of each row, as they are stored."""
     of_jobs, of_groups = ", ".join(CONFIG_COLUMNS), ", ".join(GROUP_COLUMNS)
     return [
         database.execute(f"SELECT dag_name, job_name, {of_jobs} FROM financial_screener.dag_configuration ORDER BY 1, 2"),

@@ -68,7 +68,7 @@ def test_it_is_undone_by_entry_and_to_a_moment(store_cli: Run, migrated_database
     ("typed", "complaint"),
     [("x2", "write 2"), ("1,5", "write 1.5"), ("double", "write one, such as 2 or 1.5"), ("1.005", "at most two decimals")],
 )
-def test_what_is_no_factor_is_told_how_to_be_written(store_cli: Run, typed: str, complaint: str) -> None:
+def test_the_error_of_an_invalid_factor_says_how_to_write_it(store_cli: Run, typed: str, complaint: str) -> None:
     answer = store_cli("set", *JOB, f"memory_growth={typed}")
     assert (answer.code, answer.out) == (2, "")
     assert complaint in answer.err
@@ -93,4 +93,4 @@ def test_an_airflow_in_which_nothing_grows_is_told_once(
     answer = store_cli(*command, "memory_growth=2", "memory_growth_limit=16Gi")
 
     assert answer.code == 0
-    assert answer.err.count(f"The Airflow here is {version}, and memory grows from 3.3 on") == notes
+    assert answer.err.count(f"Memory does not grow with this Airflow, {version}") == notes

@@ -56,7 +56,7 @@ def fill_all(database: Database) -> None:
         for table, name in constraints:
             connection.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')  # type: ignore[arg-type]
         jobs, groups, overrides = "dag_configuration", "exchange_groups", "dag_configuration_overrides"
-        # One whose values cannot be used either, and one that can run.
+        # One row whose values cannot be used either, and one that can run.
         fill(connection, jobs, columns[jobs], f"dag_name = '{DAG}' AND job_name = '{JOB}'")
         names = ("dag_name", "job_name", "description", "created_by")
         fill(connection, jobs, {name: length for name, length in columns[jobs].items() if name in names[1:]}, "job_name = 'lse'")

@@ -162,7 +162,7 @@ def test_what_refers_to_the_row_still_does(store_cli: Run, migrated_database: Da
     assert migrated_database.execute(of) == [("americas",)]
 
 
-def test_the_way_back_that_is_shown_gives_the_old_name_again(store_cli: Run) -> None:
+def test_the_shown_way_back_restores_the_old_name(store_cli: Run) -> None:
     before = stored(store_cli)
     words = store_cli("rename", DAG, JOB, "americas", "--to-dag", "prices").out.partition("To undo it: ")[2].split()
 

@@ -62,7 +62,7 @@ def test_it_says_what_it_covers_and_what_it_goes_before(store_cli: Run) -> None:
     answer = store_cli("override", DAG, "memory_limit=8Gi", "--for", "2h", *WHY)
 
     assert f"It covers memory_limit of {DAG}/all, and nothing else." in answer.out
-    assert "For memory_limit it goes before override 1 until" in answer.err
+    assert "For memory_limit it replaces override 1 until" in answer.err
     assert "the others run as before: us_markets, lse, german_markets, european_markets." in answer.err
 
 
@@ -71,7 +71,7 @@ def test_an_override_of_a_job_that_is_off_says_that_it_stays_off(store_cli: Run)
 
     answer = store_cli("override", DAG, JOB, "memory_limit=8Gi", "--for", "2h", *WHY)
 
-    assert f"{DAG}/{JOB} is switched off, and stays so: airflow dagconfig enable {DAG} {JOB}" in answer.err
+    assert f"{DAG}/{JOB} is disabled, and stays disabled. To enable it: airflow dagconfig enable {DAG} {JOB}" in answer.err
 
 
 @pytest.mark.parametrize("start", [[], ["--from", "3h"]], ids=["in force", "planned"])
@@ -87,7 +87,7 @@ def test_an_override_is_extended_by_another_one_with_the_same_values(store_cli: 
     assert answer.code == 0
     assert (new["values"], new["reason"], new["state"]) == (old["values"], "quarter end", old["state"])
     assert moment(new["ends_at"]) - moment(old["ends_at"]) == timedelta(minutes=90)
-    # One in force begins anew, at once; times are told by the second.
+    # The new override of one in force begins at once; times are shown to the second.
     assert moment(new["starts_at"]) >= moment(old["starts_at"])
     assert not start or new["starts_at"] == old["starts_at"]
     assert ended["state"] == "ended"
@@ -122,7 +122,7 @@ def test_what_has_ended_is_not_extended_but_made_again_by_the_command_that_is_sh
         pytest.param(["--for", "1h", "batch_size=8"], "COLUMN=VALUE cannot go with --extend", id="other values"),
     ],
 )
-def test_what_is_no_extension_is_refused(store_cli: Run, words: list[str], complaint: str) -> None:
+def test_an_invalid_extension_is_refused(store_cli: Run, words: list[str], complaint: str) -> None:
     store_cli("override", DAG, JOB, "memory_limit=8Gi", "--for", "2h", *WHY)
 
     answer = store_cli("override", "--extend", "1", *words)

@@ -155,7 +155,7 @@ def test_what_airflow_counts_as_finished_for_long_is_deleted_and_nothing_else(sc
         running: "kept",
         unknown: "kept",
     }
-    assert "Airflow has its task as success since " in swept[finished][1]
+    assert "Its task's state in Airflow is success since " in swept[finished][1]
     assert sorted(scene.namespace.left()) == sorted([just_now, running, unknown, another])
 
 
@@ -180,7 +180,7 @@ def test_what_airflow_does_not_know_is_deleted_only_where_that_is_asked_for_and_
 
     assert by_itself[name] == (
         "kept",
-        "Airflow does not know its task; another Airflow may. To delete it: airflow dagconfig sweep"
+        "Airflow does not know its task; another Airflow may know it. To delete it: airflow dagconfig sweep"
         f" --namespace {scene.namespace.name} --unknown",
     )
     assert (unconfirmed.code, "To do it without being asked: --yes" in unconfirmed.err) == (1, True)
@@ -216,10 +216,10 @@ def test_what_has_changed_while_a_person_was_asked_is_not_deleted(scene: Scene, 
         unknown: "deleted",
         adopted: "kept",
     }
-    otherwise = "That was otherwise before the question; the next sweep looks again"
-    assert swept[cleared][1] == f"Airflow has its task as not started, try 1. {otherwise}"
+    otherwise = "This has changed since the question was asked; the next sweep checks again"
+    assert swept[cleared][1] == f"Its task's state in Airflow is not started, try 1. {otherwise}"
     assert swept[settled][1].endswith(otherwise)
-    assert swept[made_known][1] == f"Airflow has its task as running, try 1. {otherwise}"
+    assert swept[made_known][1] == f"Its task's state in Airflow is running, try 1. {otherwise}"
     assert "changed since it was listed" in swept[adopted][1]
 
 

@@ -25,7 +25,7 @@ NO_NUMBER = ["NULL", "-1"]
 NO_QUANTITY = ["'0.1m'", "NULL", "'half'", "'-1'", "'500 m'", "'9e9'"]
 NO_CPU = [*NO_QUANTITY, "'1Ki'", "'1025'"]
 NO_MEMORY = [*NO_QUANTITY[:-1], "'65Ti'"]
-# A dollar is the row's number: each has names of its own.
+# A dollar sign stands for the row's number, so each row has different names.
 JOB = {
     "dag_name": {"dag_name": ["' d$'", "E'd$\\t'", "'d$\u2003'", "'d$\u200b'", "E'd$\\x01x'", "E'-d$\\x1b[31m'"]},
     "job_name": {"job_name": ["'j$ '", "''", "E'j\\n$'"]},
@@ -173,7 +173,7 @@ class Remedy:
 
 
 def shown(texts: Iterable[str]) -> list[Remedy]:
-    """What is to be pasted of several texts, each once."""
+    """The commands to be pasted from several texts, each once."""
     found = dict.fromkeys(match[1] for text in texts if (match := re.search(r"To mend it: (.*)$", text, re.DOTALL)))
     commands = [text for text in found if text.startswith("airflow ")]
     words = dict(zip(commands, words_of(commands), strict=True))
@@ -219,7 +219,7 @@ def test_what_an_error_shows_mends_what_it_is_about(dagconfig: Run, broken: Data
 def test_a_remedy_goes_to_the_database_that_was_asked(
     dagconfig: Run, migrated_database: Database, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """In another schema, too; the default connection's database stays as it is."""
+    """Also in another schema; the default connection's database is not changed."""
     with new_database(migrated_database.server) as other:
         migrate(Target.from_url(other.url, "job settings".replace(" ", "-")))
         with without_rules(other) as put:

@@ -1,4 +1,4 @@
-"""What a command says of the state after it is so."""
+"""The state that a command prints is the state of the database after it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_job_that_an_override_keeps_off_is_not_said_to_be_on(store_cli: Run) -
     assert f"override {number} holds for enabled" in answer.err
 
 
-def test_what_is_still_to_come_is_no_past(store_cli: Run) -> None:
+def test_a_moment_in_the_future_is_not_past(store_cli: Run) -> None:
     answer = store_cli("at", "9999-01-01", DAG, JOB)
 
     assert (answer.code, "is still to come" in answer.err) == (2, True)

@@ -155,7 +155,7 @@ def test_at_shows_the_row_as_it_was(store_cli: Run, between: Callable[[], str]) 
     assert f"rollback {DAG} {JOB} --to" in store_cli("at", before, DAG, JOB).out
 
 
-def test_at_a_moment_before_the_row_there_was_none(store_cli: Run) -> None:
+def test_before_its_creation_there_was_no_row(store_cli: Run) -> None:
     answer = store_cli("at", "2001-01-01", DAG, JOB)
 
     assert answer.code == 3

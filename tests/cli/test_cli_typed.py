@@ -1,4 +1,4 @@
-"""What people type and did not mean: read as it was meant, or answered with what to write."""
+"""Mistyped input: read as it was meant, or refused with what to write instead."""
 
 from __future__ import annotations
 

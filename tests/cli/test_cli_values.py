@@ -1,4 +1,4 @@
-"""What an operator types for a value: assignments, moments."""
+"""Values as an operator types them: assignments, moments."""
 
 from __future__ import annotations
 

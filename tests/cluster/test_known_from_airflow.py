@@ -67,7 +67,7 @@ def test_keep_pod_keeps_no_pod_that_runs_when_the_tasks_time_is_over(real_tasks:
 def test_a_log_that_falls_silent_for_good_hangs_nothing_and_loses_nothing(
     real_tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """apache/airflow#12136: the connection of a followed log brings nothing more, and never ends; the job goes on and ends."""
+    """apache/airflow#12136: the connection of a followed log stalls and never ends, while the job runs on and ends."""
     silent = slowed(tmp_path, '*"follow=true"*', 'kubectl "$@" | head -n 3; exec sleep 600')
     monkeypatch.setenv("AIRFLOW__DAGCONFIG__KUBECTL", silent)
     script = "i=0; while [ $i -lt 20 ]; do echo tick $i; i=$((i+1)); sleep 0.4; done"

@@ -144,7 +144,7 @@ def test_an_eviction_says_that_it_was_the_cluster(real_tasks: Tasks) -> None:
     assert "The job itself did not fail" in task.error
 
 
-def test_a_volume_that_can_not_be_mounted_gives_the_kubelets_sentence(real_tasks: Tasks) -> None:
+def test_the_kubelets_message_about_a_volume_that_cannot_be_mounted_is_shown(real_tasks: Tasks) -> None:
     task = real_tasks.run(
         "true",
         volumes=[{"name": "v", "secret": {"secretName": "no-such"}}],
@@ -191,7 +191,7 @@ def later(seconds: float, action: Callable[[], object]) -> Callable[[object], No
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a lost node is given beyond its time, half a minute twice, is less here: CI waits for it."""
+    """The extra time for a lost node, twice half a minute, is shorter here, because CI waits for it."""
     monkeypatch.setattr(task_pod, "Limits", partial(Limits, node_answers=8.0))
     monkeypatch.setattr(container_log, "GIVEN_UP", 8.0)
 

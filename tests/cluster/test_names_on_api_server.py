@@ -39,7 +39,7 @@ def make(namespace: Namespace, **parameters: Any) -> dict[str, Any]:
 
 
 def accepted(namespace: Namespace, pod: dict[str, Any]) -> dict[str, Any]:
-    """What the API server would make of the pod; fails with its sentence where it refuses."""
+    """Return the pod as the API server would create it; fail with the server's message if it refuses."""
     answer = namespace.cluster.kubectl("create", "--raw", f"{namespace.path}?dryRun=All", "-f", "-", body=pod)
     made: dict[str, Any] = json.loads(answer)
     return made

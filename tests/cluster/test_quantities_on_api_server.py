@@ -31,7 +31,7 @@ def is_quantity(text: str) -> bool:
 
 
 def taken(namespace: Namespace, *texts: str) -> list[str]:
-    """The memory limits that the API server makes of these texts, each in a container of its own."""
+    """The memory limits that the API server returns for these texts, one container each."""
     containers = [
         {"name": f"c{number}", "image": "busybox", "resources": {"limits": {"memory": text}}} for number, text in enumerate(texts)
     ]

@@ -413,7 +413,7 @@ def test_a_watch_without_a_version_begins_with_what_is_there(namespace: Namespac
     assert (first[0], first[1]["metadata"]["name"]) == ("ADDED", "job")
 
 
-def test_a_watch_from_a_version_gives_what_came_after_it_up_to_the_end(namespace: Namespace) -> None:
+def test_a_watch_from_a_version_returns_the_later_events_up_to_the_end(namespace: Namespace) -> None:
     version = start(namespace, pod("job", "sleep 1"))["metadata"]["resourceVersion"]
     seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=120&resourceVersion={version}", ends)
     assert {type_ for type_, _ in seen} == {"MODIFIED"}
@@ -819,7 +819,7 @@ def test_only_paths_that_the_container_has_are_translated(tmp_path: Path, text: 
 # Logs
 
 
-def test_a_follow_gives_every_line_of_a_burst_before_the_end(namespace: Namespace) -> None:
+def test_a_followed_log_has_every_line_of_a_burst_before_the_end(namespace: Namespace) -> None:
     written = b"".join(b"line %d\n" % number for number in range(10_000))
     for attempt in namespace.attempts(written):
         name = f"job-{attempt}"

@@ -23,7 +23,7 @@ from demo import local_pods
 
 ROLES = ("airflow", "operators")
 OWN_ROLES = ("staging_reader", "staging_editor")
-"""What a document calls the roles of a store that shares them with no other."""
+"""The documents' names of the roles of a store that shares them with no other store."""
 """The database users that the documents' GRANTs are for."""
 KINDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
     "empty": (None, False),
@@ -112,7 +112,7 @@ def roles(postgres: Server) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def template(postgres: Server, aged: Callable[[Database], Database]) -> Iterator[Callable[[str], Database]]:
-    """A function that gives a database to copy, of a kind: see KINDS."""
+    """A function that returns a database of a kind, to copy: see KINDS."""
     with ExitStack() as stack:
 
         @cache
@@ -142,7 +142,7 @@ def folder(shell: AirflowShell, tmp_path: Path) -> Iterator[Path]:
     """The folder that commands run in: a clone of the repository, as far as they need one."""
     (tmp_path / "migrations").symlink_to(ROOT / "migrations")
     yield tmp_path
-    # What a document adds to Airflow is not there for the next one.
+    # The next document does not see what this one adds to Airflow.
     shell.run("connections", "delete", "kubernetes_default")
     shell.run("connections", "delete", "postgres_default")
 

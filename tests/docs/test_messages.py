@@ -103,7 +103,7 @@ def update(database: Database, assignment: str) -> None:
 
 
 def without_rules(database: Database) -> None:
-    """What is written from here on is as if it were from before there were rules."""
+    """Rows written from here on are like rows that are older than the rules."""
     for table in ("dag_configuration", "exchange_groups"):
         rules = database.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND conname LIKE 'rule_%%'",
@@ -372,7 +372,7 @@ def earlier_run() -> EarlierRun:
 
 
 def told_below(back: LookBack | tuple[LookBack, DagConfig], earlier: EarlierRun | None = None, line: int = 0) -> Say:
-    """What is told of a pod that was OOMKilled, below the line that says so."""
+    """The explanation of a pod that was OOMKilled, below its first line."""
     found, of = back if isinstance(back, tuple) else (back, replace(config(), version=5))
     told = explain(Outcome(End.OUT_OF_MEMORY, "OOMKilled"), pod(), of, back=replace(found, earlier=earlier))
     return lambda _: told.splitlines()[1 + line]
@@ -456,7 +456,7 @@ def left_to_be_collected(_: Database) -> Any:
 
 def left_after_its_success(_: Database) -> Any:
     notes: list[str] = []
-    pod_run(notes).leave("Airflow has the task as running")
+    pod_run(notes).leave("the task's state in Airflow is running")
     return notes[-1]
 
 
@@ -470,7 +470,7 @@ def lost(_: Database) -> Any:
 
 
 def back(_: Database) -> Any:
-    """The watch is refused once, and the look at the pod after it gives the pod's end."""
+    """The watch is refused once, and the following GET of the pod shows the pod's end."""
     notes: list[str] = []
     running = {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]}
     pod_run(
@@ -557,7 +557,7 @@ def watched_by_an_older_triggerer(_: Database) -> str:
 
 
 def cancelled(state: str | None, *, no_answer: bool = False) -> Say:
-    """What a trigger says that Airflow wants no more, which then has the task in a state, or does not answer."""
+    """The log of a cancelled trigger, for a state of the task in Airflow, or for no answer of Airflow."""
 
     async def ask(_: Any) -> str | None:
         if no_answer:

@@ -1,4 +1,4 @@
-"""What the documents list, columns, parameters, fields, links, is what there is."""
+"""The columns, parameters, fields and links in the documents are those that exist."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def ours(**parameters: Any) -> Leaves:
 
 
 def change(before: Leaves, after: Leaves) -> Leaves:
-    """What a parameter changes in a pod; None for a value that it takes away."""
+    """The changes that a parameter makes to a pod; None for a value that it removes."""
     paths = sorted((before.keys() | after.keys()) - {".metadata.name"})
     return {path: after.get(path) for path in paths if before.get(path) != after.get(path)}
 

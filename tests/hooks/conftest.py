@@ -12,7 +12,7 @@ from airflow_provider_dagconfig.hooks.dag_config import DagConfigHook
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DagConfigHook]:
-    """A function that gives a hook whose connection id leads to this URL."""
+    """A function that returns a hook whose connection has this URL."""
 
     def hook(url: str, conn_id: str = "postgres_default", **arguments: str) -> DagConfigHook:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", url)

@@ -36,7 +36,7 @@ tasks = st.builds(TaskId, names, run_ids, names, st.sampled_from([-1, 1, 11]) | 
 
 
 @given(st.dictionaries(tasks, st.none() | st.sampled_from(["success", "running"]), max_size=30), st.lists(tasks, max_size=5))
-def test_each_task_instance_gets_its_own_state_and_one_that_airflow_lacks_none(states: States, others: list[TaskId]) -> None:
+def test_each_task_instance_gets_its_own_state_and_an_unknown_one_gets_none(states: States, others: list[TaskId]) -> None:
     assert facts_of(airflow(states), [*states, *others]) == {task: TaskFacts(state) for task, state in states.items()}
 
 

@@ -60,7 +60,7 @@ def test_whatever_the_hook_is_asked_its_errors_are_airflows(
     assert isinstance(raised.value, AirflowException)
 
 
-def test_what_an_error_tells_besides_stays(hook: DagConfigHook) -> None:
+def test_the_other_fields_of_an_error_stay(hook: DagConfigHook) -> None:
     with pytest.raises(DagConfigStaleError) as stale:
         hook.update_dag_config(*JOB, batch_size=7, expected_version=9)
     assert (stale.value.expected_version, stale.value.current_version) == (9, 1)
@@ -120,7 +120,7 @@ class TestThePostgresHook:
     def arguments(
         self, connect: Connect, migrated_database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., dict[str, Any]]:
-        """A function that gives what the driver is asked to connect with, for an extra of the Airflow connection."""
+        """A function that returns the driver's connection parameters for an extra of the Airflow connection."""
         given: list[dict[str, Any]] = []
 
         def connects(**arguments: Any) -> Any:

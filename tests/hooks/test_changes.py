@@ -75,11 +75,11 @@ class TestJobs:
         assert (config.memory_growth, config.memory_growth_limit) == (None, None)
 
     @pytest.mark.parametrize("factor", [0, Decimal("0.00"), 1, 1.05, "1.005", 10.01, "NaN"])
-    def test_a_factor_that_is_none_is_refused(self, hook: DagConfigHook, factor: Any) -> None:
+    def test_an_invalid_factor_is_refused(self, hook: DagConfigHook, factor: Any) -> None:
         with pytest.raises(DagConfigInvalidError, match=r"memory_growth '.*' of data_collection_equities/lse must be a"):
             hook.update_dag_config(*JOB, memory_growth=factor)
 
-    def test_a_change_that_changes_nothing_is_none(self, hook: DagConfigHook) -> None:
+    def test_a_change_that_changes_nothing_is_not_recorded(self, hook: DagConfigHook) -> None:
         before = hook.get_dag_config(*JOB)
 
         assert hook.update_dag_config(*JOB, batch_size=before.batch_size, updated_by="ann") == before
@@ -141,7 +141,7 @@ class TestVersions:
         assert "{" not in str(error.value)
         assert hook.get_dag_config(*JOB).batch_size == 7
 
-    def test_version_0_makes_a_row_and_changes_none(self, hook: DagConfigHook) -> None:
+    def test_version_0_creates_a_row_and_changes_no_existing_one(self, hook: DagConfigHook) -> None:
         assert hook.update_dag_config("new_dag", expected_version=0).version == 1
         with pytest.raises(DagConfigStaleError, match="is there already"):
             hook.update_dag_config("new_dag", expected_version=0)
@@ -367,7 +367,7 @@ class TestOverrides:
         ],
         ids=str,
     )
-    def test_what_cannot_be_is_refused_and_leaves_nothing(
+    def test_an_invalid_override_is_refused_and_leaves_nothing(
         self, hook: DagConfigHook, arguments: dict[str, object], complaint: str
     ) -> None:
         with pytest.raises(DagConfigInvalidError, match=complaint):
@@ -375,7 +375,7 @@ class TestOverrides:
 
         assert hook.get_overrides(active_only=False) == []
 
-    def test_one_that_is_not_there_cannot_be_ended_or_read(self, hook: DagConfigHook) -> None:
+    def test_a_missing_override_cannot_be_ended_or_read(self, hook: DagConfigHook) -> None:
         for act in (hook.end_override, hook.get_override):
             with pytest.raises(DagConfigNotFoundError, match=r"(?i)there is no override 99"):
                 act(99)
@@ -556,7 +556,9 @@ def test_what_the_database_refuses_is_the_cause(hook: DagConfigHook) -> None:
         ),
     ],
 )
-def test_what_is_no_column_is_no_argument(hook: DagConfigHook, change: Callable[[DagConfigHook], object], said: str) -> None:
+def test_a_name_that_is_not_a_column_is_not_an_argument(
+    hook: DagConfigHook, change: Callable[[DagConfigHook], object], said: str
+) -> None:
     with pytest.raises(TypeError, match=said):
         change(hook)
 
@@ -580,7 +582,7 @@ def test_what_is_no_column_is_no_argument(hook: DagConfigHook, change: Callable[
     ids=repr,
 )
 @pytest.mark.parametrize("group", ["lse", "new_group"])
-def test_what_is_no_exchange_code_is_refused(hook: DagConfigHook, codes: Any, group: str) -> None:
+def test_an_invalid_exchange_code_is_refused(hook: DagConfigHook, codes: Any, group: str) -> None:
     before = hook.get_all_exchange_groups()
 
     with pytest.raises(DagConfigInvalidError, match=rf"^exchanges .* of exchange group {group} .*such as \['NYSE', 'NASDAQ'\]"):

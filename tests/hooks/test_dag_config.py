@@ -49,7 +49,7 @@ def test_a_job_is_read_with_its_origin_and_its_last_change(hook: DagConfigHook, 
     assert config.updated_at == config.change.changed_at
 
 
-def test_what_the_last_change_did_to_the_row_is_read_too_and_an_override_is_none(hook: DagConfigHook) -> None:
+def test_the_last_change_of_the_row_is_read_too_and_an_override_is_not_one(hook: DagConfigHook) -> None:
     job = ("data_collection_equities", "lse")
     made = hook.get_dag_config(*job).row_change
     hook.update_dag_config(*job, memory_limit="4Gi", batch_size=7, description="London", updated_by="ann", reason="new feed")
@@ -325,7 +325,7 @@ def test_a_change_gives_the_new_configuration(hook: DagConfigHook) -> None:
     assert config.change.changed_by == "ann"
 
 
-def test_a_change_makes_the_row_where_there_is_none(hook: DagConfigHook) -> None:
+def test_a_change_creates_the_row_if_it_does_not_exist(hook: DagConfigHook) -> None:
     config = hook.update_dag_config("new_dag", timeout_seconds=60)
 
     assert (config.job_name, config.timeout_seconds, config.origin) == ("all", 60, "financial_screener.dag_configuration, row 10")

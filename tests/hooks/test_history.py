@@ -145,7 +145,7 @@ def test_rows_are_seen_as_they_were(hook: DagConfigHook) -> None:
     assert [group and group["exchanges"] for group in groups] == [["LSE"], ["LSE", "AIM"], None]
 
 
-def test_a_time_before_the_row_has_none(hook: DagConfigHook) -> None:
+def test_before_its_creation_there_is_no_row(hook: DagConfigHook) -> None:
     assert hook.get_dag_config_at(*JOB, now() - timedelta(days=365)) is None
     assert hook.get_dag_config_at("no_such_dag", "all", now()) is None
 

@@ -352,9 +352,9 @@ def test_a_task_that_is_marked_failed_leaves_no_pod(system: System) -> None:
 
 
 @pytest.mark.row("the task's process was told to stop, and nobody decided that")
-def test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_goes_on_with_it(system: System, row: Row) -> None:
+def test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_adopts_it(system: System, row: Row) -> None:
     """
-    As where a worker's whole process group is stopped: Airflow has the task as running, so nobody decided that.
+    As where a worker's whole process group is stopped: the task's state in Airflow is running, so nobody decided that.
 
     apache/airflow#73006: SIGTERM in the middle of execute made a success of a task whose work was never done.
     """
@@ -418,7 +418,7 @@ def killed(system: System) -> Iterator[Mapped]:
 
 @pytest.fixture(scope="module")
 def of_a_dead_scheduler(system: System, killed: Mapped) -> Mapped:
-    """Kill the scheduler, and with it the worker of one of two tasks; that of the other goes on. Then start another scheduler."""
+    """Kill the scheduler and the worker of one of two tasks; the other worker runs on. Then start another scheduler."""
     pods = killed.pods
     lost, zombie = (task_process(pod["metadata"]["name"]) for pod in pods)
     [scheduler] = [one for one in psutil.Process(system.demo.process.pid).children() if "scheduler" in one.cmdline()]
@@ -438,7 +438,7 @@ def of_a_dead_scheduler(system: System, killed: Mapped) -> Mapped:
 
 @on_the_cluster
 @pytest.mark.row("the task's process was killed, and another map index's too")
-def test_each_map_index_goes_on_with_its_own_pod(system: System, row: Row, killed: Mapped) -> None:
+def test_each_map_index_adopts_its_own_pod(system: System, row: Row, killed: Mapped) -> None:
     for index in range(2):
         log = killed.log(system, index)
         row.is_told(log)
@@ -455,7 +455,7 @@ def test_a_pod_is_adopted_whose_scheduler_was_killed_with_its_workers(
 
 @on_the_cluster
 @pytest.mark.row("the scheduler was restarted, and the worker goes on beside the next try")
-def test_a_pod_is_adopted_though_the_worker_of_a_dead_scheduler_goes_on(
+def test_a_pod_is_adopted_though_the_worker_of_a_dead_scheduler_runs_on(
     system: System, row: Row, of_a_dead_scheduler: Mapped
 ) -> None:
     log = of_a_dead_scheduler.log(system, 1)

@@ -70,7 +70,7 @@ def runs(
         # Seconds after which a triggerer that says nothing loses its triggers to another one.
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        # Airflow 3.3.2 takes a task that goes on before the executor has told that it was deferred for lost, and tries it again. A
+        # Airflow 3.3.2 treats a task as lost if it resumes before the executor has reported its deferral, and retries it. A
         # worker's supervisor may tell it so many seconds late; no pod here ends as soon as that.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
@@ -144,7 +144,7 @@ def test_each_line_of_the_log_is_there_once_and_in_order(runs: Runs, dag_id: str
     assert is_gone(runs, dag_id)
 
 
-def test_a_task_that_goes_on_has_the_pods_result(runs: Runs) -> None:
+def test_a_resumed_task_has_the_pods_result(runs: Runs) -> None:
     assert runs.task("result") == ("success", 1)
     found = runs.airflow.request(
         "GET", f"/dags/result/dagRuns/{RUN}/taskInstances/run/xcomEntries/return_value", deserialize="true"
@@ -199,7 +199,7 @@ def test_a_row_that_is_changed_and_switched_off_and_a_database_that_is_away(runs
     assert "'batch_size': 5," not in str(rendered)
 
 
-def test_another_triggerer_goes_on(runs: Runs) -> None:
+def test_another_triggerer_takes_over(runs: Runs) -> None:
     assert runs.task("triggerer_died") == ("success", 1)
     assert lines(runs, "triggerer_died") == ["the end"]
     assert len(runs.pods("triggerer_died")) == 1

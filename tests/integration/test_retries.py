@@ -65,7 +65,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "mapped": {"max_retries": 1},
     "invalid_row": {"max_retries": 5},
 }
-"""What differs from a job with no retry and no delay."""
+"""The differences from a job with no retry and no delay."""
 
 
 pytestmark = pytest.mark.cluster
@@ -169,7 +169,8 @@ def test_a_worker_and_its_pod_died_and_the_row_allows_no_other(runs: Runs) -> No
 def test_what_the_cluster_did_uses_up_no_retry(runs: Runs, dag_id: str, reason: str) -> None:
     assert runs.task(dag_id) == ("failed", 2)
     assert runs.says(dag_id, 1).startswith(
-        f"this try failed by no fault of the job ({reason}), 1 of 3 times that use up none of its 0 retries; next at "
+        f"this try failed through no fault of the job ({reason}): 1 of 3 such failures that do not count against its 0 retries;"
+        " next at "
     )
     assert runs.says(dag_id, 2) == "no retry: try 1 of 1 failed (Deleted)"
 
@@ -210,14 +211,14 @@ def test_a_task_that_is_cleared_while_it_runs_begins_anew(runs: Runs) -> None:
     first, second = runs.pods("cleared_while_running")
     assert (annotation(first, "try-number"), annotation(second, "try-number")) == ("1", "2")
     assert runs.says("cleared_while_running") == (
-        "no retry: somebody ended the task or cleared it (Airflow has the task as restarting)"
+        "no retry: somebody ended the task or cleared it (the task's state in Airflow is restarting)"
     )
 
 
-def test_an_author_who_says_none_has_none(runs: Runs) -> None:
+def test_zero_retries_in_the_dag_mean_no_retry(runs: Runs) -> None:
     assert runs.task("author_says_0") == ("failed", 1)
     assert runs.says("author_says_0") == (
-        "no retry: try 1 of 6 failed (exit code 3), and the retries that the DAG gives the task at most are used up"
+        "no retry: try 1 of 6 failed (exit code 3), and the retries that the DAG allows are used up"
     )
 
 
@@ -237,7 +238,7 @@ def test_a_task_instance_from_before_the_ceiling_has_the_retries_that_it_was_mad
     assert runs.task("older_than_the_ceiling") == ("failed", 3)
     assert len(runs.pods("older_than_the_ceiling")) == 3
     assert runs.says("older_than_the_ceiling", 2).startswith("try 2 of 6 failed (exit code 3); next at ")
-    assert runs.says("older_than_the_ceiling", 3).endswith("the retries that the DAG gives the task at most are used up")
+    assert runs.says("older_than_the_ceiling", 3).endswith("the retries that the DAG allows are used up")
 
 
 def test_a_job_that_may_run_once_has_one_pod(runs: Runs) -> None:

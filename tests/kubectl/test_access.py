@@ -90,7 +90,7 @@ def test_the_tasks_parameters_come_before_the_connection(kubeconfig: str) -> Non
 
 
 def read_by_a_child(environment: dict[str, str]) -> Any:
-    """What a process that gets the open files reads under the name in KUBECONFIG, twice."""
+    """The kubeconfig that a process with the open files reads through KUBECONFIG, twice."""
     done = subprocess.run(
         ["sh", "-c", 'cat "$KUBECONFIG" "$KUBECONFIG"'],
         env={**environment, "PATH": os.environ["PATH"]},
@@ -214,7 +214,7 @@ def test_the_servers_certificate_is_not_verified_only_where_the_connection_says_
         ),
     ],
 )
-def test_bad_credentials_are_refused_by_a_sentence_that_names_them_and_shows_none(
+def test_bad_credentials_are_refused_by_a_message_that_names_them_and_does_not_show_them(
     extra: dict[str, Any], arguments: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ClusterAccessError) as refusal:

@@ -1,5 +1,5 @@
 """
-What each answer of an API server or a proxy, and each way of giving none, means to a task: asked through the real kubectl.
+The meaning of each answer of an API server or a proxy, and of each missing answer, to a task, through the real kubectl.
 
 Each kubectl of this machine is driven: the one in PATH, and those that the variable DAGCONFIG_TEST_KUBECTLS names.
 """
@@ -145,7 +145,7 @@ def test_a_server_that_asks_for_patience_is_obeyed(api_server: Server, tmp_path:
     assert [(verb, ask(client, verb).fault) for verb in VERBS] == [(verb, Fault.SERVER_ERROR) for verb in VERBS]
 
 
-def test_what_is_not_there_is_gone_only_where_an_api_server_says_so(api_server: Server, tmp_path: Path, kubectl: str) -> None:
+def test_not_found_from_an_api_server_means_that_the_pod_is_gone(api_server: Server, tmp_path: Path, kubectl: str) -> None:
     client = client_of(kubectl, kubeconfig(tmp_path, api_server.url))
     api_server.answers = {verb: [status(404, 'pods "collect" not found')] for verb in VERBS}
     for verb in ("create", "get", "watch", "log", "replace"):
@@ -204,13 +204,13 @@ def test_a_connection_that_ends_without_an_answer_is_out_of_reach(api_server: Se
     assert {ask(client, verb).fault for verb in VERBS} == {Fault.UNREACHABLE}
 
 
-def test_a_certificate_that_nobody_knows_is_no_matter_of_waiting(tls_server: Server, tmp_path: Path, kubectl: str) -> None:
+def test_an_unknown_certificate_fails_without_waiting(tls_server: Server, tmp_path: Path, kubectl: str) -> None:
     error = ask(client_of(kubectl, kubeconfig(tmp_path, tls_server.url)), "create")
     assert (error.fault, "x509" in error.message) == (Fault.MISCONFIGURED, True)
     assert not tls_server.asked
 
 
-def test_a_certificate_of_another_server_is_no_matter_of_waiting(tmp_path: Path, kubectl: str) -> None:
+def test_a_certificate_of_another_server_fails_without_waiting(tmp_path: Path, kubectl: str) -> None:
     file = certificate(tmp_path, "127.0.0.9")
     server = Server(file)
     try:
@@ -220,7 +220,7 @@ def test_a_certificate_of_another_server_is_no_matter_of_waiting(tmp_path: Path,
     assert (error.fault, "127.0.0.9" in error.message) == (Fault.MISCONFIGURED, True)
 
 
-def test_a_server_without_tls_is_no_matter_of_waiting(api_server: Server, tmp_path: Path, kubectl: str) -> None:
+def test_a_server_without_tls_fails_without_waiting(api_server: Server, tmp_path: Path, kubectl: str) -> None:
     config = kubeconfig(tmp_path, api_server.url.replace("http:", "https:"))
     assert ask(client_of(kubectl, config), "create").fault is Fault.MISCONFIGURED
 
@@ -321,9 +321,7 @@ def test_a_credential_plugin_may_read_a_connections_kubeconfig_which_is_in_no_di
 
 
 @pytest.mark.parametrize("named", ["no-such-plugin", "/no/such/plugin"])
-def test_a_credential_plugin_that_is_not_there_is_no_matter_of_waiting(
-    tls_server: Server, tmp_path: Path, kubectl: str, named: str
-) -> None:
+def test_a_missing_credential_plugin_fails_without_waiting(tls_server: Server, tmp_path: Path, kubectl: str, named: str) -> None:
     config = kubeconfig(tmp_path, tls_server.url, user_of(named), **{"insecure-skip-tls-verify": True})
     error = ask(client_of(kubectl, config), "create")
     assert (error.fault, named in error.message) == (Fault.MISCONFIGURED, True)
@@ -370,13 +368,13 @@ def test_a_kubeconfig_without_credentials_is_said(tls_server: Server, tmp_path: 
     assert (error.fault, "the kubeconfig has no credentials" in error.message) == (Fault.MISCONFIGURED, True)
 
 
-def test_a_token_file_that_is_not_there_is_no_matter_of_waiting(tls_server: Server, tmp_path: Path, kubectl: str) -> None:
+def test_a_missing_token_file_fails_without_waiting(tls_server: Server, tmp_path: Path, kubectl: str) -> None:
     config = kubeconfig(tmp_path, tls_server.url, {"tokenFile": "/no/such/token"}, **{"insecure-skip-tls-verify": True})
     error = ask(client_of(kubectl, config), "create")
     assert (error.fault, "/no/such/token" in error.message) == (Fault.MISCONFIGURED, True)
 
 
-# --- what becomes of the task ---
+# --- the end of the task ---
 
 
 def run(server: Server, folder: Path, kubectl: str, notes: list[str], startup_timeout: float = 60) -> Ended:

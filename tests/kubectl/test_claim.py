@@ -176,7 +176,7 @@ REFUSED = Permit("No pod is made: it was made before")
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded", "Failed"])
-def test_a_try_that_may_make_no_pod_goes_on_with_the_one_that_is_there(phase: str) -> None:
+def test_a_try_that_may_not_create_a_pod_adopts_the_existing_one(phase: str) -> None:
     """There will be no other: also how one failed, while nobody looked, is this try's end."""
     one, asked = claim(SECOND_TRY, permit=REFUSED, get=[pod(phase)])
     assert not isinstance(one.attempt(), NotYet)
@@ -184,7 +184,7 @@ def test_a_try_that_may_make_no_pod_goes_on_with_the_one_that_is_there(phase: st
 
 
 @pytest.mark.parametrize("left", [Fault.NOT_FOUND, pod("Succeeded", ids(**COLLECTED))], ids=["none", "one that was reported"])
-def test_a_try_that_may_make_no_pod_ends_where_there_is_none_to_go_on_with(left: Scripted) -> None:
+def test_a_try_that_may_not_create_a_pod_ends_if_there_is_none_to_adopt(left: Scripted) -> None:
     one, asked = claim(SECOND_TRY, permit=REFUSED, get=[left])
     with pytest.raises(PodNotAllowed, match="No pod is made: it was made before"):
         one.attempt()
@@ -245,7 +245,7 @@ def test_a_pod_of_a_later_try_is_neither_taken_nor_deleted() -> None:
     assert asked.requests == ["create collect", "get collect"]
 
 
-def test_a_name_that_is_anothers_is_said_and_its_pod_is_none_of_this_task() -> None:
+def test_a_pod_of_another_task_with_this_name_is_reported_and_not_used() -> None:
     one, asked = claim(create=[Fault.ALREADY_EXISTS], get=[pod(annotations=ids("another"))])
     with pytest.raises(KubectlError, match="exists and is not this task's"):
         one.attempt()

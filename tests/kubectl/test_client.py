@@ -1,5 +1,5 @@
 """
-What kubectl says, read; and kubectl.sh run with kubectls that behave badly.
+kubectl's messages are parsed; kubectl.sh is run with kubectls that misbehave.
 
 The texts are what kubectl 1.20.2 to 1.37.1 wrote; ``test_answers.py`` drives the kubectls that are here.
 """
@@ -132,7 +132,7 @@ def test_what_is_no_password_is_shown(text: str) -> None:
     assert read_error(1, text).message == text
 
 
-def test_a_proxys_address_that_kubectl_can_not_read_is_no_matter_of_waiting() -> None:
+def test_an_invalid_proxy_address_fails_without_waiting() -> None:
     error = read_error(1, 'error: invalid \'proxy-url\' "ftp://10.0.0.1" for cluster "c": unsupported scheme "ftp"')
     assert error.fault is Fault.MISCONFIGURED
 
@@ -202,7 +202,7 @@ def test_a_machine_without_kubectl_says_how_to_get_it(tmp_path: Path, monkeypatc
     assert refusal.value.fault is Fault.MISCONFIGURED
 
 
-def test_a_request_goes_on_after_the_thread_that_made_it(fake_kubectl: Path) -> None:
+def test_a_request_outlives_the_thread_that_made_it(fake_kubectl: Path) -> None:
     """It ends with the process, not with a thread."""
     os.mkfifo(fake_kubectl / "fifo")
     (fake_kubectl / "kubectl").write_text(f"#!/bin/sh\nexec cat {fake_kubectl}/fifo\n")

@@ -108,7 +108,7 @@ def test_no_variable_of_the_worker_changes_what_is_asked(recording: Path, monkey
 def test_no_variable_of_a_shell_changes_what_is_done(
     recording: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """Not in our script, and not in a kubectl that is one."""
+    """Neither in kubectl.sh, nor in a kubectl that is a shell script."""
     wrapped = recording / "kubectl"
     wrapped.write_text(wrapped.read_text().replace("#!/bin/sh", "#!/bin/bash"))
     before = ask_everything(recording)

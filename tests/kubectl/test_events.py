@@ -44,7 +44,7 @@ def test_pieces_of_any_length_give_the_same_events(cuts: list[int]) -> None:
         pytest.param(b'{"type": "ERROR", "object": {"code": 410, "message": "too old"}}\n', Fault.EXPIRED, "too old", id="410"),
     ],
 )
-def test_what_is_no_event_is_said_after_the_events_before_it(told: bytes, fault: Fault, says: str) -> None:
+def test_an_invalid_event_is_reported_after_the_events_before_it(told: bytes, fault: Fault, says: str) -> None:
     events = WatchBytes().feed(BYTES + told)
     assert [next(events), next(events), next(events)] == EVENTS
     with pytest.raises(KubectlError) as error:
@@ -57,7 +57,7 @@ def test_what_is_no_event_is_said_after_the_events_before_it(told: bytes, fault:
 def test_half_a_line_is_no_event_once_the_watch_has_ended(half: bytes) -> None:
     watch = WatchBytes()
     assert list(watch.feed(half)) == []
-    with pytest.raises(KubectlError, match="the watch told no event") as error:
+    with pytest.raises(KubectlError, match="the watch sent something that is not an event") as error:
         list(watch.feed(b""))
     assert error.value.fault is Fault.UNREACHABLE
 

@@ -1,4 +1,4 @@
-"""What a person is told about the end of a pod: whose change is behind it, and both ways out."""
+"""The explanation of a pod's end: whose change caused it, and both remedies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def past(found: HistoryEntry | None, *later: HistoryEntry) -> LookBack:
 
 
 def out_of_memory(back: LookBack | None, config: DagConfig = CONFIG) -> list[str]:
-    """What is told below the first line."""
+    """The explanation below the first line."""
     limits = {"limits": {"memory": "2Gi"}}
     pod = {"metadata": {"name": "collect"}, "spec": {"containers": [{"name": "base", "resources": limits}]}}
     lines = explain(Outcome(End.OUT_OF_MEMORY, "OOMKilled", exit_code=137), pod, config, back=back).splitlines()
@@ -106,7 +106,7 @@ def out_of_memory(back: LookBack | None, config: DagConfig = CONFIG) -> list[str
         pytest.param(past(None), ["memory_limit has never been changed since the history begins."], id="no-entry"),
         pytest.param(
             BACK,
-            ["Who set memory_limit could not be asked for now. To see it: airflow dagconfig history collection us_markets"],
+            ["Who set memory_limit cannot be read from the audit now. To see it: airflow dagconfig history collection us_markets"],
             id="no-answer",
         ),
     ],
@@ -115,7 +115,7 @@ def test_a_failure_names_the_change_behind_it_and_both_ways_out(back: LookBack |
     assert out_of_memory(back) == [*says, *RAISE]
 
 
-def test_who_has_raised_it_meanwhile_is_named_and_nothing_is_left_to_do() -> None:
+def test_a_person_who_raised_it_meanwhile_is_named_and_there_is_nothing_left_to_do() -> None:
     assert out_of_memory(past(lowered(old="2Gi", new="6Gi"))) == [
         "Meanwhile dba has changed memory_limit from 2Gi to 6Gi 20 minutes ago (version 5: smaller nodes): the next try runs with"
         " it."
@@ -255,5 +255,5 @@ def test_what_is_more_than_the_whole_quota_is_lowered_with_its_request() -> None
     ],
     ids=["another-containers", "pods", "new", "must-specify"],
 )
-def test_a_quota_that_is_not_about_the_rows_values_names_none(sentence: str) -> None:
+def test_a_quota_of_other_values_names_no_value_of_the_row(sentence: str) -> None:
     assert quota_remedy(sentence, CONFIG) == ""

@@ -59,7 +59,7 @@ def manifest(try_number: int = 2, max_tries: int | None = None) -> dict[str, Any
 
 
 DONE = found("here", try_number=2, phase="Succeeded")
-"""What the API server answers to whoever adopts or creates."""
+"""The API server's answers to requests that adopt or create a pod."""
 
 
 def claim_of(asked: Asked, former: list[Scripted], own: list[Scripted] | None = None, max_tries: int | None = None) -> Claim:

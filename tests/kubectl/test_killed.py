@@ -36,7 +36,7 @@ ASKS = RUNS.replace("PodRun(kubectl", "kubectl.get() and PodRun(kubectl")
 
 @contextmanager
 def worker(script: str, folder: Path, *given: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a script in a process that has a folder of its own for temporary files; it reads JSON from its standard input."""
+    """Run a script in a process with a separate folder for temporary files; it reads JSON from standard input."""
     environment = {**os.environ, "TMPDIR": str(folder), "MARK": str(folder)}
     process = subprocess.Popen(
         [sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -68,7 +68,7 @@ def kubectl_that(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) 
 
 
 def run_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> tuple[Ended, list[str]]:
-    """Run with a kubectl that gives these answers, and finish; give the end, a success or not."""
+    """Run with a kubectl that returns these answers, and finish; return the end, whether it is a success or not."""
     said: list[str] = []
     kubectl = kubectl_that(folder, monkeypatch, **answers)
     on_line = said.append if "log" in answers else None
@@ -194,7 +194,7 @@ def test_a_watch_that_tells_no_event_is_lost_and_opened_again(
 
 
 def test_a_large_log_that_stalls_at_its_end_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with an old kubelet, which goes on with the file that was rotated away."""
+    """As with an old kubelet, which keeps reading the file that was rotated away."""
     write = "for i in $(seq 1200); do printf '2026-11-23T02:00:00.%09dZ %s %01000d\\n' $i line 0; done"
     _, said = run_with(
         tmp_path,
@@ -304,7 +304,7 @@ def test_a_kubeconfig_that_is_being_written_ends_no_pod(tmp_path: Path, monkeypa
     assert any("Kubectl can't make the request" in line and "did not find expected key" in line for line in said)
 
 
-def test_a_log_that_is_opened_again_goes_on_where_the_pod_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reopened_log_continues_if_the_pod_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end = {"type": "MODIFIED", "object": pod(2, SUCCEEDED["status"], uid="one")}
     one, two = "echo '2026-11-23T02:00:00Z one'", "echo '2026-11-23T02:00:01Z two'"
     _, said = run_with(
@@ -358,7 +358,7 @@ def test_a_pod_without_a_success_has_nothing_to_collect_and_is_deleted_at_once()
 # --- a run that is killed ---
 
 
-def test_a_kill_says_nothing_until_what_it_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_logs_nothing_until_the_interrupted_code_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have interrupted the writing of a line, whose lock is not free before: structlog's can't be taken twice."""
     writing, said = threading.Lock(), []
 
@@ -503,16 +503,16 @@ def test_a_kill_that_nobody_decided_leaves_the_pod_and_says_so(tmp_path: Path, m
         LIMITS,
         on_line=None,
         note=said.append,
-        judge_kill=lambda: Kill(False, "Airflow has it as running"),
+        judge_kill=lambda: Kill(False, "the task's state in Airflow is running"),
     )
     run_and_kill(running, tmp_path)
     assert not (tmp_path / "deleted").exists()
-    assert "is left as it is: Airflow has it as running" in said[-1]
+    assert "is left as it is: the task's state in Airflow is running" in said[-1]
     assert "30 s (activeDeadlineSeconds)" in said[-1]
 
 
 def test_a_kill_is_judged_by_the_run_and_not_by_the_signal_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it interrupts may hold the lock that the question to Airflow needs."""
+    """The interrupted code may hold the lock that the request to Airflow needs."""
     asking, judged = threading.Lock(), []
 
     def judge() -> Kill:

@@ -85,5 +85,5 @@ def test_another_containers_resources_are_not_taken_for_the_rows(sentence: str) 
     assert "SELECT" not in remedy
 
 
-def test_what_is_no_limit_range_has_no_such_remedy() -> None:
+def test_other_errors_have_no_limit_ranges_remedy() -> None:
     assert limit_range_remedy(f"{FORBIDDEN}exceeded quota: compute, requested: limits.cpu=2", CONFIG) == ""

@@ -39,8 +39,8 @@ def test_all_pages_are_read_and_no_other_installations_pod_is_among_them(namespa
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 DELETE, LOOK_AGAIN = (
-    Verdict(Fate.DELETE, "Airflow has its task as failed"),
-    Verdict(Fate.LOOK_AGAIN, "Airflow has its task as failed"),
+    Verdict(Fate.DELETE, "Its task's state in Airflow is failed"),
+    Verdict(Fate.LOOK_AGAIN, "Its task's state in Airflow is failed"),
 )
 
 
@@ -62,7 +62,7 @@ def test_a_pod_is_deleted_as_it_was_listed(namespace: Namespace) -> None:
     create(namespace, "a", installation="one")
     pods = InstallationPods({"KUBECONFIG": namespace.kubeconfig}, namespace.name, "one")
 
-    assert pods.deal_with(pods.all()[0], DELETE, NOW) == Done("a", "deleted", "Airflow has its task as failed")
+    assert pods.deal_with(pods.all()[0], DELETE, NOW) == Done("a", "deleted", "Its task's state in Airflow is failed")
     assert namespace.left() == []
 
 
@@ -84,7 +84,7 @@ def test_what_is_only_tried_changes_nothing(namespace: Namespace) -> None:
 
 
 @pytest.mark.parametrize(("verdict", "verb"), [(DELETE, "delete"), (LOOK_AGAIN, "update")], ids=["delete", "mark"])
-def test_what_may_not_be_done_says_which_rule_to_add(api_server: Server, tmp_path: Path, verdict: Verdict, verb: str) -> None:
+def test_a_forbidden_request_names_the_missing_rule(api_server: Server, tmp_path: Path, verdict: Verdict, verb: str) -> None:
     forbidden = status(403, f'pods "a" is forbidden: User "x" cannot {verb} resource "pods"')
     api_server.answers |= {"delete": [forbidden], "replace": [forbidden]}
     api_server.answers["get"] = [listed("a"), document(item("a"))]
@@ -129,7 +129,7 @@ def test_a_list_that_is_forgotten_again_and_again_ends(api_server: Server, tmp_p
         InstallationPods({"KUBECONFIG": kubeconfig(tmp_path, api_server.url)}, "jobs", "one").all()
 
 
-def test_what_is_no_list_is_an_api_server_out_of_reach(api_server: Server, tmp_path: Path) -> None:
+def test_an_answer_that_is_not_a_list_counts_as_an_unreachable_api_server(api_server: Server, tmp_path: Path) -> None:
     api_server.answers["get"] = [document({"kind": "Login"})]
 
     with pytest.raises(KubectlError) as refused:

@@ -44,11 +44,11 @@ def test_half_a_line_of_a_broken_request_is_dropped_since_it_comes_again_in_whol
 
 
 def carried(log: LogLines) -> LogLines:
-    """What another process makes of how far this one has read."""
+    """The state of reading, as another process restores it."""
     return LogLines(json.loads(json.dumps(log.position)))
 
 
-def test_another_process_goes_on_where_one_has_ended() -> None:
+def test_another_process_continues_where_one_ended() -> None:
     first = LogLines()
     lines = [stamp(number) + b"line %d\n" % number for number in range(20)]
     assert len(read(first, *lines[:10], lines[10][:-1])) == 10

@@ -327,7 +327,7 @@ def test_out_of_memory_names_the_limit_of_the_jobs_container_and_not_of_a_sideca
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(400_000, "p_timeout_seconds => 604800);"), (604_800, "It is the longest there is: divide the job.")],
+    [(400_000, "p_timeout_seconds => 604800);"), (604_800, "No longer timeout is allowed: divide the job.")],
 )
 def test_no_more_time_is_advised_than_the_rules_allow(seconds: int, says: str) -> None:
     made = pod("Failed", terminated(143), reason="DeadlineExceeded")
@@ -338,7 +338,7 @@ def test_no_more_time_is_advised_than_the_rules_allow(seconds: int, says: str) -
 
 
 def test_a_container_that_was_gone_before_its_end_was_seen_says_that_somebody_deleted_the_pod() -> None:
-    """What the kubelet of 1.20 tells on a busy node, where the runtime has removed the container first."""
+    """The status that the kubelet of 1.20 reports on a busy node, where the runtime removed the container before."""
     unknown = {
         "exitCode": 137,
         "reason": "ContainerStatusUnknown",

@@ -1,4 +1,4 @@
-"""What follows from what was seen of a pod, and when: no process, no clock, no waiting."""
+"""The consequences of a pod's observations: no process, no clock, no waiting."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_pod_that_vanishes_after_its_container_has_ended_ended_so() -> None:
     assert outcome(one, 1).exit_code == 3
 
 
-def test_a_container_that_has_ended_is_the_end_where_a_sidecar_goes_on() -> None:
+def test_the_end_of_the_base_container_is_the_pods_end_while_a_sidecar_runs_on() -> None:
     one = life()
     one.record_state(pod(ended(3)), 7)
     assert one.has_ended
@@ -198,7 +198,7 @@ def test_a_thousand_lives_need_one_loop() -> None:
     assert [number for number, one in enumerate(lives) if isinstance(one.verdict(600), Outcome)] == [17]
 
 
-def test_who_sees_the_pod_late_does_not_wait_longer_for_its_end() -> None:
+def test_a_late_first_observation_does_not_prolong_the_wait_for_the_end() -> None:
     """As a triggerer that was restarted: the try began at 0, so that the pod ran by 30 at the latest."""
     late = life(startup_timeout=30, timeout=600, grace_period=30)
     late.record_state(pod(RUNNING), 500)

@@ -1,4 +1,4 @@
-"""What a run does with its pod in the end: deletes it, marks it, leaves it. No process, no waiting."""
+"""The release of a pod at the end of a run: it is deleted, marked or left. No process, no waiting."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_pod_that_is_anothers_by_the_end_is_left_as_it_is(found: dict[str, Any
 
 
 @pytest.mark.parametrize(("keep", "verb"), [(False, "deleted"), (True, "marked as collected")])
-def test_what_can_not_be_done_is_said(keep: bool, verb: str) -> None:
+def test_a_forbidden_deletion_or_mark_is_reported(keep: bool, verb: str) -> None:
     notes: list[str] = []
     one, _ = release(notes, delete=[Fault.FORBIDDEN], replace=[Fault.FORBIDDEN])
     one.delete_or_mark(pod("Succeeded"), keep=keep, pause=no_pause)
@@ -171,7 +171,7 @@ def test_a_success_is_thrown_away_only_by_a_person() -> None:
     assert "is being deleted" in str(unwanted(one, pod("Succeeded"), Why.PERSON))
 
 
-def test_no_deletion_goes_on_after_the_time_that_a_kill_has() -> None:
+def test_no_deletion_is_retried_after_the_time_that_a_kill_has() -> None:
     moments = iter([0.0, 0.0, KILL_SECONDS + 1])
     one, asked = release(delete=[Fault.CONFLICT])
     with pytest.raises(KubectlError, match="conflict"):

@@ -1,4 +1,4 @@
-"""Each request as it is made: what is asked, where, with which preconditions, and how long it may take."""
+"""Each request: its verb, path, preconditions and timeout."""
 
 from __future__ import annotations
 

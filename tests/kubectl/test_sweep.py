@@ -1,4 +1,4 @@
-"""Which pods nobody comes back for: a pod, what Airflow knows of its task, and the time, against what becomes of it."""
+"""The pods that a sweep deletes: from a pod, the state of its task in Airflow, and the time follows a verdict."""
 
 from __future__ import annotations
 
@@ -48,31 +48,31 @@ DELETION = {"deletionTimestamp": "2026-11-23T11:59:59Z"}
 @pytest.mark.parametrize(
     ("seen", "known", "fate", "why"),
     [
-        pytest.param(pod("Succeeded"), task(), Fate.DELETE, "as success since 2026-11-23 11:49:00 UTC", id="ended-long-after"),
-        pytest.param(pod("Running"), task("failed"), Fate.DELETE, "as failed since", id="runs-on-long-after"),
-        pytest.param(pod("Pending"), task("skipped"), Fate.DELETE, "as skipped since", id="never-started"),
-        pytest.param(pod("Failed"), task("removed"), Fate.DELETE, "as removed since", id="its-task-left-the-dag"),
+        pytest.param(pod("Succeeded"), task(), Fate.DELETE, "is success since 2026-11-23 11:49:00 UTC", id="ended-long-after"),
+        pytest.param(pod("Running"), task("failed"), Fate.DELETE, "is failed since", id="runs-on-long-after"),
+        pytest.param(pod("Pending"), task("skipped"), Fate.DELETE, "is skipped since", id="never-started"),
+        pytest.param(pod("Failed"), task("removed"), Fate.DELETE, "is removed since", id="its-task-left-the-dag"),
         pytest.param(pod("Failed"), task("upstream_failed", 2), Fate.DELETE, "upstream_failed", id="cleared-and-then-not-run"),
         pytest.param(pod("Succeeded"), task(ended_at=ago(minutes=10)), Fate.KEEP, "less than 10 minutes", id="ten-minutes-after"),
         pytest.param(pod("Running"), task(ended_at=ago(seconds=-30)), Fate.KEEP, "less than", id="a-clock-that-is-ahead"),
-        pytest.param(pod("Running"), task("running"), Fate.KEEP, "as running, try 1", id="at-work"),
-        pytest.param(pod("Succeeded"), task("up_for_retry"), Fate.KEEP, "as up_for_retry", id="a-next-try-collects-it"),
-        pytest.param(pod("Succeeded"), task("deferred"), Fate.KEEP, "as deferred", id="deferred"),
-        pytest.param(pod("Succeeded"), task("restarting"), Fate.KEEP, "as restarting", id="cleared-while-running"),
-        pytest.param(pod("Succeeded"), task(None), Fate.KEEP, "as not started", id="cleared"),
-        pytest.param(pod("Succeeded"), task("a new one"), Fate.KEEP, "as a new one", id="a-state-of-a-later-airflow"),
+        pytest.param(pod("Running"), task("running"), Fate.KEEP, "is running, try 1", id="at-work"),
+        pytest.param(pod("Succeeded"), task("up_for_retry"), Fate.KEEP, "is up_for_retry", id="a-next-try-collects-it"),
+        pytest.param(pod("Succeeded"), task("deferred"), Fate.KEEP, "is deferred", id="deferred"),
+        pytest.param(pod("Succeeded"), task("restarting"), Fate.KEEP, "is restarting", id="cleared-while-running"),
+        pytest.param(pod("Succeeded"), task(None), Fate.KEEP, "is not started", id="cleared"),
+        pytest.param(pod("Succeeded"), task("a new one"), Fate.KEEP, "is a new one", id="a-state-of-a-later-airflow"),
         pytest.param(pod(try_number=2), task(), Fate.KEEP, "try 2's, and Airflow knows no try after 1", id="a-later-trys"),
-        pytest.param(pod(try_number=1), task(try_number=3), Fate.DELETE, "as success", id="an-earlier-trys"),
+        pytest.param(pod(try_number=1), task(try_number=3), Fate.DELETE, "is success", id="an-earlier-trys"),
         pytest.param(pod(made=ago(minutes=5)), task(ended_at=ago(hours=9)), Fate.DELETE_UNKNOWN, "younger", id="made-long-after"),
-        pytest.param(pod(made=ago(minutes=5)), task(), Fate.DELETE, "as success", id="made-before-the-worker-heard"),
+        pytest.param(pod(made=ago(minutes=5)), task(), Fate.DELETE, "is success", id="made-before-the-worker-heard"),
         pytest.param(pod("Failed", annotations=KEPT), task("failed"), Fate.KEEP, "on_finish_action", id="kept-on-purpose"),
-        pytest.param(pod("Failed", annotations=NOT_DELETED), task("failed"), Fate.DELETE, "as failed", id="could-not-be-deleted"),
-        pytest.param(pod("Running", annotations=KEPT), task("failed"), Fate.DELETE, "as failed", id="a-kept-one-has-ended"),
+        pytest.param(pod("Failed", annotations=NOT_DELETED), task("failed"), Fate.DELETE, "is failed", id="could-not-be-deleted"),
+        pytest.param(pod("Running", annotations=KEPT), task("failed"), Fate.DELETE, "is failed", id="a-kept-one-has-ended"),
         pytest.param(pod(**DELETION), task(), Fate.KEEP, "being deleted", id="going"),
-        pytest.param(pod(), None, Fate.DELETE_UNKNOWN, "does not know its task; another Airflow may", id="unknown"),
+        pytest.param(pod(), None, Fate.DELETE_UNKNOWN, "does not know its task; another Airflow may know it", id="unknown"),
         pytest.param(pod(made=ago(minutes=10)), None, Fate.KEEP, "younger than 10 minutes", id="unknown-and-new"),
-        pytest.param(pod(annotations={f"{PREFIX}/try-number": "x"}), None, Fate.KEEP, "do not say whose", id="no-try"),
-        pytest.param(pod(annotations={f"{PREFIX}/map-index": "x"}), task(), Fate.KEEP, "do not say whose", id="no-map-index"),
+        pytest.param(pod(annotations={f"{PREFIX}/try-number": "x"}), None, Fate.KEEP, "do not name its task", id="no-try"),
+        pytest.param(pod(annotations={f"{PREFIX}/map-index": "x"}), task(), Fate.KEEP, "do not name its task", id="no-map-index"),
     ],
 )
 def test_what_becomes_of_a_pod(seen: dict[str, Any], known: TaskFacts | None, fate: Fate, why: str) -> None:
@@ -104,24 +104,28 @@ FINISHED = TaskFacts("failed")
         ),
         pytest.param(ended("Failed", 10), FINISHED, Fate.KEEP, "less than 10 minutes ago", id="ended-just-now"),
         pytest.param(ended("Failed", 30, 10), FINISHED, Fate.KEEP, "less than 10 minutes ago", id="its-last-container-just-now"),
+        pytest.param(ended("Failed"), FINISHED, Fate.LOOK_AGAIN, "is failed. A sweep deletes it", id="evicted-before-it-ran"),
         pytest.param(
-            ended("Failed"), FINISHED, Fate.LOOK_AGAIN, "as failed. It is deleted by a sweep that", id="evicted-before-it-ran"
+            ended("Running", 30), FINISHED, Fate.LOOK_AGAIN, "still so after more than 10 minutes", id="a-sidecar-runs-on"
         ),
+        pytest.param(pod(), FINISHED, Fate.LOOK_AGAIN, "still so", id="runs-on"),
         pytest.param(
-            ended("Running", 30), FINISHED, Fate.LOOK_AGAIN, "sees the same in more than 10 minutes", id="a-sidecar-runs-on"
+            marked("2026-11-23T11:49:59+00:00 try 1"), FINISHED, Fate.DELETE, "saw already at 2026-11-23 11:49:59", id="seen"
         ),
-        pytest.param(pod(), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="runs-on"),
-        pytest.param(marked("2026-11-23T11:49:59+00:00 try 1"), FINISHED, Fate.DELETE, "saw it at 2026-11-23 11:49:59", id="seen"),
         pytest.param(marked("2026-11-23T11:50:00+00:00 try 1"), FINISHED, Fate.KEEP, "less than 10 min", id="seen-just-now"),
         pytest.param(marked("2026-11-23T13:00:00+00:00 try 1"), FINISHED, Fate.KEEP, "less than 10 min", id="by-a-clock-ahead"),
         pytest.param(
-            marked("2026-11-23T11:00:00+00:00 try 1", try_number=2), FINISHED, Fate.LOOK_AGAIN, "same", id="a-later-try-adopted-it"
+            marked("2026-11-23T11:00:00+00:00 try 1", try_number=2),
+            FINISHED,
+            Fate.LOOK_AGAIN,
+            "still so",
+            id="a-later-try-adopted-it",
         ),
-        pytest.param(marked("yesterday try 1"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-moment"),
-        pytest.param(marked("2026-11-23T11:00:00 try 1"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-zone"),
-        pytest.param(marked("2026-11-23T11:00:00+00:00"), FINISHED, Fate.LOOK_AGAIN, "sees the same", id="no-try"),
-        pytest.param(marked("2026-11-23T11:00:00+00:00 try 1"), TaskFacts("queued"), Fate.KEEP, "as queued", id="cleared"),
-        pytest.param(ended("Succeeded", 30), TaskFacts("up_for_retry"), Fate.KEEP, "as up_for_retry", id="a-try-collects-it"),
+        pytest.param(marked("yesterday try 1"), FINISHED, Fate.LOOK_AGAIN, "still so", id="no-moment"),
+        pytest.param(marked("2026-11-23T11:00:00 try 1"), FINISHED, Fate.LOOK_AGAIN, "still so", id="no-zone"),
+        pytest.param(marked("2026-11-23T11:00:00+00:00"), FINISHED, Fate.LOOK_AGAIN, "still so", id="no-try"),
+        pytest.param(marked("2026-11-23T11:00:00+00:00 try 1"), TaskFacts("queued"), Fate.KEEP, "is queued", id="cleared"),
+        pytest.param(ended("Succeeded", 30), TaskFacts("up_for_retry"), Fate.KEEP, "is up_for_retry", id="a-try-collects-it"),
         pytest.param(ended("Succeeded", 30), None, Fate.DELETE_UNKNOWN, "does not know its task", id="unknown"),
     ],
 )

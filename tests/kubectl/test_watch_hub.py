@@ -1,4 +1,4 @@
-"""One watch for many pods, in an asyncio loop: with a server that plays pods, streams that break, and answers that are none."""
+"""One watch for many pods, in an asyncio loop: with a server that plays pods, streams that break, and invalid answers."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
 
 
 async def phases(sight: Sight, number: int, seconds: float = 10) -> list[str]:
-    """What comes next of a pod: its phase, or that it is gone; a sentence for the log as it is."""
+    """The next observation of a pod: its phase, or that it is gone; or else a sentence for the log."""
     seen: list[str] = []
     while len(seen) < number:
         event = await sight.next(seconds)
@@ -190,7 +190,7 @@ def test_a_hundred_pods_are_seen_by_two_requests(server: PlayedServer) -> None:
     play(story)
 
 
-def test_who_comes_later_sees_the_pod_at_once_and_asks_nothing(server: PlayedServer) -> None:
+def test_a_later_trigger_sees_the_pod_at_once_without_a_request(server: PlayedServer) -> None:
     server.set("first")
     server.set("second", phase="Succeeded")
 
@@ -205,7 +205,7 @@ def test_who_comes_later_sees_the_pod_at_once_and_asks_nothing(server: PlayedSer
     play(story)
 
 
-def test_who_comes_while_the_pods_are_listed_sees_the_pod_at_once(server: PlayedServer) -> None:
+def test_a_trigger_that_comes_during_the_list_sees_the_pod_at_once(server: PlayedServer) -> None:
     server.set("first")
     server.set("second", phase="Succeeded")
 
@@ -250,7 +250,7 @@ def test_a_watch_that_breaks_misses_nothing_and_tells_nothing_twice(server: Play
     play(story)
 
 
-def test_a_watch_that_ends_well_goes_on_where_it_ended(server: PlayedServer) -> None:
+def test_a_watch_that_ends_without_an_error_continues_where_it_ended(server: PlayedServer) -> None:
     server.set("pod")
 
     async def story() -> None:
@@ -366,7 +366,7 @@ def test_credentials_that_are_not_taken_are_looked_up_again(server: PlayedServer
     play(story)
 
 
-def test_what_no_waiting_mends_is_told_to_all(server: PlayedServer) -> None:
+def test_an_error_that_waiting_does_not_repair_is_reported_to_all(server: PlayedServer) -> None:
     server.faults["list"] = deque([Fault.FORBIDDEN])
 
     async def story() -> None:

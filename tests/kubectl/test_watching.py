@@ -99,7 +99,7 @@ TORN = KubectlError(Fault.MISCONFIGURED, "error loading config file: yaml: line 
 
 
 def test_a_kubeconfig_that_cannot_be_read_is_read_once_more() -> None:
-    """Whoever renews its credentials may be in the middle of writing it."""
+    """Another process that renews the credentials may be writing the file."""
     patience = Patience()
     assert [patience.may_retry(TORN, 0), patience.may_retry(TORN, 1)] == [True, False]
 

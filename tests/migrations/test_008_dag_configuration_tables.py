@@ -107,7 +107,7 @@ def test_it_goes_down_and_up_again(migrated: Database) -> None:
     assert migrated.execute("SELECT count(*) FROM financial_screener.dag_configuration") == [(9,)]
 
 
-def test_each_change_is_booked_once(migrated: Database) -> None:
+def test_each_change_has_one_audit_entry(migrated: Database) -> None:
     before = len(contents(migrated)[2])
 
     migrated.execute("UPDATE financial_screener.dag_configuration SET priority = 3 WHERE job_name = 'all'")
@@ -296,7 +296,7 @@ def test_created_by_stays_who_created_and_the_audit_has_who_changed(fresh: Datab
         ),
     ],
 )
-def test_a_change_is_booked_on_whoever_made_it(fresh: Database, statement: str, changed_by: str) -> None:
+def test_the_audit_names_the_author_of_a_change(fresh: Database, statement: str, changed_by: str) -> None:
     fresh.execute("SELECT financial_screener.update_dag_config('d', 'j', p_updated_by => 'maria')")
 
     fresh.execute(statement)

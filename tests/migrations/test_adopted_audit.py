@@ -1,4 +1,4 @@
-"""A live installation that was adopted: its groups can be changed, lost rights are named, and the way back gives them back."""
+"""A live installation that was adopted: its groups can be changed, lost rights are named, and the way back restores them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest, postgres_of: object) -> Server:
 
 @pytest.fixture(params=["plain", "edits"])
 def live(request: pytest.FixtureRequest, server: Server) -> Iterator[Database]:
-    """A live installation as it came, and one that its operators have edited."""
+    """A live installation, unchanged, and one that its operators have edited."""
     with new_database(server) as database:
         yield make_live(database, *(["edits"] if request.param == "edits" else []))
 

@@ -264,7 +264,7 @@ def test_the_owner_of_a_view_is_named_too(database: Database) -> None:
 
 
 def test_the_statement_works_for_an_owner_who_may_give_no_role() -> None:
-    """On a server of its own: on the tests' one the roles are there, made by others."""
+    """On a separate server: on the tests' server, the roles exist already."""
     with (
         running_server(16) as server,
         live_on(server) as (database, owner),

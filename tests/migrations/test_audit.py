@@ -1,4 +1,4 @@
-"""What the audit says of a change, what a version counts, and the functions that change rows."""
+"""The audit's entry of a change, the counting of versions, and the functions that change rows."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_entries_are_in_one_zone_whatever_the_session_has(migrated_database: Dat
     ],
     ids=["insert", "update", "delete", "truncate groups", "truncate jobs", "override", "rename"],
 )
-def test_every_kind_of_change_is_booked(migrated_database: Database, statement: str, operations: list[str]) -> None:
+def test_every_kind_of_change_has_an_audit_entry(migrated_database: Database, statement: str, operations: list[str]) -> None:
     before = entries(migrated_database)
 
     migrated_database.execute(statement)

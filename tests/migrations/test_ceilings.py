@@ -103,7 +103,7 @@ def bounded(postgres: Server) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("statement", WRITES)
-def test_what_is_above_one_is_refused_with_the_ceiling_and_who_set_it(bounded: Database, statement: str) -> None:
+def test_a_value_above_a_ceiling_is_refused_with_the_ceiling_and_its_author(bounded: Database, statement: str) -> None:
     [(then, entry)] = bounded.execute(
         f"SELECT max(changed_at), max(audit_id) + 1 FROM {S}.dag_configuration_audit WHERE new_values ->> 'memory_limit' = '16Gi'"
     )
@@ -161,7 +161,7 @@ class TestBelowWhatIsInForce:
 
     @pytest.fixture
     def used(self, migrated_database: Database) -> tuple[Database, int, int]:
-        """A row, an override in force and one to come have more than others; so had one that has ended."""
+        """A row, an override in force and a planned one are above others; so was one that has ended."""
         database = migrated_database
         database.execute(f"SELECT {S}.update_dag_config('{DAG}', 'lse', p_memory_limit => '6Gi')")
 
@@ -194,7 +194,7 @@ class TestBelowWhatIsInForce:
         refusal(database, f"UPDATE {S}.dagconfig_ceilings SET value = '5Gi'", psycopg.DatabaseError)
         refusal(database, f"INSERT INTO {S}.dagconfig_ceilings (name, value) VALUES ('cpu', '1')", psycopg.DatabaseError)
 
-    def test_what_is_above_one_that_is_not_valid_stays_until_it_is_changed(self, used: tuple[Database, int, int]) -> None:
+    def test_a_value_above_a_ceiling_that_is_not_valid_stays_until_it_is_changed(self, used: tuple[Database, int, int]) -> None:
         database, now, later = used
         set_ceiling(database, "memory", "5Gi", DAG, not_valid=True)
         assert database.execute(ABOVE) == [
@@ -234,7 +234,7 @@ class TestBelowWhatIsInForce:
     ],
     ids=str,
 )
-def test_what_is_no_ceiling_is_refused(bounded: Database, arguments: tuple[Any, ...], message: str) -> None:
+def test_an_invalid_ceiling_is_refused(bounded: Database, arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as raised:
         set_ceiling(bounded, *arguments)
     assert message in str(raised.value)
@@ -316,7 +316,7 @@ def test_who_owns_the_tables_sets_them_whatever_default_privileges_say(postgres:
 
 
 class TestTwoSessions:
-    """Whoever comes second waits, and sees what the first one did; no row is left above a ceiling."""
+    """The second transaction waits, and sees the changes of the first; no row is left above a ceiling."""
 
     RAISE = f"UPDATE {S}.dag_configuration SET memory_limit = '9Gi' WHERE (dag_name, job_name) = ('{DAG}', 'lse')"
     OTHERS = (

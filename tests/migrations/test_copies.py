@@ -26,7 +26,7 @@ def copies(postgres: Server, _migrated_template: Database) -> Iterator[Copies]:
 def dump(database: Database) -> str:
     command = [database.server.bin / "pg_dump", database.url]
     dumped = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    # Each dump has a key of its own.
+    # Each dump has a different key.
     return re.sub(r"\\(un)?restrict .*", "", dumped)
 
 

@@ -84,7 +84,7 @@ def test_it_becomes_as_a_new_one_and_keeps_its_data(database: Database, new: dic
 
 
 @pytest.mark.parametrize("version", [15, 18])
-def test_so_it_does_on_each_postgresql(postgres_of: Callable[[int], Server], version: int) -> None:
+def test_the_same_works_on_each_postgresql(postgres_of: Callable[[int], Server], version: int) -> None:
     with new_database(postgres_of(version)) as former, new_database(postgres_of(version)) as new:
         before = data(use(build(former, LAST_BUILD)))
         migrate(former.url)
@@ -219,7 +219,7 @@ def test_it_goes_to_no_other_version_until_it_is_brought_over(
 
 
 @pytest.mark.parametrize("commit", [OF_OTHER_NAMES, LAST_BUILD])
-def test_the_way_back_gives_what_an_earlier_build_took(database: Database, commit: str) -> None:
+def test_the_way_back_restores_what_an_earlier_build_revoked(database: Database, commit: str) -> None:
     build(make_live(database), commit)
     revoked = [["TABLE", table, None, None, "SELECT", False] for table in ("dag_configuration", "exchange_groups")]
     database.execute(
@@ -248,7 +248,7 @@ def test_the_way_back_says_so_where_an_earlier_build_did_not_record_what_it_took
     assert readable_by_all(database) == {"dag_configuration", "exchange_groups", "dag_configuration_audit"}
 
 
-def test_who_read_the_rows_by_a_grant_of_its_own_goes_on_running_tasks(database: Database) -> None:
+def test_a_role_with_its_own_grant_to_read_the_rows_keeps_running_tasks(database: Database) -> None:
     use(build(database))
     tables = ", ".join(f"{S}.{table}" for table in data(database))
     with database.role(f"USAGE ON SCHEMA {S}", f"SELECT ON {tables}", f"EXECUTE ON ALL FUNCTIONS IN SCHEMA {S}") as user:

@@ -105,7 +105,7 @@ def test_the_short_way_and_the_long_one_agree(
 
 
 def test_every_column_with_a_rule_has_values_that_keep_it_and_values_that_break_it(connection: psycopg.Connection) -> None:
-    """What the property above is tried with."""
+    """The values of the property above."""
     with_rules = connection.execute(f"SELECT r.table_name, c FROM {S}.dagconfig_rules() AS r, unnest(r.columns) AS c").fetchall()
 
     assert set(with_rules) == {(table, column) for table, columns in VALUES.items() for column in columns}

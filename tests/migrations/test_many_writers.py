@@ -195,7 +195,7 @@ def test_a_truncate_that_cannot_see_all_rows_is_refused(migrated_database: Datab
 
 
 def start_writers(database: Database, folder: Path, count: int) -> list[subprocess.Popen[str]]:
-    """Clients of their own processes, that go on writing until they are killed; each fifth change waits before its commit."""
+    """Clients in separate processes that write until they are killed; each fifth change waits before its commit."""
     writers = []
     for number in range(count):
         script = folder / f"writer-{number}.sql"

@@ -1,4 +1,4 @@
-"""The columns of memory that grows: in a database in use, on the way back, and who may call what is made anew."""
+"""The columns of memory that grows: in a database in use, on the way back, and who may call the replaced functions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ AUDIT = "financial_screener.dag_configuration_audit"
 
 
 class Store:
-    """One job of a database, and the moments between the statements: each is a transaction of its own."""
+    """One job of a database, and the moments between the statements, each of which is a transaction."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
@@ -234,7 +234,7 @@ def test_a_row_without_entries_is_seen_since_it_was_made(store: Store) -> None:
     assert store.one(f"SELECT financial_screener.dag_config_at({JOB}, now() - interval '1 year')") is None
 
 
-def test_an_entry_is_rolled_back_as_a_change_of_its_own(store: Store) -> None:
+def test_the_rollback_of_an_entry_is_a_change_with_its_own_entry(store: Store) -> None:
     store.update(memory_limit="8Gi", timeout_seconds=60)
     entry = store.last_entry()
     store.update(batch_size=7)

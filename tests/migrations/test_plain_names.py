@@ -61,7 +61,7 @@ def test_where_psql_left_no_record_all_files_are_applied_again_and_leave_the_pre
     assert described(migrated_database) == once
 
 
-def test_a_function_of_the_owner_that_calls_one_goes_on(before: Database) -> None:
+def test_a_function_of_the_owner_that_calls_one_keeps_working(before: Database) -> None:
     before.execute(f"""
         CREATE FUNCTION {S}.mine() RETURNS text LANGUAGE plpgsql AS $$
         BEGIN

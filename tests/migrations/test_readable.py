@@ -1,4 +1,4 @@
-"""What cannot be read is refused for whoever writes it; a database that has it already migrates, names it, and can be mended."""
+"""Unreadable values are refused when written; a database that has some already migrates, names them, and can be repaired."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_what_doctor_says_mends_it(odd: Database, dagconfig: Callable[..., Answe
     migrate(odd.url)
     assert odd.execute(f"SELECT {S}.enforce_rules()") == [(0,)]
     assert dagconfig("doctor", "--no-cluster", "--url", odd.url).code == 0
-    # What it was, is in the audit; the one that was planned was never in force.
+    # The audit keeps the former values; the planned override was never in force.
     assert odd.execute(f"SELECT old_values ->> 'ends_at' FROM {S}.dag_configuration_audit WHERE reason = 'cannot be read'") == [
         ("200000-01-01T00:00:00+00:00",)
     ]

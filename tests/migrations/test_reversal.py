@@ -1,4 +1,4 @@
-"""What is taken back by a roll-back, and what is reported instead."""
+"""The changes that a rollback undoes, and those that it reports instead."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_a_name_that_sql_would_need_quotes_for_is_refused(migrated: Database, na
     assert names_of(migrated)["reader_role"] == "dagconfig_reader"
 
 
-def test_so_it_is_in_a_new_store_where_no_role_is_left_of_it(empty: Database) -> None:
+def test_the_same_name_is_refused_in_a_new_store_and_no_role_is_left(empty: Database) -> None:
     with pytest.raises(DagConfigError, match=r"015_roles.sql was refused.*must have a name that SQL reads without quotes"):
         migrate(empty.url, reader_role="My reader")
 
@@ -153,7 +153,7 @@ def test_both_are_not_one(migrated: Database, named: Names) -> None:
         migrate(migrated.url, reader_role=named["editor_role"], editor_role=named["editor_role"])
 
 
-def test_there_are_none_to_name_before_their_migration(empty: Database, named: Names) -> None:
+def test_roles_cannot_be_named_before_their_migration(empty: Database, named: Names) -> None:
     with pytest.raises(MigrationError, match=r"There are no roles before 015_roles\.sql"):
         migrate(empty.url, to=14, **named)
 
@@ -214,7 +214,9 @@ def test_the_doctor_says_where_else_the_roles_serve(
         finding = doctor(dagconfig, empty.url, "roles")
 
     assert finding["result"] == "ok"
-    assert f"; who has one has it in database {other.name}, schema second too (`migrate --reader-role" in finding["found"]
+    assert (
+        f"; their members have the same rights in database {other.name}, schema second (`migrate --reader-role" in finding["found"]
+    )
 
 
 def test_the_command_says_what_it_did(migrated: Database, named: Names, dagconfig: Callable[..., Answer]) -> None:

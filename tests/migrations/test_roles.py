@@ -1,4 +1,4 @@
-"""What a reader and an editor may do, and what they cannot, however they try."""
+"""The rights of a reader and of an editor, and what they cannot do in any way."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ VAIN = [
 
 @pytest.fixture(scope="module")
 def shared(postgres: Server, _migrated_template: Database) -> Iterator[Database]:
-    """One database for all attempts; what succeeds is rolled back."""
+    """One database for all attempts; successful ones are rolled back."""
     with new_database(postgres, template=_migrated_template.name) as migrated:
         migrated.execute(
             f"SELECT {S}.update_dag_config('calculate_indicators', 'all', p_batch_size => 900);"
@@ -407,7 +407,7 @@ def test_what_runs_as_the_owner_calls_no_function_of_somebody_who_may_create_in_
 
 
 def test_a_user_who_may_not_make_roles_is_told_what_to_run(postgres: Server) -> None:
-    # A server of its own: the others have the roles.
+    # A separate server: the others have the roles.
     with (
         running_server(postgres.version) as server,
         new_database(server) as database,

@@ -1,4 +1,4 @@
-"""What a row may hold: each rule's message, rows from before there were rules, and quantities."""
+"""The rules of a row: each rule's message, rows that are older than the rules, and quantities."""
 
 from __future__ import annotations
 
@@ -318,8 +318,9 @@ def by_the_models(text: str) -> Fraction | None:
 
 def by_the_kubernetes_client(text: str) -> Fraction | None:
     """
-    What its parser makes of a text, but None for what an API server refuses (Python's Decimal takes more: NaN, blanks, 1_000,
-    other alphabets' digits; the parser takes K, and an exponent with a suffix) or would change silently (beyond 2^63-1, below 1n).
+    The result of its parser for a text, but None if an API server refuses the text (Python's Decimal takes more: NaN, blanks,
+    1_000, other alphabets' digits; the parser takes K, and an exponent with a suffix) or would change it silently (beyond 2^63-1,
+    below 1n).
     """
     if not re.fullmatch(r"[-+.0-9]*([eE][-+]?[0-9]{1,3}|[numkMGTPE]|[KMGTPE]i)?", text, flags=re.ASCII) or text.endswith("\n"):
         return None

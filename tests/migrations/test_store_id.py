@@ -34,7 +34,7 @@ def id_of(database: Database) -> str:
     return str(installation_id)
 
 
-def test_up_down_and_up_again_gives_another_id(database: Database) -> None:
+def test_up_down_and_up_again_creates_another_id(database: Database) -> None:
     migrate(database.url)
     first = id_of(database)
     assert re.fullmatch("[a-z0-9]{10}", first)
@@ -44,7 +44,7 @@ def test_up_down_and_up_again_gives_another_id(database: Database) -> None:
     assert id_of(database) != first
 
 
-def test_it_is_one_row_that_the_owner_gives_another_id(migrated_database: Database) -> None:
+def test_it_is_one_row_whose_id_the_owner_can_change(migrated_database: Database) -> None:
     before = id_of(migrated_database)
     created_at = migrated_database.execute(f"SELECT created_at FROM {TABLE}")
     with pytest.raises(psycopg.errors.UniqueViolation):
@@ -98,7 +98,7 @@ def test_default_privileges_let_nobody_write_it(database: Database, public: bool
                     connection.execute(statement.encode())
 
 
-def test_who_read_the_rows_by_a_grant_of_its_own_goes_on_running_tasks(database: Database) -> None:
+def test_a_role_with_its_own_grant_to_read_the_rows_keeps_running_tasks(database: Database) -> None:
     migrate(database.url, to=8)
     tables = f"{S}.dag_configuration, {S}.exchange_groups, {S}.dag_configuration_audit"
     with database.role(f"USAGE ON SCHEMA {S}", f"SELECT ON {tables}", f"EXECUTE ON ALL FUNCTIONS IN SCHEMA {S}") as user:

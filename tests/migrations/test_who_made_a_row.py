@@ -1,4 +1,4 @@
-"""Who made a row, and who changed it: whoever inserts one chooses neither created_at nor created_by, unless it comes back."""
+"""Who created a row, and who changed it: an INSERT chooses neither created_at nor created_by, unless the row is restored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGED = "created_at, created_by) VALUES ('d', 'j', '2001-02-03', 'ceo')"
 
 @pytest.fixture(scope="module")
 def shared(postgres: Server, _migrated_template: Database) -> Iterator[Database]:
-    """One database for all tests; what they do in it is rolled back."""
+    """One database for all tests; their changes are rolled back."""
     with new_database(postgres, template=_migrated_template.name) as migrated:
         yield migrated
 
@@ -34,7 +34,7 @@ def editor(shared: Database) -> Iterator[str]:
 
 @contextmanager
 def session(database: Database, user: str = "postgres") -> Iterator[psycopg.Connection]:
-    """A transaction that is taken back."""
+    """A transaction that is rolled back."""
     with psycopg.connect(database.url_of(user)) as connection:
         yield connection
         connection.rollback()
@@ -61,7 +61,7 @@ def ask(connection: psycopg.Connection, statement: str) -> list[tuple[Any, ...]]
     ids=["plain", "forged", "do nothing", "do update", "a copy", "another time zone", "no moment", "nobody is named"],
 )
 @pytest.mark.parametrize("who", ["editor", "owner"])
-def test_who_inserts_a_row_has_made_it_now(shared: Database, editor: str, who: str, statement: str) -> None:
+def test_an_inserted_row_is_created_now_by_its_writer(shared: Database, editor: str, who: str, statement: str) -> None:
     user = {"editor": editor, "owner": "postgres"}[who]
     with session(shared, user) as connection:
         connection.execute(statement)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_who_inserts_a_row_has_made_it_now(shared: Database, editor: str, who: s
         assert ask(connection, f"SELECT created_at = now(), created_by FROM {ROW}") == [(True, user)]
 
 
-def test_who_is_named_to_a_function_has_made_the_row(shared: Database, editor: str) -> None:
+def test_the_author_named_to_a_function_created_the_row(shared: Database, editor: str) -> None:
     with session(shared, editor) as connection:
         ask(connection, f"SELECT {S}.update_dag_config('d', 'j', p_updated_by => 'maria')")
 
@@ -221,7 +221,7 @@ def test_a_moment_that_breaks_a_rule_does_not_come_back(migrated_database: Datab
     ],
     ids=["insert", "update", "delete"],
 )
-def test_a_plain_statement_is_booked_on_who_logged_in_unless_it_names_somebody(
+def test_the_author_of_a_plain_statement_is_the_user_who_logged_in_unless_it_names_somebody(
     shared: Database, editor: str, before: str, named: str | None, statement: str
 ) -> None:
     with session(shared, editor) as connection:

@@ -144,7 +144,7 @@ def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> Non
         migrate(through.url)
         works(through)
 
-        # What a call says on whom to book it does not reach the next client of the same server connection.
+        # The author of a call does not become the author of the next client's change on the same server connection.
         # Statements are not prepared: PgBouncer before 1.21 does not carry them from one server connection to another.
         options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
         with psycopg.connect(through.url, **options) as one, psycopg.connect(through.url, **options) as other:
@@ -156,7 +156,7 @@ def test_it_works_through_pgbouncer_in_transaction_mode(postgres: Server) -> Non
         ) == [("ann", 20), ("postgres", 20)]
 
 
-def test_how_a_database_writes_moments_is_no_matter_behind_pgbouncer(postgres: Server) -> None:
+def test_the_date_style_of_a_database_makes_no_difference_behind_pgbouncer(postgres: Server) -> None:
     with new_database(postgres) as database, pgbouncer(database) as through:
         database.execute(f"ALTER DATABASE {database.name} SET datestyle TO 'SQL, DMY'")
         migrate(through.url)

@@ -1,4 +1,4 @@
-"""What is above a ceiling, and how it is said."""
+"""Values above a ceiling, and the messages about them."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ def test_what_it_may_be_is_the_columns_rule(name: str, value: object, written: s
         ("max_retries", True, "True must be a whole number from 0 to 10, such as 2"),
     ],
 )
-def test_what_is_none_says_what_to_write(name: str, value: object, message: str) -> None:
+def test_the_error_of_an_invalid_value_says_what_to_write(name: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         checked_ceiling(name, value)

@@ -1,4 +1,4 @@
-"""What a job runs with: which rows can be used, what is said of those that cannot, and what mends them."""
+"""A job's configuration: usable rows, the messages about unusable ones, and their remedies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider_dagconfig.models import (
 
 
 def row(**values: object) -> dict[str, object]:
-    """A row as the database gives it: the defaults, with these values."""
+    """A row as the database returns it: the defaults, with these values."""
     defaults = {name: column.default for name, column in CONFIG_COLUMNS.items()}
     return {"dag_name": "data_collection_equities", "job_name": "us_markets", **defaults, **values}
 

@@ -1,4 +1,4 @@
-"""What is in force for a job, in one line, as the log of a task begins."""
+"""The configuration in force for a job, as one line, the first of a task's log."""
 
 from __future__ import annotations
 

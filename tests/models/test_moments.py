@@ -54,6 +54,6 @@ def test_a_duration_is_read(text: str, duration: timedelta) -> None:
     ],
     ids=lambda text: ascii(text)[:20],
 )
-def test_what_is_no_duration_is_answered_with_what_to_write(text: str) -> None:
+def test_the_error_of_an_invalid_duration_says_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(repr(text))} is no duration.* write "):
         parse_duration(text)

@@ -1,7 +1,7 @@
 """
-What a try does with what earlier ones left: rows of the table in docs/DAG_OPERATIONS.md, on local pods and the real cluster.
+A try and the pods of earlier tries: rows of the table in docs/DAG_OPERATIONS.md, on local pods and the real cluster.
 
-Those that need a whole Airflow are in tests/integration/test_airflow.py.
+The cases that need a whole Airflow are in tests/integration/test_airflow.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The result first, then the deletion: a pod that has succeeded goes once Airflow has its success, and not before."""
+"""The result first, then the deletion: a pod that has succeeded is deleted once Airflow has stored the success, not before."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BY_AUTHOR: dict[str, Callable[[Any], Any]] = {
 
 def done(state: Any, map_index: int = -1, own: str = "a list") -> list[str]:
     """
-    End a task with a success; give what was done once its callbacks have run.
+    End a task with a success; return what was done once its callbacks have run.
 
     :param state: what Airflow answers, or what it raises.
-    :param own: how the author gives a callback.
+    :param own: how the DAG's author sets a callback.
     """
 
     def get_task_states(**_: Any) -> Any:
@@ -45,12 +45,12 @@ def done(state: Any, map_index: int = -1, own: str = "a list") -> list[str]:
 
 @pytest.mark.parametrize("state", TaskInstanceState, ids=str)
 def test_a_pod_is_deleted_where_airflow_has_its_success_and_left_in_every_other_state(state: TaskInstanceState) -> None:
-    left = f"Airflow has the task as {state.value}"
+    left = f"the task's state in Airflow is {state.value}"
     assert done({"r": {"t": state}}) == ["the author's", "deleted" if state is TaskInstanceState.SUCCESS else left]
 
 
 def test_a_task_that_was_cleared_meanwhile_finds_its_pod() -> None:
-    assert done({"r": {"t": None}})[1] == "Airflow has the task as not started"
+    assert done({"r": {"t": None}})[1] == "the task's state in Airflow is not started"
 
 
 def test_a_pod_that_nobody_can_ask_for_any_more_is_deleted() -> None:
@@ -67,5 +67,5 @@ def test_without_an_answer_the_pod_is_left() -> None:
 
 @pytest.mark.parametrize("own", BY_AUTHOR)
 def test_the_authors_callbacks_are_kept_however_they_were_given(own: str) -> None:
-    """What is assigned to a task after it was made is as its author wrote it."""
+    """A value that is assigned to a task after its creation stays as its author wrote it."""
     assert done({"r": {"t": "success"}}, own=own) == [*(["the author's"] if own != "nothing" else []), "deleted"]

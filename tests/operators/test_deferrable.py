@@ -92,7 +92,7 @@ def test_the_triggerer_knows_nothing_of_secrets(tasks: Tasks) -> None:
     assert "s3cret" not in str(task.left.fire())
 
 
-def test_a_trigger_that_failed_is_no_end_of_the_pod(tasks: Tasks) -> None:
+def test_a_failed_trigger_is_not_the_end_of_the_pod(tasks: Tasks) -> None:
     first = tasks.run("sh", "-c", "sleep 2; echo done", deferrable=True)
     assert first.left is not None
     first.left.method, first.left.kwargs = "__fail__", {"error": "Trigger failure", "traceback": ["ImportError: no such wheel"]}

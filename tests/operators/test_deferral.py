@@ -1,4 +1,4 @@
-"""What a deferred task leaves for itself comes back as it was, and is found where Airflow has it."""
+"""The state that a deferred task stores is restored unchanged, from where Airflow keeps it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ti(**server: Any) -> SimpleNamespace:
     return SimpleNamespace(**ids, _ti_context_from_server=SimpleNamespace(**server) if server else None)
 
 
-def test_it_comes_back_as_it_was() -> None:
+def test_the_state_is_restored_unchanged() -> None:
     assert Deferral.from_json(LEFT.to_json()) == LEFT
 
 

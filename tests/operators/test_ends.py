@@ -1,4 +1,4 @@
-"""What the end of a pod is to Airflow: each class has its exception, and the message says what to do."""
+"""The end of a pod in Airflow: each class has its exception, and the message says what to do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ AGAIN = [
 
 
 @pytest.mark.parametrize("end", AGAIN, ids=lambda end: f"{type(end).__name__}-{end}"[:40])
-def test_what_another_try_may_mend_is_no_reason_to_give_up(end: PodEnd) -> None:
+def test_an_error_that_another_try_may_repair_is_no_reason_to_give_up(end: PodEnd) -> None:
     exception = airflows(end)
     assert isinstance(exception, TaskPodError)
     assert not isinstance(exception, AirflowFailException)
@@ -102,7 +102,7 @@ def test_what_is_forbidden_is_not_always_a_matter_of_rights(said: str, again: bo
     assert ("The task needs get, watch, create" in str(exception)) is advice
 
 
-def test_a_limit_range_is_no_matter_of_rights_and_says_what_the_row_may_have() -> None:
+def test_a_limit_range_is_not_mistaken_for_missing_rights_and_the_message_has_the_allowed_values() -> None:
     said = f'pods "x" is forbidden: maximum memory usage per Container is 64Mi, but limit is {CONFIG.memory_limit}'
     exception = airflows(PodRefused(KubectlError(Fault.FORBIDDEN, said)))
     assert isinstance(exception, AirflowFailException)

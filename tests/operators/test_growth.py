@@ -54,7 +54,7 @@ def test_the_reason_is_in_the_log_and_on_the_pod(growing: Tasks) -> None:
     assert task.operator.dag_config["sources"]["memory_limit"] == f"row, {why}"
 
 
-def test_a_clear_goes_on_from_there_and_the_next_run_begins_with_the_row(growing: Tasks) -> None:
+def test_a_clear_continues_from_there_and_the_next_run_begins_with_the_row(growing: Tasks) -> None:
     growing.run(*EATS, **ROUND)
     cleared = growing.run("true", try_number=2, max_tries=11)
     other = growing.run("true", run_id="the-next-run", **ROUND)
@@ -86,7 +86,7 @@ def test_it_grows_no_further_than_the_limit_and_the_ceiling(growing: Tasks) -> N
     assert [memory(task)[1] for task in (third, fourth)] == ["48Mi", "40Mi"]
 
 
-def test_a_row_that_gives_more_meanwhile_is_the_base(growing: Tasks) -> None:
+def test_a_row_with_more_memory_meanwhile_is_the_base(growing: Tasks) -> None:
     growing.run(*EATS, **ROUND)
     growing.configure(memory_limit="96Mi")
     assert memory(growing.run("true", try_number=2, **ROUND)) == ("16Mi", "96Mi")

@@ -1,4 +1,4 @@
-"""What others wrote into rows, confs and pods does nothing to a task's log, nor to the terminal of who runs it there."""
+"""Hostile text in rows, confs and pods does not affect a task's log, nor the terminal of a person who runs the task there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SIGTERM means: what Airflow says of the task's state, in each state that there is, and when it says nothing."""
+"""The meaning of a SIGTERM, for each state of the task in Airflow, and if Airflow does not answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECIDED = {"success", "failed", "skipped", "removed", "restarting"}
 
 
 def instance(answer: Any, map_index: int | None = -1, asked: list[dict[str, Any]] | None = None) -> Any:
-    """A task instance whose ``get_task_states`` gives this answer, or does what it says."""
+    """A task instance whose ``get_task_states`` returns this answer, or the result of calling it."""
 
     def get_task_states(**question: Any) -> Any:
         if asked is not None:

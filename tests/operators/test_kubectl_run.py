@@ -232,7 +232,7 @@ def test_a_secret_reaches_the_job_by_reference_and_shows_nowhere(tasks: Tasks) -
 # --- tasks that are told to stop ---
 
 
-def test_a_task_that_is_killed_before_its_pod_is_made_makes_none(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_is_killed_before_it_creates_its_pod_creates_no_pod(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
     access = ConfiguredKubectlRunOperator._access
 
     def killed_meanwhile(operator: ConfiguredKubectlRunOperator) -> Any:
@@ -273,7 +273,7 @@ def test_an_execution_timeout_deletes_the_pod_with_its_grace_period(tasks: Tasks
 def test_a_task_that_is_killed_fails_and_deletes_the_pod_only_where_somebody_decided_so(
     tasks: Tasks, state: str, deleted: bool
 ) -> None:
-    """SIGTERM calls on_kill, then execute goes on where it was: it must not end well."""
+    """SIGTERM calls on_kill, then execute continues where it was: it must not succeed."""
     main = threading.main_thread().ident
     assert main is not None
     ended: list[float] = []
@@ -299,8 +299,8 @@ def test_a_task_that_is_killed_fails_and_deletes_the_pod_only_where_somebody_dec
         return
     [name] = tasks.namespace.left()
     [left] = [line for line in task.log if "is left as it is" in line]
-    assert "Airflow has it as running" in left
-    # The line that it gives for who wants the pod gone.
+    assert "the task's state in Airflow is running" in left
+    # The line with the command that deletes the pod.
     [remedy] = re.findall(r"kubectl (delete pod .*)$", left)
     tasks.namespace.cluster.kubectl(*remedy.split(), "--wait=false")
     assert tasks.namespace.left() == []

@@ -97,7 +97,7 @@ def run_of(conf: Any = None, logical_date: datetime | None = LAST + timedelta(da
 
 
 def asked(hook: DagConfigHook, run: Any = None, *columns: str, map_index: int | None = -1, **answers: Any) -> LookBack:
-    """What is found out by a task that Airflow gives these answers, when it is asked for what was before."""
+    """What a task learns about earlier runs if Airflow answers its requests like this."""
     config = hook.get_dag_config(DAG_ID, JOB)
     ti = SimpleNamespace(dag_id=DAG_ID, map_index=map_index, **answers)
     found = look_back(columns or ("memory_limit",), config, hook, {"ti": ti, "dag_run": run or run_of()})
@@ -180,7 +180,7 @@ def test_a_database_that_is_away_hides_nothing_and_is_not_waited_for(
     task = tasks.run("sh", "-c", "sleep 1; tail /dev/zero", while_running=away)
 
     assert task.state == "failed"
-    # The first look at the row has it.
+    # The first read of the row returns it.
     assert "postgres changed memory_limit from 128Mi to 32Mi a moment ago (version 3)." in task.error
     assert "p_memory_limit => '64Mi');" in task.error
 

@@ -1,4 +1,4 @@
-"""What Airflow's Stats is told of a task's pods; what it makes of that is Airflow's."""
+"""The metrics of a task's pods, as they are passed to Airflow's Stats."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_where_metrics_are_off_nothing_is_said(tasks: Tasks) -> None:
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 3), reason="memory grows from Airflow 3.3 on")
-def test_a_try_that_had_more_memory_than_its_row_gives(tasks: Tasks, seen: Seen) -> None:
+def test_a_try_that_had_more_memory_than_its_row_says(tasks: Tasks, seen: Seen) -> None:
     tasks.configure(memory_request="16Mi", memory_limit="32Mi", memory_growth=2)
     tasks.run("tail", "/dev/zero", max_tries=10)
     assert "dagconfig.memory.grown" not in seen.names()

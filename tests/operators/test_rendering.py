@@ -24,7 +24,7 @@ def _local_pods(local_pods: Any, store: Database, monkeypatch: pytest.MonkeyPatc
 
 
 def rendered(run: DagRunResult, dag_id: str, task_id: str) -> list[dict[str, Any]]:
-    """What the Rendered tab shows, by map index."""
+    """The Rendered tab's values, by map index."""
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.utils.session import create_session
     from sqlalchemy import select

@@ -1,4 +1,4 @@
-"""What becomes of the file that a container wrote for XCom."""
+"""The file that a container wrote for XCom, and the value that the task returns."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ has_policies = pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow has retry po
 has_none = pytest.mark.skipif(AIRFLOW >= (3, 3), reason="Airflow has retry policies from 3.3 on")
 
 
-# --- what the DAG's author gives ---
+# --- the parameters of the DAG's author ---
 
 
 def test_without_retries_the_row_counts_up_to_its_own_maximum() -> None:
@@ -54,7 +54,7 @@ def test_a_mapped_task_has_the_same() -> None:
 
 @pytest.mark.parametrize("where", ["task", "dag", "task group", "partial", "partial in a dag", "partial's default_args"])
 @pytest.mark.parametrize("retries", [0, 4])
-def test_what_the_author_gives_is_the_ceiling(where: str, retries: int) -> None:
+def test_the_authors_retries_are_the_ceiling(where: str, retries: int) -> None:
     given = {"retries": retries, "retry_delay": timedelta(minutes=7)}
     of_dag = given if where in ("dag", "partial in a dag") else {}
     of_group = given if where == "task group" else {}
@@ -112,9 +112,7 @@ def test_what_is_neither_true_nor_false_is_refused(name: str) -> None:
         ("CLUSTER_RETRIES", "11", "write a whole number from 0 to 10; or remove it, and it is 3"),
     ],
 )
-def test_an_option_that_is_none_is_said(
-    tasks: Tasks, monkeypatch: pytest.MonkeyPatch, option: str, value: str, sentence: str
-) -> None:
+def test_an_unknown_option_is_named(tasks: Tasks, monkeypatch: pytest.MonkeyPatch, option: str, value: str, sentence: str) -> None:
     monkeypatch.setenv(f"AIRFLOW__DAGCONFIG__{option}", value)
     if option == "RETRIES_FROM_ROW":
         with pytest.raises(ValueError, match="retries_from_row") as refused:
@@ -240,7 +238,7 @@ def test_a_group_of_tries_begins_anew_when_the_task_is_cleared(tasks: Tasks) -> 
 def test_the_authors_ceiling_holds(tasks: Tasks) -> None:
     tasks.configure(max_retries=5)
     task = tasks.run("false", retries=0, max_tries=0)
-    assert last_line(task, "no retry").endswith("and the retries that the DAG gives the task at most are used up")
+    assert last_line(task, "no retry").endswith("and the retries that the DAG allows are used up")
 
 
 @has_policies
@@ -252,7 +250,9 @@ def test_a_task_that_a_person_ended_has_no_other_decision(tasks: Tasks, state: s
 
     task = tasks.run("sleep", "600", termination_grace_period=0, while_running=stop, state_in_airflow=state, **ROUND)
     assert delay(task) is None
-    assert last_line(task, "no retry") == f"no retry: somebody ended the task or cleared it (Airflow has the task as {state})"
+    assert (
+        last_line(task, "no retry") == f"no retry: somebody ended the task or cleared it (the task's state in Airflow is {state})"
+    )
 
 
 @has_policies
@@ -306,7 +306,7 @@ def test_a_worker_died_and_its_pod_is_gone(tasks: Tasks, tmp_path: Any) -> None:
     task = tasks.run("sleep", "600", try_number=2, **ROUND)
     assert task.raised is AirflowFailException
     assert task.error.startswith("No pod is made: max_retries = 0 allows 1 try, and it is used up (data_collection_equities/us")
-    assert task.error.endswith("there is none of an earlier try to go on with. To run the job again, clear the task")
+    assert task.error.endswith("there is no pod of an earlier try to adopt. To run the job again, clear the task")
     assert tasks.namespace.pods() == []
 
 
@@ -360,7 +360,7 @@ def test_where_a_pod_cannot_be_counted_none_is_made(tasks: Tasks, monkeypatch: p
 
 @has_policies
 @pytest.mark.parametrize("cause", [Cause.NOBODY, Cause.JOB])
-def test_a_failure_that_changes_no_count_writes_none(cause: Cause) -> None:
+def test_a_failure_that_changes_no_count_writes_no_count(cause: Cause) -> None:
     """An earlier try that still runs when a later one has its pod may write nothing any more: Airflow answers 404."""
 
     class ReadOnly:

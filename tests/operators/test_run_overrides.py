@@ -1,4 +1,4 @@
-"""What a run's conf sets: read and refused without a database, then by tasks whose rows are in one."""
+"""The values of a run's conf: read and refused without a database, then by tasks whose rows are in one."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_every_column_takes_its_type() -> None:
         pytest.param({"batch_size": None}, 'dag run conf["dagconfig"]["batch_size"] = NULL must be a whole number', id="nothing"),
     ],
 )
-def test_what_cannot_be_names_the_key_the_value_and_what_to_write(given: object, message: str) -> None:
+def test_an_error_names_the_key_the_value_and_what_to_write(given: object, message: str) -> None:
     with pytest.raises(RunOverrideError) as error:
         read(given)
 
@@ -160,7 +160,7 @@ def test_what_cannot_be_names_the_key_the_value_and_what_to_write(given: object,
 
 @pytest.fixture
 def resolve(migrated_database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DagConfig]:
-    """A function that renders a task of a run with this conf, and gives the configuration in force."""
+    """A function that renders a task of a run with this conf, and returns the configuration in force."""
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", migrated_database.url)
 
     def render(conf: dict[str, Any] | None, **arguments: Any) -> DagConfig:
@@ -308,7 +308,7 @@ def test_a_run_that_leaves_an_enabled_job_enabled_runs(resolve: Callable[..., Da
     assert resolve({"dagconfig": {"enabled": True}}).enabled
 
 
-def test_what_cannot_be_fails_the_task_for_good(resolve: Callable[..., DagConfig]) -> None:
+def test_an_invalid_conf_fails_the_task_for_good(resolve: Callable[..., DagConfig]) -> None:
     with pytest.raises(AirflowFailException) as error:
         resolve({"dagconfig": {"us_market": {"batch_size": 100}}})
 
@@ -329,7 +329,7 @@ def test_a_task_may_refuse_them(resolve: Callable[..., DagConfig]) -> None:
 
     assert str(error.value) == (
         "The run's conf sets batch_size for data_collection_equities/us_markets, but task collect has allow_run_overrides=False."
-        ' Trigger the run without "dagconfig" in its conf; for a time, set an override: airflow dagconfig override'
+        ' Trigger the run without "dagconfig" in its conf; to change values for a time, set an override: airflow dagconfig override'
     )
 
 
@@ -383,7 +383,7 @@ def test_a_job_without_a_row_whose_defaults_are_above_a_ceiling_fails_with_what_
 
 
 class TestThePlatformsSwitch:
-    """[dagconfig] allow_run_overrides stands above what a DAG says."""
+    """[dagconfig] allow_run_overrides takes precedence over a DAG's parameter."""
 
     @pytest.mark.parametrize("value", ["False", "false", "0"])
     @pytest.mark.parametrize("by_task", [True, False])
@@ -395,8 +395,8 @@ class TestThePlatformsSwitch:
             resolve({"dagconfig": {"batch_size": 100}}, allow_run_overrides=by_task)
         assert str(error.value) == (
             "The run's conf sets batch_size for data_collection_equities/us_markets, but [dagconfig] allow_run_overrides is False,"
-            ' for all DAGs. Trigger the run without "dagconfig" in its conf; for a time, set an override: airflow dagconfig'
-            " override"
+            ' for all DAGs. Trigger the run without "dagconfig" in its conf; to change values for a time, set an override:'
+            " airflow dagconfig override"
         )
         for conf in (None, {"dagconfig": {"lse": {"batch_size": 7}}}):
             assert resolve(conf, allow_run_overrides=by_task).batch_size == 500
@@ -408,7 +408,7 @@ class TestThePlatformsSwitch:
             resolve({"dagconfig": {"batch_size": 100}}, allow_run_overrides=False)
 
     @pytest.mark.parametrize("value", ["never", "", "50%"])
-    def test_what_is_neither_fails_what_asks_for_it(
+    def test_an_invalid_option_fails_the_code_that_reads_it(
         self, resolve: Callable[..., DagConfig], monkeypatch: pytest.MonkeyPatch, migrated_database: Database, value: str
     ) -> None:
         monkeypatch.setenv("AIRFLOW__DAGCONFIG__ALLOW_RUN_OVERRIDES", value)

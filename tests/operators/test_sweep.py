@@ -109,15 +109,18 @@ def test_a_pod_of_a_finished_task_goes_ten_minutes_after_its_end_or_when_two_swe
     assert too_early == {"pods": 4, "deleted": 0, "kept": 4, "failed": 0, "unknown": 0}
     assert later == {"pods": 4, "deleted": 2, "kept": 2, "failed": 0, "unknown": 1}
     assert sorted(sweeps.namespace.left()) == sorted([at_work, unknown])
-    assert any(line.startswith(f"deleted {ended}: Airflow has its task as failed, and the pod ended at ") for line in said)
-    assert any(line.startswith(f"deleted {runs_on}: Airflow has its task as failed, and so a sweep saw it at ") for line in said)
+    assert any(line.startswith(f"deleted {ended}: Its task's state in Airflow is failed, and the pod ended at ") for line in said)
     assert any(
-        line.startswith(f"kept {unknown}: Airflow does not know its task; another Airflow may. To delete it: ") for line in said
+        line.startswith(f"deleted {runs_on}: Its task's state in Airflow is failed, as a sweep saw already at ") for line in said
+    )
+    assert any(
+        line.startswith(f"kept {unknown}: Airflow does not know its task; another Airflow may know it. To delete it: ")
+        for line in said
     )
     assert not any(at_work in line for line in said)
     where = f"of installation {sweeps.installation} in namespace {sweeps.namespace.name}"
     assert said[-1] == (
-        f"2 of 4 pods {where} are being deleted. 2 stay, of which 1 are unknown to this Airflow. 0 could not be dealt with."
+        f"2 of 4 pods {where} are being deleted. 2 stay, of which 1 are unknown to this Airflow. 0 could not be processed."
     )
 
 
@@ -167,7 +170,7 @@ def failed(**_: Any) -> Any:
 
 @pytest.fixture
 def scripted(store: str, api_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """An API server that has two pods of a task, and gives the answers that a test wants."""
+    """An API server that has two pods of a task, and returns the answers that a test sets."""
     monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path, api_server.url))
     api_server.answers["get"] = [LISTED]
     return api_server
@@ -194,7 +197,7 @@ def test_an_api_server_that_does_not_answer_is_asked_again_by_the_next_try(scrip
 def test_a_pod_that_could_not_be_deleted_fails_the_task_once_the_others_were_tried(scripted: Server) -> None:
     scripted.answers["delete"] = [status(403, 'pods "a" is forbidden: a webhook denied it'), document({"kind": "Status"})]
 
-    with pytest.raises(AirflowException, match=r"1 pods of .* could not be dealt with\. a: It could not be deleted: .*webhook"):
+    with pytest.raises(AirflowException, match=r"1 pods of .* could not be processed\. a: It could not be deleted: .*webhook"):
         swept(failed)
 
     assert scripted.asked["delete"] == 2

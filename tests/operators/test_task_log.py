@@ -26,7 +26,7 @@ WORDS = {
     r"rollback \d+": "rollback 17",
     r"row \d+": "row 1",
 }
-"""What differs from run to run, and what the document has in its place."""
+"""Texts that differ from run to run, and the document's text for each."""
 
 
 def as_documented(lines: list[str]) -> list[str]:

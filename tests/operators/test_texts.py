@@ -1,4 +1,4 @@
-"""Texts in a DAG that renders natively: as they are written, where only a text will do."""
+"""Texts in a DAG that renders natively: they stay texts where a parameter takes only texts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_number_in_a_list_of_variables_stays_as_written_and_a_switch_beside_it
     assert operator.env_vars[1]["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
-def test_a_template_as_a_whole_gives_the_structure() -> None:
+def test_a_template_can_return_the_whole_structure() -> None:
     """The remedy that the error of a text in env_vars names."""
     operator = rendered(env_vars="{{ params.dict }}", arguments="{{ ['-n', params.text] }}")
     assert operator.env_vars == {"A": "1e3"}

@@ -1,7 +1,7 @@
 """
-Any value that a column's SQL type allows, put past the rules: it harms its own row, is named, and can be switched off and mended.
+Any value that a column's SQL type allows, written past the rules: it affects only its row, is named, and can be repaired.
 
-Each example breaks every column of a table once, each in a row of its own.
+Each example breaks every column of a table once, one row for each column.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 def values_of(type_name: str, length: int | None, *, nullable: bool) -> st.SearchStrategy[Any]:
-    """What a column of this type holds, the odd ones first; as text where Python has no such value."""
+    """Values of a column of this type, the unusual ones first; as text if Python has no such value."""
     texts = st.sampled_from([text[: length or None] for text in NO_TEXTS]) | st.text(characters, max_size=length or 50)
     strategies: dict[str, st.SearchStrategy[Any]] = {
         # From 1000 on: below are the numbers of other rows.

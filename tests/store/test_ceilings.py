@@ -100,19 +100,19 @@ class TestTheStore:
             (("cpu", "4", " x"), "dag_name ' x' of the ceiling cpu must be a name without blanks around it"),
         ],
     )
-    def test_what_is_none_is_refused(self, store: Store, arguments: tuple[Any, ...], message: str) -> None:
+    def test_invalid_values_are_refused(self, store: Store, arguments: tuple[Any, ...], message: str) -> None:
         with pytest.raises(DagConfigInvalidError) as error:
             store.set_ceiling(*arguments)
         assert message in str(error.value)
 
-    def test_who_may_only_edit_is_told_who_may(self, migrated_database: Database) -> None:
+    def test_an_editor_is_told_who_may_set_ceilings(self, migrated_database: Database) -> None:
         with migrated_database.role("dagconfig_editor") as editor:
             store = Store.from_url(migrated_database.url_of(editor))
             changes: list[Any] = [lambda: store.set_ceiling("memory", "64Gi"), lambda: store.remove_ceiling("memory")]
             for change in changes:
                 with pytest.raises(DagConfigNotAllowedError) as error:
                     change()
-                assert "Ceilings are set and removed by who owns the tables" in str(error.value)
+                assert "Only the owner of the tables may set and remove ceilings" in str(error.value)
                 assert "GRANT" not in str(error.value)
             assert store.get_ceilings() == store.get_ceiling_violations() == []
 
@@ -140,7 +140,7 @@ def bounded(postgres: Server) -> Iterator[Store]:
 
 
 class TestATask:
-    """What a run sets, and the defaults, are held to the ceilings where they are read."""
+    """The values of a run's conf, and the defaults, are compared with the ceilings when they are read."""
 
     def test_a_run_may_set_what_is_not_above_one(self, bounded: Store) -> None:
         run = {"memory_limit": "4096Mi", "timeout_seconds": 604_800, "max_retries": 10}

@@ -1,4 +1,4 @@
-"""What is loaded with the store, and what is not: it stands without Airflow, and a DAG file is read without it."""
+"""The modules that the store loads: it works without Airflow, and a DAG file is parsed without the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def loaded(module: str, before: str = "") -> set[str]:
     """The modules that a fresh Python loads for this one, or for several, beside those that it has already."""
     program = PROGRAM.format(module=module, before=before)
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    # Airflow may print something of its own before.
+    # Airflow may print something before.
     return set(said.stdout.splitlines()[-1].split())
 
 

@@ -142,7 +142,7 @@ def test_two_at_once_apply_it_once(database: Database, isolation: str) -> None:
     assert sorted((step for steps in results for step in steps), key=lambda step: step.version) == all_applied()
 
 
-def test_each_migration_is_a_transaction_of_its_own(database: Database, with_migrations: Callable[..., None]) -> None:
+def test_each_migration_is_one_transaction(database: Database, with_migrations: Callable[..., None]) -> None:
     with_migrations(available()[0], NEXT, BROKEN)
 
     with pytest.raises(MigrationError, match=r"010_broken\.sql was refused, and nothing of it is left: division by zero"):

@@ -1,5 +1,5 @@
 """
-What waits: every statement of the hook and of the command line ends while somebody holds a lock, or while the server does not
+Waiting: every statement of the hook and of the command line ends while somebody holds a lock, or while the server does not
 answer; it says for whom it waited, and a migration and a change let others go first.
 """
 
@@ -63,7 +63,7 @@ FOR_EVER = 3600.0
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short bounds; long enough that a busy machine has looked who is in the way."""
+    """Short bounds, but long enough for a busy machine to find out who holds the lock."""
     make_impatient(monkeypatch, lock=1)
 
 
@@ -76,7 +76,7 @@ def make_impatient(patch: pytest.MonkeyPatch, lock: float) -> None:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many short attempts: whoever gives up has been kept waiting all the time."""
+    """Many short attempts: a session that gives up was blocked in all of them."""
     monkeypatch.setattr(sessions, "WRITING", Bounds(lock=0.5, statement=60, attempts=100))
     monkeypatch.setattr(sessions, "MIGRATING", Bounds(lock=0.5, statement=60, attempts=100))
 
@@ -96,7 +96,7 @@ class Holder:
 
 @contextmanager
 def holding(database: Database, *statements: str, user: str | None = None) -> Iterator[Holder]:
-    """A session that has run these in a transaction, and goes on holding its locks."""
+    """A session that has run these in a transaction, and keeps its locks."""
     url = database.url_of(user) if user else database.url
     with psycopg.connect(url, application_name="nightly report") as connection:
         for statement in statements:
@@ -185,12 +185,12 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Locked:
-    """What became of all methods and commands while a session held every table."""
+    """The results of all methods and commands while a session held every table."""
 
     pid: int
     """The session's."""
     ends: dict[str, object]
-    """What a method has raised; None where it raised nothing. A command's answer."""
+    """The error of a method, None if it raised none; the answer of a command."""
     rows_before: list[Any]
     rows_after: list[Any]
 
@@ -202,7 +202,7 @@ def locked(new_migrated_database: NewDatabase, tmp_path_factory: pytest.TempPath
     file.write_text("dag_configuration: {data_collection_equities: {lse: {batch_size: 7}}}\n")
     ends: dict[str, Any] = {}
     with new_migrated_database() as database, pytest.MonkeyPatch.context() as patch:
-        # As long as in production: each of them looks who is in the way while it waits, from a connection of its own.
+        # As long as in production: each finds out who holds the lock while it waits, on a separate connection.
         make_impatient(patch, lock=3)
 
         def raised(name: str) -> BaseException | None:
@@ -435,7 +435,7 @@ def test_of_several_changes_in_one_transaction_none_is_left(
     )
     before = _rows(migrated_database)
 
-    # Reading goes on; the second change does not.
+    # Reads are not blocked; the second change is.
     with holding(migrated_database, f"SELECT FROM {S}.exchange_groups FOR UPDATE"):
         answer = dagconfig("apply", str(file), "--yes", "--url", migrated_database.url)
 
@@ -443,7 +443,7 @@ def test_of_several_changes_in_one_transaction_none_is_left(
     assert _rows(migrated_database) == before
 
 
-def test_what_was_done_before_in_the_transaction_stays_when_a_statement_gives_way(
+def test_earlier_changes_of_the_transaction_stay_when_a_statement_is_retried(
     migrated_database: Database, hook: DagConfigHook, patient: None
 ) -> None:
     with holding(migrated_database, f"SELECT FROM {S}.exchange_groups FOR UPDATE") as holder:
@@ -496,7 +496,7 @@ def test_a_reader_that_queues_behind_a_migration_gets_through(database: Database
             threading.Event().wait(0.05)
         assert waiting
 
-        # It queues behind the migration, which gives way; with the first reader's transaction open all the time.
+        # It queues behind the migration, which lets it go first; the first reader's transaction is open all the time.
         assert database.execute(f"SELECT count(*) FROM {S}.dag_configuration") == [(9,)]
         assert not finished.is_set()
 
@@ -505,7 +505,7 @@ def test_a_reader_that_queues_behind_a_migration_gets_through(database: Database
     assert finished.is_set()
 
 
-def test_a_migration_that_never_gets_its_lock_leaves_nothing_and_names_who_has_it(database: Database, impatient: None) -> None:
+def test_a_migration_that_never_gets_its_lock_leaves_nothing_and_names_the_holder(database: Database, impatient: None) -> None:
     migrate(database.url, to=8)
     with (
         holding(database, f"SELECT FROM {S}.dag_configuration") as reader,
@@ -519,7 +519,7 @@ def test_a_migration_that_never_gets_its_lock_leaves_nothing_and_names_who_has_i
 def test_a_migration_says_who_else_migrates(database: Database, impatient: None) -> None:
     told: list[str] = []
     with holding(database) as other:
-        # What the first run does, as the server shows it.
+        # The first run's activity, as the server shows it.
         keys = _advisory_locks_of_a_migration(database)
         other.connection.execute("SELECT pg_advisory_xact_lock(%s)", keys)
 
@@ -758,7 +758,7 @@ def test_through_pgbouncer_the_bounds_hold_and_nobody_inherits_them(
     assert (settings, open_transactions) == ([("0",), ("0",)], [])
 
 
-def test_through_pgbouncer_a_migration_gives_way(migrated_database: Database, pooled: Database, patient: None) -> None:
+def test_through_pgbouncer_a_migration_lets_others_go_first(migrated_database: Database, pooled: Database, patient: None) -> None:
     with holding(migrated_database, f"SELECT FROM {S}.dag_configuration") as reader:
 
         def waiting(text: str) -> None:

@@ -1,4 +1,4 @@
-"""What PostgreSQL holds and Python cannot: it harms its own job or group, is named, and can be switched off and repaired."""
+"""Values of PostgreSQL that Python does not have: they affect only their job or group, are named, and can be repaired."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_group_with_an_unreadable_time_harms_its_own_tasks_only(
 
 
 @pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY", "ISO, YMD"])
-def test_how_a_database_writes_moments_is_no_matter(
+def test_the_date_style_of_a_database_makes_no_difference(
     migrated_database: Database, hook: DagConfigHook, run: Callable[..., Answer], style: str
 ) -> None:
     migrated_database.execute(f"ALTER DATABASE {migrated_database.name} SET datestyle TO {style}")
@@ -139,7 +139,7 @@ def test_how_a_database_writes_moments_is_no_matter(
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
-def test_how_a_database_encodes_texts_is_no_matter(postgres: Server, dagconfig: Callable[..., Answer], encoding: str) -> None:
+def test_the_encoding_of_a_database_makes_no_difference(postgres: Server, dagconfig: Callable[..., Answer], encoding: str) -> None:
     text = {"LATIN1": "Zürich", "SQL_ASCII": "Zürich →", "EUC_JP": "日本"}[encoding]
     name = f"test_{uuid.uuid4().hex[:12]}"
     postgres.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")

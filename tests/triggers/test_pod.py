@@ -1,4 +1,4 @@
-"""What a cancelled trigger does to its pod: Airflow is asked first. On the local pods, and on a cluster."""
+"""A cancelled trigger and its pod: the trigger asks Airflow first. On the local pods, and on a cluster."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_pod_of_a_later_try_is_left(tasks: Tasks, monkeypatch: pytest.Monkey
 
 
 def test_a_pod_whose_end_was_seen_to_is_left(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A triggerer that was frozen, and goes on after another one and a worker have done all: the pod is to be kept."""
+    """A frozen triggerer that continues after another one and a worker have finished the task: it must keep the pod."""
     trigger = deferred(tasks)
     replace(tasks, marked(tasks.namespace.pods()[0], "collected", "true"))
     cancel(trigger, monkeypatch, "success")
@@ -143,5 +143,5 @@ def test_a_report_comes_through_json(report: Report) -> None:
 
 
 @pytest.mark.parametrize("values", [None, {}, {"kind": "ended"}, {"format": 2, "kind": "ended"}, {"format": 1, "kind": "nonsense"}])
-def test_a_report_that_cannot_be_read_is_none_of_an_end(values: Any) -> None:
+def test_an_unreadable_report_is_not_an_end(values: Any) -> None:
     assert Report.from_dict(values).kind is Kind.NOT_WATCHED
