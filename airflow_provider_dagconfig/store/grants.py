@@ -52,11 +52,10 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """The schema's grants at one moment."""
+    """The schema's grants and functions at one moment."""
 
     grants: frozenset[Grant]
     functions: tuple[Function, ...]
-    access: frozenset[Access]
 
     @classmethod
     def of(cls, connection: psycopg.Connection[Any], schema: str) -> Picture:
@@ -64,8 +63,12 @@ class Picture:
         return cls(
             grants=frozenset(Grant(*row) for row in connection.execute(_GRANTS, parameters)),
             functions=tuple(Function(*row) for row in connection.execute(_FUNCTIONS, parameters)),
-            access=frozenset(Access(*row) for row in connection.execute(_ACCESS, parameters)),
         )
+
+
+def access_of_all(connection: psycopg.Connection[Any], schema: str) -> frozenset[Access]:
+    """Return what each role may read or change now, by any grant; superusers are left out."""
+    return frozenset(Access(*row) for row in connection.execute(_ACCESS, {"schema": schema}))
 
 
 # Owners are left out: their rights do not depend on grants.
@@ -135,9 +138,8 @@ _ACCESS = """
 """
 
 
-def restore_function_properties(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+def restore_function_properties(connection: psycopg.Connection[Any], schema: str, before: Picture, now: Picture) -> None:
     """Give a function that replaces another the comment, the owner and the EXECUTE grants of the replaced function."""
-    now = Picture.of(connection, schema)
     replaced = [f for f in before.functions if f.oid not in {g.oid for g in now.functions}]
     for function in now.functions:
         former = [f for f in replaced if f.name == function.name]
@@ -161,9 +163,8 @@ def restore_function_properties(connection: psycopg.Connection[Any], schema: str
             _grant(connection, schema, grant, now)
 
 
-def restore_read_grants(connection: psycopg.Connection[Any], schema: str, before: Picture) -> None:
+def restore_read_grants(connection: psycopg.Connection[Any], schema: str, before: Picture, now: Picture) -> None:
     """Restore a role's own grants to read a table, or some of its columns; not those to PUBLIC."""
-    now = Picture.of(connection, schema)
     for grant in lost_grants(before, now):
         if grant.kind == "TABLE" and grant.privilege == "SELECT" and grant.role is not None:
             _grant(connection, schema, grant, now)
@@ -187,9 +188,9 @@ def restore_revoked(connection: psycopg.Connection[Any], schema: str, revoked: I
         _grant(connection, schema, grant, now)
 
 
-def describe_lost_access(connection: psycopg.Connection[Any], schema: str, before: Picture) -> Iterator[str]:
+def describe_lost_access(connection: psycopg.Connection[Any], schema: str, before: frozenset[Access]) -> Iterator[str]:
     """Yield, for each role that can no longer read or change a table, a sentence with the statements that let it do so again."""
-    gone = before.access - Picture.of(connection, schema).access
+    gone = before - access_of_all(connection, schema)
     for role in sorted({access.role for access in gone}):
         lost_access = sorted(access for access in gone if access.role == role)
         is_change = any(access.is_change for access in lost_access)

@@ -50,6 +50,7 @@ from airflow_provider_dagconfig.store.earlier_builds import drop_obsolete_object
 from airflow_provider_dagconfig.store.errors import GAVE_UP
 from airflow_provider_dagconfig.store.grants import (
     Picture,
+    access_of_all,
     describe_lost_access,
     lost_grants,
     restore_function_properties,
@@ -361,14 +362,15 @@ def _apply(
     refusal: str = "and nothing of it is left",
 ) -> Step:
     is_there = migration.version == _FIRST and exists(connection, target.schema, "dag_configuration")
-    before = Picture.of(connection, target.schema)
+    before, access = Picture.of(connection, target.schema), access_of_all(connection, target.schema)
     later_files.drop_replaced_objects(connection, target.schema, migration.version)
     _run_file(connection, target, migration.up, f"{migration.file} was refused, {refusal}")
-    restore_function_properties(connection, target.schema, before)
-    restore_read_grants(connection, target.schema, before)
+    now = Picture.of(connection, target.schema)
+    restore_function_properties(connection, target.schema, before, now)
+    restore_read_grants(connection, target.schema, before, now)
     add_record(connection, target.schema, migration.version, migration.name, migration.checksum)
     record_revoked(connection, target.schema, migration.version, lost_grants(before, Picture.of(connection, target.schema)))
-    for text in describe_lost_access(connection, target.schema, before):
+    for text in describe_lost_access(connection, target.schema, access):
         notice(text)
     return Step(migration.version, migration.file, "adopted" if is_there else "applied")
 
@@ -405,7 +407,7 @@ def _revert(connection: psycopg.Connection[Any], target: Target, version: int) -
     revoked = read_revoked(connection, target.schema, version)
     before = Picture.of(connection, target.schema)
     _run_file(connection, target, migration.down, f"{file} was refused, so nothing was taken back")
-    restore_function_properties(connection, target.schema, before)
+    restore_function_properties(connection, target.schema, before, Picture.of(connection, target.schema))
     if revoked is not None:
         restore_revoked(connection, target.schema, revoked, before)
     remove_records(connection, target.schema, [version])
