@@ -15,7 +15,7 @@ SHOWN = {
     "a worker, told to stop alone": [BY_HAND],
     "a worker and its tasks, told to stop": [
         BY_HAND,
-        "tests/integration/test_airflow.py::test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_goes_on_with_it",
+        "tests/integration/test_airflow.py::test_a_task_whose_process_is_told_to_stop_leaves_its_pod_and_the_next_try_adopts_it",
     ],
     "a worker, killed": [
         BY_HAND,
@@ -26,10 +26,10 @@ SHOWN = {
     ],
     "a task's process, or its supervisor, killed": [
         BY_HAND,
-        "tests/integration/test_airflow.py::test_each_map_index_goes_on_with_its_own_pod",
+        "tests/integration/test_airflow.py::test_each_map_index_adopts_its_own_pod",
     ],
     "a triggerer, told to stop": [BY_HAND],
-    "a triggerer, killed": [BY_HAND, "tests/integration/test_deferred.py::test_another_triggerer_goes_on"],
+    "a triggerer, killed": [BY_HAND, "tests/integration/test_deferred.py::test_another_triggerer_takes_over"],
     "a triggerer, frozen, and thawed beside another": [
         BY_HAND,
         "tests/chaos/test_chaos.py::test_no_work_is_lost_or_done_twice_whatever_fails",
@@ -37,7 +37,7 @@ SHOWN = {
     "the scheduler": [
         BY_HAND,
         "tests/integration/test_airflow.py::test_a_pod_is_adopted_whose_scheduler_was_killed_with_its_workers",
-        "tests/integration/test_airflow.py::test_a_pod_is_adopted_though_the_worker_of_a_dead_scheduler_goes_on",
+        "tests/integration/test_airflow.py::test_a_pod_is_adopted_though_the_worker_of_a_dead_scheduler_runs_on",
     ],
     "Airflow's API server": [BY_HAND, "tests/chaos/test_chaos.py::test_no_work_is_lost_or_done_twice_whatever_fails"],
     "Airflow's PostgreSQL, restarted": [BY_HAND],

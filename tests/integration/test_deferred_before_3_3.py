@@ -6,17 +6,22 @@ On the local pods. One DAG a case, and all of them at once.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from plugins.airflow_versions import AIRFLOW
 from plugins.cluster import Namespace
 from plugins.postgres import NewDatabase, Server
+from plugins.triggerers import start_another, triggerers_of
 from plugins.whole_runs import RUN, Runs, ids_of, whole_runs
 
 from airflow_provider_dagconfig.kubectl.annotations import annotation
+from demo import processes
 
 pytestmark = pytest.mark.skipif(AIRFLOW >= (3, 3), reason="test_deferred.py shows it with on_kill, from Airflow 3.3 on")
 
@@ -32,6 +37,7 @@ job("marked_failed", *FOR_EVER)
 job("marked_success", *FOR_EVER)
 job("cleared", *FOR_EVER)
 job("run_failed", *FOR_EVER)
+job("triggerer_stopped", "sh", "-c", "sleep 30; echo the end")
 """
 IDS = ids_of(DAGS)
 MEDDLED = ("marked_failed", "marked_success", "cleared", "run_failed")
@@ -48,11 +54,11 @@ def runs(
 ) -> Iterator[Runs]:
     """All runs, at their end."""
     folder = tmp_path_factory.mktemp("airflow")
-    with whole_runs(folder, DAGS, shared_namespace, postgres, new_migrated_database) as (begun, _, _):
+    with whole_runs(folder, DAGS, shared_namespace, postgres, new_migrated_database) as (begun, _, stack):
         begun.airflow.wait_for_dags(*IDS)
         begun.begin(IDS, ROWS)
         begun.airflow.unpause(*IDS)
-        for dag_id in MEDDLED:
+        for dag_id in (*MEDDLED, "triggerer_stopped"):
             see_watched(begun, dag_id)
         begun.airflow.set_state("marked_failed", RUN, "run", "failed")
         begun.airflow.set_state("marked_success", RUN, "run", "success")
@@ -60,6 +66,8 @@ def runs(
         begun.airflow.request("PATCH", f"/dags/run_failed/dagRuns/{RUN}", {"state": "failed"})
         see_watched(begun, "cleared", 2)
         begun.airflow.set_state("cleared", RUN, "run", "failed")
+        begun.wait_until(lambda: all(is_gone(begun, dag_id) for dag_id in MEDDLED), "the pods of what was ended are deleted")
+        restart_triggerer(begun, stack)
         begun.wait_for_all()
         yield begun
 
@@ -69,6 +77,14 @@ def see_watched(runs: Runs, dag_id: str, number: int = 1) -> None:
     runs.running_pod(dag_id, number)
     seen = f"Pod {runs.pods(dag_id)[-1]['metadata']['name']} runs on "
     runs.wait_until(lambda: any(line.startswith(seen) for line in runs.log(dag_id, number)), f"the trigger of {dag_id}")
+
+
+def restart_triggerer(runs: Runs, stack: ExitStack) -> None:
+    """Stop the triggerer: each of its triggers is cleaned up. Then start another one."""
+    [triggerer] = triggerers_of(runs.airflow)
+    os.kill(triggerer.pid, signal.SIGTERM)
+    runs.wait_until(lambda: not triggerers_of(runs.airflow), "the triggerer ends")
+    stack.callback(processes.stop, [start_another(runs.airflow, triggerer, "triggerer-2")], signal.SIGTERM, 20)
 
 
 def is_gone(runs: Runs, dag_id: str) -> bool:
@@ -103,6 +119,12 @@ def test_a_task_that_is_marked_while_it_is_deferred_leaves_no_pod(runs: Runs, st
 
 def test_a_run_that_is_marked_failed_while_its_task_is_deferred_leaves_no_pod(runs: Runs) -> None:
     runs.wait_until(lambda: is_gone(runs, "run_failed"), "its pod is deleted")
+
+
+def test_a_triggerer_that_is_stopped_leaves_the_pod_to_another_one(runs: Runs) -> None:
+    assert runs.task("triggerer_stopped") == ("success", 1)
+    assert runs.log("triggerer_stopped").count("the end") == 1
+    assert len(runs.pods("triggerer_stopped")) == 1
 
 
 def test_a_task_that_is_cleared_while_it_is_deferred_begins_anew(runs: Runs) -> None:
