@@ -22,6 +22,7 @@ import pytest
 from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from plugins.airflow_shell import empty_airflow_shell
 from plugins.postgres import Database
 
 from airflow_provider_dagconfig import __version__, get_provider_info
@@ -39,6 +40,8 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+# Only the first process compiles Airflow.
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -251,24 +254,23 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_installed_alone_airflow_knows_it_and_it_migrates(installed: Path, database: Database, tmp_path: Path) -> None:
-    environment = {
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW_CONN_POSTGRES_DEFAULT": database.url,
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # Only the first of them compiles Airflow.
-        "PYTHONDONTWRITEBYTECODE": "",
-    }
+    environment = {"AIRFLOW_CONN_POSTGRES_DEFAULT": database.url, **COMPILED}
+    # One process for all but the last: each takes seconds to load Airflow.
+    with empty_airflow_shell(tmp_path, environment, installed / "python") as shell:
 
-    def airflow(*arguments: str) -> str:
-        return run(installed / "airflow", *arguments, folder=tmp_path, **environment)
+        def airflow(*arguments: str) -> str:
+            code, printed = shell.run(*arguments)
+            assert code == 0, printed
+            return printed
 
-    providers = json.loads(airflow("providers", "list", "--output", "json"))
-    assert {"airflow-provider-dagconfig": __version__}.items() <= {p["package_name"]: p["version"] for p in providers}.items()
-    assert "migrate" in airflow("dagconfig", "--help")
-    applied = [f"applied   {migration.file}" for migration in available()]
-    assert airflow("dagconfig", "migrate").splitlines()[:-1] == applied
-    assert "us_markets" in airflow("dagconfig", "list")
-    assert airflow("config", "get-value", "dagconfig", "schema").strip() == "financial_screener"
+        providers = json.loads(airflow("providers", "list", "--output", "json"))
+        assert {"airflow-provider-dagconfig": __version__}.items() <= {p["package_name"]: p["version"] for p in providers}.items()
+        assert "migrate" in airflow("dagconfig", "--help")
+        applied = [f"applied   {migration.file}" for migration in available()]
+        assert airflow("dagconfig", "migrate").splitlines()[:-1] == applied
+        assert "us_markets" in airflow("dagconfig", "list")
+    program = (installed / "airflow", "config", "get-value", "dagconfig", "schema")
+    assert run(*program, folder=tmp_path, AIRFLOW_HOME=str(tmp_path), **COMPILED).strip() == "financial_screener"
 
 
 def test_installed_alone_it_is_imported_from_there(installed: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import psutil
 import psycopg
 import pytest
 from plugins.adoption import Row
+from plugins.cluster import Cluster
 from plugins.processes import below, parent, task_processes
 from plugins.whole_demo import Demo, running_demo
 
@@ -31,7 +32,7 @@ from airflow_provider_dagconfig.kubectl.annotations import annotation
 from airflow_provider_dagconfig.models import Quantity
 from demo import processes
 from demo.airflow import STOP_SECONDS, Airflow
-from demo.cluster import IMAGE, NAMESPACE, Cluster, watched_pods
+from demo.cluster import IMAGE, NAMESPACE, watched_pods
 
 COLLECTION, HISTORICAL, INDICATORS = "data_collection_equities", "historical_load_equities", "calculate_indicators"
 RUN_SECONDS = 300
@@ -132,8 +133,8 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     dags.mkdir()
     (dags / "long.py").write_text(LONG)
     (dags / "twice.py").write_text(TWICE)
-    is_kubernetes = request.param == "cluster"
-    kubeconfig = request.getfixturevalue("real_cluster").kubeconfig if is_kubernetes else None
+    is_real = request.param == "cluster"
+    kubeconfig = request.getfixturevalue("real_cluster").kubeconfig if is_real else None
     arguments = ["--stay", "--dags", str(dags), "--picture", str(folder / "demo.svg")]
     with running_demo(folder / "output", *arguments, kubeconfig=kubeconfig) as demo:
         demo.wait_until(lambda: "Ctrl-C ends it." in demo.told(), 600)
@@ -144,7 +145,7 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         airflow.wait_for_dags(HISTORICAL, "long", "twice")
         airflow.unpause(HISTORICAL, "long", "twice")
         with ExitStack() as stack:
-            yield System(demo, airflow, rows, Cluster(kubeconfig, request.param, is_kubernetes), stack)
+            yield System(demo, airflow, rows, Cluster(kubeconfig, is_real), stack)
         demo.send(signal.SIGINT)
         assert demo.process.wait(timeout=120) == 0, demo.told()
         assert demo.left_behind() == []
@@ -175,7 +176,7 @@ def amounts(*cells: str) -> list[list[Quantity]]:
 def test_the_demo_shows_what_the_changed_rows_changed(system: System) -> None:
     told = system.demo.told()
     beginning, _, end = told.partition("Before and after")
-    assert [("no Kubernetes" in text) for text in (beginning, end)] == [not system.cluster.is_kubernetes] * 2
+    assert [("no Kubernetes" in text) for text in (beginning, end)] == [not system.cluster.is_real] * 2
     table = [line.split() for line in told.splitlines() if line.rstrip().endswith(tuple("0123456789-"))]
     rows = {tuple(cells[:2]) if cells[1] in ("before", "after") else cells[0]: cells for cells in table if len(cells) > 6}
     before = rows["us_markets", "before"]
@@ -217,7 +218,7 @@ def test_collection_runs_a_pod_a_group_with_what_the_rows_say_and_then_the_indic
     for job, pod in pods.items():
         assert resources(pod) == {
             "requests": {"cpu": "500m", "memory": "1Gi"},
-            "limits": {"cpu": "2", "memory": "2Gi"} if system.cluster.is_kubernetes else {"cpu": "2000m", "memory": "2Gi"},
+            "limits": {"cpu": "2", "memory": "2Gi"} if system.cluster.is_real else {"cpu": "2000m", "memory": "2Gi"},
         }
         assert pod["spec"]["activeDeadlineSeconds"] == 600
         assert option(pod, "--batch-size") == "500"

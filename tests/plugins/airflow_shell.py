@@ -48,10 +48,25 @@ def airflow_shell(home: Path, dags: Path, environment: Mapping[str, str]) -> Ite
     :param home: AIRFLOW_HOME; an empty folder.
     :param dags: the folder with the DAG files.
     """
-    own = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__DAGS_FOLDER": str(dags), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    with empty_airflow_shell(home, {"AIRFLOW__CORE__DAGS_FOLDER": str(dags), **environment}) as shell:
+        for command in (["db", "migrate"], ["dags", "reserialize"]):
+            code, printed = shell.run(*command)
+            assert code == 0, printed
+        yield shell
+
+
+@contextmanager
+def empty_airflow_shell(home: Path, environment: Mapping[str, str], python: str | Path = sys.executable) -> Iterator[AirflowShell]:
+    """
+    Start the shell, without a metadata database.
+
+    :param home: AIRFLOW_HOME; an empty folder.
+    :param python: the Python of the environment with the Airflow.
+    """
+    own = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     with (home / "errors.log").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, __file__],
+            [python, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -59,11 +74,7 @@ def airflow_shell(home: Path, dags: Path, environment: Mapping[str, str]) -> Ite
             env={**os.environ, **own, **environment},
         )
     try:
-        shell = AirflowShell(process)
-        for command in (["db", "migrate"], ["dags", "reserialize"]):
-            code, printed = shell.run(*command)
-            assert code == 0, printed
-        yield shell
+        yield AirflowShell(process)
     finally:
         assert process.stdin is not None
         assert process.stdout is not None
