@@ -9,6 +9,7 @@ pytest_plugins = [
     "plugins.dag_runs",
     "plugins.cluster",
     "plugins.tasks",
+    "plugins.released",
     "plugins.answers",
     "plugins.adoption",
 ]

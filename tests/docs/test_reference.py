@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from airflow.cli.cli_config import GroupCommand
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from packaging.version import Version
 from plugins.documents import DOCUMENTS
 from plugins.postgres import PASSWORD, Database
 from plugins.reference import INSTALL, MIGRATION, code, listed_parameters, section, table
+from plugins.released import WHEEL
 
 import airflow_provider_dagconfig
 from airflow_provider_dagconfig.cli import definition
@@ -330,7 +332,12 @@ def test_supported_versions_are_those_of_the_package() -> None:
     assert f"apache-airflow>={supported['Airflow'].split()[0]}" in package.get_all("Requires-Dist", [])
 
 
-def test_the_changelog_has_the_packages_version() -> None:
+def test_the_changelog_has_the_packages_version_or_says_that_it_is_unreleased() -> None:
     from airflow_provider_dagconfig import __version__
 
-    assert re.findall(r"^## (\S+)", CHANGELOG.read_text(), re.MULTILINE)[0] == __version__
+    newest, *earlier = re.findall(r"^## (.*)$", CHANGELOG.read_text(), re.MULTILINE)
+    released = earlier if Version(__version__).is_devrelease else [newest, *earlier]
+    assert newest.split()[0] == ("Unreleased" if Version(__version__).is_devrelease else __version__)
+    assert [heading for heading in released if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", heading)] == []
+    # The upgrade is tested from the release that users have.
+    assert WHEEL.name.split("-")[1] == earlier[0].split()[0]

@@ -113,12 +113,9 @@ class Tasks:
             {**columns, "dag": DAG_ID, "job": JOB},
         )
 
-    def operator(self, *cmds: str, **arguments: Any) -> ConfiguredKubectlRunOperator:
-        from airflow.sdk import DAG
-
-        from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
-
-        given = {
+    def arguments(self, *cmds: str, **others: Any) -> dict[str, Any]:
+        """Return the arguments of the job's operator."""
+        return {
             "task_id": "collect",
             "dag_name": DAG_ID,
             "job_name": JOB,
@@ -126,9 +123,19 @@ class Tasks:
             "image": "busybox:latest",
             "image_pull_policy": "IfNotPresent",
             "cmds": list(cmds),
-            **arguments,
+            **others,
         }
-        return ConfiguredKubectlRunOperator(dag=DAG(DAG_ID), **given)
+
+    def operator(self, *cmds: str, **arguments: Any) -> ConfiguredKubectlRunOperator:
+        from airflow.sdk import DAG
+
+        from airflow_provider_dagconfig.operators.kubectl_run import ConfiguredKubectlRunOperator
+
+        return ConfiguredKubectlRunOperator(dag=DAG(DAG_ID), **self.arguments(*cmds, **arguments))
+
+    def kept_by(self, run_id: str, task_id: str, map_index: int = -1) -> Path:
+        """Return the file of the values that a task instance keeps from try to try."""
+        return self.kept / f"{run_id} {task_id} {map_index}"
 
     def manifest_of(self, operator: ConfiguredKubectlRunOperator) -> dict[str, Any]:
         """Return the manifest of the pod that the task's first try makes."""
@@ -193,7 +200,7 @@ class Tasks:
             ti._ti_context_from_server = SimpleNamespace(next_method=left.method, next_kwargs=next_kwargs)
         context: Any = {"ti": ti, "run_id": run_id, "task": operator, **({"dag_run": dag_run} if dag_run else {})}
         if HAS_POLICIES:
-            context["task_state_store"] = TaskStateStore(self.kept / f"{run_id} {operator.task_id} {map_index}")
+            context["task_state_store"] = TaskStateStore(self.kept_by(run_id, operator.task_id, map_index))
         decision = None
         beside = threading.Thread(target=while_running, args=(operator,)) if while_running else None
         state, error, result = "success", "", None
