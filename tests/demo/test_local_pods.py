@@ -531,16 +531,22 @@ def test_a_deadline_ends_a_pod_that_never_started(namespace: Namespace) -> None:
     ids=["it ends on SIGTERM", "it is killed after its grace period"],
 )
 def test_a_deleted_pod_has_its_grace_period(namespace: Namespace, script: str, code: int) -> None:
-    start(namespace, pod("job", script))
-    wait(namespace, lambda found: is_running(found) and log(namespace) == b"up\n")
-    answer = request(namespace, "delete", "/job?gracePeriodSeconds=3")
-    assert answer["metadata"]["deletionGracePeriodSeconds"] == 3
-    version = answer["metadata"]["resourceVersion"]
-    seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=120&resourceVersion={version}", goes)
-    codes = [state(found)["terminated"]["exitCode"] for _, found in seen if "terminated" in state(found)]
-    assert codes[0] == code
-    # Also in the last event, which has no grace left: when the deletion was asked for can always be told.
-    assert {asked_at(found["metadata"]) for _, found in seen} == {asked_at(answer["metadata"])}
+    codes: list[int] = []
+    # A real node may remove a pod before it has written how the container ended (a kubelet of 1.20: once in some hundred pods, on a
+    # busy machine). Then the next pod shows it.
+    for _ in range(3 if namespace.cluster.is_real else 1):
+        start(namespace, pod("job", script))
+        wait(namespace, lambda found: is_running(found) and log(namespace) == b"up\n")
+        answer = request(namespace, "delete", "/job?gracePeriodSeconds=3")
+        assert answer["metadata"]["deletionGracePeriodSeconds"] == 3
+        version = answer["metadata"]["resourceVersion"]
+        seen = watch(namespace, f"fieldSelector=metadata.name=job&timeoutSeconds=120&resourceVersion={version}", goes)
+        # Also in the last event, which has no grace left: when the deletion was asked for can always be told.
+        assert {asked_at(found["metadata"]) for _, found in seen} == {asked_at(answer["metadata"])}
+        codes = [state(found)["terminated"]["exitCode"] for _, found in seen if "terminated" in state(found)]
+        if codes:
+            break
+    assert codes[:1] == [code]
 
 
 @pytest.mark.parametrize(
