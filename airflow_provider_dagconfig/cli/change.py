@@ -388,7 +388,8 @@ def _say_effect(store: Store, made: Override, row: JobRow, instead_of: Override 
         )
         if both and overlap and other != instead_of:
             note(
-                f"For {', '.join(both)} it replaces override {other.override_id} until {when(other.ends_at)}, because it is newer."
+                f"For {', '.join(both)} it takes precedence over override {other.override_id} until {when(other.ends_at)},"
+                " as the newer one."
             )
     others = [each.job_name for each in store.get_dag_configs(made.dag_name) if each.job_name != made.job_name]
     if made.job_name == "all" and others:

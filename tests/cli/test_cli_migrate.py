@@ -14,11 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from plugins.command_line import Answer
+from plugins.documents import read_blocks
 from plugins.postgres import PASSWORD, Database, new_database, running_server
 
 from airflow_provider_dagconfig.store.migrate import available
 
-INSTALL = Path(__file__).parents[2] / "docs" / "INSTALL.md"
+INSTALL, GUIDE = (Path(__file__).parents[2] / "docs" / f"{name}.md" for name in ("INSTALL", "DAG_MIGRATION_GUIDE"))
 FILES = [migration.file for migration in available()]
 APPLIED = "".join(f"applied   {file}\n" for file in FILES)
 
@@ -87,12 +88,41 @@ def test_migrate_says_that_rows_from_before_break_rules(dagconfig: Callable[...,
 
 
 def test_what_the_document_says_installs_it_on_an_empty_server(dagconfig: Callable[..., Answer]) -> None:
-    """For an owner who may make no roles, Airflow's user and a person. A server's roles are those of all its databases."""
-    before, *after = re.findall(r"`(GRANT [^`]+;)`", INSTALL.read_text())
+    """As its administrator, its owner, Airflow's user and a person; and takes it away again. Roles are those of a whole server."""
+    [install] = [block for block in read_blocks(INSTALL) if block.language == "sql"]
+    remove = re.findall(r"`(DROP [^`]+;)`", GUIDE.read_text())
+    with running_server(16) as server:
+        assert Database(server, "postgres").psql("-q", script=install.text).returncode == 0
+        database = Database(server, "screener")
+        urls = {user: database.url_of(user, "PASSWORD") for user in ("owner", "airflow", "maria")}
+
+        migrated = dagconfig("migrate", "--url", urls["owner"])
+        assert (migrated.code, migrated.err) == (0, "")
+        for user, may in (("airflow", "read, which is all that Airflow needs"), ("maria", "read and change")):
+            looked = dagconfig("doctor", "--no-cluster", "--url", urls[user])
+            assert (looked.code, f"{user} may {may}" in looked.out, looked.out.rstrip().endswith("0 to look at, 0 failed.")) == (
+                *(0, True, True),
+            ), looked
+        change = ("set", "house_prices", "memory_limit=4Gi", "--create", "--url")
+        assert dagconfig(*change, urls["airflow"]).code == 1
+        assert dagconfig(*change, urls["maria"]).code == 0
+        assert dagconfig("get", "house_prices", "--url", urls["airflow"]).code == 0
+        assert dagconfig("ceiling", "set", "memory=64Gi", "--url", urls["owner"]).code == 0
+
+        assert dagconfig("migrate", "--to", "007", "--yes", "--url", urls["owner"]).code == 0
+        for statement in remove:
+            database.execute(statement)
+        left = database.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dagconfig%' UNION SELECT nspname FROM pg_namespace"
+        )
+        assert not {"dagconfig_reader", "dagconfig_editor", "financial_screener"} & {name for (name,) in left}
+
+
+def test_an_owner_who_may_make_no_roles_is_told_what_an_administrator_runs(dagconfig: Callable[..., Answer]) -> None:
     with running_server(16) as server, new_database(server) as database:
-        for user in ("owner", "airflow", "maria"):
+        for user in ("owner", "airflow"):
             database.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
-        database.execute(before.replace("DATABASE screener", f"DATABASE {database.name}"))
+        database.execute(f"GRANT CREATE ON DATABASE {database.name} TO owner")
 
         migrated = dagconfig("migrate", "--url", database.url_of("owner"))
         assert migrated.code == 0
@@ -101,17 +131,10 @@ def test_what_the_document_says_installs_it_on_an_empty_server(dagconfig: Callab
         database.execute(told[1])
         with psycopg.connect(database.url_of("owner"), autocommit=True) as connection:
             connection.execute(told[2].encode())
-        for grant in after:
-            database.execute(grant)
+        database.execute("GRANT dagconfig_reader TO airflow")
 
-        for user, may in (("airflow", "read, which is all that Airflow needs"), ("maria", "read and change")):
-            looked = dagconfig("doctor", "--no-cluster", "--url", database.url_of(user))
-            assert (looked.code, f"{user} may {may}" in looked.out, looked.out.rstrip().endswith("0 to look at, 0 failed.")) == (
-                *(0, True, True),
-            ), looked
-        changed = dagconfig("set", "house_prices", "memory_limit=4Gi", "--create", "--url", database.url_of("maria"))
-        assert changed.code == 0
-        assert dagconfig("get", "house_prices", "--url", database.url_of("airflow")).code == 0
+        looked = dagconfig("doctor", "--no-cluster", "--url", database.url_of("airflow"))
+        assert (looked.code, "airflow may read, which is all that Airflow needs" in looked.out) == (0, True), looked
 
 
 def test_status_tells_scripts_by_its_exit_code(dagconfig: Callable[..., Answer], database: Database) -> None:

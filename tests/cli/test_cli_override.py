@@ -62,7 +62,7 @@ def test_it_says_what_it_covers_and_what_it_goes_before(store_cli: Run) -> None:
     answer = store_cli("override", DAG, "memory_limit=8Gi", "--for", "2h", *WHY)
 
     assert f"It covers memory_limit of {DAG}/all, and nothing else." in answer.out
-    assert "For memory_limit it replaces override 1 until" in answer.err
+    assert "For memory_limit it takes precedence over override 1 until" in answer.err
     assert "the others run as before: us_markets, lse, german_markets, european_markets." in answer.err
 
 
